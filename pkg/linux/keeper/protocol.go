@@ -1,0 +1,71 @@
+// Package keeper is the one long-lived helper of a node: parent and reaper of all containers, holder of
+// their pidfds, namespaces and pipes, writer of their logs and exits. It knows processes and descriptors;
+// it refuses to know manifests, plans and limits, so that it seldom changes and can stay up for years.
+package keeper
+
+import (
+	"os"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Key names one instance.
+type Key struct {
+	Name     string `json:"name"`
+	Instance uint64 `json:"instance"`
+}
+
+// Files that the keeper brings to a program by these names; all others come with the request.
+const (
+	FileStdin  = "stdin"  // /dev/null
+	FileStdout = "stdout" // the instance's stdout pipe, open for reading and writing so that it never breaks
+	FileStderr = "stderr"
+	FileNet    = "net" // the namespaces of the container's sandbox
+	FileIPC    = "ipc"
+	FileUTS    = "uts"
+)
+
+// StartRequest asks the keeper to start a process in an instance. Starting one that runs is success and changes nothing.
+type StartRequest struct {
+	Key
+	// Dir is the instance's state directory, RUN-DIR/state/NAME/INSTANCE. The keeper writes start.json, exit.json,
+	// stop.json and makes the stdout and stderr FIFOs there, and is their only writer.
+	Dir string
+	// Program is what the child runs; Files are the descriptors it names, except the keeper's own.
+	Program process.Program
+	Files   map[string]*os.File
+	// Network says how the sandbox's network namespace is made on first use. Host leaves the sandbox without one.
+	Network spec.NetworkMode
+	// Log is where the output goes.
+	Log Log
+	// Cgroup is the absolute path of the instance's cgroup v2 directory: cgroup.kill, cgroup.procs.
+	Cgroup string
+	// OOM is the absolute path of the file whose "oom_kill N" line counts kills: memory.events (v2) or memory.oom_control (v1); "" if there is none.
+	OOM string
+}
+
+// Log is where and how an instance's output is kept. All instances of a name share Dir; see package log.
+type Log struct {
+	Dir      string `json:"dir"`
+	MaxSize  int64  `json:"maxSize"`
+	MaxFiles int    `json:"maxFiles"`
+}
+
+// Started is the identity of a started process, kept in start.json. A recorded pid is ours only while boot and start time agree.
+type Started struct {
+	Pid       int       `json:"pid"`
+	StartTime uint64    `json:"startTime"` // field 22 of /proc/PID/stat, clock ticks since boot
+	BootID    string    `json:"bootID"`
+	StartedAt time.Time `json:"startedAt"`
+	Starts    int       `json:"starts"`   // how many starts this instance has had, this one included
+	OOMKills  uint64    `json:"oomKills"` // the count in the OOM file at the start
+}
+
+// The files in an instance's directory that the keeper writes, by atomic rename; others only read them.
+const (
+	StartFile = "start.json" // Started plus what a new keeper needs to adopt
+	ExitFile  = "exit.json"  // spec.Exit; written before the process is reaped; removed by the next start
+	StopFile  = "stop.json"  // spec.Stopping; removed by the next start
+)

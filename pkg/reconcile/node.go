@@ -1,0 +1,50 @@
+package reconcile
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Node is the kernel seam: what the loop needs of a machine. pkg/linux implements it on the real
+// kernel and internal/simnode in memory; backendtest holds both to these laws:
+//
+//   - Every verb may be repeated safely: a verb whose effect is already there does nothing and succeeds.
+//   - Destroy of an unknown name or instance is no error. Every other verb on an unknown one returns an
+//     error that is fs.ErrNotExist, and changes nothing.
+//   - An error leaves the instance as it was, or Broken; never half-made and unreported.
+//   - Verbs of different names run in parallel; the caller runs the verbs of one name one at a time.
+//   - Errors that a retry cannot mend until the manifest changes are errors.ErrUnsupported or fs.ErrInvalid.
+type Node interface {
+	// Observe shows every instance of every name, from the kernel first and the records second.
+	Observe(ctx context.Context) ([]spec.Instance, error)
+	// ObserveOne shows the instances of one name, oldest first; none is no error. It costs O(1).
+	ObserveOne(ctx context.Context, name string) ([]spec.Instance, error)
+	// Events gives hints until ctx ends. A slow reader gets EventLost instead of a gap.
+	Events(ctx context.Context) (<-chan spec.Event, error)
+
+	// Create makes the instance's cgroup with its limits, its layers and its record, but no process. c is as
+	// the user wrote it; the node applies the defaults of version defaults. A Broken instance of that id is an error
+	// (destroy it first); a created one of the same Identity is success.
+	Create(ctx context.Context, c spec.Container, instance uint64, defaults int) error
+	// Start starts the command in a Created or Exited instance. Running or Paused already: nothing to do.
+	Start(ctx context.Context, name string, instance uint64) error
+	// Stop sends the signal to process 1 and arms the kill of the cgroup after timeout, then returns at once; the exit
+	// is an event. The arming survives the agent. Repeating it does not prolong the deadline; a shorter timeout
+	// shortens it. A process that neither catches nor blocks the signal is killed at once. A frozen instance is thawed.
+	Stop(ctx context.Context, name string, instance uint64, signal string, timeout time.Duration) error
+	// Kill sends a signal to process 1 without arming anything; SIGKILL kills the whole cgroup.
+	Kill(ctx context.Context, name string, instance uint64, signal string) error
+	// Update writes the limits in place, resets those no longer said to the kernel's default, and records
+	// the live fields of c in the instance's Spec.
+	Update(ctx context.Context, c spec.Container, instance uint64) error
+	// Pause freezes a Running instance and returns when it is frozen; Resume thaws it.
+	Pause(ctx context.Context, name string, instance uint64) error
+	Resume(ctx context.Context, name string, instance uint64) error
+	// Destroy kills what runs and removes processes, cgroup, mounts, layers and records of one instance; with the last
+	// instance of a name also its sandbox and Name-lived layer unless keep says that a successor is coming.
+	Destroy(ctx context.Context, name string, instance uint64, keep bool) error
+	// Features says what this node can do, by feature name; the error says what is missing.
+	Features(ctx context.Context) map[string]error
+}

@@ -1,0 +1,233 @@
+package spec
+
+// APIVersion and KindContainer are the only values a manifest may carry today.
+const (
+	APIVersion    = "reconciler/v1alpha1"
+	KindContainer = "Container"
+)
+
+// Container is one manifest document: a container that should exist on this node.
+type Container struct {
+	// APIVersion is the version of the manifest's words: reconciler/v1alpha1.
+	APIVersion string `json:"apiVersion"`
+	// Kind is the kind of object: Container.
+	Kind string `json:"kind"`
+	// Metadata names the container.
+	Metadata Metadata `json:"metadata"`
+	// Spec is what the container should be.
+	Spec ContainerSpec `json:"spec"`
+}
+
+// Metadata names an object and tells people and pipelines about it; it never restarts anything.
+type Metadata struct {
+	// Name is the container's name, unique on the node: a DNS label, at most 63 characters of [a-z0-9-].
+	Name string `json:"name" class:"identity"`
+	// Labels are short key-value pairs to select by.
+	Labels map[string]string `json:"labels,omitzero" class:"live"`
+	// Annotations are free key-value pairs that the agent only carries, except keys below reconciler.dev/.
+	Annotations map[string]string `json:"annotations,omitzero" class:"live"`
+}
+
+// ContainerSpec is the desired container. The zero value of a field means "not said" and gets a
+// default (see Defaults). Fields of class live change a running container in place; a change of a
+// field of class replace gives a new instance.
+type ContainerSpec struct {
+	// State is what the container should be doing: Running (default), Paused or Stopped.
+	State State `json:"state,omitzero" class:"live"`
+	// Rootfs is the file system the container sees as /.
+	Rootfs Rootfs `json:"rootfs" class:"replace"`
+	// Command is the program and its arguments; a first word without a slash is looked up in PATH inside the rootfs.
+	Command []string `json:"command" class:"replace"`
+	// Env is the environment. Values are strings: quote numbers and booleans.
+	Env map[string]string `json:"env,omitzero" class:"replace"`
+	// User is the user to run as: a name or uid, with an optional :group name or gid, looked up in the rootfs's /etc/passwd and /etc/group. Default root.
+	User string `json:"user,omitzero" class:"replace"`
+	// AdditionalGroups are further group names or gids, beside those /etc/group gives the user.
+	AdditionalGroups []string `json:"additionalGroups,omitzero" class:"replace"`
+	// WorkingDir is the absolute directory to start in. Default /.
+	WorkingDir string `json:"workingDir,omitzero" class:"replace"`
+	// Umask is the file mode creation mask as an octal string. Default "0022".
+	Umask string `json:"umask,omitzero" class:"replace"`
+	// Hostname is the container's host name. Default: its name.
+	Hostname string `json:"hostname,omitzero" class:"replace"`
+	// Init puts a tiny reaper and signal forwarder in front of the command as process 1.
+	Init bool `json:"init,omitzero" class:"replace"`
+	// Network says which network the container sees.
+	Network Network `json:"network,omitzero" class:"replace"`
+	// Mounts are further file systems inside the container, mounted in the order given.
+	Mounts []Mount `json:"mounts,omitzero" class:"replace"`
+	// Security narrows or widens what the processes may do.
+	Security Security `json:"security,omitzero" class:"replace"`
+	// Sysctls are kernel parameters of the container's own namespaces, for example net.ipv4.ip_forward: "1".
+	Sysctls map[string]string `json:"sysctls,omitzero" class:"replace"`
+	// Rlimits are resource limits of setrlimit(2), by lower-case name without RLIMIT_, for example nofile.
+	Rlimits map[string]Rlimit `json:"rlimits,omitzero" class:"replace"`
+	// OOMScoreAdj is added to the badness by which the kernel picks a victim when memory runs out, -1000 to 1000. See proc_pid_oom_score_adj(5). Default 0.
+	OOMScoreAdj int `json:"oomScoreAdj,omitzero" class:"replace"`
+	// Resources are the limits, written to cgroup files and changed without a restart.
+	Resources Resources `json:"resources,omitzero" class:"live"`
+	// Restart says what happens when the process exits.
+	Restart Restart `json:"restart,omitzero" class:"live"`
+	// Stop says how the container is asked to end.
+	Stop Stop `json:"stop,omitzero" class:"live"`
+	// Logs bounds the files that keep the container's output.
+	Logs Logs `json:"logs,omitzero" class:"live"`
+}
+
+// State is what a manifest wants a container to be doing.
+type State string
+
+// The states a manifest can ask for.
+const (
+	StateRunning State = "Running"
+	StatePaused  State = "Paused"
+	StateStopped State = "Stopped"
+)
+
+// Rootfs is where a container's root file system comes from. One of its sources is set: path today.
+type Rootfs struct {
+	// Path is an absolute directory on the node. It is never written to: many containers can share one.
+	Path string `json:"path" class:"replace"`
+	// ReadOnly makes / read-only inside the container.
+	ReadOnly bool `json:"readOnly,omitzero" class:"replace"`
+	// Writable is the layer that takes the container's writes; ignored with readOnly, which refuses it.
+	Writable Writable `json:"writable,omitzero" class:"replace"`
+}
+
+// Writable is the writable layer above a rootfs: an overlay upper directory.
+type Writable struct {
+	// Medium is where writes are kept: Memory (a tmpfs, counted as the container's memory; default) or Disk (below the state directory).
+	Medium Medium `json:"medium,omitzero" class:"replace"`
+	// Size bounds the layer. Default 64Mi in Memory. On Disk it needs a file system with project quotas, and is unbounded when not said.
+	Size Bytes `json:"size,omitzero" class:"replace"`
+	// Life says when the layer is thrown away: Start (with each start of the process; default in Memory), Instance (kept over restarts; default on Disk) or Name (kept over replacements, until the manifest is removed).
+	Life Life `json:"life,omitzero" class:"replace"`
+}
+
+// Medium is where a writable layer is kept.
+type Medium string
+
+// Life says how long a writable layer is kept.
+type Life string
+
+// The media and lives of a writable layer.
+const (
+	MediumMemory Medium = "Memory"
+	MediumDisk   Medium = "Disk"
+
+	LifeStart    Life = "Start"
+	LifeInstance Life = "Instance"
+	LifeName     Life = "Name"
+)
+
+// Network says which network a container sees.
+type Network struct {
+	// Mode is Private (own network namespace with loopback up; default), Host (the node's) or None (own namespace, loopback down).
+	Mode NetworkMode `json:"mode,omitzero" class:"replace"`
+}
+
+// NetworkMode names a way of attaching a container to a network.
+type NetworkMode string
+
+// The network modes.
+const (
+	NetworkPrivate NetworkMode = "Private"
+	NetworkHost    NetworkMode = "Host"
+	NetworkNone    NetworkMode = "None"
+)
+
+// Mount is one further file system inside the container.
+type Mount struct {
+	// Type is bind, tmpfs, proc, sysfs, devpts, mqueue or cgroup.
+	Type string `json:"type" class:"replace"`
+	// Source is the absolute path on the node; only bind has one.
+	Source string `json:"source,omitzero" class:"replace"`
+	// Destination is the absolute path in the container, resolved inside the rootfs, made when missing.
+	Destination string `json:"destination" class:"replace"`
+	// Options are the words of mount(8): ro, rw, nosuid, nodev, noexec, relatime, rbind, private, slave, shared, and for tmpfs size=, mode=, uid=, gid=.
+	Options []string `json:"options,omitzero" class:"replace"`
+}
+
+// Security narrows or widens what a container's processes may do.
+type Security struct {
+	// Capabilities changes the default capability list.
+	Capabilities Capabilities `json:"capabilities,omitzero" class:"replace"`
+	// AllowNewPrivileges switches no_new_privs off, so that set-uid programs work.
+	AllowNewPrivileges bool `json:"allowNewPrivileges,omitzero" class:"replace"`
+	// Seccomp is Default (the default filter) or Unconfined.
+	Seccomp SeccompMode `json:"seccomp,omitzero" class:"replace"`
+	// MaskedPaths replaces the default list of paths hidden from the container; an empty list hides none.
+	MaskedPaths *[]string `json:"maskedPaths,omitempty" class:"replace"`
+	// ReadonlyPaths replaces the default list of paths that are read-only in the container; an empty list frees all.
+	ReadonlyPaths *[]string `json:"readonlyPaths,omitempty" class:"replace"`
+}
+
+// Capabilities changes the default list: drop first, then add. ALL means every capability.
+type Capabilities struct {
+	// Add names capabilities to add, without CAP_: NET_ADMIN.
+	Add []string `json:"add,omitzero" class:"replace"`
+	// Drop names capabilities to take away.
+	Drop []string `json:"drop,omitzero" class:"replace"`
+}
+
+// SeccompMode names a system call filter.
+type SeccompMode string
+
+// The seccomp modes.
+const (
+	SeccompDefault    SeccompMode = "Default"
+	SeccompUnconfined SeccompMode = "Unconfined"
+)
+
+// Rlimit is one limit of setrlimit(2); -1 means unlimited.
+type Rlimit struct {
+	// Soft is the limit in force.
+	Soft int64 `json:"soft" class:"replace"`
+	// Hard is the ceiling the process may raise the soft limit to.
+	Hard int64 `json:"hard" class:"replace"`
+}
+
+// Restart says what happens when the process exits by itself or is killed.
+type Restart struct {
+	// Policy is Always (default), OnFailure (exit code other than 0) or Never.
+	Policy RestartPolicy `json:"policy,omitzero" class:"live"`
+	// Backoff spaces restarts; the first one after a healthy run is immediate.
+	Backoff Backoff `json:"backoff,omitzero" class:"live"`
+}
+
+// RestartPolicy names what an exit leads to.
+type RestartPolicy string
+
+// The restart policies.
+const (
+	RestartAlways    RestartPolicy = "Always"
+	RestartOnFailure RestartPolicy = "OnFailure"
+	RestartNever     RestartPolicy = "Never"
+)
+
+// Backoff is the wait before the second and later restarts: initial, doubled up to max, forgotten
+// after the process has run for resetAfter.
+type Backoff struct {
+	// Initial is the wait before the second restart. Default 1s.
+	Initial Duration `json:"initial,omitzero" class:"live"`
+	// Max bounds the wait. Default 60s.
+	Max Duration `json:"max,omitzero" class:"live"`
+	// ResetAfter is how long a process must run for its restarts to be forgotten. Default 10m.
+	ResetAfter Duration `json:"resetAfter,omitzero" class:"live"`
+}
+
+// Stop says how a container is asked to end: a signal to process 1, a wait, then the kill of its cgroup.
+type Stop struct {
+	// Signal is the name of the signal. Default SIGTERM.
+	Signal string `json:"signal,omitzero" class:"live"`
+	// Timeout is the wait before the kill. Default 30s.
+	Timeout Duration `json:"timeout,omitzero" class:"live"`
+}
+
+// Logs bounds the files that keep stdout and stderr.
+type Logs struct {
+	// MaxSize is the size at which a log file is rotated. Default 10Mi.
+	MaxSize Bytes `json:"maxSize,omitzero" class:"live"`
+	// MaxFiles is how many files are kept, the current one included. Default 5.
+	MaxFiles int `json:"maxFiles,omitzero" class:"live"`
+}

@@ -1,0 +1,101 @@
+package spec
+
+import "time"
+
+// Instance is one incarnation of a container as a node shows it: a cgroup and a run directory at
+// PARENT/NAME/ID. A restart of the process stays in its instance; a change of a replace field makes
+// a new one.
+type Instance struct {
+	Name string // the container's name
+	ID   uint64 // grows by one with every new instance of the name, from 1
+
+	// Phase is what the kernel shows now.
+	Phase InstancePhase
+	// Spec is the manifest the instance was created from, with live changes; zero when its record is lost.
+	Spec Container
+	// Hash is Identity of Spec under Defaults. It survives a lost record (extended attribute of the cgroup).
+	Hash string
+	// Defaults is the version of the default values the instance was created under.
+	Defaults int
+	// Resources are the limits read back from the kernel, only where Spec.Resources says something; compare
+	// with Wanted to find drift.
+	Resources Resources
+	// Wanted is Spec.Resources as this kernel stores them (page rounded, unsupported limits left out).
+	Wanted Resources
+
+	Pid       int       // process 1 as the node sees it, 0 when none
+	Starts    int       // how many times the process was started in this instance
+	StartedAt time.Time // of the latest start
+	Stopping  Stopping  // a stop that was asked for and has not ended yet
+	Exit      *Exit     // of the latest start, once it has ended
+	Problem   string    // why Phase is Broken, for people
+}
+
+// InstancePhase is what the kernel shows of an instance.
+type InstancePhase string
+
+// The phases of an instance.
+//
+//	Broken --Destroy--> gone        Created --Start--> Running <--Pause/Resume--> Paused
+//	Running/Paused --exit--> Exited --Start--> Running;   any --Destroy--> gone
+const (
+	InstanceBroken  InstancePhase = "Broken"  // half-made or half-destroyed: only Destroy helps
+	InstanceCreated InstancePhase = "Created" // cgroup, limits and layers are there, no process yet
+	InstanceRunning InstancePhase = "Running"
+	InstancePaused  InstancePhase = "Paused" // frozen
+	InstanceExited  InstancePhase = "Exited"
+)
+
+// Stopping is a stop under way: the signal was sent, and at Deadline the keeper kills the cgroup.
+type Stopping struct {
+	Signal   string    `json:"signal"`
+	Deadline time.Time `json:"deadline"`
+	Reason   string    `json:"reason"`
+}
+
+// IsZero tells whether no stop is under way.
+func (s Stopping) IsZero() bool { return s == Stopping{} }
+
+// Exit is how a process ended.
+type Exit struct {
+	// Code is the exit code, or 128 plus the signal; -1 when Reason is Unknown.
+	Code int `json:"code"`
+	// Signal names the signal that ended the process, if one did.
+	Signal string `json:"signal,omitzero"`
+	// Reason is one of the Exit reasons below.
+	Reason string `json:"reason"`
+	// OOMKilled tells that the kernel killed in this container for want of memory during this run.
+	OOMKilled  bool      `json:"oomKilled,omitzero"`
+	Pid        int       `json:"pid,omitzero"`
+	StartedAt  time.Time `json:"startedAt,omitzero"`
+	FinishedAt time.Time `json:"finishedAt,omitzero"`
+}
+
+// Reasons of an exit.
+const (
+	ExitCompleted           = "Completed"           // code 0 by itself
+	ExitError               = "Error"               // another code, or a signal from inside or by hand
+	ExitOOMKilled           = "OOMKilled"           // ended by the kernel's OOM killer
+	ExitStopped             = "Stopped"             // ended after the stop signal, in time
+	ExitStopTimeout         = "StopTimeout"         // killed at the stop deadline
+	ExitStopSignalUnhandled = "StopSignalUnhandled" // killed at once: process 1 neither catches nor blocks the stop signal
+	ExitKilled              = "Killed"              // killed on request
+	ExitUnknown             = "Unknown"             // nobody saw the code
+)
+
+// Event is a hint that something about a container changed; observe to learn what. Name "" means any.
+type Event struct {
+	Name string
+	Kind EventKind
+}
+
+// EventKind says what kind of change a hint is about.
+type EventKind string
+
+// The kinds of hint.
+const (
+	EventExit   EventKind = "Exit"
+	EventOOM    EventKind = "OOM"
+	EventFreeze EventKind = "Freeze"
+	EventLost   EventKind = "Lost" // hints may have been missed: observe everything
+)

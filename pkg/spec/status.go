@@ -1,0 +1,112 @@
+package spec
+
+import "time"
+
+// Object is a container as the API and `get -o json` show it.
+type Object struct {
+	APIVersion string         `json:"apiVersion"`
+	Kind       string         `json:"kind"`
+	Metadata   ObjectMetadata `json:"metadata"`
+	Spec       ContainerSpec  `json:"spec"`
+	Status     Status         `json:"status"`
+}
+
+// ObjectMetadata is Metadata with what the node adds.
+type ObjectMetadata struct {
+	Metadata
+	// Generation grows by one with every accepted change of the spec.
+	Generation int64 `json:"generation"`
+	// ResourceVersion orders all changes of all objects of this agent's life; watches resume from it.
+	ResourceVersion uint64 `json:"resourceVersion"`
+}
+
+// Status is what a node reports of one container.
+type Status struct {
+	Phase Phase `json:"phase"`
+	// Message says in one line, for people, why the phase is what it is.
+	Message            string          `json:"message,omitzero"`
+	Conditions         []Condition     `json:"conditions,omitzero"`
+	ObservedGeneration int64           `json:"observedGeneration"`
+	Source             Source          `json:"source,omitzero"`
+	Override           Override        `json:"override,omitzero"`
+	Container          ContainerStatus `json:"container,omitzero"`
+	// Pending are the actions still to do, empty when converged.
+	Pending []PendingAction `json:"pending,omitzero"`
+}
+
+// Source is where an object was read from.
+type Source struct {
+	Path string `json:"path,omitzero"`
+	Line int    `json:"line,omitzero"`
+}
+
+// Override is a state set by hand over the manifest's; shown until cleared.
+type Override struct {
+	State State     `json:"state,omitzero"`
+	Since time.Time `json:"since,omitzero"`
+}
+
+// ContainerStatus is the running side of a status.
+type ContainerStatus struct {
+	Instance     uint64    `json:"instance,omitzero"`
+	Pid          int       `json:"pid,omitzero"`
+	StartedAt    time.Time `json:"startedAt,omitzero"`
+	RestartCount int       `json:"restartCount"`
+	LastExit     *Exit     `json:"lastExit,omitempty"`
+	Cgroup       string    `json:"cgroup,omitzero"`
+	Resources    Resources `json:"resources,omitzero"`
+}
+
+// PendingAction is an action the planner wants, with its cause.
+type PendingAction struct {
+	Verb  string `json:"verb"`
+	Cause string `json:"cause"`
+}
+
+// Phase is the one-word summary of a container.
+type Phase string
+
+// The phases. Checkpointed is reserved.
+const (
+	PhasePending     Phase = "Pending"
+	PhaseStarting    Phase = "Starting"
+	PhaseRunning     Phase = "Running"
+	PhasePaused      Phase = "Paused"
+	PhaseStopped     Phase = "Stopped"
+	PhaseCompleted   Phase = "Completed"
+	PhaseBackOff     Phase = "BackOff"
+	PhaseFailed      Phase = "Failed"
+	PhaseTerminating Phase = "Terminating"
+)
+
+// Condition is one aspect of a status, in the form of Kubernetes conditions.
+type Condition struct {
+	Type               ConditionType   `json:"type"`
+	Status             ConditionStatus `json:"status"`
+	Reason             string          `json:"reason"`
+	Message            string          `json:"message,omitzero"`
+	LastTransitionTime time.Time       `json:"lastTransitionTime,omitzero"`
+}
+
+// ConditionType names an aspect.
+type ConditionType string
+
+// The aspects. Ready, Reconciling and Stalled follow kstatus.
+const (
+	ConditionReady       ConditionType = "Ready"       // the container does what its manifest says
+	ConditionReconciling ConditionType = "Reconciling" // actions are pending
+	ConditionStalled     ConditionType = "Stalled"     // actions keep failing, or wait for a person
+	ConditionAccepted    ConditionType = "Accepted"    // the newest manifest is in force
+	ConditionDrifted     ConditionType = "Drifted"     // the kernel differed from the spec and was repaired, or cannot be
+	ConditionOutdated    ConditionType = "Outdated"    // created under older default values
+)
+
+// ConditionStatus is True, False or Unknown.
+type ConditionStatus string
+
+// The values of a condition.
+const (
+	True    ConditionStatus = "True"
+	False   ConditionStatus = "False"
+	Unknown ConditionStatus = "Unknown"
+)
