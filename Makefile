@@ -1,0 +1,60 @@
+# Two commands do all: `make run` converges on manifests/, `make test` passes the tests.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export CGO_ENABLED ?= 0
+export GOFLAGS ?= -trimpath
+
+CACHE   ?= $(CURDIR)/.cache
+DEMO    ?= /var/lib/reconciler-demo
+SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TOOL    := go tool -modfile=internal/tools/go.mod
+# Tests run as root where sudo or root is there; those that need a kernel feature skip by a named probe.
+TEST    := go test -exec '$(SUDO)'
+
+.PHONY: help run down build test bench check fuzz generate soak vm-test clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/reconciler, one static binary
+	@scripts/deps.sh run
+	go build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/reconciler ./cmd/reconciler
+
+run: build ## run the agent on manifests/ until Ctrl-C; the containers stay (see down)
+	@$(SUDO) scripts/rootfs.sh $(DEMO)/rootfs
+	@$(SUDO) chmod go-w manifests manifests/*.yaml
+	$(SUDO) bin/reconciler run --manifests manifests --manifest-owner $$(stat -c %u manifests)
+
+down: build ## stop and remove what `make run` made
+	@$(SUDO) mkdir -p -m 0755 $(DEMO)/empty
+	$(SUDO) bin/reconciler run --once --prune always --manifests $(DEMO)/empty
+	$(SUDO) bin/reconciler keeper stop
+
+test: ## run all tests (as root where possible) and list the skips
+	@scripts/deps.sh test
+	@scripts/test.sh $(TEST)
+
+bench: ## measure ratios against crun, runc and a bare clone3
+	@scripts/deps.sh bench
+	$(SUDO) go test -run '^$$' -bench . -benchtime 200x ./internal/bench
+
+check: ## what CI runs besides the tests: generated files, format, vet, lint, budget
+	@scripts/check.sh
+
+fuzz: ## fuzz every target for FUZZTIME each (default 10s)
+	@scripts/fuzz.sh $(or $(FUZZTIME),10s)
+
+generate: ## write the schema, the reference and the tables generated from comments
+	go generate ./...
+
+soak: ## the long campaigns: TARGET=Kill|Records|Sim|... narrows them
+	@scripts/deps.sh test
+	RECONCILER_SOAK=1 $(TEST) -timeout 6h -v -run '$(or $(TARGET),.)' ./...
+
+vm-test: ## run the root tests in a Debian 13 guest: systemd, pure cgroup v2
+	@scripts/deps.sh vm
+	CACHE=$(CACHE)/vm test/vm/run.sh
+
+clean: ## remove what was built here (not the containers: see down)
+	rm -rf bin
