@@ -1,0 +1,87 @@
+package network
+
+import (
+	"errors"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Pool keeps a few Private sandboxes made ahead, because making one is a fifth of a container start. Its one goroutine
+// works only after a Take, and ends with Close.
+type Pool struct {
+	ready   chan Sandbox
+	want    chan struct{} // one token for each sandbox to make
+	closing chan struct{}
+	done    chan struct{}
+}
+
+// NewPool makes a pool of n sandboxes, at least 1, and starts to fill it.
+func NewPool(n int) *Pool {
+	n = max(n, 1)
+	p := &Pool{make(chan Sandbox, n), make(chan struct{}, n), make(chan struct{}), make(chan struct{})}
+	for range n {
+		p.want <- struct{}{}
+	}
+	go p.fill()
+	return p
+}
+
+// fill answers each token with a sandbox. After a failure the pool is one short until the next Take asks again, so a
+// node without room for namespaces is not kept busy; that Take makes its own and reports the error.
+func (p *Pool) fill() {
+	defer close(p.done)
+	for {
+		select {
+		case <-p.closing:
+			return
+		case <-p.want:
+		}
+		s, err := Make(spec.NetworkPrivate)
+		if err != nil {
+			continue
+		}
+		select {
+		case <-p.closing:
+			s.Close()
+			return
+		case p.ready <- s:
+		}
+	}
+}
+
+// Take gives the caller a sandbox: a ready one if mode is Private and there is one, else one made now. Not after Close.
+func (p *Pool) Take(mode spec.NetworkMode) (Sandbox, error) {
+	if mode != spec.NetworkPrivate {
+		return Make(mode)
+	}
+	defer p.refill()
+	select {
+	case s := <-p.ready:
+		return s, nil
+	default:
+		return Make(mode)
+	}
+}
+
+// refill asks for one more sandbox unless enough are asked for. One more than there is room for waits in fill.
+func (p *Pool) refill() {
+	if len(p.ready)+len(p.want) >= cap(p.ready) {
+		return
+	}
+	select {
+	case p.want <- struct{}{}:
+	default:
+	}
+}
+
+// Close waits for the filler and closes what is left. Call it once, after the last Take.
+func (p *Pool) Close() error {
+	close(p.closing)
+	<-p.done
+	close(p.ready)
+	var errs []error
+	for s := range p.ready {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
