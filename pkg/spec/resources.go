@@ -16,13 +16,13 @@ type Resources struct {
 // Memory limits memory, in bytes with Ki, Mi, Gi (or k, M, G) suffixes, or max.
 type Memory struct {
 	// Max is the hard limit; beyond it the kernel kills inside the container. Kernel file memory.max.
-	Max Limit `json:"max,omitzero" class:"live"`
+	Max Limit `json:"max,omitzero" class:"live" unit:"bytes"`
 	// High is the throttling limit: above it the container is slowed and reclaimed, never killed. Kernel file memory.high.
-	High Limit `json:"high,omitzero" class:"live"`
+	High Limit `json:"high,omitzero" class:"live" unit:"bytes"`
 	// Low is protected from reclaim while others have more to give. Kernel file memory.low.
-	Low Limit `json:"low,omitzero" class:"live"`
+	Low Limit `json:"low,omitzero" class:"live" unit:"bytes"`
 	// Swap is how much may be swapped out, beside memory. Kernel file memory.swap.max.
-	Swap Limit `json:"swap,omitzero" class:"live"`
+	Swap Limit `json:"swap,omitzero" class:"live" unit:"bytes"`
 }
 
 // CPU limits and shares processor time.

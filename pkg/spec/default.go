@@ -1,0 +1,74 @@
+package spec
+
+import (
+	"slices"
+	"time"
+)
+
+// DefaultsVersion is the newest version of the default values. It grows when a default of an existing field changes or
+// a field gains one; Defaulted keeps every older version, so that what was created under it does not change.
+const DefaultsVersion = 1
+
+// DefaultMaskedPaths are hidden from a container that does not say maskedPaths.
+var DefaultMaskedPaths = []string{
+	"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
+	"/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+}
+
+// DefaultReadonlyPaths are read-only in a container that does not say readonlyPaths.
+var DefaultReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+
+// Defaulted is c with the default values of a version, 1 to DefaultsVersion, in place of what it does not say; the comments of the fields
+// name them. It shares no memory with the defaults; limits have none: a limit not said is the kernel's.
+func Defaulted(c Container, version int) Container {
+	s := &c.Spec
+	orElse(&c.APIVersion, APIVersion)
+	orElse(&c.Kind, KindContainer)
+	orElse(&s.State, StateRunning)
+	if !s.Rootfs.ReadOnly {
+		s.Rootfs.Writable = defaultWritable(s.Rootfs.Writable)
+	}
+	orElse(&s.User, "0")
+	orElse(&s.WorkingDir, "/")
+	orElse(&s.Umask, "0022")
+	orElse(&s.Hostname, c.Metadata.Name)
+	orElse(&s.Network.Mode, NetworkPrivate)
+	orElse(&s.Security.Seccomp, SeccompDefault)
+	s.Security.MaskedPaths = listOrElse(s.Security.MaskedPaths, DefaultMaskedPaths)
+	s.Security.ReadonlyPaths = listOrElse(s.Security.ReadonlyPaths, DefaultReadonlyPaths)
+	orElse(&s.Restart.Policy, RestartAlways)
+	orElse(&s.Restart.Backoff.Initial, Duration(time.Second))
+	orElse(&s.Restart.Backoff.Max, Duration(time.Minute))
+	orElse(&s.Restart.Backoff.ResetAfter, Duration(10*time.Minute))
+	orElse(&s.Stop.Signal, "SIGTERM")
+	orElse(&s.Stop.Timeout, Duration(30*time.Second))
+	orElse(&s.Logs.MaxSize, 10<<20)
+	orElse(&s.Logs.MaxFiles, 5)
+	return c
+}
+
+func defaultWritable(w Writable) Writable {
+	orElse(&w.Medium, MediumMemory)
+	if w.Medium == MediumDisk {
+		orElse(&w.Life, LifeInstance)
+		return w
+	}
+	orElse(&w.Life, LifeStart)
+	orElse(&w.Size, 64<<20)
+	return w
+}
+
+func orElse[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func listOrElse(field *[]string, value []string) *[]string {
+	if field != nil {
+		return field
+	}
+	list := slices.Clone(value)
+	return &list
+}

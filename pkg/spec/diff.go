@@ -1,0 +1,221 @@
+package spec
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Classes of a field: what a change of it does to a running container.
+const (
+	ClassLive    = "live"    // applied in place
+	ClassReplace = "replace" // gives a new instance
+)
+
+// Change is one field that differs between two containers.
+type Change struct {
+	// Path is the field as the manifest has it, below spec or with metadata in front: env.LOG, command[1],
+	// resources.memory.max, metadata.labels.app.
+	Path string `json:"path"`
+	// Class is ClassLive or ClassReplace.
+	Class string `json:"class"`
+	// Old and New are the values for people; "" means not said, an empty text is `""`.
+	Old string `json:"old,omitzero"`
+	New string `json:"new,omitzero"`
+}
+
+// Diff is what differs from a to b, field by field, in the order of the manifest: lists by index, maps by key. Names are not compared.
+// Compare containers under Defaulted to leave out what only says a default.
+func Diff(a, b Container) []Change {
+	var d differ
+	d.compare("metadata", role{}, reflect.ValueOf(a.Metadata), reflect.ValueOf(b.Metadata))
+	d.compare("", role{}, reflect.ValueOf(a.Spec), reflect.ValueOf(b.Spec))
+	return d.changes
+}
+
+// differ walks two values of one type side by side. An invalid value stands for one that is not there.
+type differ struct{ changes []Change }
+
+// role is what the tags of a field say of its value.
+type role struct {
+	class    string
+	required bool // said even when it is zero
+	bytes    bool // a limit counted in bytes, shown with units
+}
+
+// item is the role of an entry of a list or map: it is said by being there.
+func (r role) item() role { return role{class: r.class, required: true} }
+
+// compare adds the changes from a to b at a path.
+func (d *differ) compare(path string, r role, a, b reflect.Value) {
+	if !a.IsValid() && !b.IsValid() {
+		return
+	}
+	t := typeOf(a, b)
+	switch {
+	case t.Kind() == reflect.Pointer:
+		d.pointer(path, r, a, b)
+	case t.Kind() == reflect.Slice:
+		for i := range max(length(a), length(b)) {
+			d.compare(fmt.Sprintf("%s[%d]", path, i), r.item(), index(a, i), index(b, i))
+		}
+	case t.Kind() == reflect.Map:
+		for _, key := range unionKeys(a, b) {
+			d.compare(joinKey(path, key), r.item(), entry(a, key), entry(b, key))
+		}
+	case t.Kind() == reflect.Struct && !isLeaf(t):
+		d.fields(path, t, a, b)
+	default:
+		d.leaf(path, r.class, text(a, r), text(b, r))
+	}
+}
+
+func (d *differ) leaf(path, class, before, after string) {
+	if before != after {
+		d.changes = append(d.changes, Change{path, class, before, after})
+	}
+}
+
+// pointer compares lists that tell "empty" from "not said": an empty one shows as [].
+func (d *differ) pointer(path string, r role, a, b reflect.Value) {
+	d.leaf(path, r.class, emptyList(a), emptyList(b))
+	d.compare(path, r, elem(a), elem(b))
+}
+
+func emptyList(v reflect.Value) string {
+	if v.IsValid() && !v.IsNil() && v.Elem().Len() == 0 {
+		return "[]"
+	}
+	return ""
+}
+
+func (d *differ) fields(path string, t reflect.Type, a, b reflect.Value) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, required := jsonName(f)
+		r := role{class: f.Tag.Get("class"), required: required, bytes: inBytes(f)}
+		if r.class != classIdentity {
+			d.compare(joinField(path, name), r, field(a, i), field(b, i))
+		}
+	}
+}
+
+// inBytes tells a limit that is tagged `unit:"bytes"`.
+func inBytes(f reflect.StructField) bool { return f.Tag.Get("unit") == "bytes" }
+
+// classIdentity marks the name, which says what is compared rather than being compared.
+const classIdentity = "identity"
+
+// isLeaf tells quantities kept in structs from structs of fields.
+func isLeaf(t reflect.Type) bool {
+	return t == reflect.TypeFor[Limit]() || t == reflect.TypeFor[Cores]()
+}
+
+// jsonName is the manifest's word for a field, and whether the field must be said.
+func jsonName(f reflect.StructField) (name string, required bool) {
+	name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name, options == ""
+}
+
+// text is the value of a leaf; "" when it is not said.
+func text(v reflect.Value, r role) string {
+	if !v.IsValid() || v.IsZero() && !r.required {
+		return ""
+	}
+	if l, ok := v.Interface().(Limit); ok && r.bytes && !l.IsMax() {
+		return sizeText(l.Value())
+	}
+	if s, ok := v.Interface().(fmt.Stringer); ok {
+		return s.String()
+	}
+	if v.Kind() == reflect.String {
+		return plain(v.String())
+	}
+	return fmt.Sprint(v.Interface())
+}
+
+// plain is s itself when it can stand without quotes, else s in quotes, so that no two texts look the same.
+func plain(s string) string {
+	if q := strconv.Quote(s); s == "" || q != `"`+s+`"` || s[0] == ' ' || s[len(s)-1] == ' ' {
+		return q
+	}
+	return s
+}
+
+// joinField is the path of a struct's field.
+func joinField(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// joinKey is the path of a map's entry: env.LOG, but sysctls["net.core.somaxconn"].
+func joinKey(path, key string) string {
+	if isWord(key) {
+		return path + "." + key
+	}
+	return path + "[" + strconv.Quote(key) + "]"
+}
+
+func isWord(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == ""
+}
+
+func typeOf(a, b reflect.Value) reflect.Type {
+	if a.IsValid() {
+		return a.Type()
+	}
+	return b.Type()
+}
+
+func length(v reflect.Value) int {
+	if !v.IsValid() {
+		return 0
+	}
+	return v.Len()
+}
+
+func index(v reflect.Value, i int) reflect.Value {
+	if i >= length(v) {
+		return reflect.Value{}
+	}
+	return v.Index(i)
+}
+
+func elem(v reflect.Value) reflect.Value {
+	if !v.IsValid() {
+		return v
+	}
+	return v.Elem()
+}
+
+func field(v reflect.Value, i int) reflect.Value {
+	if !v.IsValid() {
+		return v
+	}
+	return v.Field(i)
+}
+
+func entry(v reflect.Value, key string) reflect.Value {
+	if !v.IsValid() {
+		return v
+	}
+	return v.MapIndex(reflect.ValueOf(key))
+}
+
+func unionKeys(a, b reflect.Value) []string {
+	keys := map[string]bool{}
+	for _, v := range []reflect.Value{a, b} {
+		if !v.IsValid() {
+			continue
+		}
+		for _, k := range v.MapKeys() {
+			keys[k.String()] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(keys))
+}
