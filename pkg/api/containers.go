@@ -1,0 +1,124 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+func (s *Server) containers(*http.Request) (any, error) {
+	objects, version := s.Agent.Objects()
+	if objects == nil {
+		objects = []spec.Object{}
+	}
+	return List{
+		APIVersion: spec.APIVersion,
+		Kind:       KindList,
+		Metadata:   ListMetadata{Agent: s.id, ResourceVersion: version},
+		Items:      objects,
+	}, nil
+}
+
+func (s *Server) container(r *http.Request) (any, error) {
+	return s.object(r.PathValue("name"))
+}
+
+func (s *Server) object(name string) (spec.Object, error) {
+	object, err := s.Agent.Object(name)
+	if err != nil {
+		return object, fmt.Errorf("cannot find container %q: %w", name, err)
+	}
+	return object, nil
+}
+
+// verbs are the words of POST /v1/containers/NAME/VERB.
+var verbs = map[string]func(*Server, context.Context, spec.Object, *http.Request) error{
+	"pause":   override(spec.StatePaused),
+	"resume":  override(spec.StateRunning),
+	"start":   override(spec.StateRunning),
+	"stop":    override(spec.StateStopped),
+	"clear":   override(""),
+	"restart": (*Server).restart,
+	"kill":    (*Server).kill,
+}
+
+// verb carries out one verb and answers with the container as it is right after, before the agent has acted on it.
+func (s *Server) verb(r *http.Request) (any, error) {
+	do, ok := verbs[r.PathValue("verb")]
+	if !ok {
+		return noRoute(r)
+	}
+	object, err := s.object(r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	if err := do(s, r.Context(), object, r); err != nil {
+		return nil, err
+	}
+	return s.object(object.Metadata.Name)
+}
+
+// override sets a state over the manifest's. The manifest's own state needs none: it clears what was set before.
+func override(state spec.State) func(*Server, context.Context, spec.Object, *http.Request) error {
+	return func(s *Server, ctx context.Context, object spec.Object, r *http.Request) error {
+		want := state
+		if want == cmp.Or(object.Spec.State, spec.StateRunning) {
+			want = ""
+		}
+		return s.Agent.Override(ctx, object.Metadata.Name, want)
+	}
+}
+
+func (s *Server) restart(ctx context.Context, object spec.Object, _ *http.Request) error {
+	return s.Agent.Restart(ctx, object.Metadata.Name)
+}
+
+func (s *Server) kill(ctx context.Context, object spec.Object, r *http.Request) error {
+	request := KillRequest{Signal: "SIGKILL"}
+	if err := readBody(r, &request); err != nil {
+		return err
+	}
+	return s.Agent.Kill(ctx, object.Metadata.Name, request.Signal)
+}
+
+func (s *Server) sources(*http.Request) (any, error) {
+	return append([]Source{}, s.Agent.Sources()...), nil
+}
+
+func (s *Server) plan(r *http.Request) (any, error) {
+	plan, err := s.Agent.Plan(r.Context())
+	plan.Actions = append([]Action{}, plan.Actions...)
+	return plan, err
+}
+
+func (s *Server) features(r *http.Request) (any, error) {
+	features := []Feature{}
+	for name, err := range s.Node.Features(r.Context()) {
+		f := Feature{Name: name}
+		if err != nil {
+			f.Error = err.Error()
+		}
+		features = append(features, f)
+	}
+	slices.SortFunc(features, func(a, b Feature) int { return strings.Compare(a.Name, b.Name) })
+	return features, nil
+}
+
+func (s *Server) prune(r *http.Request) (any, error) {
+	var request PruneRequest
+	if err := readBody(r, &request); err != nil {
+		return nil, err
+	}
+	if request.Source == "" || request.Revision == "" {
+		return nil, &Error{Reason: ReasonInvalid, Message: "a prune names a source and its revision"}
+	}
+	if err := s.Agent.ConfirmPrune(r.Context(), request.Source, request.Revision); err != nil {
+		return nil, err
+	}
+	return s.sources(r)
+}

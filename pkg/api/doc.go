@@ -1,0 +1,12 @@
+// Package api serves the agent's versioned HTTP and JSON interface on a unix socket: it checks who calls, bounds
+// what a caller may cost, and turns requests into calls of the small interfaces it declares. It refuses to know how
+// a container is made, what a manifest file looks like, and how a terminal is drawn.
+//
+// Everything below /v1 is JSON. Streams (watch=1) are one JSON value a line; logs are plain bytes. Every error is
+//
+//	{"error": {"reason": "NotFound", "message": "...", "hint": "..."}}
+//
+// with the HTTP status that fits. Try it by hand:
+//
+//	curl --unix-socket /run/reconciler/reconciler.sock http://localhost/v1/containers
+package api

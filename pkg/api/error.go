@@ -1,0 +1,114 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/http"
+)
+
+// Error is why a request failed: a stable reason for programs, a message and perhaps a hint for people.
+type Error struct {
+	Reason  Reason `json:"reason"`
+	Message string `json:"message"`
+	// Text is one action that helps.
+	Text string `json:"hint,omitzero"`
+}
+
+// Error is the message.
+func (e *Error) Error() string { return e.Message }
+
+// Hint is one action that helps, or "".
+func (e *Error) Hint() string { return e.Text }
+
+// Is tells whether target means the same: fs.ErrNotExist for NotFound, and so on by the table of reasons.
+func (e *Error) Is(target error) bool { return reasons[e.Reason].is == target }
+
+// Reason is one stable word for programs.
+type Reason string
+
+// The reasons of a failed request.
+const (
+	ReasonInvalid     Reason = "Invalid"
+	ReasonForbidden   Reason = "Forbidden"
+	ReasonNotFound    Reason = "NotFound"
+	ReasonConflict    Reason = "Conflict"
+	ReasonExpired     Reason = "Expired"
+	ReasonTooLarge    Reason = "TooLarge"
+	ReasonBusy        Reason = "Busy"
+	ReasonTimeout     Reason = "Timeout"
+	ReasonUnsupported Reason = "Unsupported"
+	ReasonInternal    Reason = "Internal"
+)
+
+// Errors that callers may ask for, beside those of package fs.
+var (
+	// ErrExpired tells that a watch cannot go on from a resource version: list again.
+	ErrExpired = errors.New("resource version too old")
+	// ErrConflict tells that the state of things does not allow the request.
+	ErrConflict = errors.New("conflict")
+)
+
+var reasons = map[Reason]struct {
+	status int
+	is     error
+}{
+	ReasonInvalid:     {http.StatusBadRequest, fs.ErrInvalid},
+	ReasonForbidden:   {http.StatusForbidden, fs.ErrPermission},
+	ReasonNotFound:    {http.StatusNotFound, fs.ErrNotExist},
+	ReasonConflict:    {http.StatusConflict, ErrConflict},
+	ReasonExpired:     {http.StatusGone, ErrExpired},
+	ReasonTooLarge:    {http.StatusRequestEntityTooLarge, nil},
+	ReasonBusy:        {http.StatusServiceUnavailable, nil},
+	ReasonTimeout:     {http.StatusGatewayTimeout, context.DeadlineExceeded},
+	ReasonUnsupported: {http.StatusNotImplemented, errors.ErrUnsupported},
+	ReasonInternal:    {http.StatusInternalServerError, nil},
+}
+
+// asError gives any error its reason.
+func asError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	e := &Error{Reason: ReasonInternal, Message: err.Error()}
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok && tooLarge != nil {
+		e.Reason = ReasonTooLarge
+	}
+	for reason, row := range reasons {
+		if row.is != nil && errors.Is(err, row.is) {
+			e.Reason = reason
+		}
+	}
+	if h, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); ok {
+		e.Text = h.Hint()
+	}
+	return e
+}
+
+type errorBody struct {
+	Error *Error `json:"error"`
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	e := asError(err)
+	writeJSON(w, reasons[e.Reason].status, errorBody{e})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the caller has left: nobody to tell
+}
+
+// DecodeError reads the error body of a failed response.
+func DecodeError(status int, body []byte) *Error {
+	var b errorBody
+	if err := json.Unmarshal(body, &b); err != nil || b.Error == nil {
+		return &Error{Reason: ReasonInternal, Message: http.StatusText(status) + " without a reason"}
+	}
+	return b.Error
+}

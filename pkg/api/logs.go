@@ -1,0 +1,104 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// TimeFormat is how a time stands in front of a log line: RFC 3339 in UTC with nanoseconds, always as wide.
+const TimeFormat = "2006-01-02T15:04:05.000000000Z"
+
+func (s *Server) logs(ctx context.Context, out *output, r *http.Request) error {
+	options, err := ParseLogOptions(r.URL.Query())
+	if err != nil {
+		return &Error{Reason: ReasonInvalid, Message: err.Error()}
+	}
+	name := r.PathValue("name")
+	if _, err := s.object(name); err != nil {
+		return err
+	}
+	lines, err := s.Logs.Logs(ctx, name, options)
+	if err != nil {
+		return fmt.Errorf("cannot read the logs of %q: %w", name, err)
+	}
+	if err := out.begin("application/octet-stream"); err != nil {
+		return err
+	}
+	return out.lines(lines, options)
+}
+
+func (o *output) lines(lines func(func(LogLine, error) bool), options LogOptions) (err error) {
+	lines(func(line LogLine, lineErr error) bool {
+		if err = lineErr; err != nil {
+			return false
+		}
+		err = o.line(line, options)
+		return err == nil
+	})
+	return err
+}
+
+func (o *output) line(line LogLine, options LogOptions) error {
+	o.deadline()
+	if options.Timestamps {
+		at := time.Unix(0, line.Time).UTC().Format(TimeFormat)
+		if _, err := fmt.Fprintf(o.w, "%s ", at); err != nil {
+			return err
+		}
+	}
+	if _, err := o.w.Write(line.Bytes); err != nil {
+		return err
+	}
+	if options.Follow {
+		return o.control.Flush()
+	}
+	return nil
+}
+
+// Query is the options as a query string; ParseLogOptions reads it back.
+func (o LogOptions) Query() url.Values {
+	q := url.Values{}
+	for name, on := range map[string]bool{"follow": o.Follow, "previous": o.Previous, "timestamps": o.Timestamps} {
+		if on {
+			q.Set(name, "1")
+		}
+	}
+	if !o.Since.IsZero() {
+		q.Set("since", o.Since.UTC().Format(time.RFC3339Nano))
+	}
+	if o.Tail >= 0 {
+		q.Set("tail", strconv.Itoa(o.Tail))
+	}
+	if o.Stream != "" {
+		q.Set("stream", o.Stream)
+	}
+	return q
+}
+
+// ParseLogOptions reads options from a query string; what is not said is everything from the beginning.
+func ParseLogOptions(q url.Values) (LogOptions, error) {
+	o := LogOptions{
+		Follow: q.Get("follow") == "1", Previous: q.Get("previous") == "1", Timestamps: q.Get("timestamps") == "1",
+		Tail: -1, Stream: q.Get("stream"),
+	}
+	var err error
+	if s := q.Get("since"); s != "" {
+		if o.Since, err = time.Parse(time.RFC3339, s); err != nil {
+			return o, fmt.Errorf("since=%q is no RFC 3339 time", s)
+		}
+	}
+	if s := q.Get("tail"); s != "" {
+		if o.Tail, err = strconv.Atoi(s); err != nil || o.Tail < 0 {
+			return o, fmt.Errorf("tail=%q is no number of lines", s)
+		}
+	}
+	switch o.Stream {
+	case "", "stdout", "stderr":
+		return o, nil
+	}
+	return o, fmt.Errorf("stream=%q is neither stdout nor stderr", o.Stream)
+}

@@ -1,0 +1,101 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+// What one caller may cost.
+const (
+	maxBody        = 1 << 20
+	maxHeader      = 16 << 10
+	maxConnections = 512
+	maxStreams     = 256 // watches and followed logs at one time; other requests still get through
+	headerTimeout  = 5 * time.Second
+	requestTimeout = 30 * time.Second // reading a request, and answering one that is no stream
+	writeTimeout   = 30 * time.Second // each piece of a stream
+	idleTimeout    = 2 * time.Minute
+	bookmarkEvery  = 30 * time.Second // finds readers that are gone, and keeps versions fresh
+)
+
+// Config is what a Server serves.
+type Config struct {
+	Agent   Agent
+	Logs    Logs
+	Node    Node
+	Version string
+	Log     logr.Logger
+}
+
+// Server answers requests. Make one with New.
+type Server struct {
+	Config
+	id      string // identifies this life of the agent
+	started time.Time
+	streams chan struct{}   // one token per stream
+	life    context.Context // ends with the server, so that streams leave
+	end     context.CancelFunc
+}
+
+// New makes a server that does nothing until Serve.
+func New(config Config) *Server {
+	life, end := context.WithCancel(context.Background())
+	return &Server{
+		Config:  config,
+		id:      rand.Text(),
+		started: time.Now(),
+		streams: make(chan struct{}, maxStreams),
+		life:    life,
+		end:     end,
+	}
+}
+
+// Serve answers requests on the listener until ctx ends, then gives running ones a second. It may be called once.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler:           checkPeer(http.MaxBytesHandler(s.routes(), maxBody)),
+		ConnContext:       withPeer,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          log.New(io.Discard, "", 0), // what a caller does wrong is the caller's to see
+	}
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		s.end()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			server.Close()
+		}
+	})
+	err := server.Serve(limitListener(listener, maxConnections))
+	if stop() {
+		return fmt.Errorf("cannot serve the API: %w", err)
+	}
+	<-ended
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("cannot serve the API: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) version(*http.Request) (any, error) {
+	return Version{
+		Version: s.Version, API: APIVersion, Agent: s.id,
+		Pid: os.Getpid(), StartedAt: s.started, Go: runtime.Version(),
+	}, nil
+}

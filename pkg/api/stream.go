@@ -1,0 +1,65 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+// stream sends pieces until the caller leaves, the server ends, or the handler returns. An error before the first piece is
+// an ordinary error response; after a later one the stream is cut, and the caller resumes.
+func (s *Server) stream(handle func(ctx context.Context, out *output, r *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case s.streams <- struct{}{}:
+			defer func() { <-s.streams }()
+		default:
+			writeError(w, &Error{Reason: ReasonBusy, Message: "too many watches and followed logs", Text: "close some, then try again"})
+			return
+		}
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(s.life, cancel)()
+		out := &output{w: w, control: http.NewResponseController(w)}
+		_ = out.control.SetReadDeadline(time.Time{}) // the request has been read; now the caller only listens
+		switch err := handle(ctx, out, r); {
+		case err == nil || ctx.Err() != nil:
+		case !out.begun:
+			writeError(w, err)
+		default:
+			panic(http.ErrAbortHandler) // cuts the connection, so that the caller does not take this for the end
+		}
+	})
+}
+
+// output is the response of a stream: each piece is sent at once, and must be taken within writeTimeout.
+type output struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	begun   bool
+}
+
+// begin sends the header.
+func (o *output) begin(contentType string) error {
+	o.begun = true
+	o.w.Header().Set("Content-Type", contentType)
+	o.w.WriteHeader(http.StatusOK)
+	return o.flush()
+}
+
+// send sends one value as a line of JSON.
+func (o *output) send(v any) error {
+	o.deadline()
+	if err := json.NewEncoder(o.w).Encode(v); err != nil {
+		return err
+	}
+	return o.control.Flush()
+}
+
+func (o *output) deadline() { _ = o.control.SetWriteDeadline(time.Now().Add(writeTimeout)) }
+
+func (o *output) flush() error {
+	o.deadline()
+	return o.control.Flush()
+}

@@ -1,0 +1,189 @@
+// Package client speaks to an agent over its unix socket: one method per question, typed errors, and watches that resume by
+// themselves. It refuses to know how answers are drawn and what the agent does with requests.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"syscall"
+
+	"github.com/seed31d4122e/reconciler/pkg/api"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// maxError bounds how much of an error response is read.
+const maxError = 1 << 20
+
+// ErrNotRunning tells that no agent listens on the socket.
+var ErrNotRunning = errors.New("no agent listens")
+
+// Client speaks to the agent that listens on one socket. It is safe for use by many goroutines.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+// New makes a client of the agent that listens on the unix socket at path. It connects with the first request.
+func New(path string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}
+	return &Client{socket: path, http: &http.Client{Transport: &http.Transport{DialContext: dial}}}
+}
+
+// Close closes idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Version asks who answers.
+func (c *Client) Version(ctx context.Context) (v api.Version, err error) {
+	return v, c.get(ctx, "/version", nil, &v)
+}
+
+// List is all containers, by name.
+func (c *Client) List(ctx context.Context) (l api.List, err error) {
+	return l, c.get(ctx, "/containers", nil, &l)
+}
+
+// Get is one container; fs.ErrNotExist when there is none of that name.
+func (c *Client) Get(ctx context.Context, name string) (o spec.Object, err error) {
+	return o, c.get(ctx, "/containers/"+url.PathEscape(name), nil, &o)
+}
+
+// Do asks for a verb without waiting for its effect: pause, resume, stop, start, restart or clear.
+func (c *Client) Do(ctx context.Context, name, verb string) (o spec.Object, err error) {
+	return o, c.post(ctx, "/containers/"+url.PathEscape(name)+"/"+verb, nil, &o)
+}
+
+// Kill sends a signal, by its name, to process 1 of a container.
+func (c *Client) Kill(ctx context.Context, name, signal string) (o spec.Object, err error) {
+	return o, c.post(ctx, "/containers/"+url.PathEscape(name)+"/kill", api.KillRequest{Signal: signal}, &o)
+}
+
+// Logs reads what a container wrote. The caller closes the reader.
+func (c *Client) Logs(ctx context.Context, name string, options api.LogOptions) (io.ReadCloser, error) {
+	return c.open(ctx, "/containers/"+url.PathEscape(name)+"/logs", options.Query())
+}
+
+// Events are the events kept with an ID above since, of one container unless name is "".
+func (c *Client) Events(ctx context.Context, name string, since uint64) (e []api.Event, err error) {
+	return e, c.get(ctx, "/events", eventQuery(name, since), &e)
+}
+
+// Sources are the directories of manifests as the agent last read them.
+func (c *Client) Sources(ctx context.Context) (s []api.Source, err error) {
+	return s, c.get(ctx, "/sources", nil, &s)
+}
+
+// Plan is what the agent would do now.
+func (c *Client) Plan(ctx context.Context) (p api.Plan, err error) {
+	return p, c.get(ctx, "/plan", nil, &p)
+}
+
+// Features says what the node can do.
+func (c *Client) Features(ctx context.Context) (f []api.Feature, err error) {
+	return f, c.get(ctx, "/features", nil, &f)
+}
+
+// ConfirmPrune lets the blocked removals of a source go on, if it still has that revision.
+func (c *Client) ConfirmPrune(ctx context.Context, source, revision string) (s []api.Source, err error) {
+	return s, c.post(ctx, "/prune", api.PruneRequest{Source: source, Revision: revision}, &s)
+}
+
+func eventQuery(name string, since uint64) url.Values {
+	return url.Values{"name": {name}, "since": {strconv.FormatUint(since, 10)}}
+}
+
+func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
+	body, err := c.open(ctx, path, query)
+	if err != nil {
+		return err
+	}
+	return c.decode(body, into)
+}
+
+func (c *Client) post(ctx context.Context, path string, from, into any) error {
+	var body bytes.Buffer
+	if from != nil {
+		if err := json.NewEncoder(&body).Encode(from); err != nil {
+			return err
+		}
+	}
+	answer, err := c.send(ctx, http.MethodPost, path, &body)
+	if err != nil {
+		return err
+	}
+	return c.decode(answer, into)
+}
+
+func (c *Client) decode(body io.ReadCloser, into any) error {
+	defer body.Close()
+	if err := json.NewDecoder(body).Decode(into); err != nil {
+		return fmt.Errorf("cannot understand the agent on %s: %w", c.socket, err)
+	}
+	return nil
+}
+
+func (c *Client) open(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	return c.send(ctx, http.MethodGet, path, nil)
+}
+
+func (c *Client) send(ctx context.Context, method, path string, body io.Reader) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, method, "http://agent/"+api.APIVersion+path, body)
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	if response.StatusCode == http.StatusOK {
+		return response.Body, nil
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxError))
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	return nil, api.DecodeError(response.StatusCode, text)
+}
+
+// unreachable says what a person can do about an agent that does not answer.
+func (c *Client) unreachable(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return &unreachable{
+			error: fmt.Errorf("%w on %s", ErrNotRunning, c.socket),
+			hint:  "start one with `reconciler run`, or say where it listens with --socket",
+		}
+	case errors.Is(err, fs.ErrPermission):
+		return &unreachable{
+			error: fmt.Errorf("cannot open %s: %w", c.socket, fs.ErrPermission),
+			hint:  "use root, or join the group " + api.Group,
+		}
+	}
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err
+	}
+	return fmt.Errorf("cannot reach the agent on %s: %w", c.socket, err)
+}
+
+type unreachable struct {
+	error
+	hint string
+}
+
+func (u *unreachable) Unwrap() error { return u.error }
+func (u *unreachable) Hint() string  { return u.hint }
