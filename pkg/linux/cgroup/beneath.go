@@ -1,0 +1,158 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// root is an open directory of one hierarchy. Everything below it is reached by names relative to it
+// and can neither leave it, nor follow a link, nor cross a mount (openat2(2)).
+type root struct {
+	dir *os.File
+}
+
+func openRoot(path string) (root, error) {
+	f, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_RDONLY, 0)
+	return root{f}, err
+}
+
+// open opens name beneath the root. Errors are *fs.PathError with the full path.
+func (r root) open(name string, flags int) (*os.File, error) {
+	how := unix.OpenHow{
+		Flags:   uint64(flags | unix.O_CLOEXEC),
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+	}
+	for {
+		fd, err := unix.Openat2(int(r.dir.Fd()), name, &how)
+		switch {
+		case err == nil:
+			return os.NewFile(uintptr(fd), r.path(name)), nil
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN): // a rename somewhere raced with the lookup
+		default:
+			return nil, &os.PathError{Op: "open", Path: r.path(name), Err: err}
+		}
+	}
+}
+
+func (r root) path(name string) string { return path.Join(r.dir.Name(), name) }
+
+// sub opens a directory beneath the root as a root of its own.
+func (r root) sub(name string) (root, error) {
+	f, err := r.open(name, unix.O_DIRECTORY|unix.O_RDONLY)
+	return root{f}, err
+}
+
+// read reads a kernel file in one go.
+func (r root) read(name string) (string, error) {
+	f, err := r.open(name, unix.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return readAll(f)
+}
+
+func readAll(f *os.File) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	return string(text), err
+}
+
+// write hands text to a kernel file in one write(2), which is one operation to the kernel.
+func (r root) write(name, text string) error {
+	f, err := r.open(name, unix.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString(text)
+	return err
+}
+
+// mkdir makes a directory whose parent is beneath the root; one that is there is success.
+func (r root) mkdir(name string) error {
+	parent, err := r.sub(path.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer parent.dir.Close()
+	err = unix.Mkdirat(int(parent.dir.Fd()), path.Base(name), 0o755)
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return &os.PathError{Op: "mkdir", Path: r.path(name), Err: err}
+	}
+	return nil
+}
+
+// rmdir removes one directory; one that is gone is success.
+func (r root) rmdir(name string) error {
+	parent, err := r.sub(path.Dir(name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer parent.dir.Close()
+	err = unix.Unlinkat(int(parent.dir.Fd()), path.Base(name), unix.AT_REMOVEDIR)
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return &os.PathError{Op: "rmdir", Path: r.path(name), Err: err}
+	}
+	return nil
+}
+
+// dirs names the directories in name, sorted.
+func (r root) dirs(name string) ([]string, error) {
+	d, err := r.open(name, unix.O_DIRECTORY|unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	entries, err := d.ReadDir(-1)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list %s: %w", r.path(name), err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// walk calls f with name and every directory below it, deepest first.
+func (r root) walk(name string, f func(name string) error) error {
+	children, err := r.dirs(name)
+	if err != nil {
+		return err
+	}
+	for _, c := range children {
+		err := r.walk(path.Join(name, c), f)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return f(name)
+}
+
+// cause is the error number below a path that the caller names itself.
+func cause(err error) error {
+	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
+		return pathErr.Err
+	}
+	return err
+}
+
+// rmdirPath removes one directory; one that is gone is success.
+func rmdirPath(path string) error {
+	if err := unix.Rmdir(path); err != nil && !errors.Is(err, unix.ENOENT) {
+		return &os.PathError{Op: "rmdir", Path: path, Err: err}
+	}
+	return nil
+}

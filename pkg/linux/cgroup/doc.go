@@ -1,0 +1,10 @@
+// Package cgroup keeps the control groups of containers: PARENT/NAME/INSTANCE in every hierarchy a host
+// has, with limits, freezing, killing, identity and events. It knows kernel files and one table of limits;
+// it refuses to know processes' programs, manifests as files, and when anything should happen.
+//
+// A host is pure cgroup v2, or hybrid: v1 controllers beside a cgroup2 mount that supplies freeze, kill
+// and events. Each controller is used where the kernel attached it; every verb works on both. The
+// unified directory is made first and removed last, so that what it does not show does not exist.
+//
+// Deciding pages: cgroups(7), Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/*.rst.
+package cgroup

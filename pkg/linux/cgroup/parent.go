@@ -1,0 +1,229 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Config says where containers go.
+type Config struct {
+	Tree Tree
+	// Parent is the cgroup above all containers, a path below every mount point: reconciler, or
+	// system.slice/reconciler.scope/containers.
+	Parent string
+}
+
+// Parent is the open cgroup above all containers, in every hierarchy. Its methods are safe for concurrent use.
+type Parent struct {
+	name    string
+	unified root
+	v1      []hierarchy
+	lacking map[string]error // by controller, why it cannot be used below this parent; nil when it can
+	limits  []bound          // one for each row of the table
+}
+
+// hierarchy is the parent in one v1 hierarchy.
+type hierarchy struct {
+	root
+	controllers []string
+}
+
+// Open makes the parent where it is missing, hands controllers down to it and locks it against a second
+// agent, which gets a *LockedError. A controller that cannot be handed down is no error here: limits
+// that need it are refused, see Unsupported. Close releases the lock; containers stay.
+func Open(c Config) (*Parent, error) {
+	if !fs.ValidPath(c.Parent) || c.Parent == "." || strings.Contains(c.Parent, "\n") {
+		return nil, fmt.Errorf("cannot use %q as cgroup parent: want a path without . and .. below the mount point: %w", c.Parent, fs.ErrInvalid)
+	}
+	p := &Parent{name: c.Parent, lacking: c.Tree.Available()}
+	made, err := p.open(c.Tree)
+	if err != nil {
+		for _, dir := range slices.Backward(made) {
+			_ = rmdirPath(dir)
+		}
+		_ = p.Close()
+		return nil, fmt.Errorf("cannot open cgroup parent %s: %w", c.Parent, err)
+	}
+	return p, nil
+}
+
+// open does the work of Open and names the directories it made.
+func (p *Parent) open(t Tree) (made []string, err error) {
+	p.unified, made, err = descend(t.Unified, p.name, func(level root) error { p.enable(t, level); return nil })
+	if err != nil {
+		return made, err
+	}
+	if err := lock(p.unified, p.name); err != nil {
+		return made, err
+	}
+	for _, point := range t.points() {
+		h := hierarchy{controllers: t.on(point)}
+		hasCpuset := slices.Contains(h.controllers, "cpuset")
+		top, more, err := descend(point, p.name, func(level root) error {
+			if hasCpuset {
+				return inheritCpuset(level)
+			}
+			return nil
+		})
+		made = append(made, more...)
+		if err != nil {
+			return made, err
+		}
+		h.root = top
+		p.v1 = append(p.v1, h)
+		if hasCpuset { // cgroups made below inherit by themselves
+			if err := top.write("cgroup.clone_children", "1"); err != nil {
+				return made, err
+			}
+		}
+	}
+	p.bind(t)
+	return made, nil
+}
+
+// points are the mount points of the v1 hierarchies, sorted.
+func (t Tree) points() []string {
+	return slices.Compact(slices.Sorted(maps.Values(t.V1)))
+}
+
+// on lists the controllers mounted at a v1 mount point, sorted.
+func (t Tree) on(point string) (on []string) {
+	for _, c := range controllers {
+		if t.V1[c] == point {
+			on = append(on, c)
+		}
+	}
+	return on
+}
+
+// descend goes from a mount point down to a cgroup, making what is missing and visiting every level, the
+// first and the last included.
+func descend(point, name string, visit func(level root) error) (_ root, made []string, err error) {
+	level, err := openRoot(point)
+	if err != nil {
+		return root{}, nil, err
+	}
+	for step := range strings.SplitSeq(name, "/") {
+		next, isNew, err := enter(level, step, visit)
+		if isNew {
+			made = append(made, level.path(step))
+		}
+		_ = level.dir.Close()
+		if err != nil {
+			return root{}, made, err
+		}
+		level = next
+	}
+	if err := visit(level); err != nil {
+		_ = level.dir.Close()
+		return root{}, made, err
+	}
+	return level, made, nil
+}
+
+// enter visits one level and opens a cgroup of it, making it when it is missing.
+func enter(level root, step string, visit func(level root) error) (next root, isNew bool, err error) {
+	if err := visit(level); err != nil {
+		return root{}, false, err
+	}
+	if next, err = level.sub(step); !errors.Is(err, fs.ErrNotExist) {
+		return next, false, err
+	}
+	if err := level.mkdir(step); err != nil {
+		return root{}, false, err
+	}
+	next, err = level.sub(step)
+	return next, true, err
+}
+
+// enable hands the v2 controllers that a level has down to its children, one at a time, so that one that
+// is refused does not take the others with it. It notes what is lacking.
+func (p *Parent) enable(t Tree, level root) {
+	has, err1 := level.read("cgroup.controllers")
+	enabled, err2 := level.read("cgroup.subtree_control")
+	for _, c := range controllers {
+		if t.V1[c] != "" || p.lacking[c] != nil || slices.Contains(strings.Fields(enabled), c) {
+			continue
+		}
+		err := errors.Join(err1, err2)
+		if err == nil && !slices.Contains(strings.Fields(has), c) {
+			err = fmt.Errorf("%s has not got it", level.dir.Name())
+		} else if err == nil {
+			if err = level.write("cgroup.subtree_control", "+"+c); err != nil {
+				err = &DelegationError{Dir: level.dir.Name(), Controller: c, Err: cause(err)}
+			}
+		}
+		if err != nil {
+			p.lacking[c] = &ControllerError{Controller: c, Err: err}
+		}
+	}
+}
+
+// inheritCpuset gives an empty v1 cpuset what the one above has: no task can enter an empty one (cpuset(7)).
+func inheritCpuset(level root) error {
+	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+		text, err := level.read(file)
+		if err != nil {
+			return err
+		}
+		if strings.TrimSpace(text) != "" {
+			continue
+		}
+		above, err := os.ReadFile(filepath.Join(filepath.Dir(level.dir.Name()), file))
+		if err != nil {
+			return err
+		}
+		if err := level.write(file, string(above)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Name is the parent's path below every mount point.
+func (p *Parent) Name() string { return p.name }
+
+// Path is the parent's directory in the unified hierarchy.
+func (p *Parent) Path() string { return p.unified.dir.Name() }
+
+// Unsupported says which of the limits said in r this host cannot keep, all at once, as *ControllerError
+// wrapped in errors; nil when it keeps them all. Set refuses with the same error.
+func (p *Parent) Unsupported(r spec.Resources) error {
+	var errs []error
+	for _, b := range p.limits {
+		if b.said(r) && b.err != nil {
+			errs = append(errs, fmt.Errorf("cannot keep %s: %w", b.key, b.err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Close releases the lock and the descriptors. Containers and cgroups stay.
+func (p *Parent) Close() error {
+	var errs []error
+	if p.unified.dir != nil {
+		errs = append(errs, p.unified.dir.Close())
+	}
+	for _, h := range p.v1 {
+		errs = append(errs, h.dir.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Remove removes the parent itself from every hierarchy, the unified one last. It must be empty.
+func (p *Parent) Remove() error {
+	for _, h := range p.v1 {
+		if err := rmdirPath(h.dir.Name()); err != nil {
+			return err
+		}
+	}
+	return rmdirPath(p.unified.dir.Name())
+}

@@ -1,0 +1,130 @@
+package cgroup
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// controllers are the ones the table of limits uses, in the order they are enabled and entered.
+var controllers = []string{"cpu", "cpuset", "memory", "pids"}
+
+// ErrNoUnified is the lack of a cgroup2 mount, without which nothing can be frozen or killed as a whole.
+var ErrNoUnified = errors.New("no cgroup2 file system is mounted\nhint: mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified")
+
+// Tree says where a host keeps its cgroups.
+type Tree struct {
+	// Unified is the mount point of cgroup2.
+	Unified string
+	// V1 are the mount points of v1 hierarchies by controller; controllers mounted together share one.
+	// Controllers the table of limits does not use are left out. Empty on a pure v2 host.
+	V1 map[string]string
+}
+
+// Detect reads the tree of the calling process's mount namespace. Without cgroup2 it returns ErrNoUnified.
+func Detect() (Tree, error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return Tree{}, fmt.Errorf("cannot find cgroups: %w", err)
+	}
+	defer f.Close()
+	return ParseTree(f)
+}
+
+// ParseTree reads a tree from the text of /proc/PID/mountinfo, see proc_pid_mountinfo(5). A mount that
+// hides an earlier one of the same mount point wins; else the first of each controller.
+func ParseTree(mountinfo io.Reader) (Tree, error) {
+	var mounts []mount
+	lines := bufio.NewScanner(mountinfo)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if m, ok := parseMount(lines.Text()); ok {
+			mounts = slices.DeleteFunc(mounts, func(old mount) bool { return old.point == m.point })
+			mounts = append(mounts, m)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return Tree{}, fmt.Errorf("cannot read mountinfo: %w", err)
+	}
+	t := treeOf(mounts)
+	if t.Unified == "" {
+		return Tree{}, ErrNoUnified
+	}
+	return t, nil
+}
+
+// mount is one line of mountinfo.
+type mount struct {
+	point, fstype string
+	options       []string // of the super block: the controllers of a v1 hierarchy
+}
+
+func parseMount(line string) (mount, bool) {
+	before, after, ok := strings.Cut(line, " - ")
+	head, tail := strings.Fields(before), strings.Fields(after)
+	if !ok || len(head) < 6 || len(tail) < 3 {
+		return mount{}, false
+	}
+	return mount{unescape(head[4]), tail[0], strings.Split(tail[2], ",")}, true
+}
+
+// unescape undoes mountinfo's \040 for space, tab, newline and backslash.
+func unescape(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		if s[0] == '\\' && len(s) >= 4 {
+			if c, err := strconv.ParseUint(s[1:4], 8, 8); err == nil {
+				b.WriteByte(byte(c))
+				s = s[4:]
+				continue
+			}
+		}
+		b.WriteByte(s[0])
+		s = s[1:]
+	}
+	return b.String()
+}
+
+func treeOf(mounts []mount) Tree {
+	t := Tree{V1: map[string]string{}}
+	for _, m := range mounts {
+		switch m.fstype {
+		case "cgroup2":
+			if t.Unified == "" {
+				t.Unified = m.point
+			}
+		case "cgroup":
+			for _, c := range controllers {
+				if t.V1[c] == "" && slices.Contains(m.options, c) {
+					t.V1[c] = m.point
+				}
+			}
+		}
+	}
+	return t
+}
+
+// Available says of each controller of the table why it cannot be used here, or nil: mounted as v1, or
+// listed in the unified root's cgroup.controllers.
+func (t Tree) Available() map[string]error {
+	text, err := os.ReadFile(filepath.Join(t.Unified, "cgroup.controllers"))
+	listed := strings.Fields(string(text))
+	all := map[string]error{}
+	for _, c := range controllers {
+		switch {
+		case t.V1[c] != "" || slices.Contains(listed, c):
+			all[c] = nil
+		case err != nil:
+			all[c] = &ControllerError{Controller: c, Err: err}
+		default:
+			all[c] = &ControllerError{Controller: c, Err: fmt.Errorf("neither mounted as v1 nor listed in %s/cgroup.controllers", t.Unified)}
+		}
+	}
+	return all
+}
