@@ -1,0 +1,61 @@
+package process
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Error says which step of a start failed, on what, and why.
+type Error struct {
+	Step  string     // what could not be done, in the user's words
+	Path  string     // what it was to be done to, if anything
+	Errno unix.Errno // why
+	Op    int        // index into Program.Ops, or -1: the process could not be made at all
+	// Signal is what killed the child before it executed anything; Errno is EINTR, or ETIMEDOUT if it was killed for
+	// taking longer than Timeout. 0 for an ordinary error.
+	Signal unix.Signal
+}
+
+// Error is one line, and a second one with a hint where one action helps.
+func (e *Error) Error() string {
+	text := "cannot " + e.Step
+	if e.Path != "" {
+		text += " " + e.Path
+	}
+	switch {
+	case e.Errno == unix.ETIMEDOUT && e.Signal != 0:
+		text += fmt.Sprintf(": still not done %v after the start", Timeout)
+	case e.Signal != 0:
+		text += ": killed by " + unix.SignalName(e.Signal)
+	default:
+		text += ": " + e.Errno.Error()
+	}
+	if hint := e.Hint(); hint != "" {
+		text += "\nhint: " + hint
+	}
+	return text
+}
+
+// Unwrap gives the errno, for errors.Is.
+func (e *Error) Unwrap() error { return e.Errno }
+
+// Hint is the one action that helps, or "".
+func (e *Error) Hint() string {
+	if e.Op >= 0 {
+		return ""
+	}
+	return cloneHints[e.Errno]
+}
+
+// cloneHints are the causes of a failed clone3; man 2 clone, section ERRORS.
+var cloneHints = map[unix.Errno]string{
+	unix.EAGAIN:     "a limit on the number of processes is reached: look at pids.max of the cgroup and its parents, RLIMIT_NPROC, and kernel.threads-max",
+	unix.EBUSY:      "the cgroup passes domain controllers on to children (cgroup.subtree_control), so it cannot hold processes of its own",
+	unix.EOPNOTSUPP: "the cgroup is of type \"domain invalid\": see cgroup.type",
+	unix.ENODEV:     "the cgroup has been removed",
+	unix.ENOSPC:     "a limit on the number of namespaces is reached: look at the files in /proc/sys/user, such as max_pid_namespaces",
+	unix.EPERM:      "new namespaces need CAP_SYS_ADMIN",
+	unix.EACCES:     "writing to cgroup.procs of the cgroup, and of the common parent of it and the starter's own, must be permitted",
+	unix.ENOSYS:     "clone3 needs Linux 5.7, and a seccomp filter around this process must allow it",
+}

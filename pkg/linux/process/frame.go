@@ -1,0 +1,67 @@
+package process
+
+import (
+	_ "unsafe" // go:linkname
+)
+
+// frame is a program as the assembly reads it: plain words in one block of memory that holds every address it
+// contains. It is the border between Go and the child, which touches nothing else.
+type frame struct {
+	clone   record    // the clone3 call; its zero result is the child
+	args    cloneArgs // of the clone3 call
+	pidfd   int32     // written by the kernel before the child runs
+	_       int32
+	current uintptr // the record being run
+	failed  uintptr // the record whose error ended the program
+	first   uintptr // the first record
+	end     uintptr // past the last record
+	clock   uintptr // where the parent's time stamps go, before and after the call; 0 for none
+	ticks   uintptr // where the child's time stamps go, at its begin and after each op; 0 for none
+}
+
+// record is one op. Each argument is read through an address, so that numbers, slots and descriptors are all alike.
+type record struct {
+	nr       uintptr
+	args     [6]uintptr // where each argument is
+	out      uintptr    // where the result goes
+	accept   Errnos
+	then     uintptr // the record to go on with after success
+	accepted uintptr // the record to go on with after an accepted error
+	result   int64   // what the kernel returned: -errno, or notRun
+}
+
+// notRun is the result of a record that was never run; no system call returns it.
+const notRun = -1 << 63
+
+// cloneArgs is struct clone_args of linux/sched.h, up to the cgroup (Linux 5.7).
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+}
+
+// spawn makes the clone call and, in the child, runs the program; see run_*.s.
+//
+//go:noescape
+func spawn(f *frame) (result int)
+
+// run is spawn as a blocking system call of this thread: a stop of the world does not wait for it. The child
+// shares the memory but never returns into Go, so nothing of the runtime's needs to be fork-safe.
+//
+//go:nosplit
+//go:noinline
+//go:norace
+func run(f *frame) int {
+	entersyscall()
+	result := spawn(f)
+	exitsyscall()
+	return result
+}
+
+// The two halves of the runtime's syscall.Syscall, kept linkable for others by its authors (golang.org/issue/67401).
+
+//go:linkname entersyscall runtime.entersyscall
+//go:nosplit
+func entersyscall()
+
+//go:linkname exitsyscall runtime.exitsyscall
+//go:nosplit
+func exitsyscall()

@@ -1,0 +1,57 @@
+package process
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// StartTime is when a process started, in clock ticks since boot: field 22 of /proc/PID/stat. Together with the pid and
+// BootID it names a process for good. The error of a process that does not exist is os.ErrNotExist or ESRCH.
+func StartTime(pid int) (uint64, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the start time of process %d: %w", pid, err)
+	}
+	// The second field is the name in parentheses, which may itself hold spaces and parentheses: man 5 proc_pid_stat.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	const startTime = 22 - 3 // the first field here is the third
+	if len(fields) <= startTime {
+		return 0, fmt.Errorf("cannot read the start time of process %d: unexpected %q", pid, stat)
+	}
+	ticks, err := strconv.ParseUint(string(fields[startTime]), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the start time of process %d: %w", pid, err)
+	}
+	return ticks, nil
+}
+
+// BootID is a name that this boot of the machine has for itself.
+func BootID() (string, error) {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("cannot read the boot id: %w", err)
+	}
+	return strings.TrimSpace(string(id)), nil
+}
+
+// OpenVerified opens a pidfd that is proven to be of the process with this pid and start time. The error is ESRCH if there
+// is none any more, even if a stranger has the pid now.
+func OpenVerified(pid int, startTime uint64) (*os.File, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open process %d: %w", pid, err)
+	}
+	pidfd := os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid))
+	found, err := StartTime(pid)
+	// The pid cannot have been another's when the time was read, if its process is not reaped even now.
+	if gone := Signal(pidfd, 0); gone != nil || err != nil || found != startTime {
+		_ = pidfd.Close()
+		return nil, fmt.Errorf("cannot open process %d started at %d: %w", pid, startTime, unix.ESRCH)
+	}
+	return pidfd, nil
+}

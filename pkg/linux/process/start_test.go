@@ -1,0 +1,81 @@
+package process_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+)
+
+const allNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
+	unix.CLONE_NEWPID | unix.CLONE_NEWNET
+
+// exec appends the execution of a command found at an absolute path.
+func exec(p *process.Program, argv ...string) *process.Op {
+	return p.Call("execute", argv[0], unix.SYS_EXECVE, process.Str(argv[0]), process.Strs(argv), process.Strs([]string{"LANG=C"}))
+}
+
+// output runs the program with its stdout going to a pipe and returns what the process writes.
+func output(t *testing.T, build func(p *process.Program)) string {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	p := &process.Program{}
+	p.Call("connect stdout", "", unix.SYS_DUP3, p.File("out"), process.Int(1), process.Int(0))
+	build(p)
+	child, err := process.Start(p, map[string]*os.File{"out": w})
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer child.Pidfd.Close()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exit, err := process.Reap(child.Pidfd); err != nil || exit != (process.Exit{}) {
+		t.Fatalf("exit = %v, %v", exit, err)
+	}
+	return string(bytes.TrimSpace(text))
+}
+
+func TestStart(t *testing.T) {
+	got := output(t, func(p *process.Program) { exec(p, "/bin/sh", "-c", "echo hello $LANG") })
+	if got != "hello C" {
+		t.Fatalf("got %q", got)
+	}
+}
+
+func TestStartInNamespaces(t *testing.T) {
+	got := output(t, func(p *process.Program) {
+		p.Clone = allNamespaces
+		name := []byte("inside")
+		p.Call("set hostname", "inside", unix.SYS_SETHOSTNAME, process.Data(name), process.Int(len(name)))
+		exec(p, "/bin/sh", "-c", "echo $$ $(uname -n)")
+	})
+	if got != "1 inside" {
+		t.Fatalf("got %q", got)
+	}
+}
+
+func TestFailure(t *testing.T) {
+	p := &process.Program{}
+	p.Call("enter", "/no/such/place", unix.SYS_CHDIR, process.Str("/no/such/place"))
+	exec(p, "/bin/true")
+	_, err := process.Start(p, nil)
+	var failure *process.Error
+	if !errors.As(err, &failure) || failure.Op != 0 || failure.Errno != unix.ENOENT {
+		t.Fatalf("err = %v", err)
+	}
+	if want := "cannot enter /no/such/place: no such file or directory"; err.Error() != want {
+		t.Fatalf("err = %q, want %q", err, want)
+	}
+}
