@@ -1,0 +1,90 @@
+// Package attribute gives a container's first process everything that a process inherits, from a table with the reset
+// value of each, and the calls that end a start: limits, user, privileges, filter, execve. It knows what fork and
+// execve carry along; it refuses to know namespaces, mounts and where the values of a manifest come from.
+//
+// A start program is put together in this order; each step says what has to be behind it:
+//
+//	namespace.Append   the child is in its cgroups (affinity is cut to the cpuset it is in)
+//	mount.Append       needs root's capabilities and the parent's umask set aside
+//	Early              needs the descriptors of Files and root's capabilities
+//	Late               nothing may follow: it ends in execve
+//
+// and within Late:
+//
+//   - stdio before the limits: a nofile below 3 would refuse it. Limits after every open: the child begins with the
+//     keeper's many descriptors, and a lower nofile refuses new numbers.
+//   - limits, securebits and the bounding set before the user changes: they need root's capabilities.
+//   - groups before gid before uid: each needs the privilege that the next one gives up.
+//   - the final capabilities after the user: the kernel changes them with the uid.
+//   - no_new_privs before the filter, which then needs no privilege and comes last, so that it judges nothing but execve.
+//     Without no_new_privs the filter needs CAP_SYS_ADMIN: it comes before the user changes.
+//   - close_range after the last use of a descriptor and before execve resolves a path, which must not find one in /proc/self/fd.
+package attribute
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/capability"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
+)
+
+// Names of the descriptors a program of Early and Late uses.
+const (
+	FileProc   = "proc" // a proc file system of the keeper's pid namespace, see OpenProc
+	FileStdin  = "stdin"
+	FileStdout = "stdout"
+	FileStderr = "stderr"
+)
+
+// Plan is what a process gets that differs between containers.
+type Plan struct {
+	// OOMScoreAdj is -1000 to 1000. 0 is also the default, so a node that may not lower it to 0 keeps what it has.
+	OOMScoreAdj int
+	// Rlimits are all limits of the process, see Rlimits.
+	Rlimits []Rlimit
+	Umask   uint32
+
+	UID, GID uint32
+	Groups   []uint32 // the additional groups
+
+	Capabilities capability.Sets
+	LastCap      int // capability.Node.Last
+	// NewPrivs leaves no_new_privs unset.
+	NewPrivs bool
+	// Filter is nil for none.
+	Filter seccomp.Filter
+
+	// Argv is the command, Paths the files to try for it, in order; Env the environment as KEY=VALUE.
+	Argv, Paths, Env []string
+}
+
+// Early adds the ops that reset what the process inherits, row by row of Table.
+func Early(p *process.Program, plan Plan) {
+	for _, row := range Table {
+		if row.reset != nil {
+			row.reset(p, plan)
+		}
+	}
+}
+
+// Late adds the ops that end the start.
+func Late(p *process.Program, plan Plan) {
+	stdio(p, plan)
+	p.Call("set umask", "", unix.SYS_UMASK, process.Int(plan.Umask))
+	setRlimits(p, plan.Rlimits)
+	capability.Before(p, plan.Capabilities, plan.LastCap)
+	if plan.NewPrivs {
+		seccomp.Append(p, plan.Filter)
+	}
+	setUser(p, plan)
+	capability.After(p, plan.Capabilities)
+	if !plan.NewPrivs {
+		prctl(p, "set no_new_privs", unix.PR_SET_NO_NEW_PRIVS, 1)
+	}
+	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(3), process.Int(^uint32(0)), process.Int(0))
+	if !plan.NewPrivs {
+		seccomp.Append(p, plan.Filter)
+	}
+	execute(p, plan)
+}

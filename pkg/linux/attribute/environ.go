@@ -1,0 +1,21 @@
+package attribute
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
+)
+
+// Environ is the environment of a process as sorted KEY=VALUE: what its manifest says, over PATH, HOME, HOSTNAME and
+// container, by which programs tell what kind of container they are in (systemd's container interface).
+// Nothing comes from the agent's or keeper's environment.
+func Environ(env map[string]string, home, hostname string) []string {
+	all := map[string]string{"PATH": rootfs.DefaultPath, "HOME": home, "HOSTNAME": hostname, "container": "reconciler"}
+	maps.Copy(all, env)
+	list := make([]string, 0, len(all))
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, key+"="+all[key])
+	}
+	return list
+}

@@ -1,0 +1,64 @@
+package attribute
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+)
+
+// stdio puts the three files onto descriptors 0 to 2. A user other than root becomes owner of its output pipes, because
+// opening /dev/stdout, as servers' log settings do, opens the pipe anew and asks for permission. What cannot change
+// hands (a terminal of another's, a file system of another kind) stays as it is.
+func stdio(p *process.Program, plan Plan) {
+	for fd, name := range []string{FileStdin, FileStdout, FileStderr} {
+		p.Call("set up stdio", name, unix.SYS_DUP3, p.File(name), process.Int(fd), process.Int(0))
+		if fd > 0 && plan.UID != 0 {
+			p.Call("give stdio to user", name, unix.SYS_FCHOWN, process.Int(fd), process.Int(plan.UID), process.Int(-1)).
+				Accept = process.Accept(unix.EPERM, unix.EROFS, unix.EINVAL, unix.EOPNOTSUPP)
+		}
+	}
+}
+
+// setUser changes groups, group and user, real, effective, saved and file system ids alike.
+func setUser(p *process.Program, plan Plan) {
+	var groups []byte
+	for _, g := range plan.Groups {
+		groups = binary.NativeEndian.AppendUint32(groups, g)
+	}
+	list := process.Int(0)
+	if len(groups) > 0 {
+		list = process.Data(groups)
+	}
+	gid, uid := process.Int(plan.GID), process.Int(plan.UID)
+	p.Call("set additional groups", fmt.Sprint(plan.Groups), unix.SYS_SETGROUPS, process.Int(len(plan.Groups)), list)
+	p.Call("set group", fmt.Sprint(plan.GID), unix.SYS_SETRESGID, gid, gid, gid)
+	p.Call("set user", fmt.Sprint(plan.UID), unix.SYS_SETRESUID, uid, uid, uid)
+}
+
+// execute tries each path; the error of the last one is the start's. The keeper runs from a sealed copy of its binary,
+// so a path that leads to /proc/self/exe, or a script that names it, finds nothing it could overwrite.
+func execute(p *process.Program, plan Plan) {
+	argv, env := process.Strs(plan.Argv), process.Strs(plan.Env)
+	for i, path := range plan.Paths {
+		op := p.Call("execute", path, unix.SYS_EXECVE, process.Str(path), argv, env)
+		switch {
+		case i < len(plan.Paths)-1:
+			op.Accept = process.Accept(unix.ENOENT, unix.ENOTDIR, unix.EACCES)
+		case i > 0:
+			op.Path = fmt.Sprintf("%s (tried %s)", plan.Argv[0], strings.Join(plan.Paths, ", "))
+		}
+	}
+}
+
+// prctl adds a prctl(2); the arguments it does not name are 0, as the newer options demand.
+func prctl(p *process.Program, step string, option int, args ...uint64) *process.Op {
+	all := []process.Arg{process.Int(option), process.Int(0), process.Int(0), process.Int(0), process.Int(0)}
+	for i, a := range args {
+		all[i+1] = process.Int(a)
+	}
+	return p.Call(step, "", unix.SYS_PRCTL, all...)
+}
