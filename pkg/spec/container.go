@@ -9,9 +9,9 @@ const (
 // Container is one manifest document: a container that should exist on this node.
 type Container struct {
 	// APIVersion is the version of the manifest's words: reconciler/v1alpha1.
-	APIVersion string `json:"apiVersion"`
+	APIVersion string `json:"apiVersion" format:"apiVersion"`
 	// Kind is the kind of object: Container.
-	Kind string `json:"kind"`
+	Kind string `json:"kind" format:"kind"`
 	// Metadata names the container.
 	Metadata Metadata `json:"metadata"`
 	// Spec is what the container should be.
@@ -21,11 +21,11 @@ type Container struct {
 // Metadata names an object and tells people and pipelines about it; it never restarts anything.
 type Metadata struct {
 	// Name is the container's name, unique on the node: a DNS label, at most 63 characters of [a-z0-9-].
-	Name string `json:"name" class:"identity"`
+	Name string `json:"name" class:"identity" format:"name"`
 	// Labels are short key-value pairs to select by.
-	Labels map[string]string `json:"labels,omitzero" class:"live"`
+	Labels map[string]string `json:"labels,omitzero" class:"live" keys:"labelKey" format:"labelValue"`
 	// Annotations are free key-value pairs that the agent only carries, except keys below reconciler.dev/.
-	Annotations map[string]string `json:"annotations,omitzero" class:"live"`
+	Annotations map[string]string `json:"annotations,omitzero" class:"live" keys:"labelKey" format:"note"`
 }
 
 // ContainerSpec is the desired container. The zero value of a field means "not said" and gets a
@@ -37,19 +37,19 @@ type ContainerSpec struct {
 	// Rootfs is the file system the container sees as /.
 	Rootfs Rootfs `json:"rootfs" class:"replace"`
 	// Command is the program and its arguments; a first word without a slash is looked up in PATH inside the rootfs.
-	Command []string `json:"command" class:"replace"`
+	Command []string `json:"command" class:"replace" format:"argument"`
 	// Env is the environment. Values are strings: quote numbers and booleans.
-	Env map[string]string `json:"env,omitzero" class:"replace"`
-	// User is the user to run as: a name or uid, with an optional :group name or gid, looked up in the rootfs's /etc/passwd and /etc/group. Default root.
-	User string `json:"user,omitzero" class:"replace"`
+	Env map[string]string `json:"env,omitzero" class:"replace" keys:"envName" format:"argument"`
+	// User is the user to run as: a name or uid, with an optional :group name or gid, looked up in the rootfs's /etc/passwd and /etc/group. Default 0, the superuser.
+	User string `json:"user,omitzero" class:"replace" format:"user"`
 	// AdditionalGroups are further group names or gids, beside those /etc/group gives the user.
-	AdditionalGroups []string `json:"additionalGroups,omitzero" class:"replace"`
+	AdditionalGroups []string `json:"additionalGroups,omitzero" class:"replace" format:"group"`
 	// WorkingDir is the absolute directory to start in. Default /.
-	WorkingDir string `json:"workingDir,omitzero" class:"replace"`
+	WorkingDir string `json:"workingDir,omitzero" class:"replace" format:"path"`
 	// Umask is the file mode creation mask as an octal string. Default "0022".
-	Umask string `json:"umask,omitzero" class:"replace"`
+	Umask string `json:"umask,omitzero" class:"replace" format:"umask"`
 	// Hostname is the container's host name. Default: its name.
-	Hostname string `json:"hostname,omitzero" class:"replace"`
+	Hostname string `json:"hostname,omitzero" class:"replace" format:"hostname"`
 	// Init puts a tiny reaper and signal forwarder in front of the command as process 1.
 	Init bool `json:"init,omitzero" class:"replace"`
 	// Network says which network the container sees.
@@ -59,11 +59,11 @@ type ContainerSpec struct {
 	// Security narrows or widens what the processes may do.
 	Security Security `json:"security,omitzero" class:"replace"`
 	// Sysctls are kernel parameters of the container's own namespaces, for example net.ipv4.ip_forward: "1".
-	Sysctls map[string]string `json:"sysctls,omitzero" class:"replace"`
+	Sysctls map[string]string `json:"sysctls,omitzero" class:"replace" keys:"sysctl" format:"sysctlText"`
 	// Rlimits are resource limits of setrlimit(2), by lower-case name without RLIMIT_, for example nofile.
-	Rlimits map[string]Rlimit `json:"rlimits,omitzero" class:"replace"`
+	Rlimits map[string]Rlimit `json:"rlimits,omitzero" class:"replace" keys:"rlimit"`
 	// OOMScoreAdj is added to the badness by which the kernel picks a victim when memory runs out, -1000 to 1000. See proc_pid_oom_score_adj(5). Default 0.
-	OOMScoreAdj int `json:"oomScoreAdj,omitzero" class:"replace"`
+	OOMScoreAdj int `json:"oomScoreAdj,omitzero" class:"replace" min:"-1000" max:"1000"`
 	// Resources are the limits, written to cgroup files and changed without a restart.
 	Resources Resources `json:"resources,omitzero" class:"live"`
 	// Restart says what happens when the process exits.
@@ -87,10 +87,10 @@ const (
 // Rootfs is where a container's root file system comes from. One of its sources is set: path today.
 type Rootfs struct {
 	// Path is an absolute directory on the node. It is never written to: many containers can share one.
-	Path string `json:"path" class:"replace"`
+	Path string `json:"path" class:"replace" format:"path"`
 	// ReadOnly makes / read-only inside the container.
 	ReadOnly bool `json:"readOnly,omitzero" class:"replace"`
-	// Writable is the layer that takes the container's writes; ignored with readOnly, which refuses it.
+	// Writable is the layer that takes the container's writes; a rootfs that is readOnly has none.
 	Writable Writable `json:"writable,omitzero" class:"replace"`
 }
 
@@ -99,7 +99,7 @@ type Writable struct {
 	// Medium is where writes are kept: Memory (a tmpfs, counted as the container's memory; default) or Disk (below the state directory).
 	Medium Medium `json:"medium,omitzero" class:"replace"`
 	// Size bounds the layer. Default 64Mi in Memory. On Disk it needs a file system with project quotas, and is unbounded when not said.
-	Size Bytes `json:"size,omitzero" class:"replace"`
+	Size Bytes `json:"size,omitzero" class:"replace" min:"64Ki"`
 	// Life says when the layer is thrown away: Start (with each start of the process; default in Memory), Instance (kept over restarts; default on Disk) or Name (kept over replacements, until the manifest is removed).
 	Life Life `json:"life,omitzero" class:"replace"`
 }
@@ -139,13 +139,13 @@ const (
 // Mount is one further file system inside the container.
 type Mount struct {
 	// Type is bind, tmpfs, proc, sysfs, devpts, mqueue or cgroup.
-	Type string `json:"type" class:"replace"`
+	Type string `json:"type" class:"replace" format:"mountType"`
 	// Source is the absolute path on the node; only bind has one.
-	Source string `json:"source,omitzero" class:"replace"`
+	Source string `json:"source,omitzero" class:"replace" format:"path"`
 	// Destination is the absolute path in the container, resolved inside the rootfs, made when missing.
-	Destination string `json:"destination" class:"replace"`
+	Destination string `json:"destination" class:"replace" format:"inside"`
 	// Options are the words of mount(8): ro, rw, nosuid, nodev, noexec, relatime, rbind, private, slave, shared, and for tmpfs size=, mode=, uid=, gid=.
-	Options []string `json:"options,omitzero" class:"replace"`
+	Options []string `json:"options,omitzero" class:"replace" format:"option"`
 }
 
 // Security narrows or widens what a container's processes may do.
@@ -157,17 +157,17 @@ type Security struct {
 	// Seccomp is Default (the default filter) or Unconfined.
 	Seccomp SeccompMode `json:"seccomp,omitzero" class:"replace"`
 	// MaskedPaths replaces the default list of paths hidden from the container; an empty list hides none.
-	MaskedPaths *[]string `json:"maskedPaths,omitempty" class:"replace"`
+	MaskedPaths *[]string `json:"maskedPaths,omitempty" class:"replace" format:"hidden"`
 	// ReadonlyPaths replaces the default list of paths that are read-only in the container; an empty list frees all.
-	ReadonlyPaths *[]string `json:"readonlyPaths,omitempty" class:"replace"`
+	ReadonlyPaths *[]string `json:"readonlyPaths,omitempty" class:"replace" format:"hidden"`
 }
 
 // Capabilities changes the default list: drop first, then add. ALL means every capability.
 type Capabilities struct {
 	// Add names capabilities to add, without CAP_: NET_ADMIN.
-	Add []string `json:"add,omitzero" class:"replace"`
+	Add []string `json:"add,omitzero" class:"replace" format:"capability"`
 	// Drop names capabilities to take away.
-	Drop []string `json:"drop,omitzero" class:"replace"`
+	Drop []string `json:"drop,omitzero" class:"replace" format:"capability"`
 }
 
 // SeccompMode names a system call filter.
@@ -182,9 +182,9 @@ const (
 // Rlimit is one limit of setrlimit(2); -1 means unlimited.
 type Rlimit struct {
 	// Soft is the limit in force.
-	Soft int64 `json:"soft" class:"replace"`
+	Soft int64 `json:"soft" class:"replace" min:"-1"`
 	// Hard is the ceiling the process may raise the soft limit to.
-	Hard int64 `json:"hard" class:"replace"`
+	Hard int64 `json:"hard" class:"replace" min:"-1"`
 }
 
 // Restart says what happens when the process exits by itself or is killed.
@@ -209,25 +209,25 @@ const (
 // after the process has run for resetAfter.
 type Backoff struct {
 	// Initial is the wait before the second restart. Default 1s.
-	Initial Duration `json:"initial,omitzero" class:"live"`
+	Initial Duration `json:"initial,omitzero" class:"live" min:"1ms"`
 	// Max bounds the wait. Default 60s.
-	Max Duration `json:"max,omitzero" class:"live"`
+	Max Duration `json:"max,omitzero" class:"live" min:"1ms"`
 	// ResetAfter is how long a process must run for its restarts to be forgotten. Default 10m.
-	ResetAfter Duration `json:"resetAfter,omitzero" class:"live"`
+	ResetAfter Duration `json:"resetAfter,omitzero" class:"live" min:"1ms"`
 }
 
 // Stop says how a container is asked to end: a signal to process 1, a wait, then the kill of its cgroup.
 type Stop struct {
 	// Signal is the name of the signal. Default SIGTERM.
-	Signal string `json:"signal,omitzero" class:"live"`
+	Signal string `json:"signal,omitzero" class:"live" format:"signal"`
 	// Timeout is the wait before the kill. Default 30s.
-	Timeout Duration `json:"timeout,omitzero" class:"live"`
+	Timeout Duration `json:"timeout,omitzero" class:"live" min:"1ms"`
 }
 
 // Logs bounds the files that keep stdout and stderr.
 type Logs struct {
 	// MaxSize is the size at which a log file is rotated. Default 10Mi.
-	MaxSize Bytes `json:"maxSize,omitzero" class:"live"`
+	MaxSize Bytes `json:"maxSize,omitzero" class:"live" min:"64Ki"`
 	// MaxFiles is how many files are kept, the current one included. Default 5.
-	MaxFiles int `json:"maxFiles,omitzero" class:"live"`
+	MaxFiles int `json:"maxFiles,omitzero" class:"live" min:"1" max:"1000"`
 }

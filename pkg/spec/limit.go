@@ -2,6 +2,7 @@ package spec
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 )
 
@@ -39,10 +40,12 @@ func ParseLimit(s string) (Limit, error) {
 	return NewLimit(n), nil
 }
 
-// maxHint points the usual words for "no limit" to the kernel's.
+// noLimitWords are the usual words for no limit, the kernel's aside.
+var noLimitWords = []string{"Max", "MAX", "-1", "unlimited", "infinity", "infinite", "inf", ".inf", "none", "max"}
+
+// maxHint points the usual words for no limit to the kernel's.
 func maxHint(s string, err error) error {
-	switch s {
-	case "Max", "MAX", "-1", "unlimited", "infinity", "inf", "none", ".inf":
+	if slices.Contains(noLimitWords, s) {
 		return fault{err.Error(), "no limit is written max"}
 	}
 	return err

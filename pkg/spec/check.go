@@ -1,0 +1,274 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	yamltree "go.yaml.in/yaml/v3"
+)
+
+// maxProblems bounds the problems reported of one document.
+const maxProblems = 50
+
+const (
+	aliasHint = "write the value out"
+	nullHint  = "remove the key, or give it a value"
+)
+
+// checker collects the problems of one document.
+type checker struct {
+	offset   int // lines of the file before the document
+	problems Problems
+}
+
+// add reports an error in the value at a node; a fault brings its hint.
+func (c *checker) add(n *yamltree.Node, path string, err error) {
+	if c.full() {
+		return
+	}
+	p := Problem{Line: c.offset + n.Line, Column: n.Column, Path: path, Message: err.Error()}
+	if f, ok := errors.AsType[fault](err); ok {
+		p.Hint = f.hint
+	}
+	c.problems = append(c.problems, p)
+}
+
+// full tells that looking for more problems is of no use.
+func (c *checker) full() bool { return len(c.problems) >= maxProblems }
+
+// sorted are the problems in file order, with a last one when some were left out.
+func (c *checker) sorted() Problems {
+	c.problems.sort()
+	if c.full() {
+		last := c.problems[len(c.problems)-1]
+		last.Path, last.Message, last.Hint = "", "more problems than are shown", ""
+		c.problems = append(c.problems, last)
+	}
+	return c.problems
+}
+
+// document checks a whole document. One that is of another version or kind has no other problems.
+func (c *checker) document(root *yamltree.Node) {
+	if !c.plainNode("", root) {
+		return
+	}
+	if root.Kind != yamltree.MappingNode {
+		c.add(root, "", faultf("wants an object with apiVersion, kind, metadata and spec, not %s", what(root)))
+		return
+	}
+	if c.ours(root) {
+		c.object("", fieldTree(), root)
+		c.agree(root)
+	}
+	name := scalar(root, "metadata", "name")
+	for i := range c.problems {
+		if ValidName(name) == nil {
+			c.problems[i].Name = name
+		}
+	}
+}
+
+// ours checks apiVersion and kind first: what they say decides what the rest means.
+func (c *checker) ours(root *yamltree.Node) bool {
+	for _, key := range []string{"apiVersion", "kind"} {
+		if n := at(root, key); n != nil {
+			c.value(key, fieldTree().find(key), n)
+		}
+	}
+	return len(c.problems) == 0
+}
+
+// plainNode refuses what makes a value depend on other places or on names of types.
+func (c *checker) plainNode(path string, n *yamltree.Node) bool {
+	switch {
+	case n.Kind == yamltree.AliasNode:
+		c.add(n, path, fault{"an alias of an anchor", aliasHint})
+	case n.Anchor != "":
+		c.add(n, path, fault{"the anchor &" + quoteBare(n.Anchor), "remove it: a value stands where it is used"})
+	case n.Style&yamltree.TaggedStyle != 0:
+		c.add(n, path, fault{"the tag " + quoteBare(n.Tag), "remove it; a text that looks like a number stands in quotes"})
+	default:
+		return true
+	}
+	return false
+}
+
+// value checks the value of a field.
+func (c *checker) value(path string, f *Field, n *yamltree.Node) {
+	switch {
+	case c.full() || !c.plainNode(path, n):
+	case isNull(n):
+		c.add(n, path, fault{"has no value", nullHint})
+	case f.shape == shapeList:
+		c.list(path, f, n)
+	case f.shape == shapeMap:
+		c.mapping(path, f, n)
+	case f.kind == kindObject:
+		c.objectValue(path, f, n)
+	case n.Kind != yamltree.ScalarNode:
+		c.add(n, path, faultf("wants a %s, not %s", f.Type, what(n)))
+	default:
+		if err := checkScalar(f, n); err != nil {
+			c.add(n, path, err)
+		}
+	}
+}
+
+func (c *checker) list(path string, f *Field, n *yamltree.Node) {
+	if n.Kind != yamltree.SequenceNode {
+		c.add(n, path, fault{fmt.Sprintf("wants a %s, not %s", f.Type, what(n)), listHint(n)})
+		return
+	}
+	if f.Required && len(n.Content) == 0 {
+		c.add(n, path, faultf("is empty"))
+	}
+	item := f.item()
+	for i, v := range n.Content {
+		c.value(fmt.Sprintf("%s[%d]", path, i), item, v)
+	}
+}
+
+func listHint(n *yamltree.Node) string {
+	if n.Kind != yamltree.ScalarNode || len(n.Value) > quotedLength {
+		return ""
+	}
+	var quoted []string
+	for word := range strings.FieldsSeq(n.Value) {
+		quoted = append(quoted, quote(word))
+	}
+	return "write [" + strings.Join(quoted, ", ") + "]"
+}
+
+// mapping checks a map with keys of the user's own.
+func (c *checker) mapping(path string, f *Field, n *yamltree.Node) {
+	item := f.item()
+	c.pairs(path, f, n, func(key *yamltree.Node) (string, *Field) {
+		below := joinKey(path, key.Value)
+		if err := trap(key); err != nil {
+			c.add(key, below, err)
+		} else if err := checkFormat(f.keys, key.Value); err != nil {
+			c.add(key, below, err)
+		}
+		return below, item
+	})
+}
+
+// objectValue checks an object that is somebody's value.
+func (c *checker) objectValue(path string, f *Field, n *yamltree.Node) {
+	if n.Kind != yamltree.MappingNode {
+		c.add(n, path, fault{"wants an object, not " + what(n), "its keys are " + strings.Join(f.names(), ", ")})
+		return
+	}
+	c.object(path, f, n)
+}
+
+// object checks a map with the keys of a Go struct.
+func (c *checker) object(path string, f *Field, n *yamltree.Node) {
+	said := map[string]bool{}
+	c.pairs(path, f, n, func(key *yamltree.Node) (string, *Field) {
+		said[key.Value] = true
+		below := joinField(path, key.Value)
+		if !isWord(key.Value) {
+			below = joinKey(path, shorten(key.Value))
+		}
+		found := f.find(key.Value)
+		if found == nil {
+			c.add(key, below, fault{"unknown field", c.unknownHint(f, path, key.Value)})
+		}
+		return below, found
+	})
+	for i := range f.Fields {
+		if required := &f.Fields[i]; required.Required && !said[required.name] {
+			c.add(n, joinField(path, required.name), fault{"is missing", requiredHint(required)})
+		}
+	}
+}
+
+func (c *checker) unknownHint(f *Field, path, key string) string {
+	if near := didYouMean(key, f.names()); near != "" {
+		return near
+	}
+	if hint, ok := foreignKeys[key]; ok {
+		return hint
+	}
+	if places := fieldTree().places(key); len(places) > 0 {
+		return "did you mean " + strings.Join(places[:min(len(places), 3)], " or ") + "?"
+	}
+	return "the keys here are " + strings.Join(f.names(), ", ")
+}
+
+func requiredHint(f *Field) string {
+	if values := formats()[f.format].words; len(values) == 1 {
+		return "write " + f.name + ": " + values[0]
+	}
+	return ""
+}
+
+// pairs checks the keys of a map and the values of those that visit finds a field for.
+func (c *checker) pairs(path string, f *Field, n *yamltree.Node, visit func(key *yamltree.Node) (string, *Field)) {
+	if n.Kind != yamltree.MappingNode {
+		c.add(n, path, faultf("wants a %s, not %s", f.Type, what(n)))
+		return
+	}
+	lines := map[string]int{}
+	for pair := range slices.Chunk(n.Content, 2) {
+		key, value := pair[0], pair[1]
+		switch first, doubled := lines[key.Value]; {
+		case c.full():
+			return
+		case !c.plainNode(path, key):
+		case key.Kind != yamltree.ScalarNode:
+			c.add(key, path, faultf("a key is a text, not %s", what(key)))
+		case key.Tag == mergeTag:
+			c.add(key, path, fault{"a merge key <<", "write the keys out"})
+		case doubled:
+			c.add(key, joinKey(path, shorten(key.Value)), fault{"is said twice", fmt.Sprintf("the first is in line %d", c.offset+first)})
+		default:
+			lines[key.Value] = key.Line
+			if below, found := visit(key); found != nil {
+				c.value(below, found, value)
+			}
+		}
+	}
+}
+
+const mergeTag = "!!merge"
+
+// what names a node's kind for a message.
+func what(n *yamltree.Node) string {
+	switch {
+	case n.Kind == yamltree.SequenceNode:
+		return "a list"
+	case n.Kind == yamltree.MappingNode:
+		return "an object"
+	}
+	return "the text " + quote(n.Value)
+}
+
+// at is the value below nested keys of a tree, nil when there is none.
+func at(n *yamltree.Node, keys ...string) *yamltree.Node {
+	for _, key := range keys {
+		if n == nil || n.Kind != yamltree.MappingNode {
+			return nil
+		}
+		var found *yamltree.Node
+		for pair := range slices.Chunk(n.Content, 2) {
+			if pair[0].Kind == yamltree.ScalarNode && pair[0].Value == key {
+				found = pair[1]
+				break
+			}
+		}
+		n = found
+	}
+	return n
+}
+
+// scalar is the text of the value below nested keys, "" when there is none.
+func scalar(n *yamltree.Node, keys ...string) string {
+	if n = at(n, keys...); n == nil || n.Kind != yamltree.ScalarNode {
+		return ""
+	}
+	return n.Value
+}

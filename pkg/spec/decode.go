@@ -1,0 +1,85 @@
+package spec
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	yamltree "go.yaml.in/yaml/v3"
+	"sigs.k8s.io/yaml"
+)
+
+// Document is one valid document of a file.
+type Document struct {
+	Container Container
+	Line      int // where its first key stands, from 1
+}
+
+// Decode reads the documents of a manifest file and reports every problem of every document, in file order, under the given file name.
+// A document with a problem is not among the documents; the others are. A problem without a Name may belong to any
+// container of the file. Unknown, doubled, empty and wrongly typed fields are problems, and so are anchors, tags and
+// texts that YAML 1.1 reads as something else. No file costs more than bounded time and memory.
+func Decode(file string, data []byte) ([]Document, Problems) {
+	problem, ok := checkText(data)
+	if !ok {
+		problem.File = file
+		return nil, Problems{problem}
+	}
+	sections := split(data)
+	switch {
+	case len(sections) == 0:
+		return nil, Problems{{File: file, Line: 1, Column: 1, Message: "no document", Hint: "remove the file to remove its containers"}}
+	case len(sections) > maxDocuments:
+		return nil, Problems{{File: file, Line: 1, Column: 1, Message: fmt.Sprintf("%d documents, more than %d", len(sections), maxDocuments)}}
+	}
+	var documents []Document
+	var problems Problems
+	for _, s := range sections {
+		document, found := decodeSection(s)
+		if found == nil {
+			documents = append(documents, document)
+		}
+		for _, p := range found {
+			p.File = file
+			problems = append(problems, p)
+		}
+	}
+	return documents, problems
+}
+
+// decodeSection reads one document. The tree finds and places the problems; the value is what the strict decoder reads.
+func decodeSection(s section) (Document, Problems) {
+	root, err := parse(s.text)
+	if err != nil {
+		return Document{}, Problems{syntaxProblem(s, err)}
+	}
+	c := checker{offset: s.line}
+	c.document(root)
+	if len(c.problems) > 0 {
+		return Document{}, c.sorted()
+	}
+	d := Document{Line: s.line + root.Line}
+	if err := yaml.UnmarshalStrict(s.text, &d.Container); err != nil {
+		c.add(root, "", faultf("cannot be decoded: %s", shorten(err.Error())))
+		return Document{}, c.problems
+	}
+	tidy(&d.Container)
+	return d, nil
+}
+
+// parse reads the one document of a text into a tree.
+func parse(text []byte) (*yamltree.Node, error) {
+	d := yamltree.NewDecoder(bytes.NewReader(text))
+	var document, rest yamltree.Node
+	if err := d.Decode(&document); err != nil {
+		return nil, err
+	}
+	switch err := d.Decode(&rest); {
+	case err == nil:
+		return nil, errors.New("text after the end of the document")
+	case !errors.Is(err, io.EOF):
+		return nil, err
+	}
+	return document.Content[0], nil
+}

@@ -1,0 +1,3 @@
+package spec
+
+var docs = map[string]string{}

@@ -1,0 +1,81 @@
+package spec
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// foreignKeys are keys of other programs' manifests, and what they are here.
+var foreignKeys = map[string]string{
+	"image":                  "a container's files come from spec.rootfs.path, a directory on the node",
+	"args":                   "arguments follow the program in spec.command",
+	"entrypoint":             "the program and its arguments are spec.command",
+	"cmd":                    "the program and its arguments are spec.command",
+	"environment":            "the environment is spec.env, a map of texts",
+	"cwd":                    "the directory to start in is spec.workingDir",
+	"workdir":                "the directory to start in is spec.workingDir",
+	"working_dir":            "the directory to start in is spec.workingDir",
+	"volumes":                "file systems are listed in spec.mounts",
+	"volumeMounts":           "file systems are listed in spec.mounts",
+	"limits":                 "limits stand in spec.resources itself: memory, cpu, pids, cpuset",
+	"requests":               "protected memory is spec.resources.memory.low, a share of processors spec.resources.cpu.weight",
+	"restartPolicy":          "it is spec.restart.policy",
+	"runAsUser":              "it is spec.user",
+	"privileged":             "say what is needed in spec.security.capabilities",
+	"readOnlyRootFilesystem": "it is spec.rootfs.readOnly",
+	"gracePeriod":            "it is spec.stop.timeout",
+	"stopSignal":             "it is spec.stop.signal",
+	"ulimits":                "they are spec.rlimits",
+	"containers":             "each container has a document of its own, of kind Container",
+	"namespace":              "a node has no namespaces: names are unique on the node",
+}
+
+// didYouMean is a hint at the nearest of the candidates, "" when none is near.
+func didYouMean(word string, candidates []string) string {
+	if near := nearest(word, candidates); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return ""
+}
+
+// maxTypo bounds the words that are compared: longer ones are no typing errors.
+const maxTypo = 48
+
+// nearest is the candidate that differs least from a word: in case only, or in one letter of four; "" when none does.
+func nearest(word string, candidates []string) string {
+	if utf8.RuneCountInString(word) > maxTypo {
+		return ""
+	}
+	best, least := "", 1+max(1, len(word)/4)
+	for _, c := range candidates {
+		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters must be added, dropped, replaced or swapped with their neighbour to turn a into b.
+func distance(a, b string) int {
+	var older []int
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		next := make([]int, len(b)+1)
+		next[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			next[j] = min(row[j]+1, next[j-1]+1, row[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				next[j] = min(next[j], older[j-2]+1)
+			}
+		}
+		older, row = row, next
+	}
+	return row[len(b)]
+}
