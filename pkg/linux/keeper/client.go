@@ -1,0 +1,224 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Client talks to the node's keeper. Its methods may be called from many goroutines and be repeated safely; they
+// outlive a keeper: a request that loses its connection is sent again, to a new keeper if need be (after Ensure).
+type Client struct {
+	cfg    Config
+	launch bool // start a keeper when none answers
+
+	mu   sync.Mutex
+	idle []*net.UnixConn
+}
+
+// maxIdle is how many connections wait for the next request.
+const maxIdle = 4
+
+// attempts is how often a request is sent before its last connection error is reported.
+const attempts = 3
+
+// Dial connects to the keeper of runDir; fs.ErrNotExist or ECONNREFUSED when none runs.
+func Dial(ctx context.Context, runDir string) (*Client, error) {
+	c := &Client{cfg: Config{RunDir: runDir}}
+	if _, err := c.Hello(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Ensure connects to the keeper of cfg.RunDir and starts one when none runs, now and later.
+func Ensure(ctx context.Context, cfg Config) (*Client, error) {
+	c := &Client{cfg: cfg, launch: true}
+	if _, err := c.Hello(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Hello asks the keeper who it is.
+func (c *Client) Hello(ctx context.Context) (Hello, error) {
+	resp, err := c.do(ctx, request{Verb: verbHello}, nil, nil)
+	return resp.Hello, err
+}
+
+// Start starts a process in an instance and returns when it executes its command. If one runs there already, that
+// one is returned. The caller keeps the files. Of a failed step of the program, errors.As finds the *process.Error.
+func (c *Client) Start(ctx context.Context, r StartRequest) (Started, error) {
+	program, err := r.Program.MarshalBinary()
+	if err != nil {
+		return Started{}, fmt.Errorf("cannot encode the start of %q: %w", r.Name, err)
+	}
+	head := startHeader{Dir: r.Dir, Network: r.Network, Log: r.Log, Cgroup: r.Cgroup, OOM: r.OOM}
+	head.Files = slices.Sorted(maps.Keys(r.Files))
+	files := make([]*os.File, len(head.Files))
+	for i, name := range head.Files {
+		files[i] = r.Files[name]
+	}
+	resp, err := c.do(ctx, request{Verb: verbStart, Key: r.Key, Start: head}, program, files)
+	return resp.Started, err
+}
+
+// Stop sends signal ("SIGTERM") to process 1 and arms the kill of the cgroup after timeout. Repeating it never prolongs
+// the deadline. A signal that process 1 neither catches nor blocks kills at once. An ended process is no error.
+func (c *Client) Stop(ctx context.Context, key Key, signal string, timeout time.Duration) error {
+	_, err := c.do(ctx, request{Verb: verbStop, Key: key, Signal: signal, Timeout: timeout}, nil, nil)
+	return err
+}
+
+// Kill sends signal to process 1; SIGKILL kills the whole cgroup. An ended process is no error.
+func (c *Client) Kill(ctx context.Context, key Key, signal string) error {
+	_, err := c.do(ctx, request{Verb: verbKill, Key: key, Signal: signal}, nil, nil)
+	return err
+}
+
+// Release makes the keeper forget an instance, for its destruction: log, pipes and pidfd are closed. A process that
+// still runs is killed with its cgroup and reaped. Releasing an unknown instance is no error.
+func (c *Client) Release(ctx context.Context, key Key) error {
+	_, err := c.do(ctx, request{Verb: verbRelease, Key: key}, nil, nil)
+	return err
+}
+
+// Forget drops the sandbox of a name: its namespaces end with the last process in them.
+func (c *Client) Forget(ctx context.Context, name string) error {
+	_, err := c.do(ctx, request{Verb: verbForget, Key: Key{Name: name}}, nil, nil)
+	return err
+}
+
+// List shows every instance the keeper knows, in order of name and instance.
+func (c *Client) List(ctx context.Context) ([]Process, error) {
+	resp, err := c.do(ctx, request{Verb: verbList}, nil, nil)
+	return resp.Processes, err
+}
+
+// Upgrade makes the keeper execute exe in its place: same pid, children and descriptors. It returns when the successor
+// answers. After an error the old keeper works on. exe is best a sealed copy; see Sealed.
+func (c *Client) Upgrade(ctx context.Context, exe *os.File) error {
+	_, err := c.do(ctx, request{Verb: verbUpgrade}, nil, []*os.File{exe})
+	return err
+}
+
+// Close closes the idle connections. Requests under way end by their contexts.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.idle {
+		conn.Close()
+	}
+	c.idle = nil
+	return nil
+}
+
+// do sends a request, again over a new connection when one breaks, and returns the keeper's answer or error.
+func (c *Client) do(ctx context.Context, req request, body []byte, files []*os.File) (response, error) {
+	req.Protocol = protocol
+	var last error
+	for range attempts {
+		conn, err := c.connect(ctx)
+		if err != nil {
+			return response{}, err
+		}
+		resp, err := exchange(ctx, conn, req, body, files)
+		if err == nil {
+			c.park(conn)
+			if resp.Error != nil {
+				return response{}, resp.Error
+			}
+			return resp, nil
+		}
+		conn.Close()
+		if ctx.Err() != nil {
+			return response{}, context.Cause(ctx)
+		}
+		last = err
+		c.Close() // the idle connections lead to the same dead keeper
+	}
+	return response{}, fmt.Errorf("cannot %s: the keeper hung up: %w", req.Verb, last)
+}
+
+// exchange sends one request and waits for its answer as long as ctx lasts.
+func exchange(ctx context.Context, conn *net.UnixConn, req request, body []byte, files []*os.File) (resp response, err error) {
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer func() {
+		if !stop() && err == nil {
+			err = context.Cause(ctx) // the deadline may already stand: the connection is spent
+		}
+	}()
+	if err := send(conn, req, body, files); err != nil {
+		return response{}, err
+	}
+	_, extra, err := receive(conn, &resp)
+	closeAll(extra)
+	return resp, err
+}
+
+// connect takes an idle connection or makes one, starting a keeper when there is none and the client may.
+func (c *Client) connect(ctx context.Context) (*net.UnixConn, error) {
+	if conn := c.unpark(); conn != nil {
+		return conn, nil
+	}
+	conn, err := dial(ctx, c.cfg)
+	if err == nil || !c.launch || !absent(err) {
+		return conn, err
+	}
+	if failed := launch(ctx, c.cfg); failed != nil {
+		// Another client's keeper may have been faster.
+		if conn, err := dial(ctx, c.cfg); err == nil {
+			return conn, nil
+		}
+		return nil, failed
+	}
+	return dial(ctx, c.cfg)
+}
+
+// park keeps a connection for the next request.
+func (c *Client) park(conn *net.UnixConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.idle) >= maxIdle {
+		conn.Close()
+		return
+	}
+	c.idle = append(c.idle, conn)
+}
+
+// unpark takes an idle connection, nil if there is none.
+func (c *Client) unpark() *net.UnixConn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.idle) == 0 {
+		return nil
+	}
+	conn := c.idle[len(c.idle)-1]
+	c.idle = c.idle[:len(c.idle)-1]
+	return conn
+}
+
+// dial connects to the keeper's socket.
+func dial(ctx context.Context, cfg Config) (*net.UnixConn, error) {
+	path, release, err := shortPath(cfg.path(socketFile))
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach the keeper: %w", err)
+	}
+	defer release()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach the keeper: %w", err)
+	}
+	u, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return u, nil
+}

@@ -1,0 +1,46 @@
+package keeper
+
+import (
+	"path/filepath"
+
+	"github.com/go-logr/logr"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Config says where a keeper works and, to a client, how one is started.
+type Config struct {
+	// RunDir is the node's run directory; the keeper works in RUN-DIR/state.
+	RunDir string
+	// Command starts a keeper when none runs. Default: a sealed copy of this binary with "keeper --run-dir RUN-DIR".
+	Command []string
+	// Log gets what the client, or the keeper itself, has to say. The zero value says nothing.
+	Log logr.Logger
+}
+
+// The keeper's own files, all below RUN-DIR/state.
+const (
+	stateDir   = "state"
+	lockFile   = "keeper.lock" // flock: one keeper a node; its text is the holder's pid
+	socketFile = "keeper.sock" // 0600
+	logFile    = "keeper.log"  // what the keeper says, bounded
+)
+
+// path names one of the keeper's own files.
+func (c Config) path(file string) string { return filepath.Join(c.RunDir, stateDir, file) }
+
+// Process is an instance the keeper knows.
+type Process struct {
+	Key
+	Started
+	// Running tells that process 1 has not ended. Pid is a number to trust only while it runs.
+	Running bool `json:"running"`
+	// Dropped counts the bytes of output that could not be written to the log (disk full, I/O error).
+	Dropped int64 `json:"dropped,omitzero"`
+}
+
+// Event is a hint: an instance's process ended (spec.EventExit), or hints may have been missed (spec.EventLost, no key).
+type Event struct {
+	Key
+	Kind spec.EventKind `json:"kind"`
+}
