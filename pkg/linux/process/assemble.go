@@ -136,6 +136,9 @@ func (a *assembly) putOp(i int, fds []int) {
 func (a *assembly) argument(arg Arg, fds []int) uintptr {
 	switch arg.Kind {
 	case ArgData:
+		if len(arg.Data) == 0 {
+			return a.unused // NULL
+		}
 		b := a.bytes(arg.Data)
 		for _, ref := range arg.Refs {
 			binary.NativeEndian.PutUint64(b[ref.At:], uint64(address(a.bytes(ref.Data))))

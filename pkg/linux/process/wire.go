@@ -1,0 +1,237 @@
+package process
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// wireVersion is the first byte of the wire form. After it come, as varints and length-prefixed strings: the files,
+// slots, clone flags and cgroup; the numbers of ops and of references; then each op with its arguments up to
+// the last that is not zero.
+const wireVersion = 1
+
+var errTruncated = errors.New("truncated")
+
+// MarshalBinary gives the wire form of a program that passes Check.
+func (p *Program) MarshalBinary() ([]byte, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	size, refs := 64, 0
+	for i := range p.Ops {
+		op := &p.Ops[i]
+		size += 64 + len(op.Step) + len(op.Path)
+		for _, arg := range op.Args {
+			size += len(arg.Data)
+			refs += len(arg.Refs)
+			for _, ref := range arg.Refs {
+				size += 8 + len(ref.Data)
+			}
+		}
+	}
+	w := append(make([]byte, 0, size), wireVersion)
+	w = putUint(w, len(p.Files))
+	for _, name := range p.Files {
+		w = putBytes(w, name)
+	}
+	w = putUint(w, p.Slots)
+	w = binary.AppendUvarint(w, p.Clone)
+	w = putBytes(w, p.Cgroup)
+	w = putUint(w, len(p.Ops))
+	w = putUint(w, refs)
+	for i := range p.Ops {
+		w = p.Ops[i].append(w)
+	}
+	if len(w) > MaxSize {
+		return nil, fmt.Errorf("bad program: %d bytes, must be at most %d", len(w), MaxSize)
+	}
+	return w, nil
+}
+
+func (op *Op) append(w []byte) []byte {
+	w = putBytes(w, op.Step)
+	w = putBytes(w, op.Path)
+	w = putUint(w, int(op.Nr))
+	w = putUint(w, int(op.Out))
+	w = binary.AppendUvarint(w, op.Accept[0])
+	w = binary.AppendUvarint(w, op.Accept[1])
+	w = putUint(w, op.Skip)
+	w = putUint(w, op.Else)
+	n := len(op.Args)
+	for n > 0 && op.Args[n-1].Kind == ArgInt && op.Args[n-1].Int == 0 {
+		n--
+	}
+	w = append(w, byte(n))
+	for _, arg := range op.Args[:n] {
+		w = arg.append(w)
+	}
+	return w
+}
+
+func (arg *Arg) append(w []byte) []byte {
+	w = append(w, byte(arg.Kind))
+	if arg.Kind != ArgData {
+		return binary.AppendVarint(w, int64(arg.Int)) // signed: AT_FDCWD is short
+	}
+	w = putBytes(w, arg.Data)
+	w = putUint(w, len(arg.Refs))
+	for _, ref := range arg.Refs {
+		w = putBytes(putUint(w, ref.At), ref.Data)
+	}
+	return w
+}
+
+func putUint(w []byte, n int) []byte { return binary.AppendUvarint(w, uint64(n)) }
+
+func putBytes[T string | []byte](w []byte, b T) []byte { return append(putUint(w, len(b)), b...) }
+
+// UnmarshalBinary reads the wire form into p, which shares no memory with it. Whatever the bytes are, the result is an error or
+// a program that passes Check, and takes no more than some hundred times their memory.
+func (p *Program) UnmarshalBinary(wire []byte) error {
+	if len(wire) > MaxSize {
+		return fmt.Errorf("cannot read program: %d bytes, must be at most %d", len(wire), MaxSize)
+	}
+	if len(wire) == 0 || wire[0] != wireVersion {
+		return fmt.Errorf("cannot read program: not of version %d", wireVersion)
+	}
+	text := string(wire)
+	r := &wireReader{text: text[1:], rest: []byte(text)[1:]}
+	got := r.program()
+	if r.err == nil && len(r.rest) > 0 {
+		r.err = fmt.Errorf("%d bytes too many", len(r.rest))
+	}
+	if r.err == nil {
+		r.err = got.Check()
+	}
+	if r.err != nil {
+		return fmt.Errorf("cannot read program: %w", r.err)
+	}
+	*p = got
+	return nil
+}
+
+// wireReader takes a wire form apart. After the first error it yields only zeros.
+type wireReader struct {
+	rest []byte // a copy, of which the program's data are parts
+	text string // the same bytes, of which the program's strings are parts
+	refs []Ref  // all references so far
+	err  error
+}
+
+func (r *wireReader) program() (p Program) {
+	if n := r.count(MaxFiles, 1); n > 0 {
+		p.Files = make([]string, n)
+	}
+	for i := range p.Files {
+		p.Files[i] = r.string()
+	}
+	p.Slots = r.int(MaxSlots)
+	p.Clone = r.uint()
+	p.Cgroup = r.string()
+	const leastOp, leastRef = 9, 2
+	n := r.count(MaxOps, leastOp)
+	r.refs = make([]Ref, 0, r.count(MaxSize, leastRef))
+	if r.err == nil && n > 0 {
+		p.Ops = make([]Op, n)
+	}
+	for i := range p.Ops {
+		r.op(&p.Ops[i])
+	}
+	return p
+}
+
+func (r *wireReader) op(op *Op) {
+	op.Step, op.Path = r.string(), r.string()
+	op.Nr = uint32(r.int(1<<32 - 1))
+	op.Out = Slot(r.int(MaxSlots))
+	op.Accept = Errnos{r.uint(), r.uint()}
+	op.Skip, op.Else = r.int(MaxOps), r.int(MaxOps)
+	for n := range r.int(len(op.Args)) {
+		r.arg(&op.Args[n])
+	}
+}
+
+func (r *wireReader) arg(arg *Arg) {
+	arg.Kind = ArgKind(r.int(int(ArgSlot)))
+	if arg.Kind != ArgData {
+		n, size := binary.Varint(r.rest)
+		r.skip(size)
+		arg.Int = uint64(n)
+		return
+	}
+	arg.Data = r.bytes()
+	first := len(r.refs)
+	for range r.count(MaxSize, 2) {
+		r.refs = append(r.refs, Ref{At: r.int(MaxSize), Data: r.bytes()})
+	}
+	if len(r.refs) > first {
+		arg.Refs = r.refs[first:len(r.refs):len(r.refs)]
+	}
+}
+
+// skip steps over n bytes; n < 1 is binary's word for a bad varint.
+func (r *wireReader) skip(n int) {
+	if r.err == nil && (n < 1 || n > len(r.rest)) {
+		r.err = errTruncated
+	}
+	if r.err != nil {
+		r.rest, r.text = nil, ""
+		return
+	}
+	r.rest, r.text = r.rest[n:], r.text[n:]
+}
+
+func (r *wireReader) uint() uint64 {
+	n, size := binary.Uvarint(r.rest)
+	r.skip(size)
+	if r.err != nil {
+		return 0
+	}
+	return n
+}
+
+// int reads a number of at most limit.
+func (r *wireReader) int(limit int) int {
+	n := r.uint()
+	if r.err == nil && n > uint64(limit) {
+		r.err = fmt.Errorf("%d where at most %d is possible", n, limit)
+	}
+	if r.err != nil {
+		return 0
+	}
+	return int(n)
+}
+
+// count reads the number of things that follow, each of at least size bytes.
+func (r *wireReader) count(limit, size int) int {
+	n := r.int(limit)
+	if r.err == nil && n > len(r.rest)/size {
+		r.err = errTruncated
+	}
+	if r.err != nil {
+		return 0
+	}
+	return n
+}
+
+// bytes reads length-prefixed bytes; none is nil.
+func (r *wireReader) bytes() []byte {
+	n := r.count(MaxSize, 1)
+	if n == 0 {
+		return nil
+	}
+	b := r.rest[:n:n]
+	r.skip(n)
+	return b
+}
+
+func (r *wireReader) string() string {
+	n := r.count(MaxSize, 1)
+	if n == 0 {
+		return ""
+	}
+	s := r.text[:n]
+	r.skip(n)
+	return s
+}

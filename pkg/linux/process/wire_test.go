@@ -1,0 +1,137 @@
+package process_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+)
+
+// rich is a program with one of everything.
+func rich() *process.Program {
+	p := &process.Program{Clone: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Cgroup: "cgroup"}
+	p.File("cgroup")
+	fs := p.CallFD("mount proc", "", unix.SYS_FSOPEN, process.Str("proc"), process.Int(unix.FSOPEN_CLOEXEC))
+	p.Call("mount proc", "", unix.SYS_FSCONFIG, fs, process.Int(unix.FSCONFIG_CMD_CREATE), process.Int(0), process.Int(0), process.Int(0))
+	mnt := p.CallFD("mount proc", "", unix.SYS_FSMOUNT, fs, process.Int(unix.FSMOUNT_CLOEXEC), process.Int(unix.MOUNT_ATTR_NOSUID))
+	p.Call("mount proc", "/proc", unix.SYS_MOVE_MOUNT, mnt, process.Str(""), process.Int(unix.AT_FDCWD), process.Str("/proc"), process.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
+	p.Call("connect stdout", "", unix.SYS_DUP3, p.File("stdout"), process.Int(1), process.Int(0))
+	enoent := process.Accept(unix.ENOENT, unix.EACCES, unix.ENOTDIR)
+	p.Call("mask", "/proc/kcore", unix.SYS_MOUNT, process.Str("/dev/null"), process.Str("/proc/kcore"), process.Data(nil), process.Int(unix.MS_BIND)).Accept = enoent
+	exec(p, "/usr/local/bin/web", "--port=8080").Accept = enoent
+	exec(p, "/usr/bin/web", "--port=8080").Accept = enoent
+	p.Ops[0].Skip, p.Ops[0].Else = 3, 0
+	return p
+}
+
+func TestWireForm(t *testing.T) {
+	want := rich()
+	wire, err := want.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := &process.Program{}
+	if err := got.UnmarshalBinary(wire); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("got  %+v\nwant %+v", got, want)
+	}
+	clear(wire)
+	if !reflect.DeepEqual(got, want) {
+		t.Fatal("the program shares memory with its wire form")
+	}
+}
+
+func TestTruncatedWireForm(t *testing.T) {
+	wire, err := rich().MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range wire {
+		if err := new(process.Program).UnmarshalBinary(wire[:n]); err == nil {
+			t.Fatalf("%d of %d bytes: no error", n, len(wire))
+		}
+	}
+	if err := new(process.Program).UnmarshalBinary(append(wire, 0)); err == nil {
+		t.Fatal("a byte too many: no error")
+	}
+}
+
+func TestCheck(t *testing.T) {
+	for name, spoil := range map[string]func(p *process.Program){
+		"0 ops":                     func(p *process.Program) { p.Ops = nil },
+		"clone flags":               func(p *process.Program) { p.Clone |= unix.CLONE_NEWTIME },
+		"cgroup \"other\"":          func(p *process.Program) { p.Cgroup = "other" },
+		"op 0 (mount proc): skips":  func(p *process.Program) { p.Ops[0].Skip = 8 },
+		"op 1 (mount proc): skips":  func(p *process.Program) { p.Ops[1].Else = -1 },
+		"result to slot 3 of 2":     func(p *process.Program) { p.Ops[0].Out = 3 },
+		"argument 0: slot 9 of 2":   func(p *process.Program) { p.Ops[1].Args[0] = process.In(9) },
+		"argument 0: slot 0 of 2":   func(p *process.Program) { p.Ops[1].Args[0] = process.In(0) },
+		"argument 0: file 2 of 2":   func(p *process.Program) { p.Ops[4].Args[0].Int = 2 },
+		"argument 0: kind 9":        func(p *process.Program) { p.Ops[4].Args[0].Kind = 9 },
+		"reference at 17 of 24":     func(p *process.Program) { p.Ops[7].Args[1].Refs[0].At = 17 },
+		"reference at -1 of 24":     func(p *process.Program) { p.Ops[7].Args[1].Refs[0].At = -1 },
+		"kind 0 has no data":        func(p *process.Program) { p.Ops[7].Args[5].Data = []byte("x") },
+		"more than 8388608 bytes":   func(p *process.Program) { p.Ops[7].Args[0].Data = make([]byte, process.MaxSize) },
+		"16385 slots, must be 0 to": func(p *process.Program) { p.Slots = process.MaxSlots + 1 },
+	} {
+		p := rich()
+		spoil(p)
+		if err := p.Check(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("want %q, got %v", name, err)
+		}
+		if _, err := p.MarshalBinary(); err == nil {
+			t.Errorf("%s: marshalled", name)
+		}
+		if _, err := process.Start(p, nil); err == nil {
+			t.Errorf("%s: started", name)
+		}
+	}
+}
+
+func FuzzUnmarshal(f *testing.F) {
+	wire, err := rich().MarshalBinary()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(wire)
+	f.Add([]byte{1, 0, 0, 0, 0, 1, 0})
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		p := &process.Program{}
+		if p.UnmarshalBinary(wire) != nil {
+			return
+		}
+		again, err := p.MarshalBinary()
+		if err != nil {
+			t.Fatalf("read but cannot be written: %v", err)
+		}
+		q := &process.Program{}
+		if err := q.UnmarshalBinary(again); err != nil {
+			t.Fatalf("written but cannot be read: %v", err)
+		}
+		if !reflect.DeepEqual(p, q) {
+			t.Fatalf("%+v became %+v", p, q)
+		}
+	})
+}
+
+func BenchmarkWire(b *testing.B) {
+	p := rich()
+	for len(p.Ops) < 200 {
+		p.Ops = append(p.Ops, p.Ops[:8]...)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		wire, err := p.MarshalBinary()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := new(process.Program).UnmarshalBinary(wire); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
