@@ -54,11 +54,11 @@ type ContainerSpec struct {
 	Init bool `json:"init,omitzero" class:"replace"`
 	// Network says which network the container sees.
 	Network Network `json:"network,omitzero" class:"replace"`
-	// Mounts are further file systems inside the container, mounted in the order given.
+	// Mounts are further file systems inside the container, mounted in the order given; / and what is below /proc and /sys cannot be mounted over, but for a cgroup mount on /sys/fs/cgroup.
 	Mounts []Mount `json:"mounts,omitzero" class:"replace"`
 	// Security narrows or widens what the processes may do.
 	Security Security `json:"security,omitzero" class:"replace"`
-	// Sysctls are kernel parameters of the container's own namespaces, for example net.ipv4.ip_forward: "1".
+	// Sysctls are kernel parameters of the container's own namespaces, for example net.ipv4.ip_forward: "1". They begin with net. (not in the Host network) or fs.mqueue., or are kernel.msg*, kernel.shm* or kernel.sem.
 	Sysctls map[string]string `json:"sysctls,omitzero" class:"replace" keys:"sysctl" format:"sysctlText"`
 	// Rlimits are resource limits of setrlimit(2), by lower-case name without RLIMIT_, for example nofile.
 	Rlimits map[string]Rlimit `json:"rlimits,omitzero" class:"replace" keys:"rlimit"`
@@ -144,13 +144,13 @@ type Mount struct {
 	Source string `json:"source,omitzero" class:"replace" format:"path"`
 	// Destination is the absolute path in the container, resolved inside the rootfs, made when missing.
 	Destination string `json:"destination" class:"replace" format:"inside"`
-	// Options are the words of mount(8): ro, rw, nosuid, nodev, noexec, relatime, rbind, private, slave, shared, and for tmpfs size=, mode=, uid=, gid=.
+	// Options are the words of mount(8): ro, rw, nosuid, nodev, noexec, relatime, noatime, nosymfollow and their opposites; for bind rbind, private, slave, shared, alone or with r in front; for tmpfs size=, nr_inodes=, mode=, uid=, gid=.
 	Options []string `json:"options,omitzero" class:"replace" format:"option"`
 }
 
 // Security narrows or widens what a container's processes may do.
 type Security struct {
-	// Capabilities changes the default capability list.
+	// Capabilities changes the default list: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, NET_BIND_SERVICE, SETGID, SETPCAP, SETUID, SYS_CHROOT. Drop comes first, then add; ALL is every capability.
 	Capabilities Capabilities `json:"capabilities,omitzero" class:"replace"`
 	// AllowNewPrivileges switches no_new_privs off, so that set-uid programs work.
 	AllowNewPrivileges bool `json:"allowNewPrivileges,omitzero" class:"replace"`

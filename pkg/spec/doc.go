@@ -6,3 +6,6 @@
 // and the JSON Schema), tag it `class:"live"` or `class:"replace"`, and give it one row or step in
 // pkg/linux. A completeness test fails until the row exists.
 package spec
+
+//go:generate go run ../../internal/genspec docs
+//go:generate go run ../../internal/genspec pages

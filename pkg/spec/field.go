@@ -3,9 +3,6 @@ package spec
 import (
 	"fmt"
 	"reflect"
-	"strconv"
-	"strings"
-	"sync"
 )
 
 // Field is one key of a manifest. The tree of all fields is read once from the types of this package and their tags:
@@ -98,63 +95,7 @@ func words[T ~string](values ...T) []string {
 	return list
 }
 
-// fieldTree is the manifest as a whole: a field without a name whose Fields are apiVersion, kind, metadata and spec.
-var fieldTree = sync.OnceValue(func() *Field {
-	sample := Defaulted(Container{Metadata: Metadata{Name: "NAME"}}, DefaultsVersion)
-	root := &Field{Type: kindNames[kindObject][0], Doc: docs["Container"]}
-	root.Fields = fieldsOf("", reflect.TypeFor[Container](), reflect.ValueOf(sample))
-	return root
-})
-
-// fieldsOf are the fields of a struct type below a path; sample holds the defaults.
-func fieldsOf(path string, t reflect.Type, sample reflect.Value) []Field {
-	fields := make([]Field, 0, t.NumField())
-	for i := range t.NumField() {
-		fields = append(fields, fieldOf(path, t, i, field(sample, i)))
-	}
-	return fields
-}
-
-func fieldOf(path string, parent reflect.Type, i int, sample reflect.Value) Field {
-	sf := parent.Field(i)
-	f := Field{
-		Class: sf.Tag.Get("class"), Min: sf.Tag.Get("min"), Max: sf.Tag.Get("max"),
-		Doc:    docs[parent.Name()+"."+sf.Name],
-		format: sf.Tag.Get("format"), keys: sf.Tag.Get("keys"), bytes: inBytes(sf),
-	}
-	f.name, f.Required = jsonName(sf)
-	f.Path = joinField(path, f.name)
-	if f.Class == classIdentity {
-		f.Class = ""
-	}
-	t := sf.Type
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	switch t.Kind() {
-	case reflect.Slice:
-		f.shape, t, sample = shapeList, t.Elem(), reflect.Value{}
-	case reflect.Map:
-		f.shape, t, sample = shapeMap, t.Elem(), reflect.Value{}
-	}
-	f.kind = kindOf(t)
-	f.Values = enums[t]
-	if f.kind == kindObject {
-		f.Fields = fieldsOf(f.Path, t, sample)
-	} else if sample.IsValid() && !f.Required {
-		f.Default = defaultText(sample, f)
-	}
-	f.Type = f.typeName()
-	return f
-}
-
-func defaultText(sample reflect.Value, f Field) string {
-	if f.kind == kindSwitch {
-		return strconv.FormatBool(sample.Bool())
-	}
-	return text(sample, role{bytes: f.bytes})
-}
-
+// typeName is the field's kind and shape in words.
 func (f *Field) typeName() string {
 	names := kindNames[f.kind]
 	switch {
@@ -166,31 +107,6 @@ func (f *Field) typeName() string {
 		return "size or max"
 	}
 	return names[0]
-}
-
-// kindOf is the kind of a Go type. Types it does not know are a mistake of whoever adds a field.
-func kindOf(t reflect.Type) kind {
-	switch t {
-	case reflect.TypeFor[Limit]():
-		return kindLimit
-	case reflect.TypeFor[Bytes]():
-		return kindBytes
-	case reflect.TypeFor[Cores]():
-		return kindCores
-	case reflect.TypeFor[Duration]():
-		return kindDuration
-	}
-	switch t.Kind() {
-	case reflect.Struct:
-		return kindObject
-	case reflect.String:
-		return kindText
-	case reflect.Bool:
-		return kindSwitch
-	case reflect.Int, reflect.Int64, reflect.Uint64:
-		return kindNumber
-	}
-	panic(fmt.Sprintf("spec: a manifest cannot hold a %v", t))
 }
 
 // find is the field with a key, nil when there is none.
@@ -219,62 +135,3 @@ func (f *Field) names() []string {
 	return list
 }
 
-// Explain finds a field by its path, such as spec.resources.memory.max; "" is the manifest as a whole. A path may also begin with
-// "container." or below spec, as in resources.memory; false when there is no such field (see Suggest).
-func Explain(path string) (Field, bool) {
-	path = strings.TrimSuffix(path, ".")
-	if len(path) >= len(KindContainer) && strings.EqualFold(path[:len(KindContainer)], KindContainer) {
-		path = strings.TrimPrefix(path[len(KindContainer):], ".")
-	}
-	for _, start := range []string{"", "spec."} {
-		if f := fieldTree().at(start + path); f != nil {
-			return *f, true
-		}
-	}
-	return Field{}, false
-}
-
-// at is the field at a path below f, nil when there is none. Indexes such as [0] are passed over.
-func (f *Field) at(path string) *Field {
-	if path == "" {
-		return f
-	}
-	name, rest, _ := strings.Cut(path, ".")
-	name, _, _ = strings.Cut(name, "[")
-	below := f.find(name)
-	if below == nil {
-		return nil
-	}
-	return below.at(rest)
-}
-
-// Suggest is the path of a field that an unknown path may have meant, "" when there is none like it.
-func Suggest(path string) string {
-	f, said := fieldTree(), ""
-	for name := range strings.SplitSeq(path, ".") {
-		below := f.find(name)
-		if below == nil {
-			if below = f.find(nearest(name, f.names())); below == nil {
-				places := fieldTree().places(name)
-				if len(places) == 0 {
-					return ""
-				}
-				return places[0]
-			}
-		}
-		f, said = below, below.Path
-	}
-	return said
-}
-
-// places are the paths of all fields below f with a key.
-func (f *Field) places(name string) []string {
-	var paths []string
-	for i := range f.Fields {
-		if f.Fields[i].name == name {
-			paths = append(paths, f.Fields[i].Path)
-		}
-		paths = append(paths, f.Fields[i].places(name)...)
-	}
-	return paths
-}

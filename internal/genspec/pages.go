@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// intro is the reference page above its tables.
+//
+//go:embed intro.md
+var intro []byte
+
+// pages are the files made from the tree of fields, by path below the repository.
+func pages(root string) map[string][]byte {
+	return map[string][]byte{
+		filepath.Join(root, "manifests", "schema.json"): spec.Schema(),
+		filepath.Join(root, "docs", "manifest.md"):      reference(),
+	}
+}
+
+// reference is the page of all keys: one table for each object.
+func reference() []byte {
+	var b bytes.Buffer
+	b.Write(intro)
+	manifest, _ := spec.Explain("")
+	section(&b, manifest)
+	return b.Bytes()
+}
+
+func section(b *bytes.Buffer, object spec.Field) {
+	title := object.Path
+	if title == "" {
+		title = "The document"
+	}
+	fmt.Fprintf(b, "\n## %s\n\n%s\n\n", title, object.Doc)
+	b.WriteString("| key | value | default | change | meaning | kernel file |\n|---|---|---|---|---|---|\n")
+	for _, f := range object.Fields {
+		fmt.Fprintln(b, row(f))
+	}
+	for _, f := range object.Fields {
+		if len(f.Fields) > 0 {
+			section(b, f)
+		}
+	}
+}
+
+func row(f spec.Field) string {
+	meaning, file := kernelFile(f.Doc)
+	cells := []string{key(f), value(f), code(f.Default), f.Class, meaning, code(file)}
+	for i, c := range cells {
+		cells[i] = strings.ReplaceAll(c, "|", `\|`)
+	}
+	return "| " + strings.Join(cells, " | ") + " |"
+}
+
+// key is the last part of a field's path, linked to its own table if it has one.
+func key(f spec.Field) string {
+	name := f.Path[strings.LastIndexByte(f.Path, '.')+1:]
+	if len(f.Fields) > 0 {
+		return fmt.Sprintf("[`%s`](#%s)", name, strings.ToLower(strings.ReplaceAll(f.Path, ".", "")))
+	}
+	return code(name)
+}
+
+// value is the type with what bounds it.
+func value(f spec.Field) string {
+	s := f.Type
+	switch {
+	case f.Values != nil:
+		s = strings.Join(f.Values, ", ")
+	case f.Min != "" && f.Max != "":
+		s += ", " + f.Min + " to " + f.Max
+	case f.Min != "":
+		s += ", at least " + f.Min
+	case f.Max != "":
+		s += ", at most " + f.Max
+	}
+	if f.Required {
+		s += ", **required**"
+	}
+	return s
+}
+
+var kernelFileSentence = regexp.MustCompile(` *Kernel file ([a-z_.]+)\.`)
+
+// kernelFile takes the sentence that names the kernel's file out of a comment.
+func kernelFile(doc string) (meaning, file string) {
+	m := kernelFileSentence.FindStringSubmatch(doc)
+	if m == nil {
+		return doc, ""
+	}
+	return strings.Replace(doc, m[0], "", 1), m[1]
+}
+
+func code(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "`" + s + "`"
+}

@@ -1,0 +1,66 @@
+package spec
+
+import "strings"
+
+// Explain finds a field by its path, such as spec.resources.memory.max; "" is the manifest as a whole. A path may also begin with
+// "container." or below spec, as in resources.memory; false when there is no such field (see Suggest).
+func Explain(path string) (Field, bool) {
+	path = strings.TrimSuffix(path, ".")
+	if len(path) >= len(KindContainer) && strings.EqualFold(path[:len(KindContainer)], KindContainer) {
+		path = strings.TrimPrefix(path[len(KindContainer):], ".")
+	}
+	for _, start := range []string{"", "spec."} {
+		if f := fieldTree().at(start + path); f != nil {
+			return *f, true
+		}
+	}
+	return Field{}, false
+}
+
+// at is the field at a path below f, nil when there is none. Indexes such as [0] and a map's own keys are passed over.
+func (f *Field) at(path string) *Field {
+	if path == "" {
+		return f
+	}
+	name, rest, _ := strings.Cut(path, ".")
+	name, _, _ = strings.Cut(name, "[")
+	below := f.find(name)
+	if below == nil && f.shape == shapeMap {
+		below = f.item()
+	}
+	if below == nil {
+		return nil
+	}
+	return below.at(rest)
+}
+
+// Suggest is the path of a field that an unknown path may have meant, "" when there is none like it.
+func Suggest(path string) string {
+	f, said := fieldTree(), ""
+	for name := range strings.SplitSeq(path, ".") {
+		below := f.find(name)
+		if below == nil {
+			if below = f.find(nearest(name, f.names())); below == nil {
+				places := fieldTree().places(name)
+				if len(places) == 0 {
+					return ""
+				}
+				return places[0]
+			}
+		}
+		f, said = below, below.Path
+	}
+	return said
+}
+
+// places are the paths of all fields below f with a key.
+func (f *Field) places(name string) []string {
+	var paths []string
+	for i := range f.Fields {
+		if f.Fields[i].name == name {
+			paths = append(paths, f.Fields[i].Path)
+		}
+		paths = append(paths, f.Fields[i].places(name)...)
+	}
+	return paths
+}
