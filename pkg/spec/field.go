@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"fmt"
 	"reflect"
 )
 
@@ -134,4 +133,3 @@ func (f *Field) names() []string {
 	}
 	return list
 }
-

@@ -102,4 +102,3 @@ func kindOf(t reflect.Type) kind {
 	}
 	panic(fmt.Sprintf("spec: a manifest cannot hold a %v", t))
 }
-
