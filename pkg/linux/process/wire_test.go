@@ -23,7 +23,7 @@ func rich() *process.Program {
 	p.Call("mask", "/proc/kcore", unix.SYS_MOUNT, process.Str("/dev/null"), process.Str("/proc/kcore"), process.Data(nil), process.Int(unix.MS_BIND)).Accept = enoent
 	exec(p, "/usr/local/bin/web", "--port=8080").Accept = enoent
 	exec(p, "/usr/bin/web", "--port=8080").Accept = enoent
-	p.Ops[0].Skip, p.Ops[0].Else = 3, 0
+	p.Ops[5].Skip, p.Ops[4].Else = 1, 1
 	return p
 }
 

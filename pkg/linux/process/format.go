@@ -1,0 +1,138 @@
+package process
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// String lists the ops, one a line, much as strace shows system calls. $N is a slot, <name> a file.
+func (p *Program) String() string { return p.Format(nil) }
+
+// Format is String with what each op did, if t is not nil.
+func (p *Program) Format(t *Trace) string {
+	var b strings.Builder
+	b.WriteString("clone3(" + cloneBits.text(p.Clone))
+	if p.Cgroup != "" {
+		b.WriteString(", cgroup <" + p.Cgroup + ">")
+	}
+	b.WriteString(")")
+	if t != nil {
+		fmt.Fprintf(&b, " (%v)", t.Clone)
+	}
+	b.WriteString("\n")
+	for i := range p.Ops {
+		b.WriteString(p.formatOp(&p.Ops[i]))
+		if t != nil && i < len(t.Results) && i < len(t.Times) {
+			b.WriteString(t.format(i))
+		}
+		b.WriteString("\n")
+	}
+	if t != nil {
+		fmt.Fprintf(&b, "until the start returned (%v)\n", t.Exec)
+	}
+	return b.String()
+}
+
+// format is the result of one op.
+func (t *Trace) format(i int) string {
+	result := t.Results[i]
+	switch {
+	case result == NotRun:
+		return ": not returned"
+	case result < 0:
+		return fmt.Sprintf(": %s (%v)", errnoName(unix.Errno(-result)), t.Times[i])
+	}
+	return fmt.Sprintf(": %d (%v)", result, t.Times[i])
+}
+
+func errnoName(e unix.Errno) string {
+	if name := unix.ErrnoName(e); name != "" {
+		return name
+	}
+	return fmt.Sprintf("errno %d", int(e))
+}
+
+// formatOp is one op: mount proc: fsopen("proc", FSOPEN_CLOEXEC) = $3; skip 2 on ENOENT
+func (p *Program) formatOp(op *Op) string {
+	known, ok := calls[op.Nr]
+	if !ok {
+		known.name = fmt.Sprintf("syscall_%d", op.Nr)
+	}
+	args := make([]string, 0, len(op.Args))
+	for n, arg := range op.Args {
+		args = append(args, p.formatArg(arg, known.args[n]))
+	}
+	for len(args) > 0 && op.Args[len(args)-1].Kind == ArgInt && op.Args[len(args)-1].Int == 0 {
+		args = args[:len(args)-1]
+	}
+	text := op.Step
+	if op.Path != "" {
+		text += " " + op.Path
+	}
+	text += ": " + known.name + "(" + strings.Join(args, ", ") + ")"
+	if op.Out != 0 {
+		text += fmt.Sprintf(" = $%d", op.Out)
+	}
+	if errnos := op.Accept.names(); len(errnos) > 0 {
+		text += fmt.Sprintf("; skip %d on %s", op.Skip, strings.Join(errnos, "|"))
+	}
+	if op.Else > 0 {
+		text += fmt.Sprintf("; skip %d on success", op.Else)
+	}
+	return text
+}
+
+func (s Errnos) names() (names []string) {
+	for e := range unix.Errno(128) {
+		if s.Has(e) {
+			names = append(names, errnoName(e))
+		}
+	}
+	return names
+}
+
+func (p *Program) formatArg(arg Arg, w *words) string {
+	switch {
+	case arg.Kind == ArgSlot:
+		return fmt.Sprintf("$%d", arg.Int)
+	case arg.Kind == ArgFile && arg.Int < uint64(len(p.Files)):
+		return "<" + p.Files[arg.Int] + ">"
+	case arg.Kind == ArgData:
+		return formatData(arg.Data, arg.Refs)
+	case w != nil:
+		return w.text(arg.Int)
+	}
+	return number10(arg.Int)
+}
+
+// formatData is a string in quotes, an array of strings in brackets, or the number of bytes.
+func formatData(data []byte, refs []Ref) string {
+	if len(data) == 0 {
+		return "NULL"
+	}
+	if len(refs) > 0 || len(bytes.Trim(data, "\x00")) == 0 && len(data)%wordSize == 0 {
+		return formatRefs(data, refs)
+	}
+	text := strings.TrimSuffix(string(data), "\x00")
+	if utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl) {
+		return strconv.Quote(text)
+	}
+	return fmt.Sprintf("{%d bytes}", len(data))
+}
+
+func formatRefs(data []byte, refs []Ref) string {
+	if len(data) != (len(refs)+1)*wordSize {
+		return fmt.Sprintf("{%d bytes}", len(data))
+	}
+	texts := make([]string, len(refs))
+	for i, ref := range refs {
+		texts[i] = formatData(ref.Data, nil)
+	}
+	return "[" + strings.Join(texts, ", ") + "]"
+}
