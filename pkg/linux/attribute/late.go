@@ -29,27 +29,22 @@ func setUser(p *process.Program, plan Plan) {
 	for _, g := range plan.Groups {
 		groups = binary.NativeEndian.AppendUint32(groups, g)
 	}
-	list := process.Int(0)
-	if len(groups) > 0 {
-		list = process.Data(groups)
-	}
 	gid, uid := process.Int(plan.GID), process.Int(plan.UID)
-	p.Call("set additional groups", fmt.Sprint(plan.Groups), unix.SYS_SETGROUPS, process.Int(len(plan.Groups)), list)
+	p.Call("set additional groups", fmt.Sprint(plan.Groups), unix.SYS_SETGROUPS, process.Int(len(plan.Groups)), process.Data(groups))
 	p.Call("set group", fmt.Sprint(plan.GID), unix.SYS_SETRESGID, gid, gid, gid)
 	p.Call("set user", fmt.Sprint(plan.UID), unix.SYS_SETRESUID, uid, uid, uid)
 }
 
-// execute tries each path; the error of the last one is the start's. The keeper runs from a sealed copy of its binary,
-// so a path that leads to /proc/self/exe, or a script that names it, finds nothing it could overwrite.
+// execute tries each path as execvp(3) does; the error of the last one is the start's, or EACCES of an earlier one. The
+// keeper runs from a sealed copy of its binary, so a path that leads to /proc/self/exe, or a script that names it, finds
+// nothing it could overwrite.
 func execute(p *process.Program, plan Plan) {
 	argv, env := process.Strs(plan.Argv), process.Strs(plan.Env)
-	for i, path := range plan.Paths {
+	for _, path := range plan.Paths {
 		op := p.Call("execute", path, unix.SYS_EXECVE, process.Str(path), argv, env)
-		switch {
-		case i < len(plan.Paths)-1:
+		if len(plan.Paths) > 1 {
+			op.Path = fmt.Sprintf("%s, looked for in %s", plan.Argv[0], strings.Join(plan.Paths, ", "))
 			op.Accept = process.Accept(unix.ENOENT, unix.ENOTDIR, unix.EACCES)
-		case i > 0:
-			op.Path = fmt.Sprintf("%s (tried %s)", plan.Argv[0], strings.Join(plan.Paths, ", "))
 		}
 	}
 }

@@ -61,8 +61,5 @@ type Condition struct {
 	Mask, Value uint64
 }
 
-// holds tells whether the condition is true of the arguments.
-func (c Condition) holds(args [6]uint64) bool { return args[c.Arg]&c.Mask == c.Value }
-
 // Filter is a compiled policy for one architecture; nil filters nothing.
 type Filter []unix.SockFilter
