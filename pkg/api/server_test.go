@@ -1,0 +1,225 @@
+package api_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/api"
+	"github.com/seed31d4122e/reconciler/pkg/api/apitest"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// serve starts a server and returns its socket.
+func serve(t *testing.T, agent *apitest.Agent) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	listener, err := api.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	server := api.New(api.Config{Agent: agent, Logs: agent, Node: agent, Version: "test", Log: logr.Discard()})
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx, listener) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return path
+}
+
+func httpClient(path string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) },
+		DisableKeepAlives: true,
+	}}
+}
+
+func object(name string) spec.Object {
+	return spec.Object{
+		Metadata: spec.ObjectMetadata{Metadata: spec.Metadata{Name: name}},
+		Status:   spec.Status{Phase: spec.PhaseRunning},
+	}
+}
+
+func TestErrors(t *testing.T) {
+	agent := apitest.New()
+	agent.Put(object("web"))
+	agent.SetSources(api.Source{Name: "m", Revision: "1"})
+	c := httpClient(serve(t, agent))
+	for name, test := range map[string]struct {
+		method, path, body string
+		status             int
+		reason             api.Reason
+	}{
+		"unknown path":        {"GET", "/v2/containers", "", 404, api.ReasonNotFound},
+		"wrong method":        {"DELETE", "/v1/containers/web", "", 404, api.ReasonNotFound},
+		"unknown container":   {"GET", "/v1/containers/nope", "", 404, api.ReasonNotFound},
+		"hostile name":        {"GET", "/v1/containers/..%2f..%2fetc%00", "", 404, api.ReasonNotFound},
+		"unknown verb":        {"POST", "/v1/containers/web/explode", "", 404, api.ReasonNotFound},
+		"verb on nobody":      {"POST", "/v1/containers/nope/pause", "", 404, api.ReasonNotFound},
+		"no JSON":             {"POST", "/v1/containers/web/kill", "{", 400, api.ReasonInvalid},
+		"unknown field":       {"POST", "/v1/containers/web/kill", `{"sig":"SIGHUP"}`, 400, api.ReasonInvalid},
+		"two values":          {"POST", "/v1/containers/web/kill", `{} {}`, 400, api.ReasonInvalid},
+		"large body":          {"POST", "/v1/containers/web/kill", `{"signal":"` + strings.Repeat("x", 2<<20) + `"}`, 413, api.ReasonTooLarge},
+		"deep body":           {"POST", "/v1/prune", strings.Repeat("[", 100000), 400, api.ReasonInvalid},
+		"no source":           {"POST", "/v1/prune", "", 400, api.ReasonInvalid},
+		"another revision":    {"POST", "/v1/prune", `{"source":"m","revision":"2"}`, 404, api.ReasonNotFound},
+		"no number":           {"GET", "/v1/containers?watch=1&resourceVersion=x", "", 400, api.ReasonInvalid},
+		"from the future":     {"GET", "/v1/containers?watch=1&resourceVersion=99", "", 410, api.ReasonExpired},
+		"another life":        {"GET", "/v1/containers?watch=1&resourceVersion=1&agent=old", "", 410, api.ReasonExpired},
+		"logs of nobody":      {"GET", "/v1/containers/nope/logs", "", 404, api.ReasonNotFound},
+		"logs since whenever": {"GET", "/v1/containers/web/logs?since=yesterday", "", 400, api.ReasonInvalid},
+		"negative tail":       {"GET", "/v1/containers/web/logs?tail=-2", "", 400, api.ReasonInvalid},
+		"unknown stream":      {"GET", "/v1/containers/web/logs?stream=stdlog", "", 400, api.ReasonInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request, err := http.NewRequest(test.method, "http://agent"+test.path, strings.NewReader(test.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := c.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			body, _ := io.ReadAll(response.Body)
+			e := api.DecodeError(response.StatusCode, body)
+			if response.StatusCode != test.status || e.Reason != test.reason {
+				t.Errorf("got %d %s, want %d %s", response.StatusCode, body, test.status, test.reason)
+			}
+			if e.Message == "" {
+				t.Error("an error without a message")
+			}
+		})
+	}
+}
+
+func TestSlowHeader(t *testing.T) {
+	path := serve(t, apitest.New())
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /v1/version HTTP/1.1\r\nHost: x\r\nX: "); err != nil {
+		t.Fatal(err)
+	}
+	if data, _ := io.ReadAll(conn); strings.Contains(string(data), "200 OK") {
+		t.Errorf("half a request was answered: %q", data)
+	}
+}
+
+func TestVerbs(t *testing.T) {
+	agent := apitest.New()
+	agent.Put(object("web"))
+	stopped := object("off")
+	stopped.Spec.State = spec.StateStopped
+	agent.Put(stopped)
+	c := httpClient(serve(t, agent))
+	for _, path := range []string{"web/pause", "web/resume", "web/stop", "off/stop", "off/start", "off/clear", "web/restart", "web/kill"} {
+		response, err := c.Post("http://agent/v1/containers/"+path, "application/json", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var o spec.Object
+		if err := json.NewDecoder(response.Body).Decode(&o); err != nil || response.StatusCode != http.StatusOK {
+			t.Errorf("%s: got %d, %v", path, response.StatusCode, err)
+		}
+		response.Body.Close()
+	}
+	want := "override web Paused,override web,override web Stopped,override off,override off Running,override off,restart web,kill web SIGKILL"
+	if got := strings.Join(agent.Asked(), ","); got != want {
+		t.Errorf("asked %s\nwant  %s", got, want)
+	}
+}
+
+func TestListenReplacesOnlyTheDead(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "s")
+	live, err := api.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o007 != 0 {
+		t.Errorf("socket: got %v, %v, want nothing for others", info.Mode(), err)
+	}
+	if _, err := api.Listen(path); err == nil {
+		t.Error("a socket that answers was replaced")
+	}
+	live.(*net.UnixListener).SetUnlinkOnClose(false)
+	live.Close()
+	again, err := api.Listen(path)
+	if err != nil {
+		t.Fatalf("a dead socket was not replaced: %v", err)
+	}
+	again.Close()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.Listen(file); err == nil {
+		t.Error("a file was replaced")
+	}
+}
+
+// TestStranger connects as a user who has no business here, past the mode of the socket.
+func TestStranger(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to become a stranger")
+	}
+	path := serve(t, apitest.New())
+	for p := path; p != "/tmp" && p != "/"; p = filepath.Dir(p) {
+		if err := os.Chmod(p, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn, err := dialAs(65534, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /v1/version HTTP/1.1\r\nHost: agent\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, _ := io.ReadAll(response.Body)
+	if e := api.DecodeError(response.StatusCode, body); response.StatusCode != http.StatusForbidden || e.Hint() == "" {
+		t.Errorf("a stranger got %d %s, want 403 with a hint", response.StatusCode, body)
+	}
+}
+
+// dialAs connects from a thread of its own that has become another user, and ends with it.
+func dialAs(uid int, path string) (conn net.Conn, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)); errno != 0 {
+			err = errno
+			return
+		}
+		conn, err = net.Dial("unix", path)
+	}()
+	<-done
+	return conn, err
+}
