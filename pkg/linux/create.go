@@ -1,0 +1,99 @@
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Create makes an instance without a process: its directory, cgroup, limits and layer, and last of all its record, which commits
+// it. What a failed Create made is removed again; what a killed one made shows as Broken.
+func (n *Node) Create(ctx context.Context, c spec.Container, id uint64, defaults int) (err error) {
+	name, hash := c.Metadata.Name, spec.Identity(c, defaults)
+	defer func() { err = about("create", name, err) }()
+	if have, err := n.readRecord(name, id); err == nil {
+		if have.Hash == hash {
+			return nil
+		}
+		return fmt.Errorf("instance %d is there with another spec: %w", id, fs.ErrExist)
+	}
+	group, err := n.parent.Group(name, id)
+	if err != nil {
+		return err
+	}
+	full := spec.Defaulted(c, defaults)
+	if err := n.parent.Unsupported(full.Spec.Resources); err != nil {
+		return err
+	}
+	dir := n.instanceDir(name, id)
+	if _, err := os.Lstat(dir); err == nil || group.Exists() {
+		return fmt.Errorf("instance %d is half-made: destroy it first: %w", id, fs.ErrExist)
+	}
+
+	// One undo for all of it: Destroy's own steps stand any state in between.
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.dismantle(context.WithoutCancel(ctx), group, full))
+		}
+	}()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot make its state directory: %w", err)
+	}
+	if err := group.Create(); err != nil {
+		return err
+	}
+	if err := group.Set(c.Spec.Resources); err != nil {
+		return err
+	}
+	if err := n.prepareLayer(full, id); err != nil {
+		return err
+	}
+	if _, err := n.planStart(full, n.layer(full, id)); err != nil {
+		return err
+	}
+	if err := group.SetIdentity(cgroup.Identity{Hash: hash, Defaults: defaults, BootID: n.boot}); err != nil {
+		return err
+	}
+	if err := n.writeRecord(record{
+		Schema: recordSchema, Name: name, Instance: id, BootID: n.boot, Defaults: defaults, Hash: hash, Spec: c,
+	}); err != nil {
+		return err
+	}
+	n.watch(group)
+	return nil
+}
+
+// Update writes the limits in place and records the live fields of c in the instance's record.
+func (n *Node) Update(_ context.Context, c spec.Container, id uint64) (err error) {
+	name := c.Metadata.Name
+	defer func() { err = about("update", name, err) }()
+	have, err := n.readRecord(name, id)
+	if err != nil {
+		return err
+	}
+	if spec.Identity(c, have.Defaults) != have.Hash {
+		return fmt.Errorf("instance %d was created from other fields than live ones: it needs a successor: %w", id, fs.ErrInvalid)
+	}
+	group, err := n.parent.Group(name, id)
+	if err != nil {
+		return err
+	}
+	if err := group.Set(c.Spec.Resources); err != nil {
+		return err
+	}
+	have.Spec = c
+	return n.writeRecord(have)
+}
+
+// about says which verb failed on which container.
+func about(verb, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cannot %s %q: %w", verb, name, err)
+}

@@ -1,0 +1,135 @@
+// Package linux makes a Linux machine a node: containers of namespaces, cgroups, mounts, capabilities and
+// seccomp filters, through the packages below it and the keeper. It knows the kernel and the order of steps with their
+// undo; it refuses to know why a container should start or end.
+//
+// Node implements the kernel seam that reconcile declares; each of its verbs may be repeated.
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
+)
+
+// Config says where a node keeps its things. All directories are made where missing.
+type Config struct {
+	RunDir       string // dies with the boot: state, sockets; a tmpfs such as /run/reconciler
+	StateDir     string // survives it: writable layers on disk
+	LogDir       string // the containers' output
+	CgroupParent string // the cgroup above all containers, below every hierarchy's mount point: reconciler
+	// Keeper is the command that runs a keeper, given --run-dir; nil is this program's own verb `keeper`, from a sealed copy.
+	Keeper []string
+	Log    logr.Logger
+}
+
+// Node is this machine. Verbs of different names may run in parallel, those of one name may not.
+type Node struct {
+	cfg     Config
+	parent  *cgroup.Parent
+	lock    *os.File
+	boot    string
+	keeper  *keeper.Client // starts another keeper when the one it talks to dies
+	host    host
+	filters seccomp.Cache
+
+	mu       sync.Mutex
+	watchers []*cgroup.Watcher // one for each Events
+}
+
+// Open makes the directories and the cgroup parent, takes the node's lock and finds or starts the keeper. A second Open of the
+// same run directory or parent fails and names the first. Close ends nothing that runs.
+func Open(ctx context.Context, cfg Config) (*Node, error) {
+	n := &Node{cfg: cfg}
+	if err := n.open(ctx); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+func (n *Node) open(ctx context.Context) (err error) {
+	dirs := []struct {
+		path string
+		mode os.FileMode
+	}{{n.cfg.RunDir, 0o755}, {n.stateDir(""), 0o700}, {n.cfg.StateDir, 0o700}, {n.cfg.LogDir, 0o750}}
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir.path, dir.mode); err != nil {
+			return fmt.Errorf("cannot make %s: %w", dir.path, err)
+		}
+	}
+	if n.lock, err = lockFile(filepath.Join(n.stateDir(""), "agent.lock")); err != nil {
+		return err
+	}
+	if n.boot, err = process.BootID(); err != nil {
+		return err
+	}
+	tree, err := cgroup.Detect()
+	if err != nil {
+		return err
+	}
+	if n.parent, err = cgroup.Open(cgroup.Config{Tree: tree, Parent: n.cfg.CgroupParent}); err != nil {
+		return err
+	}
+	if n.keeper, err = keeper.Ensure(ctx, keeper.Config{RunDir: n.cfg.RunDir, Command: n.cfg.Keeper, Log: n.cfg.Log}); err != nil {
+		return err
+	}
+	hello, err := n.keeper.Hello(ctx)
+	if err != nil {
+		return err
+	}
+	n.host, err = readHost(hello.Pid)
+	return err
+}
+
+// Close lets go of the node; the containers and the keeper stay.
+func (n *Node) Close() error {
+	var errs []error
+	if n.keeper != nil {
+		errs = append(errs, n.keeper.Close())
+	}
+	if n.parent != nil {
+		errs = append(errs, n.parent.Close())
+	}
+	if n.host.proc != nil {
+		errs = append(errs, n.host.proc.Close())
+	}
+	if n.lock != nil {
+		errs = append(errs, n.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// LogDir is where the output of a container is kept, for package log to read.
+func (n *Node) LogDir(name string) string { return n.logDir(name) }
+
+// lockFile locks a file for as long as it is open, and writes our pid into it.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		owner := make([]byte, 20)
+		size, _ := f.Read(owner)
+		f.Close()
+		return nil, fmt.Errorf("another agent, pid %s, uses %s: %w\nhint: stop it, or give this one a --run-dir of its own", owner[:size], filepath.Dir(filepath.Dir(path)), err)
+	}
+	if err := f.Truncate(0); err == nil {
+		_, err = fmt.Fprint(f, os.Getpid())
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return f, nil
+}

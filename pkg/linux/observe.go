@@ -1,0 +1,177 @@
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Observe shows every instance of every name: what has a cgroup below the parent or a directory below RUN/state.
+func (n *Node) Observe(ctx context.Context) ([]spec.Instance, error) {
+	groups, err := n.parent.List()
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, group := range groups {
+		names[group.Name] = true
+	}
+	entries, err := os.ReadDir(n.stateDir(""))
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the instances: %w", err)
+	}
+	for _, entry := range entries {
+		if entry.IsDir() && spec.ValidName(entry.Name()) == nil {
+			names[entry.Name()] = true
+		}
+	}
+	var all []spec.Instance
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		one, err := n.ObserveOne(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one...)
+	}
+	return all, nil
+}
+
+// ObserveOne shows the instances of one name, oldest first.
+func (n *Node) ObserveOne(_ context.Context, name string) ([]spec.Instance, error) {
+	ids, err := n.instances(name)
+	if err != nil {
+		return nil, err
+	}
+	instances := make([]spec.Instance, 0, len(ids))
+	for _, id := range ids {
+		instance, err := n.observe(name, id)
+		if err != nil {
+			return nil, fmt.Errorf("cannot observe %s/%d: %w", name, id, err)
+		}
+		instances = append(instances, instance)
+	}
+	return instances, nil
+}
+
+// instances are the ids of a name, ascending: those with a cgroup and those with a directory.
+func (n *Node) instances(name string) ([]uint64, error) {
+	groups, err := n.parent.ListOne(name)
+	if err != nil {
+		return nil, err
+	}
+	var ids []uint64
+	for _, group := range groups {
+		ids = append(ids, group.Instance)
+	}
+	entries, err := os.ReadDir(n.stateDir(name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, entry := range entries {
+		if id, err := strconv.ParseUint(entry.Name(), 10, 64); err == nil && entry.IsDir() && id > 0 {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
+}
+
+// observe shows one instance: the kernel first, then the keeper's files, then the record.
+func (n *Node) observe(name string, id uint64) (spec.Instance, error) {
+	in := spec.Instance{Name: name, ID: id}
+	group, err := n.parent.Group(name, id)
+	if err != nil {
+		return in, err
+	}
+	// The cgroup is read last: an exit that is recorded between the reads is then seen with its process gone.
+	n.identify(&in, group)
+	if err := n.observeProcess(&in); err != nil {
+		return in, err
+	}
+	state, err := group.State()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		in.Phase, in.Problem = spec.InstanceBroken, "its cgroup is gone"
+		return in, nil
+	case err != nil:
+		return in, err
+	}
+	freezing, err := group.Freezing()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return in, err
+	}
+	n.phase(&in, state, freezing)
+	if in.Wanted != (spec.Resources{}) {
+		if in.Resources, err = group.Get(in.Wanted); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return in, err
+		}
+	}
+	return in, nil
+}
+
+// identify says what the instance was created from: its record or, if that is lost, the cgroup's own word.
+func (n *Node) identify(in *spec.Instance, group *cgroup.Group) {
+	r, err := n.readRecord(in.Name, in.ID)
+	if err == nil {
+		in.Spec, in.Hash, in.Defaults = r.Spec, r.Hash, r.Defaults
+		in.Wanted = n.parent.Wanted(r.Spec.Spec.Resources)
+		return
+	}
+	id, idErr := group.Identity()
+	if idErr == nil && id.Hash != "" && id.BootID == n.boot && !errors.Is(err, fs.ErrNotExist) {
+		in.Hash, in.Defaults = id.Hash, id.Defaults
+		return
+	}
+	in.Phase, in.Problem = spec.InstanceBroken, err.Error()
+	if errors.Is(err, fs.ErrNotExist) {
+		in.Problem = "it was not created to the end, or not destroyed to the end"
+	}
+}
+
+// observeProcess reads the keeper's files.
+func (n *Node) observeProcess(in *spec.Instance) error {
+	var started keeper.Started
+	err := n.readJSON(in.Name, in.ID, keeper.StartFile, &started)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		in.Problem = err.Error()
+		return nil
+	case started.BootID != n.boot:
+		return nil
+	}
+	in.Pid, in.Starts, in.StartedAt = started.Pid, started.Starts, started.StartedAt
+	var exit spec.Exit
+	if err := n.readJSON(in.Name, in.ID, keeper.ExitFile, &exit); err == nil && exit.Pid == started.Pid {
+		in.Exit, in.Pid = &exit, 0
+	}
+	if err := n.readJSON(in.Name, in.ID, keeper.StopFile, &in.Stopping); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		in.Stopping = spec.Stopping{}
+	}
+	return nil
+}
+
+// phase draws the conclusion. A process that the keeper has not buried yet counts as running.
+func (n *Node) phase(in *spec.Instance, state cgroup.State, frozen bool) {
+	switch {
+	case in.Phase == spec.InstanceBroken:
+	case in.Exit != nil:
+		in.Phase, in.Stopping = spec.InstanceExited, spec.Stopping{}
+	case in.Pid == 0 && !state.Populated:
+		in.Phase = spec.InstanceCreated
+	case frozen:
+		in.Phase = spec.InstancePaused
+	default:
+		in.Phase = spec.InstanceRunning
+	}
+}

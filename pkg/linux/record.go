@@ -1,0 +1,108 @@
+package linux
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// recordSchema is the version of instance.json. A record of another version is treated as lost: the
+// extended attributes of the cgroup still say who the instance is.
+const recordSchema = 1
+
+// recordFile is written last by Create and removed first by Destroy: an instance without it is half-made or half-destroyed.
+const recordFile = "instance.json"
+
+// maxRecord bounds what is read back: a manifest is at most 1 MiB, and JSON escapes grow it.
+const maxRecord = 8 << 20
+
+// record is what an instance was created from.
+type record struct {
+	Schema   int            `json:"schema"`
+	Name     string         `json:"name"`
+	Instance uint64         `json:"instance"`
+	BootID   string         `json:"bootID"`
+	Defaults int            `json:"defaults"`
+	Hash     string         `json:"hash"`
+	Spec     spec.Container `json:"spec"`
+}
+
+// instanceDir is the directory of an instance below the run directory.
+func (n *Node) instanceDir(name string, id uint64) string {
+	return filepath.Join(n.stateDir(name), strconv.FormatUint(id, 10))
+}
+
+// stateDir is the directory of a name below the run directory.
+func (n *Node) stateDir(name string) string { return filepath.Join(n.cfg.RunDir, "state", name) }
+
+// writeRecord puts the record in place in one rename. The run directory dies with the boot it speaks of, so nothing is synced.
+func (n *Node) writeRecord(r record) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("cannot encode the record of %q: %w", r.Name, err)
+	}
+	path := filepath.Join(n.instanceDir(r.Name, r.Instance), recordFile)
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return errors.Join(fmt.Errorf("cannot write the record of %q: %w", r.Name, err), discard(path+".new"))
+	}
+	return os.Rename(path+".new", path)
+}
+
+// readRecord reads the record of an instance; fs.ErrNotExist when there is none, another error when it
+// is torn, foreign or of another boot.
+func (n *Node) readRecord(name string, id uint64) (record, error) {
+	var r record
+	if err := n.readJSON(name, id, recordFile, &r); err != nil {
+		return record{}, err
+	}
+	switch {
+	case r.Schema != recordSchema:
+		return record{}, fmt.Errorf("record of %s/%d has schema %d, not %d", name, id, r.Schema, recordSchema)
+	case r.Name != name || r.Instance != id:
+		return record{}, fmt.Errorf("record of %s/%d speaks of %s/%d", name, id, r.Name, r.Instance)
+	case r.BootID != n.boot:
+		return record{}, fmt.Errorf("record of %s/%d is of an earlier boot", name, id)
+	}
+	return r, nil
+}
+
+// readJSON reads one of an instance's files. Only a regular file is opened, and only so much of it is read.
+func (n *Node) readJSON(name string, id uint64, file string, into any) error {
+	path := filepath.Join(n.instanceDir(name, id), file)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxRecord {
+		return fmt.Errorf("%s is not a file of ours: %w", path, fs.ErrInvalid)
+	}
+	data := make([]byte, info.Size())
+	if _, err := f.Read(data); err != nil {
+		return fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("cannot understand %s: %v", path, err)
+	}
+	return nil
+}
+
+// discard removes a file that may not be there.
+func discard(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
