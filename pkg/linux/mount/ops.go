@@ -84,10 +84,10 @@ func (b *builder) found(l span, next int) {
 }
 
 // make appends the ops that make a new file system of the kernel, not yet attached anywhere. Flags are those of the mount,
-// not of the superblock, which others may share. See fsopen(2), fsconfig(2), fsmount(2).
+// not of the superblock, which others may share; the source is only a name for mountinfo. See fsopen(2), fsconfig(2), fsmount(2).
 func (b *builder) make(step, shown, fstype string, config []Setting, attr uint64) process.Arg {
 	fs := b.CallFD(step, shown, unix.SYS_FSOPEN, process.Str(fstype), process.Int(unix.FSOPEN_CLOEXEC))
-	for _, c := range config {
+	for _, c := range append([]Setting{{"source", fstype}}, config...) {
 		if c.Value == "" {
 			b.Call(step, shown, unix.SYS_FSCONFIG, fs, process.Int(unix.FSCONFIG_SET_FLAG), process.Str(c.Key))
 		} else {
@@ -99,7 +99,7 @@ func (b *builder) make(step, shown, fstype string, config []Setting, attr uint64
 }
 
 // attach appends the op that puts a detached mount onto name below dir, or onto dir itself if name is "". A name is a
-// single element, or "/"; a symbolic link there is not followed. See move_mount(2).
+// single element, or the stage; a symbolic link there is not followed. See move_mount(2).
 func (b *builder) attach(step, shown string, mount, dir process.Arg, name string) {
 	flags := uint64(unix.MOVE_MOUNT_F_EMPTY_PATH)
 	if name == "" {
@@ -108,10 +108,13 @@ func (b *builder) attach(step, shown string, mount, dir process.Arg, name string
 	b.Call(step, shown, unix.SYS_MOVE_MOUNT, mount, process.Str(""), dir, process.Str(name), process.Int(flags))
 }
 
-// cover attaches a mount over the root of the child's mount namespace, which needs no directory anywhere. What it covers
-// goes away with the old root.
+// stage is a directory that every node has. In the child's mount namespace it is covered by what the container's root is
+// made of, and goes away with the old root. It is not "/": what covers that survives a lazy unmount of what it covers.
+const stage = "/proc"
+
+// cover attaches a mount over the stage.
 func (b *builder) cover(step, shown string, mount process.Arg) {
-	b.attach(step, shown, mount, process.Int(unix.AT_FDCWD), "/")
+	b.attach(step, shown, mount, process.Int(unix.AT_FDCWD), stage)
 }
 
 // clone appends the op that clones the mount at name below dir, or at dir itself, detached. See open_tree(2).

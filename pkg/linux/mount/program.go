@@ -36,7 +36,7 @@ func Append(p *process.Program, plan Plan) {
 	b.pivot(plan.WorkingDir)
 }
 
-// enterRoot attaches the root file system over the node's. All of an overlay's layers are directories of the layer's
+// enterRoot attaches the root file system over the stage. All of an overlay's layers are directories of the layer's
 // mount, named relative to the working directory, so no path needs the overlay's quoting of ":" and ",".
 // See Documentation/filesystems/overlayfs.rst; index=off lets a restart begin while the last mount of the layer still goes.
 func (b *builder) enterRoot(r Root) {

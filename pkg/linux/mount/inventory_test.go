@@ -1,0 +1,83 @@
+package mount_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// snapshot describes a tree: path, mode, owner, and contents or target of each entry.
+func snapshot(t testing.TB, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		st := info.Sys().(*syscall.Stat_t)
+		fmt.Fprintf(&b, "%s %v %d:%d %v", path, info.Mode(), st.Uid, st.Gid, info.ModTime())
+		switch {
+		case info.Mode().IsRegular():
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(&b, " %x", sha256.Sum256(data))
+		case info.Mode()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			fmt.Fprint(&b, " -> ", target)
+		}
+		b.WriteByte('\n')
+		return nil
+	}))
+	return b.String()
+}
+
+// inventory is what a start could leave behind in this process: mounts and descriptors.
+func inventory() (string, error) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", err
+	}
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		target, _ := os.Readlink("/proc/self/fd/" + e.Name())
+		if !strings.HasPrefix(target, "anon_inode:[event") && !strings.HasPrefix(target, "/proc/") {
+			mounts = fmt.Appendf(mounts, "%s -> %s\n", e.Name(), target)
+		}
+	}
+	return string(mounts), nil
+}
+
+// TestMain holds the whole package to leaving nothing behind.
+func TestMain(m *testing.M) {
+	before, err := inventory()
+	if err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	after, err := inventory()
+	if err != nil {
+		panic(err)
+	}
+	if before != after {
+		fmt.Fprintf(os.Stderr, "left behind:\n%s\nbefore:\n%s\n", after, before)
+		code = 1
+	}
+	os.Exit(code)
+}
