@@ -66,6 +66,9 @@ func (g *Group) command(verb, file, text string) error {
 	return nil
 }
 
+// removalCheck is how often, in milliseconds, a wait looks whether its group is still there.
+const removalCheck = 100
+
 // Wait returns when the group's state satisfies until, or with the error of ctx. A group that is removed
 // meanwhile is fs.ErrNotExist.
 func (g *Group) Wait(ctx context.Context, until func(State) bool) error {
@@ -90,9 +93,10 @@ func (g *Group) Wait(ctx context.Context, until func(State) bool) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		// The kernel raises POLLPRI for every change since the last read (cgroup-v2.rst, cgroup.events).
+		// The kernel raises POLLPRI for every change since the last read (cgroup-v2.rst, cgroup.events), but
+		// not when the group is removed.
 		fds := []unix.PollFd{{Fd: int32(events.Fd()), Events: unix.POLLPRI}, {Fd: int32(wake.fd), Events: unix.POLLIN}}
-		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
+		if _, err := unix.Poll(fds, removalCheck); err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("cannot wait for %s: %w", g, err)
 		}
 	}
