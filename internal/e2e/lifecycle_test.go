@@ -1,0 +1,126 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+const forever = "trap 'exit 0' TERM; echo up; while :; do sleep 0.2; done"
+
+// TestLifecycle is a container's life: dropped, edited live, edited for replacement, killed by hand, paused, stopped, removed.
+func TestLifecycle(t *testing.T) {
+	n := newNode(t)
+	n.start()
+	n.put("web.yaml", manifest("web", forever, "  resources: {memory: {max: 64Mi}}\n"))
+	first := n.phase("web", spec.PhaseRunning)
+
+	n.put("web.yaml", manifest("web", forever, "  resources: {memory: {max: 128Mi}}\n"))
+	n.eventually("memory.max is 128Mi", func() error {
+		object, err := n.get("web")
+		if err == nil && object.Status.Container.Resources.Memory.Max != spec.NewLimit(128<<20) {
+			err = fmt.Errorf("resources %+v", object.Status.Container.Resources)
+		}
+		return err
+	})
+	second := n.phase("web", spec.PhaseRunning)
+	if second.Status.Container.Pid != first.Status.Container.Pid {
+		t.Errorf("a live change restarted the process: pid %d, then %d", first.Status.Container.Pid, second.Status.Container.Pid)
+	}
+
+	if err := unix.Kill(second.Status.Container.Pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	n.eventually("the killed container runs again", func() error {
+		object, err := n.get("web")
+		if err == nil && (object.Status.Container.Pid == second.Status.Container.Pid || object.Status.Phase != spec.PhaseRunning) {
+			err = fmt.Errorf("status %+v", object.Status)
+		}
+		return err
+	})
+	killed := n.phase("web", spec.PhaseRunning)
+	if exit := killed.Status.Container.LastExit; killed.Status.Container.RestartCount != 1 || exit == nil || exit.Signal != "SIGKILL" || exit.Code != 137 {
+		t.Errorf("got %d restarts and exit %+v, want 1 and SIGKILL", killed.Status.Container.RestartCount, exit)
+	}
+
+	n.put("web.yaml", manifest("web", forever+" # changed", "  resources: {memory: {max: 128Mi}}\n"))
+	n.eventually("the container is replaced", func() error {
+		object, err := n.get("web")
+		if err == nil && (object.Status.Container.Instance == first.Status.Container.Instance || object.Status.Phase != spec.PhaseRunning) {
+			err = fmt.Errorf("status %+v", object.Status)
+		}
+		return err
+	})
+	if out, err := n.cli("events", "web"); err != nil || !strings.Contains(out, "command") {
+		t.Errorf("events do not name the field that led to the replacement: %v\n%s", err, out)
+	}
+
+	n.put("web.yaml", manifest("web", forever+" # changed", "  state: Paused\n"))
+	n.phase("web", spec.PhasePaused)
+	n.put("web.yaml", manifest("web", forever+" # changed"))
+	n.phase("web", spec.PhaseRunning)
+	n.put("web.yaml", manifest("web", forever+" # changed", "  state: Stopped\n"))
+	stopped := n.phase("web", spec.PhaseStopped)
+	if exit := stopped.Status.Container.LastExit; exit == nil || exit.Code != 0 {
+		t.Errorf("got exit %+v, want the code 0 of the TERM trap", exit)
+	}
+	n.remove("web.yaml")
+	n.gone("web")
+	if left := n.leftovers(); left != "" {
+		t.Errorf("left behind by the removed container:\n%s", left)
+	}
+}
+
+// gone waits until the node knows nothing of the container.
+func (n *node) gone(name string) {
+	n.t.Helper()
+	n.eventually(name+" is gone", func() error {
+		if object, err := n.get(name); err == nil {
+			return fmt.Errorf("phase %s, pending %v, conditions %+v", object.Status.Phase, object.Status.Pending, object.Status.Conditions)
+		}
+		if left := n.leftovers(); strings.Contains(left, "/"+name) {
+			return fmt.Errorf("left: %s", left)
+		}
+		return nil
+	})
+}
+
+// TestDropLatency measures, and never asserts, the time from the rename to the process's first write.
+func TestDropLatency(t *testing.T) {
+	n := newNode(t)
+	n.start()
+	var took []time.Duration
+	for i := range sample(200, 1000) {
+		name := fmt.Sprintf("drop-%d", i)
+		shared := n.path("shared")
+		_ = os.Mkdir(shared, 0o777)
+		mark := filepath.Join(shared, name)
+		text := manifest(name, "echo up > /shared/"+name+"; exec sleep 1000",
+			fmt.Sprintf("  mounts: [{type: bind, source: %s, destination: /shared, options: [rw]}]\n  stop: {timeout: 0.1s}\n", shared))
+		began := time.Now()
+		n.put(name+".yaml", text)
+		for {
+			if info, err := os.Stat(mark); err == nil && info.Size() > 0 {
+				break
+			}
+			if time.Since(began) > 20*time.Second*slow {
+				log, _ := os.ReadFile(n.path("agent.log"))
+				t.Fatalf("%s never wrote\n%s", name, tail(log))
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+		took = append(took, time.Since(began))
+		n.remove(name + ".yaml")
+		n.gone(name)
+	}
+	slices.Sort(took)
+	t.Logf("rename to first write over %d rounds: p50 %v, p99 %v", len(took), took[len(took)/2], took[len(took)*99/100])
+}
