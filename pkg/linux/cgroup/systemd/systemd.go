@@ -1,0 +1,173 @@
+// Package systemd asks the service manager for a cgroup of the agent's own, once. It knows one D-Bus call
+// and its answer; it refuses to know what happens below that cgroup afterwards.
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+	godbus "github.com/godbus/dbus/v5"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+)
+
+// The cgroups below the scope: processes only live in leaves (cgroup-v2.rst, No Internal Process Constraint).
+const (
+	keeperLeaf = "keeper"
+	containers = "containers"
+)
+
+var names = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,200}$`)
+
+// Delegate puts the keeper with the given pid into the transient scope NAME.scope, which systemd makes and from then
+// on leaves alone (Delegate=yes), and returns the cgroup parent for containers, system.slice/NAME.scope/containers.
+// A keeper that is there already stays; a new one joins the scope that its predecessor's containers keep alive.
+// The scope ends with the last process in it. See org.freedesktop.systemd1(5) and systemd's CGROUP_DELEGATION.md.
+func Delegate(ctx context.Context, tree cgroup.Tree, name string, pid int) (parent string, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("cannot get a delegated scope from systemd for pid %d: %w", pid, err)
+		}
+	}()
+	if !names.MatchString(name) {
+		return "", fmt.Errorf("%q is no name for a unit: %w", name, fs.ErrInvalid)
+	}
+	unit := name + ".scope"
+	own, err := cgroupOf(pid)
+	if err != nil {
+		return "", err
+	}
+	scope, inside := ancestor(own, unit)
+	if !inside {
+		if err := enterScope(ctx, tree, unit, pid); err != nil {
+			return "", err
+		}
+		if own, err = cgroupOf(pid); err != nil {
+			return "", err
+		}
+		if scope, inside = ancestor(own, unit); !inside {
+			return "", fmt.Errorf("systemd says it is in %s, the kernel says %s", unit, own)
+		}
+	}
+	if own != path.Join(scope, keeperLeaf) {
+		if err := enterLeaf(filepath.Join(tree.Unified, scope), pid); err != nil {
+			return "", err
+		}
+	}
+	return strings.TrimPrefix(path.Join(scope, containers), "/"), nil
+}
+
+// cgroupOf is the cgroup of a process in the unified hierarchy, from /.
+func cgroupOf(pid int) (string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return "", err
+	}
+	return unifiedPath(string(text))
+}
+
+// unifiedPath finds the line "0::/PATH" of /proc/PID/cgroup, see cgroups(7).
+func unifiedPath(text string) (string, error) {
+	for line := range strings.Lines(text) {
+		if path, ok := strings.CutPrefix(line, "0::"); ok {
+			return strings.TrimSuffix(path, "\n"), nil
+		}
+	}
+	return "", errors.New("the process is in no cgroup v2")
+}
+
+// ancestor cuts a cgroup off after the component that is a unit.
+func ancestor(group, unit string) (string, bool) {
+	before, _, ok := strings.Cut(group+"/", "/"+unit+"/")
+	return before + "/" + unit, ok
+}
+
+// enterScope makes the scope with the process in it, or puts the process into the one there is.
+func enterScope(ctx context.Context, tree cgroup.Tree, unit string, pid int) error {
+	conn, err := dbus.NewWithContext(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	done := make(chan string, 1)
+	_, err = conn.StartTransientUnitContext(ctx, unit, "fail", scopeOf(pid), done)
+	if failure, ok := errors.AsType[godbus.Error](err); ok && failure.Name == "org.freedesktop.systemd1.UnitExists" {
+		return joinScope(ctx, conn, tree, unit, pid)
+	}
+	if err != nil {
+		return err
+	}
+	select {
+	case result := <-done:
+		if result != "done" {
+			return fmt.Errorf("the start of %s ended as %s", unit, result)
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// joinScope puts the process into the leaf of a scope that is there. The scope itself takes none any more: it hands
+// controllers down.
+func joinScope(ctx context.Context, conn *dbus.Conn, tree cgroup.Tree, unit string, pid int) error {
+	property, err := conn.GetUnitTypePropertyContext(ctx, unit, "Scope", "ControlGroup")
+	if err != nil {
+		return err
+	}
+	scope, ok := property.Value.Value().(string)
+	if !ok || scope == "" {
+		return fmt.Errorf("%s has no cgroup: %v", unit, property.Value)
+	}
+	if err := makeLeaf(filepath.Join(tree.Unified, scope)); err != nil {
+		return err
+	}
+	return conn.AttachProcessesToUnit(ctx, unit, "/"+keeperLeaf, []uint32{uint32(pid)})
+}
+
+// scopeOf are the properties of the scope. Stopping it by hand, or at shutdown, ends everything in it; the
+// task limit is each container's own and not systemd's default for a unit.
+func scopeOf(pid int) []dbus.Property {
+	property := func(name string, value any) dbus.Property {
+		return dbus.Property{Name: name, Value: godbus.MakeVariant(value)}
+	}
+	return []dbus.Property{
+		property("Description", "reconciler: keeper and containers"),
+		property("PIDs", []uint32{uint32(pid)}),
+		property("Delegate", true),
+		property("TasksMax", uint64(math.MaxUint64)),
+		property("CollectMode", "inactive-or-failed"),
+	}
+}
+
+// enterLeaf moves the process down into a leaf, so that controllers can be handed down beside it.
+func enterLeaf(scope string, pid int) error {
+	if err := makeLeaf(scope); err != nil {
+		return err
+	}
+	procs, err := os.OpenFile(filepath.Join(scope, keeperLeaf, "cgroup.procs"), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer procs.Close()
+	_, err = procs.WriteString(strconv.Itoa(pid))
+	return err
+}
+
+func makeLeaf(scope string) error {
+	err := os.Mkdir(filepath.Join(scope, keeperLeaf), 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
