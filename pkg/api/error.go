@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+
+	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 )
 
 // Error is why a request failed: a stable reason for programs, a message and perhaps a hint for people.
@@ -45,7 +47,7 @@ const (
 // Errors that callers may ask for, beside those of package fs.
 var (
 	// ErrExpired tells that a watch cannot go on from a resource version: list again.
-	ErrExpired = errors.New("resource version too old")
+	ErrExpired = reconcile.ErrExpired
 	// ErrConflict tells that the state of things does not allow the request.
 	ErrConflict = errors.New("conflict")
 )

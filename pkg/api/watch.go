@@ -31,7 +31,7 @@ func (s *Server) watchContainers(ctx context.Context, out *output, r *http.Reque
 		return err
 	}
 	for _, object := range before {
-		if err := out.send(Change{Added, object}); err != nil {
+		if err := out.send(Change{Type: Added, Object: object}); err != nil {
 			return err
 		}
 	}
@@ -62,7 +62,7 @@ func sendChanges(ctx context.Context, out *output, changes <-chan Change, versio
 }
 
 func bookmark(version uint64) Change {
-	return Change{Bookmark, spec.Object{Metadata: spec.ObjectMetadata{ResourceVersion: version}}}
+	return Change{Type: Bookmark, Object: spec.Object{Metadata: spec.ObjectMetadata{ResourceVersion: version}}}
 }
 
 func (s *Server) events(r *http.Request) (any, error) {

@@ -3,6 +3,7 @@ package api
 import (
 	"time"
 
+	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -25,70 +26,29 @@ type ListMetadata struct {
 	ResourceVersion uint64 `json:"resourceVersion,omitzero"`
 }
 
-// Change is one line of a watch of containers.
-type Change struct {
-	Type   ChangeType  `json:"type"`
-	Object spec.Object `json:"object"`
-}
-
-// ChangeType says what happened to the object of a Change.
-type ChangeType string
+// What the agent keeps and the API shows as it is.
+type (
+	// Change is one line of a watch of containers.
+	Change = reconcile.Change
+	// ChangeType says what happened to the object of a Change.
+	ChangeType = reconcile.ChangeType
+	// Event is something that happened, for people.
+	Event = reconcile.Event
+	// Source is a directory of manifests as the agent last read it.
+	Source = reconcile.SourceStatus
+	// Action is one thing the agent would do now.
+	Action = reconcile.Action
+	// Plan is everything the agent would do now; no actions means converged.
+	Plan = reconcile.Actions
+)
 
 // The types of change. A Bookmark carries only a resource version: nothing changed up to it.
 const (
-	Added    ChangeType = "Added"
-	Modified ChangeType = "Modified"
-	Deleted  ChangeType = "Deleted"
-	Bookmark ChangeType = "Bookmark"
+	Added    = reconcile.Added
+	Modified = reconcile.Modified
+	Deleted  = reconcile.Deleted
+	Bookmark = reconcile.Bookmark
 )
-
-// Event is something that happened, for people: kept in memory, bounded, the newest win.
-type Event struct {
-	// ID grows with every event of this agent's life; a repeated event (Count) gets a new one.
-	ID uint64 `json:"id"`
-	// Time is when it happened last.
-	Time time.Time `json:"time"`
-	// Name is the container's, or empty for the node's own events.
-	Name string `json:"name,omitzero"`
-	// Warning tells that somebody should look.
-	Warning bool `json:"warning,omitzero"`
-	// Reason is one stable CamelCase word: Started, Killing, PruneBlocked.
-	Reason  string `json:"reason"`
-	Message string `json:"message,omitzero"`
-	// Count is how often it happened in a row.
-	Count int `json:"count,omitzero"`
-}
-
-// Source is a directory of manifests as the agent last read it.
-type Source struct {
-	Name     string `json:"name"`
-	Path     string `json:"path"`
-	Revision string `json:"revision,omitzero"`
-	// OK is false while the directory cannot be read completely; nothing is removed then.
-	OK bool `json:"ok"`
-	// Objects is how many containers the source gives.
-	Objects int `json:"objects"`
-	// Problems are the errors of its files, one line each, with a hint on the next where one helps.
-	Problems []string  `json:"problems,omitzero"`
-	ReadAt   time.Time `json:"readAt,omitzero"`
-	// Blocked names the containers whose removal waits for `prune --confirm`.
-	Blocked []string `json:"blocked,omitzero"`
-}
-
-// Action is one thing the agent would do now.
-type Action struct {
-	Name     string `json:"name"`
-	Instance uint64 `json:"instance,omitzero"`
-	// Verb is what would be done: Create, Start, Stop, Update, Pause, Resume, Destroy.
-	Verb string `json:"verb"`
-	// Cause says why, naming the field that differs where one does.
-	Cause string `json:"cause"`
-}
-
-// Plan is everything the agent would do now; no actions means converged.
-type Plan struct {
-	Actions []Action `json:"actions"`
-}
 
 // Version is what an agent says of itself.
 type Version struct {

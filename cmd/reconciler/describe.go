@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed31d4122e/reconciler/pkg/api"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+func newDescribe(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "describe NAME...",
+		Short: "Show one container in full, for people",
+		Long:  "Show a container in full: what it is, how it is doing and why, and what happened to it lately.",
+		Example: `  reconciler describe web
+  reconciler get web -o yaml        # the same for programs`,
+		Annotations:       exits("0  shown", "1  error, or a NAME that does not exist"),
+		Args:              atLeastOneName,
+		ValidArgsFunction: a.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for i, name := range args {
+				if i > 0 {
+					fmt.Fprintln(a.out)
+				}
+				if err := a.describe(cmd.Context(), name); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) describe(ctx context.Context, name string) error {
+	c := a.client()
+	o, err := c.Get(ctx, name)
+	if err != nil {
+		return err
+	}
+	events, err := c.Events(ctx, name, 0)
+	if err != nil {
+		return err
+	}
+	a.describeStatus(o)
+	a.describeSpec(o.Spec)
+	a.describeConditions(o.Status.Conditions)
+	a.describeEvents(events)
+	return nil
+}
+
+// field prints one line of a description, unless there is nothing to say.
+func (a *app) field(name, value string) {
+	if value != "" {
+		fmt.Fprintf(a.out, "%-14s %s\n", name+":", cleanLine(value))
+	}
+}
+
+func (a *app) describeStatus(o spec.Object) {
+	s, c := o.Status, o.Status.Container
+	a.field("Name", o.Metadata.Name)
+	a.field("Labels", labelText(o.Metadata.Labels))
+	a.field("Annotations", labelText(o.Metadata.Annotations))
+	a.field("Source", sourceText(s.Source))
+	a.field("Generation", fmt.Sprintf("%d (observed %d)", o.Metadata.Generation, s.ObservedGeneration))
+	fmt.Fprintf(a.out, "%-14s %s\n", "Phase:", a.out.paint(phaseColour(s.Phase), clean(string(s.Phase))))
+	a.field("Message", message(o))
+	a.field("Wanted", wanted(o))
+	if c.Pid != 0 {
+		a.field("Process", fmt.Sprintf("%d, started %s ago", c.Pid, age(c.StartedAt)))
+	}
+	if c.Instance != 0 {
+		a.field("Instance", fmt.Sprintf("%d", c.Instance))
+	}
+	a.field("Restarts", fmt.Sprint(c.RestartCount))
+	a.field("Last exit", exitText(c.LastExit))
+	a.field("Cgroup", c.Cgroup)
+	for _, p := range s.Pending {
+		a.field("Pending", p.Verb+": "+p.Cause)
+	}
+}
+
+// describeSpec prints what the manifest says, one line a field, as Diff names it.
+func (a *app) describeSpec(s spec.ContainerSpec) {
+	fmt.Fprintf(a.out, "%s\n", a.out.bold("Spec:"))
+	for _, f := range spec.Diff(spec.Container{}, spec.Container{Spec: s}) {
+		fmt.Fprintf(a.out, "  %-24s %s\n", clean(f.Path), cleanLine(f.New))
+	}
+}
+
+func (a *app) describeConditions(conditions []spec.Condition) {
+	if len(conditions) == 0 {
+		return
+	}
+	fmt.Fprintf(a.out, "%s\n", a.out.bold("Conditions:"))
+	t := newTable("  TYPE", "STATUS", "REASON", "SINCE", "MESSAGE")
+	for _, c := range conditions {
+		t.add(cell{"  " + string(c.Type), plain}, cell{string(c.Status), conditionColour(c)}, cell{c.Reason, plain},
+			cell{age(c.LastTransitionTime), plain}, cell{c.Message, plain})
+	}
+	t.draw(a.out)
+}
+
+// badWhenTrue are the conditions whose truth is bad news.
+var badWhenTrue = []spec.ConditionType{spec.ConditionStalled, spec.ConditionDrifted}
+
+func conditionColour(c spec.Condition) colour {
+	switch bad := slices.Contains(badWhenTrue, c.Type); {
+	case c.Status == spec.Unknown:
+		return yellow
+	case bad && c.Status == spec.True, c.Type == spec.ConditionAccepted && c.Status == spec.False:
+		return red
+	case c.Type == spec.ConditionReady && c.Status == spec.False:
+		return yellow
+	default:
+		return plain
+	}
+}
+
+func (a *app) describeEvents(events []api.Event) {
+	if len(events) == 0 {
+		return
+	}
+	fmt.Fprintf(a.out, "%s\n", a.out.bold("Events:"))
+	t := newTable("  AGE", "REASON", "MESSAGE")
+	for _, e := range events {
+		t.add(cell{"  " + age(e.Time), plain}, cell{e.Reason, eventColour(e)}, cell{eventMessage(e), plain})
+	}
+	t.draw(a.out)
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"cmp"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// difference is what a set of manifests would change of one container.
+type difference struct {
+	Name string `json:"name"`
+	// Verb is create, update (in place), replace or remove.
+	Verb    string        `json:"verb"`
+	Source  string        `json:"source,omitzero"`
+	Changes []spec.Change `json:"changes,omitempty"`
+}
+
+// The verbs of a difference.
+const (
+	verbCreate  = "create"
+	verbUpdate  = "update"
+	verbReplace = "replace"
+	verbRemove  = "remove"
+)
+
+// compare is what differs from the objects of an agent to the manifests, by name. What only says a default is no difference.
+func compare(objects []spec.Object, documents []manifest) []difference {
+	before := map[string]spec.Object{}
+	for _, o := range objects {
+		before[o.Metadata.Name] = o
+	}
+	var all []difference
+	for _, m := range documents {
+		o, there := before[m.name()]
+		delete(before, m.name())
+		if d := compareOne(o, there, m); d.Verb != "" {
+			all = append(all, d)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		all = append(all, difference{Name: name, Verb: verbRemove, Source: sourceText(before[name].Status.Source)})
+	}
+	slices.SortStableFunc(all, func(a, b difference) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+func compareOne(o spec.Object, there bool, m manifest) difference {
+	d := difference{Name: m.name(), Source: sourceText(spec.Source{Path: m.File, Line: m.Line})}
+	if !there {
+		d.Verb = verbCreate
+		return d
+	}
+	accepted := spec.Container{Metadata: o.Metadata.Metadata, Spec: o.Spec}
+	d.Changes = spec.Diff(spec.Defaulted(accepted, spec.DefaultsVersion), spec.Defaulted(m.Container, spec.DefaultsVersion))
+	switch {
+	case len(d.Changes) == 0:
+	case slices.ContainsFunc(d.Changes, func(c spec.Change) bool { return c.Class == spec.ClassReplace }):
+		d.Verb = verbReplace
+	default:
+		d.Verb = verbUpdate
+	}
+	return d
+}
+
+// fromSource are the objects that were read from a directory.
+func fromSource(objects []spec.Object, dir string) []spec.Object {
+	dir = strings.TrimSuffix(dir, "/") + "/"
+	return slices.DeleteFunc(slices.Clone(objects), func(o spec.Object) bool {
+		path, err := filepath.Abs(o.Status.Source.Path)
+		return err != nil || !strings.HasPrefix(path, dir)
+	})
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed31d4122e/reconciler/pkg/checkpoint"
+	"github.com/seed31d4122e/reconciler/pkg/client"
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
+	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+)
+
+// required are the features without which no container runs.
+var required = []*feature.Feature{
+	feature.Privileges, feature.CgroupV2, feature.CgroupKill, feature.CloneIntoCgroup, feature.MountSetattr,
+}
+
+// finding is one line of the doctor's report.
+type finding struct {
+	Name    string `json:"name"`
+	State   string `json:"state"`
+	Purpose string `json:"purpose,omitzero"`
+	Detail  string `json:"detail,omitzero"`
+	Remedy  string `json:"remedy,omitzero"`
+}
+
+// The states of a finding.
+const (
+	stateOK      = "ok"
+	stateAbsent  = "absent"  // and nothing depends on it
+	stateMissing = "missing" // something does not work without it
+	stateBroken  = "broken"  // nothing works without it
+	stateUnknown = "unknown"
+)
+
+var stateColours = map[string]colour{stateOK: green, stateAbsent: dim, stateMissing: yellow, stateBroken: red, stateUnknown: yellow}
+
+func newDoctor(a *app) *cobra.Command {
+	var format *format
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check what this machine lacks",
+		Long: `Check what this machine can do and lacks: kernel features, cgroup controllers, agent, keeper, criu; with a
+remedy for each lack. Run it as the user who is to run the agent. Probes leave nothing behind.
+
+ok: there. absent: nothing depends on it. missing: what it is for does not work. broken: no container
+runs without it. unknown: could not be tried.`,
+		Annotations: exits("0  containers can run here", "1  something that is required is missing, or error"),
+		Args:        noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			findings := a.examine(cmd.Context())
+			if format.word != "text" {
+				if err := a.encode(format.word, map[string]any{"findings": findings}); err != nil {
+					return err
+				}
+			} else {
+				a.printFindings(findings)
+			}
+			if slices.ContainsFunc(findings, func(f finding) bool { return f.State == stateBroken }) {
+				return &exit{code: exitError}
+			}
+			return nil
+		},
+	}
+	format = outputFlag(cmd, "text", "json", "yaml")
+	return cmd
+}
+
+func (a *app) examine(ctx context.Context) []finding {
+	var findings []finding
+	for _, f := range feature.All() {
+		findings = append(findings, findFeature(f))
+	}
+	return append(findings, a.findAgent(ctx), a.findKeeper(ctx), findCriu(ctx))
+}
+
+func findFeature(f *feature.Feature) finding {
+	found := finding{Name: f.Name, State: stateOK, Purpose: f.Purpose}
+	err := f.Probe()
+	if err == nil {
+		return found
+	}
+	found.Remedy = f.Remedy
+	found.Detail, _, _ = strings.Cut(err.Error(), "\n")
+	switch _, inconclusive := errors.AsType[*feature.InconclusiveError](err); {
+	case slices.Contains(required, f):
+		found.State = stateBroken
+	case inconclusive:
+		found.State = stateUnknown
+	case f == feature.Systemd:
+		found.State = stateAbsent
+	default:
+		found.State = stateMissing
+	}
+	return found
+}
+
+func (a *app) findAgent(ctx context.Context) finding {
+	found := finding{Name: "agent", State: stateOK, Purpose: "answers on " + a.socketPath()}
+	v, err := a.client().Version(ctx)
+	switch {
+	case err == nil:
+		found.Detail = fmt.Sprintf("version %s, pid %d, up %s", v.Version, v.Pid, age(v.StartedAt))
+	case errors.Is(err, client.ErrNotRunning):
+		found.State, found.Detail, found.Remedy = stateAbsent, "not running", "start it with `reconciler run`"
+	default:
+		found.State, found.Detail, found.Remedy = stateUnknown, err.Error(), hintOf(err)
+	}
+	return found
+}
+
+func (a *app) findKeeper(ctx context.Context) finding {
+	found := finding{Name: "keeper", State: stateOK, Purpose: "parent of all containers"}
+	c, err := keeper.Dial(ctx, filepath.Dir(a.socketPath()))
+	if err != nil {
+		found.State, found.Detail = stateAbsent, "not running; the agent starts it"
+		if errors.Is(err, fs.ErrPermission) {
+			found.State, found.Detail = stateUnknown, "only root may ask it"
+		}
+		return found
+	}
+	defer c.Close()
+	if hello, err := c.Hello(ctx); err == nil {
+		found.Detail = fmt.Sprintf("pid %d", hello.Pid)
+	}
+	return found
+}
+
+func findCriu(ctx context.Context) finding {
+	found := finding{Name: "criu", State: stateOK, Purpose: "checkpoint and restore"}
+	tool, err := checkpoint.Find(ctx)
+	if err != nil {
+		found.State, found.Detail, found.Remedy = stateMissing, err.Error(), hintOf(err)
+		return found
+	}
+	found.Detail = tool.Version + " at " + tool.Path
+	return found
+}
+
+func (a *app) printFindings(findings []finding) {
+	t := newTable("NAME", "STATE", "WHAT FOR", "DETAIL")
+	for _, f := range findings {
+		t.add(cell{text: f.Name}, cell{f.State, stateColours[f.State]}, cell{text: f.Purpose}, cell{text: f.Detail})
+	}
+	t.draw(a.out)
+	first := true
+	for _, f := range findings {
+		if f.Remedy == "" {
+			continue
+		}
+		if first {
+			fmt.Fprintln(a.out)
+			first = false
+		}
+		fmt.Fprintf(a.out, "%s %s: %s\n", a.out.bold("hint:"), clean(f.Name), clean(f.Remedy))
+	}
+}

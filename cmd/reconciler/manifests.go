@@ -1,0 +1,121 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// maxManifest bounds one file; spec refuses what is larger with a better message.
+const maxManifest = 64 << 20
+
+// manifest is one document and where it stands.
+type manifest struct {
+	Container spec.Container
+	File      string
+	Line      int
+}
+
+func (m manifest) name() string { return m.Container.Metadata.Name }
+
+// manifests are the documents of some files, and everything that is wrong with them.
+type manifests struct {
+	documents []manifest
+	problems  spec.Problems
+	files     int
+}
+
+// load reads files, directories and, for "-", in. Names are unique over all of them.
+func load(paths []string, in io.Reader) (*manifests, error) {
+	m := &manifests{}
+	for _, path := range paths {
+		if err := m.add(path, in); err != nil {
+			return nil, err
+		}
+	}
+	m.checkNames()
+	slices.SortStableFunc(m.documents, func(a, b manifest) int { return cmp.Compare(a.name(), b.name()) })
+	return m, nil
+}
+
+func (m *manifests) add(path string, in io.Reader) error {
+	if path == "-" {
+		return m.read("<stdin>", in)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", path, errors.Unwrap(err))
+	}
+	if !info.IsDir() {
+		return m.addFile(path)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return fmt.Errorf("cannot read directory %s: %w", path, err)
+	}
+	for _, entry := range entries {
+		if !isManifest(entry.Name()) {
+			continue
+		}
+		if err := m.addFile(filepath.Join(path, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *manifests) addFile(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot read %s: %w", path, fs.ErrNotExist)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read manifest: %w", err)
+	}
+	defer f.Close()
+	return m.read(path, f)
+}
+
+func (m *manifests) read(file string, from io.Reader) error {
+	data, err := io.ReadAll(io.LimitReader(from, maxManifest))
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", file, err)
+	}
+	documents, problems := spec.Decode(file, data)
+	m.files++
+	m.problems = append(m.problems, problems...)
+	for _, d := range documents {
+		m.documents = append(m.documents, manifest{d.Container, file, d.Line})
+	}
+	return nil
+}
+
+// checkNames keeps the first document of each name and reports the others.
+func (m *manifests) checkNames() {
+	first := map[string]manifest{}
+	m.documents = slices.DeleteFunc(m.documents, func(d manifest) bool {
+		f, taken := first[d.name()]
+		if !taken {
+			first[d.name()] = d
+			return false
+		}
+		m.problems = append(m.problems, spec.Problem{
+			File: d.File, Line: d.Line, Column: 1, Path: "metadata.name", Name: d.name(),
+			Message: fmt.Sprintf("%q is taken by %s:%d", d.name(), f.File, f.Line), Hint: "names are unique on a node",
+		})
+		return true
+	})
+}
+
+// isManifest tells manifests from editors' backups, hidden files and everything else in a directory.
+func isManifest(name string) bool {
+	return !strings.HasPrefix(name, ".") && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// overrides are the verbs that set a state over the manifest's.
+var overrides = map[string]struct {
+	short, long string
+	phases      []spec.Phase // any of which means done; none: nothing to wait for
+}{
+	"pause": {
+		"Freeze containers", "Freeze all processes of containers; memory and connections stay.",
+		[]spec.Phase{spec.PhasePaused},
+	},
+	"resume": {
+		"Thaw paused containers", "Thaw containers that are paused, by hand or by their manifest.",
+		[]spec.Phase{spec.PhaseRunning, spec.PhaseCompleted},
+	},
+	"stop": {
+		"Stop containers", "Stop containers: the stop signal, the stop timeout, then the kill. They stay stopped until start or clear.",
+		[]spec.Phase{spec.PhaseStopped},
+	},
+	"start": {
+		"Start stopped containers", "Start containers that are stopped, by hand or by their manifest.",
+		[]spec.Phase{spec.PhaseRunning, spec.PhaseCompleted},
+	},
+	"clear": {
+		"Follow the manifest again", "Clear the state set by hand: the manifest alone decides again.",
+		nil,
+	},
+}
+
+const overrideNote = `
+
+What is set by hand goes over the manifest and is shown by get and describe until ` + "`clear`" + `, or
+until a verb sets what the manifest says anyway. It survives restarts of the agent.`
+
+func newOverride(a *app, verb string) *cobra.Command {
+	row := overrides[verb]
+	w := &waiting{app: a}
+	cmd := &cobra.Command{
+		Use:               verb + " NAME...",
+		Short:             row.short,
+		Long:              row.long + overrideNote,
+		Example:           fmt.Sprintf("  reconciler %s web", verb),
+		Annotations:       waitingExits,
+		Args:              atLeastOneName,
+		ValidArgsFunction: a.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return w.each(cmd.Context(), args, func(ctx context.Context, name string) (goal, error) {
+				_, err := a.client().Do(ctx, name, verb)
+				if len(row.phases) == 0 {
+					return goal{}, err
+				}
+				return phaseGoal(row.phases...), err
+			})
+		},
+	}
+	if len(row.phases) > 0 {
+		w.flags(cmd)
+	}
+	return cmd
+}
+
+func newRestart(a *app) *cobra.Command {
+	w := &waiting{app: a}
+	cmd := &cobra.Command{
+		Use:   "restart NAME...",
+		Short: "Restart containers",
+		Long: `Stop the process of containers with their stop signal and start it again, in the same instance:
+network namespace and writable layer of longer life stay.`,
+		Example:           "  reconciler restart web",
+		Annotations:       waitingExits,
+		Args:              atLeastOneName,
+		ValidArgsFunction: a.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return w.each(cmd.Context(), args, a.restart)
+		},
+	}
+	w.flags(cmd)
+	return cmd
+}
+
+// restart asks for a restart; its goal is a start later than the last one.
+func (a *app) restart(ctx context.Context, name string) (goal, error) {
+	before, err := a.client().Get(ctx, name)
+	if err != nil {
+		return goal{}, err
+	}
+	started := before.Status.Container.StartedAt
+	_, err = a.client().Do(ctx, name, "restart")
+	return goal{"a new start", func(o spec.Object, there bool) bool {
+		return there && o.Status.Container.StartedAt.After(started)
+	}}, err
+}
+
+var waitingExits = exits("0    done", "1    error, usage included", "124  not done within --timeout; it goes on")
+
+// waiting carries a verb out and waits for its effect.
+type waiting struct {
+	*app
+	noWait  bool
+	timeout time.Duration
+}
+
+func (w *waiting) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&w.noWait, "no-wait", false, "only ask, do not wait until it is done")
+	cmd.Flags().DurationVar(&w.timeout, "timeout", time.Minute, "how long to wait; 0 for ever")
+}
+
+// each asks for all names first, then waits for one after the other. A goal without text needs no waiting.
+func (w *waiting) each(ctx context.Context, names []string, ask func(ctx context.Context, name string) (goal, error)) error {
+	goals := make([]goal, len(names))
+	for i, name := range names {
+		var err error
+		if goals[i], err = ask(ctx, name); err != nil {
+			return err
+		}
+	}
+	for i, name := range names {
+		if err := w.finish(ctx, name, goals[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *waiting) finish(ctx context.Context, name string, g goal) error {
+	var o spec.Object
+	var err error
+	if w.noWait || g.text == "" {
+		o, err = w.client().Get(ctx, name)
+	} else {
+		wait := &waiter{app: w.app, names: []string{name}, goal: g, timeout: w.timeout}
+		err = wait.run(ctx)
+		o = wait.seen[name]
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w.out, "%s: %s%s\n", name, w.out.paint(phaseColour(o.Status.Phase), clean(string(o.Status.Phase))), w.aside(o))
+	return nil
+}
+
+// aside reminds of an override that stays.
+func (w *waiting) aside(o spec.Object) string {
+	if o.Status.Override.State == "" {
+		return ""
+	}
+	return w.out.dim(" (by hand, over its manifest; `reconciler clear " + o.Metadata.Name + "` ends that)")
+}

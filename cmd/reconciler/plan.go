@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed31d4122e/reconciler/pkg/api"
+	"github.com/seed31d4122e/reconciler/pkg/client"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+type plan struct {
+	*app
+	format   *format
+	detailed bool
+	scope    scope
+}
+
+func newPlan(a *app) *cobra.Command {
+	p := &plan{app: a}
+	cmd := &cobra.Command{
+		Use:   "plan [PATH...]",
+		Short: "Show what would be done, and why",
+		Long: `Show what would be done, and why; nothing is done.
+
+Without PATH: what the agent would do now to make the node agree with its manifests.
+With PATH (files, directories, - for stdin): what would be done if the agent followed these instead.
+Where no agent answers, PATH is compared with an empty node, so everything is to be created.`,
+		Example: `  reconciler plan                          # what is still to do?
+  reconciler plan manifests/               # what would this change?
+  reconciler plan manifests/ --detailed-exitcode || notify`,
+		Annotations: exits("0  shown; with --detailed-exitcode: nothing to do", "1  error, problems in manifests included",
+			"2  with --detailed-exitcode: there is something to do"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return p.current(cmd.Context())
+			}
+			return p.proposed(cmd.Context(), args)
+		},
+	}
+	p.format = outputFlag(cmd, "text", "json", "yaml")
+	cmd.Flags().BoolVar(&p.detailed, "detailed-exitcode", false, "exit with 2 when there is something to do")
+	p.scope.flags(cmd)
+	return cmd
+}
+
+// current asks the agent for its plan.
+func (p *plan) current(ctx context.Context) error {
+	now, err := p.client().Plan(ctx)
+	if err != nil {
+		return err
+	}
+	if p.format.word != "text" {
+		err = p.encode(p.format.word, now)
+	} else {
+		p.printActions(now.Actions)
+	}
+	return firstError(err, func() error { return p.end(len(now.Actions)) })
+}
+
+func (p *plan) printActions(actions []api.Action) {
+	if len(actions) == 0 {
+		fmt.Fprintln(p.out, "nothing to do: the node agrees with its manifests")
+		return
+	}
+	t := newTable("NAME", "ACTION", "CAUSE")
+	for _, action := range actions {
+		t.add(cell{text: action.Name}, cell{action.Verb, yellow}, cell{text: action.Cause})
+	}
+	t.draw(p.out)
+}
+
+// proposed compares manifests with what the agent follows.
+func (p *plan) proposed(ctx context.Context, paths []string) error {
+	m, err := load(paths, p.in)
+	if err != nil {
+		return err
+	}
+	if len(m.problems) > 0 {
+		p.printProblems(m.problems)
+		return &exit{code: exitError}
+	}
+	objects, err := p.scope.objects(ctx, p.client())
+	switch {
+	case errors.Is(err, client.ErrNotRunning):
+		fmt.Fprintln(p.err, p.err.dim("no agent answers: comparing with an empty node"))
+	case err != nil:
+		return err
+	}
+	differences := compare(objects, m.documents)
+	if p.format.word != "text" {
+		err = p.encode(p.format.word, map[string]any{"differences": append([]difference{}, differences...)})
+	} else {
+		err = nil
+		p.printDifferences(differences)
+	}
+	return firstError(err, func() error { return p.end(len(differences)) })
+}
+
+func (p *plan) end(left int) error {
+	if p.detailed && left > 0 {
+		return &exit{code: exitDifferences}
+	}
+	return nil
+}
+
+// scope chooses which objects of the agent a set of manifests stands for.
+type scope struct{ source string }
+
+func (s *scope) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.source, "source", "", "compare with one `SOURCE` of the agent, by name or path (default all)")
+}
+
+func (s *scope) objects(ctx context.Context, c *client.Client) ([]spec.Object, error) {
+	list, err := c.List(ctx)
+	if err != nil || s.source == "" {
+		return list.Items, err
+	}
+	sources, err := c.Sources(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, source := range sources {
+		if s.source == source.Name || s.source == source.Path {
+			return fromSource(list.Items, source.Path), nil
+		}
+	}
+	return nil, withHint(fmt.Errorf("the agent has no source %q", s.source), "`reconciler prune` lists them")
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// validation is what validate -o json prints.
+type validation struct {
+	Valid      bool          `json:"valid"`
+	Files      int           `json:"files"`
+	Containers []string      `json:"containers"`
+	Problems   spec.Problems `json:"problems"`
+}
+
+func newValidate(a *app) *cobra.Command {
+	var format *format
+	cmd := &cobra.Command{
+		Use:   "validate PATH...",
+		Short: "Check manifests",
+		Long: `Check manifests: files, directories, or - for stdin. Every problem of every file is reported
+with file:line:column and, where one helps, a hint. Needs neither root nor an agent.`,
+		Example: `  reconciler validate manifests/
+  cat web.yaml | reconciler validate -
+  reconciler validate manifests/ -o json | jq '.problems[].message'`,
+		Annotations: exits("0  all valid", "1  problems, or files that cannot be read"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage(cmd, fmt.Errorf("validate needs files, directories, or - for stdin"))
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			m, err := load(args, a.in)
+			if err != nil {
+				return err
+			}
+			return a.validate(m, format.word)
+		},
+	}
+	format = outputFlag(cmd, "text", "json", "yaml")
+	return cmd
+}
+
+func (a *app) validate(m *manifests, word string) error {
+	v := validation{Valid: len(m.problems) == 0, Files: m.files, Containers: []string{}, Problems: m.problems}
+	if v.Problems == nil {
+		v.Problems = spec.Problems{}
+	}
+	for _, d := range m.documents {
+		v.Containers = append(v.Containers, d.name())
+	}
+	if word != "text" {
+		if err := a.encode(word, v); err != nil {
+			return err
+		}
+	} else if v.Valid {
+		fmt.Fprintf(a.out, "valid: %s in %s\n", count(len(v.Containers), "container"), count(v.Files, "file"))
+	} else {
+		a.printProblems(m.problems)
+	}
+	if !v.Valid {
+		return &exit{code: exitError}
+	}
+	return nil
+}
+
+// printProblems writes problems for people and editors, and how many there are.
+func (a *app) printProblems(problems spec.Problems) {
+	for _, p := range problems {
+		hint := p.Hint
+		p.Hint = ""
+		fmt.Fprintln(a.err, clean(p.Error()))
+		if hint != "" {
+			fmt.Fprintf(a.err, "  %s %s\n", a.err.bold("hint:"), clean(hint))
+		}
+	}
+	fmt.Fprintln(a.err, a.err.red(count(len(problems), "problem")))
+}
+
+// count is "1 file", "2 files".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed31d4122e/reconciler/pkg/api"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+func newWait(a *app) *cobra.Command {
+	w := &waiter{app: a}
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "wait [NAME...]",
+		Short: "Wait until containers are as you say",
+		Long: `Wait until every named or selected container fulfils a condition.
+
+A NAME that does not exist yet is waited for. The conditions are
+  condition=TYPE[=STATUS]   Ready, Reconciling, Stalled, Accepted, Drifted or Outdated; STATUS is True if not said
+  phase=PHASE               Running, Paused, Stopped, Completed, BackOff, Failed...
+  delete                    the container is gone`,
+		Example: `  reconciler wait web --timeout 30s
+  reconciler wait --all --for=condition=Ready
+  reconciler wait -l app=web --for=phase=Paused
+  reconciler wait web --for=delete`,
+		Annotations:       exits("0    fulfilled", "1    error, usage included", "124  not fulfilled within --timeout"),
+		ValidArgsFunction: a.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			w.names = args
+			if len(args) == 0 && !all && w.labels.text == "" {
+				return usage(cmd, fmt.Errorf("wait needs a NAME, --selector or --all"))
+			}
+			if len(args) > 0 && (all || w.labels.text != "") {
+				return usage(cmd, fmt.Errorf("wait takes either names or --selector or --all"))
+			}
+			if err := w.run(cmd.Context()); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "%s: %s\n", strings.Join(slices.Sorted(maps.Keys(w.seen)), ", "), w.goal.text)
+			return nil
+		},
+	}
+	w.goal = readyGoal
+	cmd.Flags().Var(&w.goal, "for", "what to wait for: condition=Ready, phase=Running, delete")
+	cmd.Flags().DurationVar(&w.timeout, "timeout", time.Minute, "how long to wait; 0 for ever")
+	cmd.Flags().VarP(&w.labels, "selector", "l", "all containers with these labels")
+	cmd.Flags().BoolVar(&all, "all", false, "all containers")
+	_ = cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(
+		[]string{"condition=Ready", "phase=Running", "phase=Paused", "phase=Stopped", "delete"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// waiter watches containers until all reach a goal.
+type waiter struct {
+	*app
+	names   []string // none: all that match labels
+	labels  selector
+	goal    goal
+	timeout time.Duration // 0: for ever
+
+	listed bool
+	seen   map[string]spec.Object // the newest of each, for those that are there
+}
+
+// run returns when the goal is reached; the exit code of its error tells a timeout from a failure.
+func (w *waiter) run(ctx context.Context) error {
+	if w.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, w.timeout)
+		defer cancel()
+	}
+	w.listed, w.seen = false, map[string]spec.Object{}
+	for change, err := range w.client().Watch(ctx) {
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		w.take(change)
+		if w.listed && len(w.waiting()) == 0 {
+			return nil
+		}
+	}
+	return &exit{exitTimeout, fmt.Errorf("gave up after %s waiting for %s\n%s", w.timeout, w.goal.text, w.explain())}
+}
+
+func (w *waiter) take(change api.Change) {
+	o := change.Object
+	switch {
+	case change.Type == api.Bookmark:
+		w.listed = true
+	case change.Type == api.Deleted:
+		delete(w.seen, o.Metadata.Name)
+	case w.wants(o):
+		w.seen[o.Metadata.Name] = o
+	}
+}
+
+func (w *waiter) wants(o spec.Object) bool {
+	if len(w.names) > 0 {
+		return slices.Contains(w.names, o.Metadata.Name)
+	}
+	return w.labels.matches(o.Metadata.Labels)
+}
+
+// waiting are the names that have not reached the goal.
+func (w *waiter) waiting() []string {
+	names := w.names
+	if len(names) == 0 {
+		names = slices.Sorted(maps.Keys(w.seen))
+	}
+	var left []string
+	for _, name := range names {
+		if o, there := w.seen[name]; !w.goal.reached(o, there) {
+			left = append(left, name)
+		}
+	}
+	return left
+}
+
+// explain says of each container that is not there yet what it is instead.
+func (w *waiter) explain() string {
+	var lines []string
+	for _, name := range w.waiting() {
+		o, there := w.seen[name]
+		if !there {
+			lines = append(lines, fmt.Sprintf("  %s: no such container", name))
+			continue
+		}
+		line := fmt.Sprintf("  %s: %s", name, o.Status.Phase)
+		if why := message(o); why != "" {
+			line += ", " + why
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
