@@ -1,0 +1,40 @@
+package reconcile
+
+import (
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// The verbs of an Action, named after those of Node.
+const (
+	VerbCreate  = "Create"
+	VerbStart   = "Start"
+	VerbStop    = "Stop"
+	VerbKill    = "Kill"
+	VerbUpdate  = "Update"
+	VerbPause   = "Pause"
+	VerbResume  = "Resume"
+	VerbDestroy = "Destroy"
+)
+
+// Action is one thing to do to one instance, and why.
+type Action struct {
+	Name     string `json:"name"`
+	Instance uint64 `json:"instance,omitzero"`
+	// Verb is what is done: Create, Start, Stop, Kill, Update, Pause, Resume, Destroy.
+	Verb string `json:"verb"`
+	// Cause says why, naming the field that differs where one does.
+	Cause string `json:"cause"`
+
+	// Container is what Create and Update work from, under version Defaults of the default values.
+	Container spec.Container `json:"-"`
+	Defaults  int            `json:"-"`
+	// Signal and Timeout are how Stop and Kill ask.
+	Signal  string        `json:"-"`
+	Timeout time.Duration `json:"-"`
+	// Keep tells Destroy that a successor stays.
+	Keep bool `json:"-"`
+	// Repair tells that an Update puts back limits that somebody else changed.
+	Repair bool `json:"-"`
+}

@@ -1,0 +1,72 @@
+package reconcile
+
+import (
+	"cmp"
+	"reflect"
+
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Desired is a container that is in force, immutable: its manifest, or the last good one.
+type Desired struct {
+	Container spec.Container
+	Origin    Origin
+	// Accepted says whether Container is what the newest file says.
+	Accepted Acceptance
+	// Hold says why nothing may be done about this name; "" when all may.
+	Hold string
+
+	document *spec.Document // what Container was read from, if it was
+}
+
+// Origin is where a manifest was read.
+type Origin struct {
+	Source string // Source.Name; "" when no source is known to have given it
+	Path   string
+	Line   int
+}
+
+// Acceptance is the condition Accepted before it has a time.
+type Acceptance struct {
+	Status  spec.ConditionStatus
+	Reason  string
+	Message string
+}
+
+// is tells whether a document says the same.
+func (d *Desired) is(document *spec.Document) bool {
+	return d.document == document || reflect.DeepEqual(&d.Container, &document.Container)
+}
+
+// SourceUnclaimed stands for the source of containers that no source is known to have given.
+const SourceUnclaimed = "unclaimed"
+
+// Reasons of the condition Accepted.
+const (
+	ReasonValid             = "Valid"
+	ReasonInvalid           = "Invalid"           // its file has problems: the last good manifest is in force
+	ReasonDuplicateName     = "DuplicateName"     // another file claims the name as well, in vain
+	ReasonSourceUnavailable = "SourceUnavailable" // its source cannot be read completely
+	ReasonUnclaimed         = "Unclaimed"         // no source has it, and none ever said that it was removed
+	ReasonRemoving          = "Removing"          // seen removed once: a second look decides
+	ReasonPruneBlocked      = "PruneBlocked"      // seen removed, together with too many others
+)
+
+// Incumbent is what holds a name before the first Admit: the manifest of its record.
+func Incumbent(r record.Record) *Desired {
+	return &Desired{Container: r.Container, Origin: Origin{r.Source, r.Path, r.Line}}
+}
+
+// with is d as another admission has it; d itself when that is the same.
+func (d *Desired) with(a Acceptance) *Desired {
+	if d.Accepted == a {
+		return d
+	}
+	copied := *d
+	copied.Accepted = a
+	return &copied
+}
+
+// state is what a manifest wants a container to be doing.
+func state(c spec.Container) spec.State { return cmp.Or(c.Spec.State, spec.StateRunning) }

@@ -1,0 +1,75 @@
+// Package record keeps what the agent must remember of each name: the last accepted manifest, counts, overrides and
+// intents, one file a name. It knows files and their damage; it refuses to know the kernel, which is always asked first.
+package record
+
+import (
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Record is what is remembered of one name. The zero value of all but Name is a name seen for the first time.
+type Record struct {
+	Name string `json:"name"`
+
+	// Source and Path tell where the manifest in force was read, Line its first line there.
+	Source string `json:"source,omitzero"`
+	Path   string `json:"path,omitzero"`
+	Line   int    `json:"line,omitzero"`
+	// Container is the last accepted manifest: what runs on while its file is broken, and what a removal stops by.
+	Container spec.Container `json:"container"`
+	// Generation grows by one with every accepted change of Container.
+	Generation int64 `json:"generation"`
+	// Removed tells that the removal of the manifest is confirmed: what is left is to be destroyed.
+	Removed bool `json:"removed,omitzero"`
+
+	// NextInstance is the smallest id that no instance ever had.
+	NextInstance uint64 `json:"nextInstance,omitzero"`
+	// Intent is the action begun last of those that make or unmake an instance.
+	Intent Intent `json:"intent,omitzero"`
+
+	// Runs counts the runs of the newest instance.
+	Runs Runs `json:"runs,omitzero"`
+	// LastExit is how the latest run that ended did.
+	LastExit *spec.Exit `json:"lastExit,omitempty"`
+	// Drift counts repairs of limits changed by hand.
+	Drift Drift `json:"drift,omitzero"`
+
+	// Override is a state set by hand over the manifest's.
+	Override spec.Override `json:"override,omitzero"`
+	// Restart is a restart asked for by hand and not done yet.
+	Restart Restart `json:"restart,omitzero"`
+}
+
+// Intent is an action written down before it is done.
+type Intent struct {
+	Verb     string    `json:"verb"`
+	Instance uint64    `json:"instance"`
+	Cause    string    `json:"cause"`
+	Since    time.Time `json:"since"`
+}
+
+// Runs counts the runs of one instance as far as they were seen.
+type Runs struct {
+	Instance uint64 `json:"instance"`
+	Starts   int    `json:"starts"`          // starts seen
+	Exited   bool   `json:"exited,omitzero"` // the latest of them has ended, and its exit is in LastExit
+	Restarts int    `json:"restarts"`        // starts that followed an exit nobody asked for
+	Streak   int    `json:"streak,omitzero"` // such starts since the last healthy run
+}
+
+// Drift counts repairs of one generation.
+type Drift struct {
+	Count   int       `json:"count"`
+	Last    time.Time `json:"last"`
+	Message string    `json:"message"`
+}
+
+// Restart names the run that has to end: the one that start number Starts of an instance began.
+type Restart struct {
+	Instance uint64 `json:"instance"`
+	Starts   int    `json:"starts"`
+}
+
+// IsZero tells whether no restart is asked for.
+func (r Restart) IsZero() bool { return r == Restart{} }
