@@ -3,14 +3,12 @@
 package namespace
 
 import (
-	"strconv"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
-// Names of the descriptors a program of Append uses, besides those of TasksFile.
+// Names of the descriptors a program of Append uses.
 const (
 	FileNet = "net" // the sandbox's namespaces
 	FileIPC = "ipc"
@@ -23,8 +21,9 @@ type Plan struct {
 	HostNetwork bool
 	// Hostname is set in the joined UTS namespace; "" leaves the name it has.
 	Hostname string
-	// Tasks is how many cgroup v1 tasks files the process enters by itself: TasksFile(0) to TasksFile(Tasks-1).
-	Tasks int
+	// Moves says that the process enters cgroups by itself (cgroup.Enter on a host with v1 hierarchies), instead of being
+	// cloned into the only one.
+	Moves bool
 }
 
 // joins are the namespaces of the sandbox, in the order in which they are joined.
@@ -37,21 +36,17 @@ var joins = []struct {
 	{FileUTS, unix.CLONE_NEWUTS},
 }
 
-// TasksFile names the descriptor of the n-th cgroup v1 tasks file, opened for writing.
-func TasksFile(n int) string { return "tasks" + strconv.Itoa(n) }
-
-// Append sets p.Clone and adds the ops that put the child into its cgroups and namespaces. They come before everything
-// that depends on a namespace: sysfs shows the network namespace it is mounted in, mqueue the ipc namespace, cgroup2
+// Append sets p.Clone and adds the ops that put the child into its namespaces. They come after it has entered its cgroups
+// and before everything that depends on a namespace: sysfs shows the network namespace it is mounted in, mqueue the ipc namespace, cgroup2
 // the cgroup namespace.
 //
 // A cgroup namespace is rooted where its maker is (cgroup_namespaces(7)): with v1 hierarchies to enter it is unshared
 // after the moves; without, clone3 makes it together with CLONE_INTO_CGROUP.
 func Append(p *process.Program, plan Plan) {
 	p.Clone |= unix.CLONE_NEWPID | unix.CLONE_NEWNS
-	if plan.Tasks == 0 {
+	if !plan.Moves {
 		p.Clone |= unix.CLONE_NEWCGROUP
 	} else {
-		Tasks(p, plan.Tasks)
 		p.Call("make cgroup namespace", "", unix.SYS_UNSHARE, process.Int(unix.CLONE_NEWCGROUP))
 	}
 	for _, j := range joins {
@@ -63,13 +58,5 @@ func Append(p *process.Program, plan Plan) {
 	if plan.Hostname != "" {
 		name := []byte(plan.Hostname)
 		p.Call("set hostname", plan.Hostname, unix.SYS_SETHOSTNAME, process.Data(name), process.Int(len(name)))
-	}
-}
-
-// Tasks adds the ops that enter n cgroup v1 hierarchies. Writing "0" (the writer itself) to tasks spares the RCU grace
-// period of 10 to 20 ms that a write to cgroup.procs waits for on an idle machine.
-func Tasks(p *process.Program, n int) {
-	for i := range n {
-		p.Call("enter cgroup", TasksFile(i), unix.SYS_WRITE, p.File(TasksFile(i)), process.Data([]byte("0")), process.Int(1))
 	}
 }

@@ -1,0 +1,58 @@
+package namespace_test
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+)
+
+func TestAppend(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		plan  namespace.Plan
+		clone uint64
+		steps []string
+		files []string
+	}{
+		{"cgroup v2", namespace.Plan{Hostname: "web"}, unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
+			[]string{"join namespace net", "join namespace ipc", "join namespace uts", "set hostname web"}, []string{"net", "ipc", "uts"}},
+		{"cgroup v1", namespace.Plan{Moves: true}, unix.CLONE_NEWPID | unix.CLONE_NEWNS,
+			[]string{"make cgroup namespace ", "join namespace net", "join namespace ipc", "join namespace uts"}, []string{"net", "ipc", "uts"}},
+		{"the node's network", namespace.Plan{HostNetwork: true, Hostname: "web"}, unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
+			[]string{"join namespace ipc", "join namespace uts", "set hostname web"}, []string{"ipc", "uts"}},
+	} {
+		var p process.Program
+		namespace.Append(&p, tt.plan)
+		var steps []string
+		for _, op := range p.Ops {
+			steps = append(steps, op.Step+" "+op.Path)
+		}
+		if p.Clone != tt.clone || !slices.Equal(steps, tt.steps) || !slices.Equal(p.Files, tt.files) {
+			t.Errorf("%s: clone %#x, %q, files %q", tt.name, p.Clone, steps, p.Files)
+		}
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	f, err := os.Open("/proc/self/ns/uts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	a, err := namespace.Of(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := namespace.OfProcess(os.Getpid(), "uts")
+	if err != nil || a != b || a == (namespace.ID{}) {
+		t.Errorf("%v and %v, %v", a, b, err)
+	}
+	if _, err := namespace.OfProcess(1<<30, "uts"); err == nil {
+		t.Error("a process that does not exist has a namespace")
+	}
+}
