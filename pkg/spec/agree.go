@@ -12,11 +12,22 @@ import (
 // agree checks what fields say together. It reads the tree, so that it also works where other fields are wrong.
 func (c *checker) agree(root *yamltree.Node) {
 	spec := at(root, "spec")
+	c.agreeCommand(spec)
 	c.agreeRootfs(spec)
 	c.agreeSysctls(spec)
 	c.agreeRlimits(spec)
 	c.agreeBackoff(spec)
 	c.agreeMounts(spec)
+}
+
+func (c *checker) agreeCommand(spec *yamltree.Node) {
+	command := at(spec, "command")
+	if command == nil || command.Kind != yamltree.SequenceNode || len(command.Content) == 0 {
+		return
+	}
+	if n := command.Content[0]; n.Kind == yamltree.ScalarNode && n.Value == "" && !isNull(n) {
+		c.add(n, "spec.command[0]", faultf("the program is an empty text"))
+	}
 }
 
 func (c *checker) agreeRootfs(spec *yamltree.Node) {
@@ -59,7 +70,7 @@ func (c *checker) agreeBackoff(spec *yamltree.Node) {
 		if n == nil {
 			n, key = at(said, "initial"), "initial"
 		}
-		c.add(n, "spec.restart.backoff."+key, faultf("initial, %s, is more than max, %s", effective.Initial, effective.Max))
+		c.add(n, "spec.restart.backoff."+key, fault{fmt.Sprintf("initial, %s, is more than max, %s", effective.Initial, effective.Max), "set both"})
 	}
 }
 
@@ -106,7 +117,7 @@ func (c *checker) agreeMount(path string, m *yamltree.Node) {
 	}
 	said := map[string]string{}
 	for i, o := range options.Content {
-		if o.Kind == yamltree.ScalarNode {
+		if o.Kind == yamltree.ScalarNode && trap(o) == nil {
 			if err := checkOption(kind, o.Value, said); err != nil {
 				c.add(o, fmt.Sprintf("%s.options[%d]", path, i), err)
 			}
@@ -152,8 +163,11 @@ func optionGroup(kind, option string) (string, error) {
 		groups = append(groups, TmpfsOptions)
 	}
 	f := fault{"unknown option " + quote(option) + " of a " + kind + " mount", didYouMean(key, slices.Concat(groups...))}
-	if slices.Contains(slices.Concat(BindFlags...), option) {
+	switch {
+	case slices.Contains(slices.Concat(BindFlags...), option):
 		f.hint = "only a bind mount takes it"
+	case strings.Contains(option, ","):
+		f.hint = "write each option as an item of the list"
 	}
 	return "", f
 }

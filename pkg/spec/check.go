@@ -70,12 +70,18 @@ func (c *checker) document(root *yamltree.Node) {
 	}
 }
 
-// ours checks apiVersion and kind first: what they say decides what the rest means.
+// ours checks apiVersion and kind first: what they say decides what the rest means. Without both, it may mean anything.
 func (c *checker) ours(root *yamltree.Node) bool {
+	missing := 0
 	for _, key := range []string{"apiVersion", "kind"} {
 		if n := at(root, key); n != nil {
 			c.value(key, fieldTree().find(key), n)
+		} else {
+			missing++
 		}
+	}
+	if missing == 2 {
+		c.add(root, "", fault{"not a manifest: it has neither apiVersion nor kind", "begin with apiVersion: " + APIVersion + " and kind: " + KindContainer})
 	}
 	return len(c.problems) == 0
 }
@@ -118,7 +124,7 @@ func (c *checker) value(path string, f *Field, n *yamltree.Node) {
 
 func (c *checker) list(path string, f *Field, n *yamltree.Node) {
 	if n.Kind != yamltree.SequenceNode {
-		c.add(n, path, fault{fmt.Sprintf("wants a %s, not %s", f.Type, what(n)), listHint(n)})
+		c.add(n, path, fault{fmt.Sprintf("wants a %s, not %s", f.Type, what(n)), listHint(f, n)})
 		return
 	}
 	if f.Required && len(n.Content) == 0 {
@@ -130,22 +136,26 @@ func (c *checker) list(path string, f *Field, n *yamltree.Node) {
 	}
 }
 
-func listHint(n *yamltree.Node) string {
+// listHint shows a text as the list that was meant: its words, or the options between commas.
+func listHint(f *Field, n *yamltree.Node) string {
 	if n.Kind != yamltree.ScalarNode || len(n.Value) > quotedLength {
 		return ""
 	}
-	var quoted []string
-	for word := range strings.FieldsSeq(n.Value) {
-		quoted = append(quoted, quote(word))
+	words := strings.Fields(n.Value)
+	if f.format == optionFormat {
+		words = strings.Split(n.Value, ",")
 	}
-	return "write [" + strings.Join(quoted, ", ") + "]"
+	for i, word := range words {
+		words[i] = quote(word)
+	}
+	return "write [" + strings.Join(words, ", ") + "]"
 }
 
 // mapping checks a map with keys of the user's own.
 func (c *checker) mapping(path string, f *Field, n *yamltree.Node) {
 	item := f.item()
 	c.pairs(path, f, n, func(key *yamltree.Node) (string, *Field) {
-		below := joinKey(path, key.Value)
+		below := joinKey(path, shorten(key.Value))
 		if err := trap(key); err != nil {
 			c.add(key, below, err)
 		} else if err := checkFormat(f.keys, key.Value); err != nil {
@@ -158,7 +168,7 @@ func (c *checker) mapping(path string, f *Field, n *yamltree.Node) {
 // objectValue checks an object that is somebody's value.
 func (c *checker) objectValue(path string, f *Field, n *yamltree.Node) {
 	if n.Kind != yamltree.MappingNode {
-		c.add(n, path, fault{"wants an object, not " + what(n), "its keys are " + strings.Join(f.names(), ", ")})
+		c.add(n, path, fault{"wants an object, not " + what(n), keysHint("its", f)})
 		return
 	}
 	c.object(path, f, n)
@@ -167,26 +177,23 @@ func (c *checker) objectValue(path string, f *Field, n *yamltree.Node) {
 // object checks a map with the keys of a Go struct.
 func (c *checker) object(path string, f *Field, n *yamltree.Node) {
 	said := map[string]bool{}
-	c.pairs(path, f, n, func(key *yamltree.Node) (string, *Field) {
+	readable := c.pairs(path, f, n, func(key *yamltree.Node) (string, *Field) {
+		below, found := joinKey(path, shorten(key.Value)), f.find(key.Value)
 		said[key.Value] = true
-		below := joinField(path, key.Value)
-		if !isWord(key.Value) {
-			below = joinKey(path, shorten(key.Value))
-		}
-		found := f.find(key.Value)
 		if found == nil {
-			c.add(key, below, fault{"unknown field", c.unknownHint(f, path, key.Value)})
+			said[nearest(key.Value, f.names())] = true
+			c.add(key, below, fault{"unknown field", unknownHint(f, key.Value)})
 		}
 		return below, found
 	})
 	for i := range f.Fields {
-		if required := &f.Fields[i]; required.Required && !said[required.name] {
+		if required := &f.Fields[i]; readable && required.Required && !said[required.name] {
 			c.add(n, joinField(path, required.name), fault{"is missing", requiredHint(required)})
 		}
 	}
 }
 
-func (c *checker) unknownHint(f *Field, path, key string) string {
+func unknownHint(f *Field, key string) string {
 	if near := didYouMean(key, f.names()); near != "" {
 		return near
 	}
@@ -196,7 +203,14 @@ func (c *checker) unknownHint(f *Field, path, key string) string {
 	if places := fieldTree().places(key); len(places) > 0 {
 		return "did you mean " + strings.Join(places[:min(len(places), 3)], " or ") + "?"
 	}
-	return "the keys here are " + strings.Join(f.names(), ", ")
+	return keysHint("the", f)
+}
+
+func keysHint(whose string, f *Field) string {
+	if len(f.Fields) == 1 {
+		return whose + " only key is " + f.Fields[0].name
+	}
+	return whose + " keys are " + strings.Join(f.names(), ", ")
 }
 
 func requiredHint(f *Field) string {
@@ -206,22 +220,26 @@ func requiredHint(f *Field) string {
 	return ""
 }
 
-// pairs checks the keys of a map and the values of those that visit finds a field for.
-func (c *checker) pairs(path string, f *Field, n *yamltree.Node, visit func(key *yamltree.Node) (string, *Field)) {
+// pairs checks the keys of a map and the values of those that visit finds a field for; false when a key is not readable.
+func (c *checker) pairs(path string, f *Field, n *yamltree.Node, visit func(key *yamltree.Node) (string, *Field)) bool {
 	if n.Kind != yamltree.MappingNode {
 		c.add(n, path, faultf("wants a %s, not %s", f.Type, what(n)))
-		return
+		return false
 	}
+	readable := true
 	lines := map[string]int{}
 	for pair := range slices.Chunk(n.Content, 2) {
 		key, value := pair[0], pair[1]
 		switch first, doubled := lines[key.Value]; {
 		case c.full():
-			return
+			return false
 		case !c.plainNode(path, key):
+			readable = false
 		case key.Kind != yamltree.ScalarNode:
+			readable = false
 			c.add(key, path, faultf("a key is a text, not %s", what(key)))
 		case key.Tag == mergeTag:
+			readable = false
 			c.add(key, path, fault{"a merge key <<", "write the keys out"})
 		case doubled:
 			c.add(key, joinKey(path, shorten(key.Value)), fault{"is said twice", fmt.Sprintf("the first is in line %d", c.offset+first)})
@@ -232,6 +250,7 @@ func (c *checker) pairs(path string, f *Field, n *yamltree.Node, visit func(key 
 			}
 		}
 	}
+	return readable
 }
 
 const mergeTag = "!!merge"
@@ -243,6 +262,8 @@ func what(n *yamltree.Node) string {
 		return "a list"
 	case n.Kind == yamltree.MappingNode:
 		return "an object"
+	case isNull(n):
+		return "nothing"
 	}
 	return "the text " + quote(n.Value)
 }

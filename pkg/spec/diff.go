@@ -156,7 +156,7 @@ func joinField(path, name string) string {
 // joinKey is the path of a map's entry: env.LOG, but sysctls["net.core.somaxconn"].
 func joinKey(path, key string) string {
 	if isWord(key) {
-		return path + "." + key
+		return joinField(path, key)
 	}
 	return path + "[" + strconv.Quote(key) + "]"
 }

@@ -53,14 +53,17 @@ func Suggest(path string) string {
 	return said
 }
 
-// places are the paths of all fields below f with a key.
+// places are the paths of all fields below f with a key, but those in lists and maps.
 func (f *Field) places(name string) []string {
 	var paths []string
 	for i := range f.Fields {
-		if f.Fields[i].name == name {
-			paths = append(paths, f.Fields[i].Path)
+		below := &f.Fields[i]
+		if below.name == name {
+			paths = append(paths, below.Path)
 		}
-		paths = append(paths, f.Fields[i].places(name)...)
+		if below.shape == shapeOne {
+			paths = append(paths, below.places(name)...)
+		}
 	}
 	return paths
 }

@@ -122,6 +122,7 @@ func (f *Field) find(name string) *Field {
 func (f *Field) item() *Field {
 	one := *f
 	one.shape = shapeOne
+	one.Type = one.typeName()
 	return &one
 }
 

@@ -35,6 +35,9 @@ const (
 	accountPattern = `([A-Za-z0-9_][A-Za-z0-9_.-]*[$]?)`
 )
 
+// optionFormat is the format of mount options, which agreeMounts checks by the type of the mount.
+const optionFormat = "option"
+
 var formats = sync.OnceValue(func() map[string]format {
 	table := map[string]format{
 		"apiVersion": {wants: "an apiVersion", words: []string{APIVersion}},
@@ -50,13 +53,13 @@ var formats = sync.OnceValue(func() map[string]format {
 		"inside":     {wants: "an absolute path inside the container such as /data", pattern: `^/`, longest: pathMax, check: checkDestination},
 		"hidden":     {wants: "an absolute path inside the container such as /proc/keys", pattern: `^/.`, longest: pathMax, check: checkPath},
 		"argument":   {wants: "a text", longest: stringMax, lines: true},
-		"envName":    {wants: "a variable name without =", pattern: `^[^=]+$`, longest: stringMax},
+		"envName":    {wants: "a variable name: not empty, without =", pattern: `^[^=]+$`, longest: stringMax},
 		"user":       {wants: "a user such as daemon, 1000 or 1000:1000", pattern: `^` + accountPattern + `(:` + accountPattern + `)?$`, longest: 513, check: checkUser},
 		"group":      {wants: "a group such as audio or 1000", pattern: `^` + accountPattern + `$`, longest: 256, check: checkUser},
 		"umask":      {wants: `an octal mask such as "0022"`, pattern: `^0?[0-7]{1,3}$`},
 		"hostname":   {wants: "a host name: at most 64 of letters, digits, - and .", pattern: `^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`, longest: 64},
 		"mountType":  {wants: "a type of mount", words: MountTypes},
-		"option":     {wants: "a mount option", longest: 256},
+		optionFormat: {wants: "a mount option", longest: 256},
 		"capability": {wants: "a capability", words: append(slices.Clone(CapabilityNames), CapabilityAll), hint: capabilityHint},
 		"signal":     {wants: "a signal", words: stopSignals(), hint: signalHint},
 		"sysctl":     {wants: "a kernel parameter such as net.ipv4.ip_forward", pattern: `^[a-z0-9_-]+([.][A-Za-z0-9_:@-]+)+$`, check: checkSysctl, hint: sysctlHint},
@@ -129,6 +132,9 @@ func checkWord(s string, words []string, noun string, hints ...func(string) stri
 	}
 	if near := didYouMean(s, words); near != "" {
 		return fault{message, near}
+	}
+	if len(words) == 1 {
+		return fault{message, "it is " + words[0]}
 	}
 	if noun != "" && len(words) <= 16 {
 		return fault{message, "it is one of " + strings.Join(words, ", ")}

@@ -46,7 +46,7 @@ func parseSize(s string) (uint64, error) {
 		return 0, faultf("an empty text is not a number")
 	case s[0] == '-':
 		return 0, faultf("%s is negative", quote(s))
-	case suffix != "" && (suffix[0] == '.' || suffix[0] == ','):
+	case digits != "" && suffix != "" && (suffix[0] == '.' || suffix[0] == ','):
 		return 0, fault{quote(s) + " is not a whole number", "use a smaller unit: 1536Mi rather than 1.5Gi"}
 	case digits == "":
 		return 0, faultf("%s is not a number", quote(s))

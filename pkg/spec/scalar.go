@@ -64,11 +64,11 @@ func trap(n *yamltree.Node) error {
 func checkScalar(f *Field, n *yamltree.Node) error {
 	switch f.kind {
 	case kindText:
-		if err := trap(n); err != nil {
-			return err
-		}
 		if f.Values != nil {
 			return checkWord(n.Value, f.Values, "")
+		}
+		if err := trap(n); err != nil && formats()[f.format].words == nil {
+			return err
 		}
 		return checkFormat(f.format, n.Value)
 	case kindSwitch:

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"sigs.k8s.io/yaml"
 )
@@ -37,19 +38,44 @@ func syntaxProblem(s section, err error) Problem {
 			line, message = parseLineError(err)
 		}
 	}
-	line = max(1, min(line, bytes.Count(s.text, []byte("\n"))+1))
+	last := bytes.Count(bytes.TrimSuffix(s.text, []byte("\n")), []byte("\n")) + 1
+	line = max(1, min(line, last))
 	text := nthLine(s.text, line)
 	indent := len(text) - len(bytes.TrimLeft(text, " \t"))
 	p := Problem{Line: s.line + line, Column: indent + 1, Message: "not YAML: " + message, Hint: syntaxHints[message]}
-	switch tab := bytes.IndexByte(text[:indent], '\t'); {
-	case strings.HasPrefix(message, "unknown anchor"):
-		p.Message, p.Hint = "an alias of an anchor", aliasHint
-	case tab >= 0:
+	if tab := bytes.IndexByte(text[:indent], '\t'); tab >= 0 {
 		p.Column, p.Message, p.Hint = tab+1, "a tab in the indentation", "indent with spaces"
-	case len(text) > 0 && text[0] == '%':
-		p.Message, p.Hint = "a YAML directive", "remove the line"
+	}
+	for _, known := range knownLines {
+		if m := known.form.FindIndex(s.text); m != nil {
+			before := s.text[:m[0]]
+			p.Line, p.Column = s.line+1+bytes.Count(before, []byte("\n")), 1
+			p.Message, p.Hint = known.message, known.hint
+		}
+	}
+	if name, ok := strings.CutPrefix(message, "unknown anchor '"); ok {
+		name, _, _ = strings.Cut(name, "'")
+		p.Line, p.Column = place(s.text, "*"+name)
+		p.Line += s.line
+		p.Message, p.Hint = "an alias of an anchor", aliasHint
 	}
 	return p
+}
+
+// knownLines are lines that are no YAML but have a well-known cause.
+var knownLines = []struct {
+	form          *regexp.Regexp
+	message, hint string
+}{
+	{regexp.MustCompile(`(?m)^%`), "a YAML directive", "remove the line"},
+	{regexp.MustCompile(`(?m)^<<<<<<< `), "an unresolved merge conflict", "resolve it and remove the markers"},
+}
+
+// place is the line and column, from 1, where a word first stands in a text.
+func place(text []byte, word string) (line, column int) {
+	before, _, _ := bytes.Cut(text, []byte(word))
+	start := bytes.LastIndexByte(before, '\n') + 1
+	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1
 }
 
 // parseLineError takes a parser's error apart. The parser's own errors, unlike those of its scanner, count lines from zero.

@@ -11,7 +11,7 @@ const (
 	maxFileSize  = 1 << 20
 	maxDocuments = 1000
 	// maxValues bounds line breaks, commas and brackets, of which each can begin a value in the tree.
-	maxValues = 60_000
+	maxValues = 50_000
 )
 
 // section is the text of one document of a file.
