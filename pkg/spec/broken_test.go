@@ -23,7 +23,7 @@ spec:
 `
 
 // manifest is the text of a case by the extension of its name.
-func manifest(t *testing.T, kind, text string) []byte {
+func manifest(t testing.TB, kind, text string) []byte {
 	switch kind {
 	case ".literal":
 		s, err := strconv.Unquote(strings.TrimSpace(text))
@@ -41,7 +41,7 @@ func manifest(t *testing.T, kind, text string) []byte {
 type section struct{ name, text string }
 
 // readSections reads a txtar file: what stands before the first section, and the sections.
-func readSections(t *testing.T, path string) (comment string, sections []section) {
+func readSections(t testing.TB, path string) (comment string, sections []section) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
