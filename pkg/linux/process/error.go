@@ -12,7 +12,7 @@ type Error struct {
 	Path  string     // what it was to be done to, if anything
 	Errno unix.Errno // why
 	Op    int        // index into Program.Ops, or -1: the process could not be made at all
-	// Signal is what killed the child before it executed anything; Errno is EINTR, or ETIMEDOUT if it was killed for
+	// Signal is what killed the child before it executed anything: Errno is EINTR then, or ETIMEDOUT if that was for
 	// taking longer than Timeout. 0 for an ordinary error.
 	Signal unix.Signal
 }
@@ -24,9 +24,9 @@ func (e *Error) Error() string {
 		text += " " + e.Path
 	}
 	switch {
-	case e.Errno == unix.ETIMEDOUT && e.Signal != 0:
+	case e.Errno == unix.ETIMEDOUT && e.Signal == unix.SIGKILL:
 		text += fmt.Sprintf(": still not done %v after the start", Timeout)
-	case e.Signal != 0:
+	case e.Errno == unix.EINTR && e.Signal != 0:
 		text += ": killed by " + unix.SignalName(e.Signal)
 	default:
 		text += ": " + e.Errno.Error()
@@ -54,6 +54,7 @@ var cloneHints = map[unix.Errno]string{
 	unix.EBUSY:      "the cgroup passes domain controllers on to children (cgroup.subtree_control), so it cannot hold processes of its own",
 	unix.EOPNOTSUPP: "the cgroup is of type \"domain invalid\": see cgroup.type",
 	unix.ENODEV:     "the cgroup has been removed",
+	unix.ENOENT:     "the cgroup has been removed",
 	unix.ENOSPC:     "a limit on the number of namespaces is reached: look at the files in /proc/sys/user, such as max_pid_namespaces",
 	unix.EPERM:      "new namespaces need CAP_SYS_ADMIN",
 	unix.EACCES:     "writing to cgroup.procs of the cgroup, and of the common parent of it and the starter's own, must be permitted",

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -30,17 +29,17 @@ type Process struct {
 // without CLONE_VFORK the OOM killer would hold the caller to the child's memory limit). Handled signals are reset to
 // their default, ignored ones stay ignored; whatever else is to be reset is the program's business.
 func Start(p *Program, files map[string]*os.File) (*Process, error) {
-	process, _, err := start(p, files, false)
+	process, _, err := start(p, files, false, Timeout)
 	return process, err
 }
 
 // Traced is Start with a record of what each op did. The trace is there whenever the child was made, even if the
 // start then failed; otherwise it is nil.
 func Traced(p *Program, files map[string]*os.File) (*Process, *Trace, error) {
-	return start(p, files, true)
+	return start(p, files, true, Timeout)
 }
 
-func start(p *Program, files map[string]*os.File, traced bool) (*Process, *Trace, error) {
+func start(p *Program, files map[string]*os.File, traced bool, timeout time.Duration) (*Process, *Trace, error) {
 	if err := p.Check(); err != nil {
 		return nil, nil, err
 	}
@@ -50,7 +49,7 @@ func start(p *Program, files map[string]*os.File, traced bool) (*Process, *Trace
 	}
 	a := assemble(p, fds, traced)
 	restore := keepDumpable()
-	watch := startWatchdog(a.frame, Timeout)
+	watch := startWatchdog(a.frame, timeout)
 	begin := time.Now()
 	pid := run(a.frame)
 	elapsed := time.Since(begin)
@@ -63,31 +62,34 @@ func start(p *Program, files map[string]*os.File, traced bool) (*Process, *Trace
 	}
 	process := &Process{Pid: pid, Pidfd: os.NewFile(uintptr(a.frame.pidfd), fmt.Sprintf("pidfd:%d", pid))}
 	trace := a.trace(elapsed)
-	if err := a.outcome(process, timedOut); err != nil {
-		process.discard()
-		return nil, trace, err
+	failure := a.failure(timedOut)
+	if failure == nil {
+		return process, trace, nil
 	}
-	return process, trace, nil
+	if exit := process.discard(); exit.Signal != 0 && a.frame.failed == 0 {
+		failure.Signal = exit.Signal
+		if !timedOut {
+			failure.Errno = unix.EINTR
+		}
+	}
+	return nil, trace, failure
 }
 
-// outcome tells how a program that has ended did: nil if it executed its command.
-func (a *assembly) outcome(process *Process, timedOut bool) error {
+// failure tells how a program ended that the kernel has let go of: nil if it executed its command, for that does not return.
+// A child that did not is on its way out, though perhaps not a zombie yet.
+func (a *assembly) failure(timedOut bool) *Error {
 	index := a.index(a.frame.current)
-	op := &a.program.Ops[index]
+	op, result := &a.program.Ops[index], a.result(index)
 	failure := &Error{Step: op.Step, Path: op.Path, Op: index}
-	exit, dead, err := Peek(process.Pidfd)
-	if err != nil && !errors.Is(err, unix.ECHILD) {
-		return err
-	}
 	switch {
 	case a.frame.failed != 0:
-		failure.Errno = unix.Errno(-a.result(index))
+		failure.Errno = unix.Errno(-result)
 	case timedOut:
-		failure.Errno, failure.Signal = unix.ETIMEDOUT, unix.SIGKILL
-	case dead && exit.Signal != 0 && (a.result(index) != notRun || !executes(op.Nr)):
-		failure.Errno, failure.Signal = unix.EINTR, exit.Signal
-	case a.result(index) != notRun: // a command that runs does not return, so the program ran out of ops
+		failure.Errno = unix.ETIMEDOUT
+	case result != notRun: // and no op after this one
 		failure.Errno = a.noExec()
+	case !executes(op.Nr):
+		failure.Errno = unix.EINTR
 	default:
 		return nil
 	}
@@ -107,11 +109,12 @@ func (a *assembly) noExec() unix.Errno {
 
 func executes(nr uint32) bool { return nr == unix.SYS_EXECVE || nr == unix.SYS_EXECVEAT }
 
-// discard kills and reaps a child that is of no use.
-func (p *Process) discard() {
+// discard kills and reaps a child that is of no use, and tells how it ended.
+func (p *Process) discard() Exit {
+	defer p.Pidfd.Close()
 	_ = Signal(p.Pidfd, unix.SIGKILL)
-	_, _ = Reap(p.Pidfd) // ECHILD: somebody else has
-	_ = p.Pidfd.Close()
+	exit, _ := Reap(p.Pidfd) // ECHILD: somebody else has
+	return exit
 }
 
 // descriptors gives the number of each file of the program.

@@ -23,6 +23,11 @@ func exec(p *process.Program, argv ...string) *process.Op {
 // output runs the program with its stdout going to a pipe and returns what the process writes.
 func output(t *testing.T, build func(p *process.Program)) string {
 	t.Helper()
+	return outputWith(t, map[string]*os.File{}, build)
+}
+
+func outputWith(t *testing.T, files map[string]*os.File, build func(p *process.Program)) string {
+	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +36,8 @@ func output(t *testing.T, build func(p *process.Program)) string {
 	p := &process.Program{}
 	p.Call("connect stdout", "", unix.SYS_DUP3, p.File("out"), process.Int(1), process.Int(0))
 	build(p)
-	child, err := process.Start(p, map[string]*os.File{"out": w})
+	files["out"] = w
+	child, err := process.Start(p, files)
 	w.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +54,7 @@ func output(t *testing.T, build func(p *process.Program)) string {
 }
 
 func TestStart(t *testing.T) {
+	noLeaks(t)
 	got := output(t, func(p *process.Program) { exec(p, "/bin/sh", "-c", "echo hello $LANG") })
 	if got != "hello C" {
 		t.Fatalf("got %q", got)
