@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -59,12 +60,16 @@ func (a *app) report(err error) int {
 			return code
 		}
 	}
-	fmt.Fprintf(a.err, "%s %s\n", a.err.red("error:"), clean(err.Error()))
-	if hint := hintOf(err); hint != "" && !strings.Contains(err.Error(), hint) {
+	text, hint, _ := strings.Cut(err.Error(), hintMark)
+	fmt.Fprintf(a.err, "%s %s\n", a.err.red("error:"), clean(text))
+	if hint = cmp.Or(hint, hintOf(err)); hint != "" {
 		fmt.Fprintf(a.err, "%s %s\n", a.err.bold("hint:"), clean(hint))
 	}
 	return code
 }
+
+// hintMark begins the hint in errors that carry one in their text.
+const hintMark = "\nhint: "
 
 func hintOf(err error) string {
 	h, ok := errors.AsType[interface {

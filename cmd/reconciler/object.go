@@ -31,7 +31,8 @@ func phaseColour(p spec.Phase) colour {
 func message(o spec.Object) string {
 	parts := []string{}
 	if c, ok := condition(o, spec.ConditionAccepted); ok && c.Status == spec.False {
-		parts = append(parts, c.Reason+": "+c.Message)
+		text, _, _ := strings.Cut(c.Message, hintMark)
+		parts = append(parts, c.Reason+": "+text)
 	}
 	if o.Status.Override.State != "" {
 		parts = append(parts, fmt.Sprintf("%s by hand for %s (see `reconciler clear`)", o.Status.Override.State, age(o.Status.Override.Since)))

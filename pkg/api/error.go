@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 )
@@ -73,7 +74,8 @@ func asError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
-	e := &Error{Reason: ReasonInternal, Message: err.Error()}
+	message, hint, _ := strings.Cut(err.Error(), "\nhint: ")
+	e := &Error{Reason: ReasonInternal, Message: message, Text: hint}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok && tooLarge != nil {
 		e.Reason = ReasonTooLarge
 	}
@@ -81,12 +83,6 @@ func asError(err error) *Error {
 		if row.is != nil && errors.Is(err, row.is) {
 			e.Reason = reason
 		}
-	}
-	if h, ok := errors.AsType[interface {
-		error
-		Hint() string
-	}](err); ok {
-		e.Text = h.Hint()
 	}
 	return e
 }
