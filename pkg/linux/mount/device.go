@@ -28,11 +28,17 @@ var links = []struct{ name, target string }{
 	{"ptmx", "pts/ptmx"},
 }
 
+// points are the directories of /dev that standard mounts go onto.
+var points = []string{"pts", "shm", "mqueue"}
+
 // devices fills a /dev that is not attached yet.
 func (b *builder) devices(dev process.Arg) {
 	const step = "make device"
 	for _, d := range devices {
 		b.Call(step, "/dev/"+d.name, unix.SYS_MKNODAT, dev, process.Str(d.name), process.Int(unix.S_IFCHR|0o666), process.Int(unix.Mkdev(d.major, d.minor)))
+	}
+	for _, dir := range points {
+		b.Call(step, "/dev/"+dir, unix.SYS_MKDIRAT, dev, process.Str(dir), process.Int(0o755))
 	}
 	for _, l := range links {
 		b.Call(step, "/dev/"+l.name, unix.SYS_SYMLINKAT, process.Str(l.target), dev, process.Str(l.name))

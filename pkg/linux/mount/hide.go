@@ -14,10 +14,10 @@ func (b *builder) mask(path string) {
 	dir := b.lookup(step, path, b.root, path, unix.O_DIRECTORY, resolution(path), s)
 	b.attach(step, path, b.clone(step, path, b.nothing, "", 0), process.In(s), "")
 	masked := len(b.Ops) - 1
-	b.absent(dir, len(b.Ops), unix.ENOENT, unix.ENOTDIR)
+	b.absent(dir, len(b.Ops))
 	file := b.lookup(step, path, b.root, path, 0, resolution(path), s)
 	b.attach(step, path, b.clone(step, path, b.dev, "null", 0), process.In(s), "")
-	b.absent(file, len(b.Ops), unix.ENOENT, unix.ENOTDIR)
+	b.absent(file, len(b.Ops))
 	b.Ops[masked].Else = len(b.Ops) - masked - 1
 }
 
@@ -29,14 +29,5 @@ func (b *builder) readonly(path string) {
 	tree := b.clone(step, path, process.In(s), "", unix.AT_RECURSIVE)
 	b.restrict(step, path, tree, unix.AT_RECURSIVE)
 	b.attach(step, path, tree, process.In(s), "")
-	b.absent(there, len(b.Ops), unix.ENOENT, unix.ENOTDIR)
-}
-
-// resolution is how a hidden or read-only path is resolved: in proc and sysfs, which are the kernel's own by now, without
-// symbolic links.
-func resolution(path string) uint64 {
-	if isBelowAny(path, "/proc", "/sys") {
-		return inside | unix.RESOLVE_NO_SYMLINKS
-	}
-	return inside
+	b.absent(there, len(b.Ops))
 }

@@ -16,11 +16,12 @@ type builder struct {
 	nothing process.Arg // an empty read-only file system, attached where nobody sees it
 }
 
-// How a path is resolved. Inside is for paths that an image or manifest may lead through symbolic links; ordinary is for
-// those that must be what their names say.
+// How a path is resolved. Inside is for paths that an image or manifest may lead through symbolic links; straight for those
+// in file systems made here; ordinary for those that must be directories of the root file system itself.
 const (
 	inside   = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
-	ordinary = inside | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV
+	straight = inside | unix.RESOLVE_NO_SYMLINKS
+	ordinary = straight | unix.RESOLVE_NO_XDEV
 )
 
 // tries is how often a lookup that may meet ".." in a link is repeated, see span.
@@ -36,16 +37,22 @@ func (b *builder) lookup(step, shown string, dir process.Arg, path string, flags
 	if resolve&unix.RESOLVE_NO_SYMLINKS != 0 {
 		n = 1
 	}
-	how := process.Data(openHow(unix.O_PATH|unix.O_CLOEXEC|flags, resolve))
 	for i := range n {
-		op := b.Call(step, shown, unix.SYS_OPENAT2, dir, process.Str(path), how, process.Int(unix.SizeofOpenHow))
-		op.Out = s
+		op := b.try(step, shown, dir, path, flags, resolve, s)
 		op.Else = n - 1 - i
 		if i < n-1 {
 			op.Accept = process.Accept(unix.EAGAIN)
 		}
 	}
 	return span{len(b.Ops) - n, len(b.Ops) - 1}
+}
+
+// try appends one lookup.
+func (b *builder) try(step, shown string, dir process.Arg, path string, flags, resolve uint64, s process.Slot) *process.Op {
+	how := openHow(unix.O_PATH|unix.O_CLOEXEC|flags, resolve)
+	op := b.Call(step, shown, unix.SYS_OPENAT2, dir, process.Str(path), process.Data(how), process.Int(unix.SizeofOpenHow))
+	op.Out = s
+	return op
 }
 
 // open is lookup for a path that must exist.
@@ -68,19 +75,20 @@ func openHow(flags, resolve uint64) []byte {
 }
 
 // absent makes a lookup accept that there is no such path, and go on with op number next then.
-func (b *builder) absent(l span, next int, errnos ...unix.Errno) {
+func (b *builder) absent(l span, next int) {
 	for i := l.first; i < l.last; i++ {
-		b.Ops[i].Accept = process.Accept(append(errnos, unix.EAGAIN)...)
+		b.Ops[i].Accept = process.Accept(unix.ENOENT, unix.ENOTDIR, unix.EAGAIN)
 	}
-	b.Ops[l.last].Accept = process.Accept(errnos...)
+	b.Ops[l.last].Accept = process.Accept(unix.ENOENT, unix.ENOTDIR)
 	b.Ops[l.last].Skip = next - l.last - 1
 }
 
-// found makes a lookup go on with op number next when it succeeds.
-func (b *builder) found(l span, next int) {
-	for i := l.first; i <= l.last; i++ {
-		b.Ops[i].Else = next - i - 1
+// resolution is how a path of the manifest is resolved.
+func resolution(path string) uint64 {
+	if isBelowAny(path, bases...) {
+		return straight
 	}
+	return inside
 }
 
 // make appends the ops that make a new file system of the kernel, not yet attached anywhere. Flags are those of the mount,

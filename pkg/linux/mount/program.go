@@ -2,6 +2,7 @@ package mount
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -9,10 +10,14 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
+// usualOps is room for the ops of a container with a few mounts, so that they are not copied again and again.
+const usualOps = 256
+
 // Append adds the ops that build the tree of plan and move into it: afterwards / is the container's root, the working
 // directory is entered, nothing of the node's tree is left, and the umask is 0. They need CAP_SYS_ADMIN, CAP_MKNOD,
 // a new mount namespace, and come after the ops of package namespace. The files they name come from plan.Open.
 func Append(p *process.Program, plan Plan) {
+	p.Ops = slices.Grow(p.Ops, usualOps)
 	b := &builder{Program: p}
 	b.Call("make mounts private", "/", unix.SYS_MOUNT, process.Str("none"), process.Str("/"), process.Int(0), process.Int(unix.MS_REC|unix.MS_PRIVATE))
 	b.Call("clear umask", "", unix.SYS_UMASK, process.Int(0))
@@ -76,11 +81,12 @@ func (b *builder) mount(m Mount, plan Plan) {
 }
 
 // mountPoint opens a mount's destination, making what is missing of it: directories, and an empty file at the end for the
-// bind of a file. Each is made by its bare name in a directory held open, where no link can lead elsewhere.
+// bind of a file. Each is made by its bare name in a directory held open, where no link can lead elsewhere. What is there
+// costs one lookup; making what is there already is harmless, should that have said EAGAIN.
 func (b *builder) mountPoint(m Mount) process.Arg {
 	const step = "open mount point"
 	isDir := m.Bind.File == "" || m.Bind.Directory
-	resolve, flags := uint64(inside), uint64(0)
+	resolve, flags := resolution(m.Destination), uint64(0)
 	if m.Ordinary {
 		resolve = ordinary
 	}
@@ -88,8 +94,8 @@ func (b *builder) mountPoint(m Mount) process.Arg {
 		flags = unix.O_DIRECTORY
 	}
 	s := b.Slot()
-	there := b.lookup(step, m.Destination, b.root, m.Destination, flags, resolve, s)
-	b.absent(there, len(b.Ops), unix.ENOENT)
+	b.try(step, m.Destination, b.root, m.Destination, flags, resolve, s).Accept = process.Accept(unix.ENOENT, unix.EAGAIN)
+	there := len(b.Ops) - 1
 	parent := b.root
 	elements := strings.Split(m.Destination[1:], "/")
 	for i, name := range elements {
@@ -104,7 +110,7 @@ func (b *builder) mountPoint(m Mount) process.Arg {
 		}
 	}
 	b.lookup(step, m.Destination, b.root, m.Destination, flags, resolve, s)
-	b.found(there, len(b.Ops))
+	b.Ops[there].Else = len(b.Ops) - there - 1
 	return process.In(s)
 }
 
@@ -122,6 +128,9 @@ func (b *builder) pivot(workingDir string) {
 	b.Call("change root", "/", unix.SYS_FCHDIR, b.root)
 	b.Call("change root", "/", unix.SYS_PIVOT_ROOT, process.Str("."), process.Str("."))
 	b.Call("let go of the old root", "/", unix.SYS_UMOUNT2, process.Str("."), process.Int(unix.MNT_DETACH))
+	if workingDir == "/" {
+		return
+	}
 	const step = "enter working directory"
 	b.Call(step, workingDir, unix.SYS_FCHDIR, b.open(step, workingDir, b.root, workingDir, unix.O_DIRECTORY, inside))
 }
