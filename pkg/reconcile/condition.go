@@ -1,0 +1,102 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Reasons of the conditions other than Accepted. A phase is a reason of Ready as well.
+const (
+	ReasonOverridden   = "Overridden"    // Ready: a state set by hand is in force
+	ReasonHeld         = "Held"          // Ready: nothing may be done about the name
+	ReasonActing       = "Acting"        // Reconciling: actions are pending
+	ReasonStopping     = "Stopping"      // Reconciling: a stop under way has to end
+	ReasonBackOff      = "BackOff"       // Reconciling: a restart or another try is due later
+	ReasonUnsupported  = "Unsupported"   // Stalled: the node cannot do it; only another manifest helps
+	ReasonFailing      = "Failing"       // Stalled: actions keep failing
+	ReasonRepaired     = "Repaired"      // Drifted: limits were put back
+	ReasonDifferent    = "Different"     // Drifted: limits differ and are not put back yet
+	ReasonOlderDefault = "OlderDefaults" // Outdated
+)
+
+// conditions are Ready and Accepted, always, and the others where they are true.
+func (w *world) conditions(in spec.Instance, status spec.Status, actions []Action, s step) []spec.Condition {
+	list := []spec.Condition{w.ready(in, status, actions, s)}
+	add := func(t spec.ConditionType, reason, message string) {
+		list = append(list, spec.Condition{Type: t, Status: spec.True, Reason: reason, Message: message})
+	}
+	switch {
+	case len(actions) > 0:
+		add(spec.ConditionReconciling, ReasonActing, actions[0].Verb+": "+actions[0].Cause)
+	case s.waiting:
+		add(spec.ConditionReconciling, ReasonStopping, status.Message)
+	case !s.wake.IsZero():
+		add(spec.ConditionReconciling, ReasonBackOff, status.Message)
+	}
+	if f := w.Failure; f.stalled() {
+		reason := ReasonFailing
+		if f.Final {
+			reason = ReasonUnsupported
+		}
+		add(spec.ConditionStalled, reason, f.Err.Error())
+	}
+	if a := w.accepted(); a.Status != "" {
+		list = append(list, spec.Condition{Type: spec.ConditionAccepted, Status: a.Status, Reason: a.Reason, Message: a.Message})
+	}
+	switch drift := w.Record.Drift; {
+	case in.Resources != in.Wanted:
+		add(spec.ConditionDrifted, ReasonDifferent, driftCause(in))
+	case drift.Count > 0:
+		add(spec.ConditionDrifted, ReasonRepaired, fmt.Sprintf("%s; repaired %d times, last at %s", drift.Message, drift.Count, clock(drift.Last)))
+	}
+	if in.Defaults > 0 && in.Defaults < spec.DefaultsVersion {
+		add(spec.ConditionOutdated, ReasonOlderDefault, fmt.Sprintf("created under version %d of the default values, now %d", in.Defaults, spec.DefaultsVersion))
+	}
+	return list
+}
+
+func (w *world) accepted() Acceptance {
+	if w.Desired == nil {
+		return Acceptance{}
+	}
+	return w.Desired.Accepted
+}
+
+// ready tells whether the container does what its manifest says.
+func (w *world) ready(in spec.Instance, status spec.Status, actions []Action, s step) spec.Condition {
+	c := spec.Condition{Type: spec.ConditionReady, Status: spec.False, Reason: string(status.Phase), Message: status.Message}
+	switch {
+	case w.Desired == nil:
+	case w.Desired.Hold != "":
+		c.Reason, c.Message = ReasonHeld, w.Desired.Hold
+	case len(actions) > 0 || s.waiting || s.held != nil:
+	case w.Record.Override.State != "" && w.Record.Override.State != state(w.wanted):
+		c.Reason = ReasonOverridden
+	case slices.Contains(donePhases[state(w.wanted)], status.Phase):
+		c.Status = spec.True
+	}
+	return c
+}
+
+// donePhases are the phases in which a container does what a state asks for.
+var donePhases = map[spec.State][]spec.Phase{
+	spec.StateRunning: {spec.PhaseRunning, spec.PhaseCompleted},
+	spec.StatePaused:  {spec.PhasePaused, spec.PhaseCompleted},
+	spec.StateStopped: {spec.PhaseStopped},
+}
+
+// stamp sets when each condition took its status: as before where that did not change.
+func stamp(conditions, before []spec.Condition, now time.Time) {
+	for i := range conditions {
+		c := &conditions[i]
+		c.LastTransitionTime = now
+		for _, old := range before {
+			if old.Type == c.Type && old.Status == c.Status {
+				c.LastTransitionTime = old.LastTransitionTime
+			}
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package reconcile
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+)
+
+// Failure is an action that failed.
+type Failure struct {
+	Verb  string
+	Err   error
+	Count int       // failures in a row
+	Retry time.Time // when to try again
+	// Final tells that trying again cannot help until the manifest changes.
+	Final bool
+}
+
+// The wait after a failure: the first doubled with each, up to the last.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 30 * time.Second
+)
+
+// stalledAfter is after how many failures in a row a name counts as stalled.
+const stalledAfter = 5
+
+// removals are the verbs that are tried for ever: giving up on them would leave something running that should not.
+var removals = []string{VerbStop, VerbKill, VerbDestroy}
+
+// after is the failure that an error makes of the one before.
+func (f Failure) after(verb string, err error, now time.Time) Failure {
+	count := 1
+	if f.Verb == verb {
+		count = f.Count + 1
+	}
+	return Failure{
+		Verb: verb, Err: err, Count: count,
+		Retry: now.Add(doubled(firstRetry, count-1, lastRetry)),
+		Final: (errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrInvalid)) && !slices.Contains(removals, verb),
+	}.final()
+}
+
+// final has no time to retry at when there will be no retry.
+func (f Failure) final() Failure {
+	if f.Final {
+		f.Retry = time.Time{}
+	}
+	return f
+}
+
+// holds tells whether the action is not to be tried now.
+func (f Failure) holds(now time.Time) bool { return f.Err != nil && (f.Final || f.Retry.After(now)) }
+
+// stalled tells whether somebody should look.
+func (f Failure) stalled() bool { return f.Err != nil && (f.Final || f.Count >= stalledAfter) }

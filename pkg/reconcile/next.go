@@ -1,0 +1,246 @@
+package reconcile
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// step is what to do next: an action, or nothing until something happens or it is time.
+type step struct {
+	action  *Action
+	wake    time.Time
+	waiting bool     // a stop has to end first
+	held    *Failure // the action failed before and is not tried yet, or not at all
+}
+
+func wait(until time.Time) step { return step{wake: until} }
+
+// overdue is how long after its deadline a stop may take until it is taken for stuck.
+const overdue = 2 * time.Second
+
+// next is the next step, by the first rule that has one.
+func (w *world) next() step {
+	switch {
+	case w.Desired != nil && w.Desired.Hold != "":
+		return step{}
+	case w.Desired == nil && w.Record.Removed:
+		return w.retireAll()
+	case w.Desired == nil:
+		return step{}
+	}
+	for _, in := range w.Observed {
+		if in.Phase == spec.InstanceBroken {
+			return w.try(Action{Verb: VerbDestroy, Instance: in.ID, Keep: true, Cause: fmt.Sprintf("instance %d is broken: %s", in.ID, in.Problem)})
+		}
+	}
+	if w.state() == spec.StateStopped {
+		return w.stopAll()
+	}
+	current, ok := w.current()
+	if !ok {
+		return w.create()
+	}
+	for _, in := range w.Observed {
+		if in.ID != current.ID {
+			return w.retire(in, true, w.supersededCause(in, current))
+		}
+	}
+	return w.keepUp(current)
+}
+
+// try is an action, unless it failed before and has to wait.
+func (w *world) try(a Action) step {
+	a.Name = w.Name
+	if f := w.Failure; f.Verb == a.Verb && f.holds(w.now) {
+		return step{wake: f.Retry, held: &f}
+	}
+	return step{action: &a}
+}
+
+// current is the instance to keep: one that matches, rather with processes than without, rather new than old.
+func (w *world) current() (best spec.Instance, ok bool) {
+	for _, in := range w.Observed {
+		if w.matches(in) && (!ok || live(in) || !live(best)) {
+			best, ok = in, true
+		}
+	}
+	return best, ok
+}
+
+// create prepares a new instance, beside the old ones: what runs is only stopped when its successor can be made.
+func (w *world) create() step {
+	id := max(w.Record.NextInstance, 1)
+	cause := w.creationCause()
+	for _, in := range w.Observed {
+		id = max(id, in.ID+1)
+		cause = w.replaceCause(in)
+	}
+	s := w.try(Action{Verb: VerbCreate, Instance: id, Cause: cause, Container: w.wanted, Defaults: spec.DefaultsVersion})
+	if s.held == nil || len(w.Observed) == 0 {
+		return s
+	}
+	// There will be no successor for now: the old one goes on as it was.
+	old := w.Observed[len(w.Observed)-1]
+	if old.Spec.Metadata.Name == "" {
+		return s
+	}
+	if alive := w.run(old, old.Spec); alive.action != nil || alive.waiting {
+		return alive
+	}
+	return s
+}
+
+// keepUp makes the one instance there is do what is wanted.
+func (w *world) keepUp(in spec.Instance) step {
+	update := w.update(in)
+	if update.action != nil {
+		return update
+	}
+	s := w.run(in, w.wanted)
+	if s.action == nil {
+		s.wake = earlier(s.wake, update.wake)
+		if s.held == nil {
+			s.held = update.held
+		}
+	}
+	return s
+}
+
+// update brings the live fields and the limits of an instance up to date.
+func (w *world) update(in spec.Instance) step {
+	a := Action{Verb: VerbUpdate, Instance: in.ID, Container: w.wanted, Defaults: in.Defaults}
+	switch {
+	case in.Spec.Metadata.Name == "":
+		a.Cause = fmt.Sprintf("the record of instance %d is lost", in.ID)
+	case w.liveCause(in) != "":
+		a.Cause = w.liveCause(in)
+	case in.Resources != in.Wanted:
+		if due := driftDue(w.Record.Drift); due.After(w.now) {
+			return wait(due)
+		}
+		a.Cause, a.Repair = driftCause(in), true
+	default:
+		return step{}
+	}
+	return w.try(a)
+}
+
+// run makes an instance run or pause, as a manifest says.
+func (w *world) run(in spec.Instance, c spec.Container) step {
+	restart := w.Record.Restart == record.Restart{Instance: in.ID, Starts: in.Starts} && !w.Record.Restart.IsZero()
+	switch in.Phase {
+	case spec.InstanceCreated:
+		return w.try(Action{Verb: VerbStart, Instance: in.ID, Cause: fmt.Sprintf("instance %d has no process yet", in.ID)})
+	case spec.InstanceExited:
+		return w.restart(in, c, restart)
+	}
+	paused := in.Phase == spec.InstancePaused
+	switch {
+	case !in.Stopping.IsZero():
+		return w.awaitStop(in, VerbKill)
+	case restart:
+		return w.try(w.stopAction(in.ID, c, "a restart was asked for"))
+	case w.state() == spec.StatePaused && !paused:
+		return w.try(Action{Verb: VerbPause, Instance: in.ID, Cause: w.stateCause()})
+	case w.state() != spec.StatePaused && paused:
+		return w.try(Action{Verb: VerbResume, Instance: in.ID, Cause: w.stateCause()})
+	}
+	return step{}
+}
+
+// restart starts an ended process again, if and when its restart policy says so.
+func (w *world) restart(in spec.Instance, c spec.Container, asked bool) step {
+	a := Action{Verb: VerbStart, Instance: in.ID}
+	exit := w.exit(in)
+	switch {
+	case asked:
+		a.Cause = "a restart was asked for"
+	case requested(exit):
+		a.Cause = "stopped before; " + w.stateCause()
+	case !restarts(c, exit):
+		return step{}
+	default:
+		due, delay := restartDue(c, exit, w.Record.Runs.Streak, w.now)
+		if due.After(w.now) {
+			return wait(due)
+		}
+		a.Cause = fmt.Sprintf("%s; restart %d", exitText(exit), w.Record.Runs.Restarts+1)
+		if delay > 0 {
+			a.Cause += fmt.Sprintf(" after %v", spec.Duration(delay))
+		}
+	}
+	return w.try(a)
+}
+
+// exit is how an ended instance did, as it was noted: with a time even when nobody saw it.
+func (w *world) exit(in spec.Instance) spec.Exit {
+	if runs := w.Record.Runs; runs.Instance == in.ID && runs.Exited && w.Record.LastExit != nil {
+		return *w.Record.LastExit
+	}
+	return exitOf(in, w.now)
+}
+
+// stopAll ends what runs and keeps what it leaves.
+func (w *world) stopAll() step {
+	for _, in := range w.Observed {
+		switch {
+		case !live(in):
+		case !in.Stopping.IsZero():
+			return w.awaitStop(in, VerbKill)
+		default:
+			return w.try(w.stopAction(in.ID, w.wanted, w.stateCause()))
+		}
+	}
+	return step{}
+}
+
+// retireAll destroys every instance, the newest first.
+func (w *world) retireAll() step {
+	if len(w.Observed) == 0 {
+		return step{}
+	}
+	return w.retire(w.Observed[len(w.Observed)-1], false, "its manifest was removed")
+}
+
+// retire stops an instance the way its own manifest says, and destroys it when it has ended.
+func (w *world) retire(in spec.Instance, keep bool, cause string) step {
+	switch {
+	case live(in) && in.Stopping.IsZero():
+		c := in.Spec
+		if c.Metadata.Name == "" {
+			c = w.Record.Container
+		}
+		return w.try(w.stopAction(in.ID, c, cause))
+	case live(in):
+		if s := w.awaitStop(in, VerbDestroy); s.action == nil {
+			return s
+		}
+	}
+	return w.try(Action{Verb: VerbDestroy, Instance: in.ID, Keep: keep, Cause: cause})
+}
+
+// awaitStop waits for a stop under way; one that is overdue is helped by a verb that does not wait.
+func (w *world) awaitStop(in spec.Instance, verb string) step {
+	if limit := in.Stopping.Deadline.Add(overdue); limit.After(w.now) {
+		return step{wake: limit, waiting: true}
+	}
+	s := w.try(Action{Verb: verb, Instance: in.ID, Signal: "SIGKILL", Cause: "it did not end by its stop deadline"})
+	s.waiting = true
+	return s
+}
+
+func (w *world) stopAction(id uint64, c spec.Container, cause string) Action {
+	stop := spec.Defaulted(c, spec.DefaultsVersion).Spec.Stop
+	return Action{Verb: VerbStop, Instance: id, Signal: stop.Signal, Timeout: time.Duration(stop.Timeout), Cause: cause}
+}
+
+// earlier is the earlier of two times, of which a zero one is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,95 @@
+package reconcile
+
+import (
+	"slices"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Subject is everything Plan looks at: one name.
+type Subject struct {
+	Name string
+	// Desired is what is in force; nil when no manifest asks for the name. Then nothing is done unless Record.Removed.
+	Desired *Desired
+	// Observed are the instances the node shows, oldest first.
+	Observed []spec.Instance
+	Record   record.Record
+	// Failure is the latest action that failed, if none has succeeded since.
+	Failure Failure
+}
+
+// Decision is what Plan says.
+type Decision struct {
+	// Actions lead to the desired state. Only the first is to be done before looking again; the others are what would follow
+	// if all went as expected. None means converged, or waiting.
+	Actions []Action
+	// Wake is when to plan again if nothing happens before; zero for never.
+	Wake time.Time
+	// Waiting tells that a stop under way has to end first.
+	Waiting bool
+	// Held tells that the next action failed before and waits, or is given up.
+	Held bool
+	// Record is the subject's with what was observed noted down.
+	Record record.Record
+	// Status is what to show, without what only time can say: when conditions changed.
+	Status spec.Status
+}
+
+// maxSteps bounds a plan: a replacement among leftovers takes about ten.
+const maxSteps = 32
+
+// Plan decides what to do about one name at one moment. It looks at nothing but its arguments.
+func Plan(s Subject, now time.Time) Decision {
+	s.Record = note(s.Record, s.Observed, now)
+	w := newWorld(s, now)
+	first := w.next()
+	d := Decision{Record: s.Record, Wake: first.wake, Waiting: first.waiting, Held: first.held != nil}
+	for next := first; next.action != nil && len(d.Actions) < maxSteps; next = w.next() {
+		d.Actions = append(d.Actions, *next.action)
+		w.predict(*next.action)
+	}
+	d.Status = newWorld(s, now).status(d.Actions, first)
+	return d
+}
+
+// world is a name as the rules see it. Predictions change it; what it was made from stays as it was.
+type world struct {
+	Subject
+	now    time.Time
+	wanted spec.Container // Desired.Container, zero when there is none
+	hashes map[int]string // identities of wanted, by version of the defaults
+}
+
+func newWorld(s Subject, now time.Time) *world {
+	w := &world{Subject: s, now: now, hashes: map[int]string{}}
+	w.Observed = slices.Clone(s.Observed)
+	if s.Desired != nil {
+		w.wanted = s.Desired.Container
+	}
+	return w
+}
+
+// state is what the container should be doing: what somebody set by hand, else what its manifest says.
+func (w *world) state() spec.State {
+	if w.Record.Override.State != "" {
+		return w.Record.Override.State
+	}
+	return state(w.wanted)
+}
+
+// matches tells whether an instance can become what is wanted without a successor.
+func (w *world) matches(in spec.Instance) bool {
+	hash, ok := w.hashes[in.Defaults]
+	if !ok {
+		hash = spec.Identity(w.wanted, in.Defaults)
+		w.hashes[in.Defaults] = hash
+	}
+	return in.Hash == hash
+}
+
+// live tells whether an instance has processes.
+func live(in spec.Instance) bool {
+	return in.Phase == spec.InstanceRunning || in.Phase == spec.InstancePaused
+}

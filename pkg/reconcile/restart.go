@@ -1,0 +1,119 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// requestedReasons are the reasons of exits that the agent itself asked for by a stop.
+var requestedReasons = []string{spec.ExitStopped, spec.ExitStopTimeout, spec.ExitStopSignalUnhandled}
+
+func requested(e spec.Exit) bool { return slices.Contains(requestedReasons, e.Reason) }
+
+// exitOf is how the latest run of an ended instance ended; at the latest now.
+func exitOf(in spec.Instance, now time.Time) spec.Exit {
+	exit := spec.Exit{Code: -1, Reason: spec.ExitUnknown, StartedAt: in.StartedAt}
+	if in.Exit != nil {
+		exit = *in.Exit
+	}
+	if exit.FinishedAt.IsZero() {
+		exit.FinishedAt = now
+	}
+	return exit
+}
+
+// restarts tells whether a policy answers an exit with a restart. An unknown code may have been any, so it is a failure.
+func restarts(c spec.Container, e spec.Exit) bool {
+	switch c.Spec.Restart.Policy {
+	case spec.RestartNever:
+		return false
+	case spec.RestartOnFailure:
+		return e.Code != 0
+	}
+	return true
+}
+
+// restartDue is when to restart after an exit, and the wait since that exit: none before the first restart of a streak,
+// then the initial one, doubled each time up to the maximum. An exit in the future means that the clock was set back: no wait.
+func restartDue(c spec.Container, e spec.Exit, streak int, now time.Time) (time.Time, time.Duration) {
+	b := spec.Defaulted(c, spec.DefaultsVersion).Spec.Restart.Backoff
+	if streak == 0 || e.FinishedAt.After(now) {
+		return time.Time{}, 0
+	}
+	delay := doubled(time.Duration(b.Initial), streak-1, time.Duration(b.Max))
+	return e.FinishedAt.Add(delay), delay
+}
+
+// doubled is d doubled n times, at most limit.
+func doubled(d time.Duration, n int, limit time.Duration) time.Duration {
+	for ; n > 0 && d < limit; n-- {
+		d *= 2
+	}
+	return min(d, limit)
+}
+
+// note is a record with what an observation shows written down: runs begun, runs ended. Each is counted once, however often it is seen.
+func note(r record.Record, observed []spec.Instance, now time.Time) record.Record {
+	if len(observed) == 0 {
+		return r
+	}
+	in := observed[len(observed)-1]
+	for _, other := range observed {
+		r.NextInstance = max(r.NextInstance, other.ID+1)
+	}
+	if r.Runs.Instance != in.ID {
+		noteExits(&r, observed[:len(observed)-1], now)
+		r.Runs = record.Runs{Instance: in.ID, Starts: in.Starts}
+	}
+	if more := in.Starts - r.Runs.Starts; more > 0 {
+		if r.Runs.Exited && r.LastExit != nil && !requested(*r.LastExit) && r.Restart != (record.Restart{Instance: in.ID, Starts: r.Runs.Starts}) {
+			r.Runs.Restarts += more
+			r.Runs.Streak += more
+		}
+		r.Runs.Starts, r.Runs.Exited = in.Starts, false
+	}
+	if r.Restart.Instance != 0 && (r.Restart.Instance < in.ID || r.Restart.Instance == in.ID && r.Restart.Starts < in.Starts) {
+		r.Restart = record.Restart{}
+	}
+	if in.Phase == spec.InstanceExited && !r.Runs.Exited {
+		noteExit(&r, in, now)
+	}
+	return r
+}
+
+// noteExits keeps the exit of a predecessor that ended to make room for its successor.
+func noteExits(r *record.Record, observed []spec.Instance, now time.Time) {
+	for _, in := range observed {
+		if in.Phase == spec.InstanceExited {
+			exit := exitOf(in, now)
+			r.LastExit = &exit
+		}
+	}
+}
+
+// noteExit writes an exit down. A run of resetAfter or longer was healthy: restarts before it are forgotten.
+func noteExit(r *record.Record, in spec.Instance, now time.Time) {
+	exit := exitOf(in, now)
+	r.LastExit, r.Runs.Exited = &exit, true
+	reset := time.Duration(spec.Defaulted(in.Spec, spec.DefaultsVersion).Spec.Restart.Backoff.ResetAfter)
+	if !exit.StartedAt.IsZero() && exit.FinishedAt.Sub(exit.StartedAt) >= reset {
+		r.Runs.Streak = 0
+	}
+}
+
+// exitText says for people how a process ended.
+func exitText(e spec.Exit) string {
+	switch {
+	case e.Reason == spec.ExitUnknown:
+		return "process ended, nobody saw how"
+	case e.OOMKilled:
+		return "process was killed for want of memory"
+	case e.Signal != "":
+		return "process was ended by " + e.Signal
+	}
+	return fmt.Sprintf("process exited with code %d", e.Code)
+}

@@ -1,0 +1,116 @@
+package reconcile
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// status is what to show of a name, given what is to be done about it.
+func (w *world) status(actions []Action, s step) spec.Status {
+	in := w.shown()
+	status := spec.Status{
+		ObservedGeneration: w.Record.Generation,
+		Override:           w.Record.Override,
+		Source:             spec.Source{Path: w.Record.Path, Line: w.Record.Line},
+		Container: spec.ContainerStatus{
+			Instance: in.ID, RestartCount: w.Record.Runs.Restarts, LastExit: w.Record.LastExit, Resources: in.Resources,
+		},
+	}
+	if w.Desired != nil {
+		status.Source = spec.Source{Path: w.Desired.Origin.Path, Line: w.Desired.Origin.Line}
+	}
+	if live(in) {
+		status.Container.Pid, status.Container.StartedAt = in.Pid, in.StartedAt
+	}
+	for _, a := range actions {
+		status.Pending = append(status.Pending, PendingAction(a))
+	}
+	status.Phase, status.Message = w.phase(in, s)
+	status.Conditions = w.conditions(in, status, actions, s)
+	return status
+}
+
+// PendingAction is an action as a status shows it.
+func PendingAction(a Action) spec.PendingAction {
+	return spec.PendingAction{Verb: a.Verb, Cause: a.Cause}
+}
+
+// shown is the instance a status is about: the newest with processes, else the newest.
+func (w *world) shown() (shown spec.Instance) {
+	for _, in := range w.Observed {
+		if live(in) || !live(shown) {
+			shown = in
+		}
+	}
+	return shown
+}
+
+// phase sums an instance up in one word and one line.
+func (w *world) phase(in spec.Instance, s step) (spec.Phase, string) {
+	switch {
+	case w.Desired == nil:
+		return spec.PhaseTerminating, "its manifest was removed"
+	case s.held != nil && !live(in):
+		return w.failedPhase(s)
+	}
+	switch in.Phase {
+	case spec.InstanceRunning:
+		return w.runningPhase(in)
+	case spec.InstancePaused:
+		return spec.PhasePaused, w.handMessage()
+	case spec.InstanceBroken:
+		return spec.PhasePending, in.Problem
+	case spec.InstanceCreated:
+		if w.state() != spec.StateStopped {
+			return spec.PhaseStarting, ""
+		}
+	case spec.InstanceExited:
+		if w.state() != spec.StateStopped {
+			return w.exitedPhase(in, s)
+		}
+	}
+	if w.state() == spec.StateStopped {
+		return spec.PhaseStopped, w.handMessage()
+	}
+	return spec.PhasePending, w.Desired.Hold
+}
+
+func (w *world) failedPhase(s step) (spec.Phase, string) {
+	if s.held.Final {
+		return spec.PhaseFailed, s.held.Err.Error()
+	}
+	return spec.PhaseBackOff, fmt.Sprintf("%v; try %d at %s", s.held.Err, s.held.Count+1, clock(s.held.Retry))
+}
+
+func (w *world) runningPhase(in spec.Instance) (spec.Phase, string) {
+	if !in.Stopping.IsZero() {
+		return spec.PhaseRunning, fmt.Sprintf("%s was sent; it is killed at %s", in.Stopping.Signal, clock(in.Stopping.Deadline))
+	}
+	return spec.PhaseRunning, w.handMessage()
+}
+
+func (w *world) exitedPhase(in spec.Instance, s step) (spec.Phase, string) {
+	exit := w.exit(in)
+	switch {
+	case s.action != nil:
+		return spec.PhaseStarting, exitText(exit)
+	case !s.wake.IsZero():
+		return spec.PhaseBackOff, fmt.Sprintf("%s; restart %d at %s", exitText(exit), w.Record.Runs.Restarts+1, clock(s.wake))
+	case exit.Code == 0:
+		return spec.PhaseCompleted, ""
+	}
+	return spec.PhaseFailed, exitText(exit)
+}
+
+// handMessage tells of a state set by hand.
+func (w *world) handMessage() string {
+	if w.Record.Override.State == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s by hand since %s; `reconciler clear %s` returns to the manifest's %s",
+		w.Record.Override.State, clock(w.Record.Override.Since), w.Name, state(w.wanted))
+}
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05Z") }
