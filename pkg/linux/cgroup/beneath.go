@@ -63,14 +63,15 @@ func readAll(f *os.File) (string, error) {
 	return string(text), err
 }
 
-// write hands text to a kernel file in one write(2), which is one operation to the kernel.
+// write hands a line to a kernel file in one write(2), which is one operation to the kernel. Without its end, an
+// empty line would be no operation at all.
 func (r root) write(name, text string) error {
 	f, err := r.open(name, unix.O_WRONLY)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	_, err = f.WriteString(text)
+	_, err = f.WriteString(text + "\n")
 	return err
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
@@ -262,6 +264,27 @@ func TestMemoryInUseIsNotKilledFor(t *testing.T) {
 	if kills, err := g.OOMKills(); kills != 0 || err != nil {
 		t.Errorf("OOMKills = %d, %v", kills, err)
 	}
+}
+
+// What the kernel can give back, the pages of files, is no reason to refuse.
+func TestMemoryOfFilesIsGivenBack(t *testing.T) {
+	kerneltest.Require(t, feature.Memory, feature.MemoryReclaim)
+	dir := t.TempDir()
+	var st unix.Statfs_t
+	must(t, unix.Statfs(dir, &st))
+	if st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC {
+		t.Skip("skip: needs a disk: the temporary directory is in memory")
+	}
+	p := kerneltest.Cgroups(t)
+	g := created(t, p, "web", 1)
+	must(t, g.Set(spec.Resources{Memory: spec.Memory{Max: spec.NewLimit(128 * mebi)}}))
+	start(t, g, "dd if=/dev/zero of="+dir+"/file bs=1M count=30 2>/dev/null; sync; echo ready; sleep 1000")
+	small := spec.Resources{Memory: spec.Memory{Max: spec.NewLimit(8 * mebi)}}
+	must(t, g.Set(small))
+	if got, err := g.Get(small); err != nil || got != small {
+		t.Errorf("read %+v, %v", got, err)
+	}
+	want(t, g, cgroup.State{Populated: true})
 }
 
 func TestOOMKillsAreCounted(t *testing.T) {
