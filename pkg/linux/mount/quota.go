@@ -34,6 +34,9 @@ func setQuota(dir *os.File, size uint64) error {
 	if err == nil {
 		err = limitProject(dir, project, size)
 	}
+	if errors.Is(err, unix.ESRCH) { // quotactl(2): no quota of this type is enabled
+		err = errors.New("not enabled")
+	}
 	if err == nil {
 		err = joinProject(dir, project)
 	}

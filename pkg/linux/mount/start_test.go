@@ -150,6 +150,53 @@ func TestMounts(t *testing.T) {
 	}
 }
 
+// A bind takes what is mounted below its source along only if asked to, and its flags hold there too.
+func TestRecursiveBinds(t *testing.T) {
+	needRoot(t)
+	host := t.TempDir()
+	sub := filepath.Join(host, "sub")
+	must(t, os.Mkdir(sub, 0o755))
+	must(t, unix.Mount("below", sub, "tmpfs", 0, ""))
+	t.Cleanup(func() { must(t, unix.Unmount(sub, unix.MNT_DETACH)) })
+	must(t, unix.Mount("", sub, "", unix.MS_SHARED, ""))
+	must(t, os.WriteFile(filepath.Join(sub, "file"), []byte("below\n"), 0o644))
+	for _, tt := range []struct{ options, want string }{
+		{"bind", "not there\nwritten"},
+		{"rbind", "below\nwritten\nprivate"},
+		{"rbind ro", "below\nrefused\nprivate"},
+		{"rbind rslave", "below\nwritten\nmaster"},
+		{"rbind rshared", "below\nwritten\nshared"},
+	} {
+		c := container(newRootfs(t), func(s *spec.ContainerSpec) {
+			s.Mounts = []spec.Mount{{Type: "bind", Source: host, Destination: "/data", Options: strings.Fields(tt.options)}}
+		})
+		got := sh(t, c, `busybox cat /data/sub/file 2> /dev/null || echo not there
+(echo below > /data/sub/file) 2> /dev/null && echo written || echo refused
+busybox awk '$5 == "/data/sub" { print $7 == "-" ? "private" : gensub(/:.*/, "", 1, $7) }' /proc/self/mountinfo`)
+		same(t, tt.options, got, tt.want)
+		_ = os.Remove(filepath.Join(host, "sub/file"))
+		must(t, os.WriteFile(filepath.Join(sub, "file"), []byte("below\n"), 0o644))
+	}
+}
+
+// A rootfs that has something mounted in it on the node is used without that.
+func TestMountsBelowTheRootfs(t *testing.T) {
+	for _, ro := range []bool{false, true} {
+		root := newRootfs(t, "proc", "data")
+		for _, dir := range []string{"proc", "data"} {
+			at := filepath.Join(root, dir)
+			must(t, unix.Mount("below", at, "tmpfs", 0, ""))
+			t.Cleanup(func() { must(t, unix.Unmount(at, unix.MNT_DETACH)) })
+		}
+		must(t, os.Mkdir(filepath.Join(root, "data/sub"), 0o755))
+		c := container(root, func(s *spec.ContainerSpec) {
+			s.Rootfs.ReadOnly = ro
+			s.Mounts = []spec.Mount{{Type: "tmpfs", Destination: "/data/sub"}}
+		})
+		same(t, "inside", sh(t, c, `busybox stat -f -c %T /proc /data/sub; busybox grep -c below /proc/self/mountinfo`), "proc\ntmpfs\n0")
+	}
+}
+
 func TestSysctls(t *testing.T) {
 	before, err := os.ReadFile("/proc/sys/kernel/shmmax")
 	must(t, err)

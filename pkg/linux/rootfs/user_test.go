@@ -195,21 +195,3 @@ func TestCandidates(t *testing.T) {
 		}
 	}
 }
-
-func FuzzUser(f *testing.F) {
-	f.Add(passwd, group, "web:www")
-	f.Add(passwd, group, "1000")
-	f.Fuzz(func(t *testing.T, passwd, group, user string) {
-		root, _ := newRoot(t, map[string]string{"etc/passwd": passwd, "etc/group": group})
-		u, err := root.User(user, nil)
-		if err != nil {
-			return
-		}
-		if id, _, _ := strings.Cut(user, ":"); strings.Trim(id, "0123456789") == "" && strings.Trim(id, "0") != "" && u.UID == 0 {
-			t.Errorf("%q became root", user)
-		}
-		if u.UID == 1<<32-1 || u.GID == 1<<32-1 || slices.Contains(u.Groups, 1<<32-1) || !strings.HasPrefix(u.Home, "/") {
-			t.Errorf("%q gives %+v", user, u)
-		}
-	})
-}
