@@ -1,0 +1,6 @@
+package tinyinit
+
+import _ "embed"
+
+//go:embed init_amd64
+var image []byte

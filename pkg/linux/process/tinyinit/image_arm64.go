@@ -1,0 +1,6 @@
+package tinyinit
+
+import _ "embed"
+
+//go:embed init_arm64
+var image []byte
