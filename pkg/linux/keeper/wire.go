@@ -108,7 +108,7 @@ func sendFiles(c *net.UnixConn, files []*os.File) error {
 		n := min(len(files), maxRights)
 		fds := make([]int, n)
 		for i, f := range files[:n] {
-			fds[i] = int(f.Fd())
+			fds[i] = number(f)
 		}
 		if _, _, err := c.WriteMsgUnix([]byte{0}, unix.UnixRights(fds...), nil); err != nil {
 			return err
@@ -116,6 +116,15 @@ func sendFiles(c *net.UnixConn, files []*os.File) error {
 		files = files[n:]
 	}
 	return nil
+}
+
+// number is a file's descriptor, -1 if it has none. Unlike os.File.Fd it does not change the file to blocking.
+func number(f *os.File) (n int) {
+	n = -1
+	if conn, err := f.SyscallConn(); err == nil {
+		conn.Control(func(fd uintptr) { n = int(fd) })
+	}
+	return n
 }
 
 // receive reads a frame into header. The caller owns the files; after an error there are none.

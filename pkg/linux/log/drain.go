@@ -103,7 +103,7 @@ func (w *Writer) drop(run Run, pipe *os.File, n int) (int64, error) {
 	}
 	defer null.Close()
 	gone, err := splice(pipe, null, -1, n)
-	w.dropped += gone
+	w.dropped.Add(gone)
 	count := min(int64(w.unsaid.count)+gone, math.MaxUint32)
 	w.unsaid = entry{kind: kindDropped, run: run, count: uint32(count), time: time.Now()}
 	return gone, err

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +50,7 @@ type Writer struct {
 	rawSize  int64
 	idxSize  int64
 	last     entry // the entry new bytes may join; zero if none
-	dropped  int64
+	dropped  atomic.Int64
 	unsaid   entry // drops that the index does not tell of yet, if its count is not zero
 	failing  bool
 }
@@ -143,11 +144,7 @@ func (w *Writer) note(k kind, run Run) {
 }
 
 // Dropped counts the bytes this writer could not write.
-func (w *Writer) Dropped() int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.dropped
-}
+func (w *Writer) Dropped() int64 { return w.dropped.Load() }
 
 // Close lets go of the files. The log is complete at every moment, so nothing is flushed.
 func (w *Writer) Close() error {

@@ -1,0 +1,124 @@
+package keeper
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// retryPause is how long an exit that cannot be recorded waits, unreaped, for the next attempt.
+const retryPause = time.Second
+
+// unknownCode is the code of an exit that nobody saw.
+const unknownCode = -1
+
+// finalTurns bounds how often a pipe is drained after the exit, should a killed process still write into it.
+const finalTurns = 16
+
+// ended is what to do when the pidfd is readable: the process has ended.
+func (in *instance) ended() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.finish()
+	return false
+}
+
+// finish takes a dead process to its end: output, record, reap, event; in this order, so that whoever kills the keeper
+// meanwhile finds a zombie to ask or a record to read. It does nothing while the process runs.
+func (in *instance) finish() {
+	if !in.running() {
+		return
+	}
+	exit, ended := in.outcome()
+	if !ended {
+		in.k.loop.rearm(in.sources[0])
+		return
+	}
+	killCgroup(in.record.Cgroup) // what shared the cgroup but not the pid namespace
+	for i := range in.pipes {
+		for range finalTurns {
+			if in.drain(i) == 0 {
+				break
+			}
+		}
+	}
+	in.log.End(in.run())
+	if err := writeRecord(in.dir, ExitFile, in.describe(exit)); err != nil && !in.gone {
+		in.k.cfg.Log.Error(err, "cannot record exit", "name", in.key.Name, "instance", in.key.Instance)
+		time.AfterFunc(retryPause, func() { in.k.guarded(in.ended)() })
+		return
+	}
+	process.Reap(in.pidfd) // ECHILD: an adopted one, reaped by its new parent
+	in.close()
+	in.show()
+	in.k.subscribers.publish(Event{Key: in.key, Kind: spec.EventExit})
+}
+
+// outcome tells how the process ended; nil if nobody knows. A child is asked by waitid(2), an adopted one by its
+// pidfd once its parent has reaped it, and by its zombie until then.
+func (in *instance) outcome() (exit *process.Exit, ended bool) {
+	e, ended, err := process.Peek(in.pidfd)
+	if err == nil {
+		return &e, ended
+	}
+	for range 2 { // the second time because the zombie may be reaped between the two questions
+		if e, known, err := process.Recall(in.pidfd); err == nil && known {
+			return &e, true
+		}
+		if e, known := zombieExit(in.record.Pid, in.record.StartTime); known {
+			return &e, true
+		}
+	}
+	return nil, !in.alive()
+}
+
+// alive tells whether the process still runs, whoever its parent is.
+func (in *instance) alive() bool { return !in.awaitEnd(0) }
+
+// awaitEnd waits for the end of the process and tells whether it came in time.
+func (in *instance) awaitEnd(timeout time.Duration) bool {
+	poll := []unix.PollFd{{Fd: int32(in.pidfd.Fd()), Events: unix.POLLIN}}
+	for deadline := time.Now().Add(timeout); ; {
+		n, err := unix.Poll(poll, int(max(time.Until(deadline), 0).Milliseconds()))
+		if !errors.Is(err, unix.EINTR) {
+			return n > 0
+		}
+	}
+}
+
+// describe makes the record of an exit; nil is one that nobody saw.
+func (in *instance) describe(exit *process.Exit) spec.Exit {
+	e := spec.Exit{
+		Code: unknownCode, Reason: spec.ExitUnknown, Pid: in.record.Pid,
+		StartedAt: in.record.StartedAt, FinishedAt: time.Now(),
+		OOMKilled: oomKills(in.record.OOM) > in.record.OOMKills,
+	}
+	if exit == nil {
+		return e
+	}
+	e.Code = exit.Code
+	if exit.Signal != 0 {
+		e.Code = 128 + int(exit.Signal)
+		e.Signal = unix.SignalName(exit.Signal)
+	}
+	e.Reason = reason(*exit, in.stop.Reason, e.OOMKilled)
+	return e
+}
+
+// reason says why a process ended. A kill of ours explains a SIGKILL better than the OOM killer does, and that better than
+// a stop signal.
+func reason(exit process.Exit, stop string, oom bool) string {
+	switch {
+	case oom && exit.Signal == unix.SIGKILL && (stop == "" || stop == spec.ExitStopped):
+		return spec.ExitOOMKilled
+	case stop != "":
+		return stop
+	case exit == (process.Exit{}):
+		return spec.ExitCompleted
+	}
+	return spec.ExitError
+}

@@ -1,0 +1,46 @@
+package keeper
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// pipeSize is what a pipe is asked to hold while no one drains it; a busy kernel may refuse, see fcntl(2), F_SETPIPE_SZ.
+const pipeSize = 256 << 10
+
+// openFIFO opens a FIFO in dir for reading and writing, made if missing. One description serves keeper and container: the
+// container's end never breaks, whoever dies, and the keeper never blocks on it because it only splices.
+// Its mode lets every user of the container open /dev/stdout again; on the node, the directories above it are closed.
+func openFIFO(dir, name string) (*os.File, error) {
+	path := filepath.Join(dir, name)
+	if err := unix.Mkfifo(path, 0o666); err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, &fs.PathError{Op: "mkfifo", Path: path, Err: err}
+	}
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), path)
+	if err := prepareFIFO(fd); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("cannot use %s: %w", path, err)
+	}
+	return f, nil
+}
+
+func prepareFIFO(fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFIFO {
+		return fs.ErrInvalid
+	}
+	unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, pipeSize)
+	return unix.Fchmod(fd, 0o666)
+}

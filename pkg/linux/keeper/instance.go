@@ -1,0 +1,135 @@
+package keeper
+
+import (
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/log"
+)
+
+// instance is one instance and, while it runs, its process.
+//
+//	known --start--> running --exit--> known --release--> gone
+type instance struct {
+	k    *keeper
+	key  Key
+	dir  string
+	view atomic.Pointer[view] // what List shows, so that it waits for nobody
+
+	mu     sync.Mutex // held through each step of its life
+	gone   bool       // released: whoever waited for mu finds another instance
+	record record     // the latest start; Pid 0 before the first
+	stop   stopRecord // a stop under way
+	timer  *time.Timer
+	holdings
+}
+
+// holdings are what a running instance holds; zero when none runs.
+type holdings struct {
+	pidfd   *os.File
+	pipes   [2]*os.File // of stdout and stderr
+	log     *sharedLog
+	sources [3]*source
+}
+
+// pipe names the FIFOs of an instance.
+var pipeNames = [2]string{FileStdout, FileStderr}
+
+// streams are the pipes' names in the log.
+var streams = [2]log.Stream{log.Stdout, log.Stderr}
+
+func (in *instance) running() bool { return in.pidfd != nil }
+
+// run names the latest start in the log.
+func (in *instance) run() log.Run {
+	return log.Run{Instance: in.key.Instance, Start: uint32(in.record.Starts)}
+}
+
+// show publishes what List shows.
+func (in *instance) show() {
+	in.view.Store(&view{Process{Key: in.key, Started: in.record.Started, Running: in.running()}, in.log})
+}
+
+// view is an instance as it was after its latest step.
+type view struct {
+	shown Process
+	log   *sharedLog // while it runs
+}
+
+// process is the view with what changes between steps.
+func (v *view) process() Process {
+	p := v.shown
+	if v.log != nil {
+		p.Dropped = v.log.Dropped()
+	}
+	return p
+}
+
+// open opens the pipes and the log of a process. What was opened before an error is closed by close.
+func (in *instance) open(c Log) (err error) {
+	for i, name := range pipeNames {
+		if in.pipes[i] != nil {
+			continue // handed over by a predecessor
+		}
+		if in.pipes[i], err = openFIFO(in.dir, name); err != nil {
+			return err
+		}
+	}
+	in.log, err = in.k.logs.open(c)
+	return err
+}
+
+// watch begins to wait for the end and the output of the process.
+func (in *instance) watch() (err error) {
+	files := [3]*os.File{in.pidfd, in.pipes[0], in.pipes[1]}
+	ready := [3]func() bool{in.ended, in.output(0), in.output(1)}
+	for i, f := range files {
+		if in.sources[i], err = in.k.loop.add(f, in.k.guarded(ready[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// output is what to do when pipe i is readable.
+func (in *instance) output(i int) func() bool {
+	return func() bool {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		if !in.running() {
+			return false
+		}
+		in.drain(i)
+		return true
+	}
+}
+
+// drain moves what a pipe holds, or a good part of it, to the log.
+func (in *instance) drain(i int) (moved int64) {
+	moved, err := in.log.Drain(in.run(), streams[i], in.pipes[i])
+	if err != nil {
+		in.k.cfg.Log.Error(err, "output lost", "name", in.key.Name, "instance", in.key.Instance)
+	}
+	return moved
+}
+
+// close lets go of everything a process held.
+func (in *instance) close() {
+	for _, s := range in.sources {
+		in.k.loop.remove(s)
+	}
+	for _, f := range append(in.pipes[:], in.pidfd) {
+		if f != nil {
+			f.Close()
+		}
+	}
+	if in.log != nil {
+		in.k.logs.close(in.log)
+	}
+	if in.timer != nil {
+		in.timer.Stop()
+	}
+	in.holdings, in.timer = holdings{}, nil
+}

@@ -1,0 +1,100 @@
+package keeper
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// intentFile says that a start is under way: a record without a process. A keeper that finds one looks in the cgroup for
+// the process its predecessor may have made, so that an instance is never started twice.
+const intentFile = "starting.json"
+
+// maxRecord bounds what is read of a record.
+const maxRecord = 1 << 20
+
+// record is start.json: who was started, and what a later keeper needs to take over.
+type record struct {
+	Started
+	Key     Key              `json:"key"`
+	Network spec.NetworkMode `json:"network,omitzero"`
+	Log     Log              `json:"log"`
+	Cgroup  string           `json:"cgroup"`
+	OOM     string           `json:"oom,omitzero"`
+	// Init tells that process 1 is the first of a pid namespace of its own.
+	Init bool `json:"init"`
+}
+
+// stopRecord is stop.json. The clock of boottime decides, which no one can set; the deadline is for people.
+type stopRecord struct {
+	spec.Stopping
+	Boottime time.Duration `json:"boottime"` // the deadline, since boot
+}
+
+// remaining is how long it is until the deadline.
+func (s stopRecord) remaining() time.Duration { return s.Boottime - boottime() }
+
+// boottime is the time since boot, suspension included; see CLOCK_BOOTTIME in clock_gettime(2).
+func boottime() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		panic(err) // Linux has had this clock since 2.6.39
+	}
+	return time.Duration(ts.Nano())
+}
+
+// ofRun tells whether an exit.json speaks of the run in a start.json: between the two renames of a start it does not.
+func ofRun(e spec.Exit, r record) bool { return e.Pid == r.Pid && e.StartedAt.Equal(r.StartedAt) }
+
+// writeRecord puts a file in place in one rename. It outlives the keeper, and dies with the boot it speaks of, so nothing is synced.
+func writeRecord(dir, file string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, file)
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return errors.Join(fmt.Errorf("cannot record in %s: %w", path, err), remove(dir, file+".new"))
+	}
+	return os.Rename(path+".new", path)
+}
+
+// readRecord reads a file; fs.ErrNotExist if there is none. Only a regular file is read, and only so much of it.
+func readRecord(dir, file string, into any) error {
+	f, err := os.OpenFile(filepath.Join(dir, file), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return fmt.Errorf("cannot read %s: %w", f.Name(), errors.Join(err, fs.ErrInvalid))
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxRecord))
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", f.Name(), err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("cannot understand %s: %v", f.Name(), err)
+	}
+	return nil
+}
+
+// remove removes files that may not be there.
+func remove(dir string, files ...string) error {
+	var errs []error
+	for _, file := range files {
+		if err := os.Remove(filepath.Join(dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

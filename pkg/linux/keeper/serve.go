@@ -1,0 +1,128 @@
+package keeper
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+)
+
+// converse answers a client's requests until it hangs up or talks nonsense. A request that arrived whole is
+// carried out whether its client lives on or not.
+func (k *keeper) converse(ctx context.Context, conn *net.UnixConn) {
+	for ctx.Err() == nil {
+		var req request
+		body, files, err := receive(conn, &req)
+		if err != nil {
+			if !errors.Is(err, io.EOF) && ctx.Err() == nil {
+				k.cfg.Log.V(1).Info("client lost", "error", err.Error())
+			}
+			return
+		}
+		resp := k.serve(conn, req, body, files)
+		closeAll(files)
+		if req.Verb == verbEvents && resp.Error == nil {
+			k.subscribers.serve(ctx, conn)
+			return
+		}
+		if err := send(conn, resp, nil, nil); err != nil {
+			return
+		}
+	}
+}
+
+// serve carries out one request.
+func (k *keeper) serve(conn *net.UnixConn, req request, body []byte, files []*os.File) (resp response) {
+	var err error
+	switch {
+	case req.Verb == verbUpgrade:
+		err = k.upgrade(conn, files)
+	case req.Verb == verbHello:
+		resp.Hello = Hello{Protocol: protocol, Build: k.build, Pid: os.Getpid()}
+	case req.Protocol != protocol:
+		err = fmt.Errorf("keeper speaks protocol %d, not %d: %w", protocol, req.Protocol, errors.ErrUnsupported)
+	default:
+		k.gate.RLock()
+		defer k.gate.RUnlock()
+		resp, err = k.act(req, body, files)
+	}
+	resp.Error = toError(err)
+	return resp
+}
+
+// act carries out a request of this protocol.
+func (k *keeper) act(req request, body []byte, files []*os.File) (resp response, err error) {
+	switch req.Verb {
+	case verbStart:
+		resp.Started, err = k.start(req, body, files)
+	case verbStop, verbKill:
+		err = k.signal(req)
+	case verbRelease:
+		if in, unknown := k.find(req.Key); unknown == nil {
+			err = in.release()
+		}
+	case verbForget:
+		k.sandboxes.forget(req.Key.Name)
+	case verbList:
+		resp.Processes = k.list()
+	case verbEvents:
+	default:
+		err = fmt.Errorf("unknown verb %q: %w", req.Verb, errors.ErrUnsupported)
+	}
+	return resp, err
+}
+
+// start starts a process as requested.
+func (k *keeper) start(req request, body []byte, files []*os.File) (Started, error) {
+	if err := req.Key.check(); err != nil {
+		return Started{}, err
+	}
+	if filepath.Clean(req.Start.Dir) != k.dir(req.Key) || !filepath.IsAbs(req.Start.Log.Dir) || len(files) != len(req.Start.Files) {
+		return Started{}, fmt.Errorf("cannot start %q: its directory must be %s, its log's absolute, its files named: %w", req.Key.Name, k.dir(req.Key), fs.ErrInvalid)
+	}
+	var program process.Program
+	if err := program.UnmarshalBinary(body); err != nil {
+		return Started{}, err
+	}
+	named := map[string]*os.File{}
+	for i, name := range req.Start.Files {
+		named[name] = files[i]
+	}
+	for {
+		started, err := k.findOrAdd(req.Key).start(req.Start, &program, named)
+		if !errors.Is(err, errGone) {
+			return started, err
+		}
+	}
+}
+
+// signal stops or kills.
+func (k *keeper) signal(req request) error {
+	in, err := k.find(req.Key)
+	if err != nil {
+		return err
+	}
+	if req.Verb == verbStop {
+		return in.requestStop(req.Signal, req.Timeout)
+	}
+	return in.requestKill(req.Signal)
+}
+
+// list shows all instances.
+func (k *keeper) list() (ps []Process) {
+	for _, in := range k.all() {
+		ps = append(ps, in.view.Load().process())
+	}
+	slices.SortFunc(ps, func(a, b Process) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Instance, b.Instance))
+	})
+	return ps
+}

@@ -1,0 +1,113 @@
+package keeper
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+)
+
+// start starts the program in an instance, unless a process runs there. Before the process is made an intent is
+// recorded, and after it the record: a keeper killed between the two leaves what its successor needs to find the process.
+func (in *instance) start(head startHeader, program *process.Program, files map[string]*os.File) (_ Started, err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	switch {
+	case in.gone:
+		return Started{}, errGone
+	case in.running():
+		return in.record.Started, nil
+	}
+	before := in.record
+	in.record = record{
+		Key: in.key, Network: head.Network, Log: head.Log, Cgroup: head.Cgroup, OOM: head.OOM,
+		Init: program.Clone&unix.CLONE_NEWPID != 0,
+		Started: Started{
+			BootID: in.k.boot, Starts: before.Starts + 1, OOMKills: oomKills(head.OOM), StartedAt: time.Now(),
+		},
+	}
+	if err := in.launch(program, files); err != nil {
+		in.close()
+		in.record = before
+		if in.gone = before.Pid == 0; in.gone {
+			in.k.drop(in)
+		}
+		return Started{}, errors.Join(err, remove(in.dir, intentFile))
+	}
+	in.stop = stopRecord{}
+	in.show()
+	return in.record.Started, nil
+}
+
+// launch makes the process and records it. After an error there is no process; the caller closes the rest.
+func (in *instance) launch(program *process.Program, files map[string]*os.File) error {
+	if err := in.open(in.record.Log); err != nil {
+		return err
+	}
+	all, err := in.files(files)
+	if err != nil {
+		return err
+	}
+	if err := writeRecord(in.dir, intentFile, in.record); err != nil {
+		return err
+	}
+	if err := remove(in.dir, StopFile); err != nil {
+		return err
+	}
+	in.log.Begin(in.run())
+	p, err := process.Start(program, all)
+	if err != nil {
+		in.log.End(in.run())
+		return err
+	}
+	in.pidfd, in.record.Pid = p.Pidfd, p.Pid
+	if err := errors.Join(in.recordStart(), in.watch()); err != nil {
+		in.discard()
+		return err
+	}
+	return nil
+}
+
+// recordStart writes down the process that was made.
+func (in *instance) recordStart() (err error) {
+	if in.record.StartTime, err = process.StartTime(in.record.Pid); err != nil {
+		return err
+	}
+	if err := writeRecord(in.dir, StartFile, in.record); err != nil {
+		return err
+	}
+	return remove(in.dir, ExitFile, intentFile)
+}
+
+// discard ends a process that could not be recorded.
+func (in *instance) discard() {
+	in.killAll()
+	process.Reap(in.pidfd)
+	in.log.End(in.run())
+	remove(in.dir, StartFile)
+}
+
+// files adds the keeper's own files to those that came with the request, which may not take their names.
+func (in *instance) files(sent map[string]*os.File) (map[string]*os.File, error) {
+	sandbox, err := in.k.sandboxes.take(in.key.Name, in.record.Network)
+	if err != nil {
+		return nil, err
+	}
+	own := map[string]*os.File{FileStdin: in.k.null, FileStdout: in.pipes[0], FileStderr: in.pipes[1], FileIPC: sandbox.IPC, FileUTS: sandbox.UTS}
+	if sandbox.Net != nil {
+		own[FileNet] = sandbox.Net
+	}
+	for name := range own {
+		if sent[name] != nil {
+			return nil, fmt.Errorf("cannot start %q: file %q is the keeper's to bring: %w", in.key.Name, name, fs.ErrInvalid)
+		}
+	}
+	maps.Copy(own, sent)
+	return own, nil
+}

@@ -1,0 +1,182 @@
+package keeper
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// releaseTimeout is how long a killed process may take to die; one in the middle of a system call of a dead device takes forever.
+const releaseTimeout = 10 * time.Second
+
+// parseSignal reads a signal's name, "SIGTERM".
+func parseSignal(name string) (unix.Signal, error) {
+	if sig := unix.SignalNum(name); sig != 0 {
+		return sig, nil
+	}
+	return 0, fmt.Errorf("unknown signal %q: %w", name, fs.ErrInvalid)
+}
+
+// requestStop sends the signal and arms the kill. A stop under way is only ever shortened, and its signal not sent again,
+// because many programs take a second one for impatience.
+func (in *instance) requestStop(name string, timeout time.Duration) error {
+	sig, err := parseSignal(name)
+	if err != nil {
+		return err
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.running() {
+		return nil
+	}
+	timeout = max(timeout, 0)
+	stop := stopRecord{
+		Stopping: spec.Stopping{Signal: name, Deadline: time.Now().Add(timeout), Reason: spec.ExitStopped},
+		Boottime: boottime() + timeout,
+	}
+	switch {
+	case in.stop.Reason != "" && in.stop.Reason != spec.ExitStopped:
+		return in.killAll() // it is being killed already
+	case sig == unix.SIGKILL:
+		return in.kill(stop)
+	case !in.heeds(sig):
+		stop.Reason = spec.ExitStopSignalUnhandled
+		return in.kill(stop)
+	}
+	send := in.stop.Signal != name
+	if !in.stop.IsZero() && in.stop.Boottime < stop.Boottime {
+		stop.Deadline, stop.Boottime = in.stop.Deadline, in.stop.Boottime
+	}
+	if err := in.noteStop(stop); err != nil {
+		return err
+	}
+	in.armStop()
+	if send {
+		return ignoreDead(process.Signal(in.pidfd, sig))
+	}
+	return nil
+}
+
+// heeds tells whether the process reacts to a signal. The kernel discards signals that the first process of a pid namespace
+// neither handles nor blocks; see pid_namespaces(7). When in doubt it does.
+func (in *instance) heeds(sig unix.Signal) bool {
+	if !in.record.Init {
+		return true
+	}
+	signals, err := process.ReadSignals(in.record.Pid)
+	if err != nil || !in.alive() {
+		return true // dead, and the pid perhaps a stranger's
+	}
+	return signals.Heeds(sig)
+}
+
+// noteStop records why the process will end, before anything makes it end.
+func (in *instance) noteStop(stop stopRecord) error {
+	if err := writeRecord(in.dir, StopFile, stop); err != nil {
+		return err
+	}
+	in.stop = stop
+	return nil
+}
+
+// kill records the reason and kills.
+func (in *instance) kill(stop stopRecord) error {
+	if err := in.noteStop(stop); err != nil {
+		return err
+	}
+	return in.killAll()
+}
+
+// armStop sets the timer to the deadline of the stop under way.
+func (in *instance) armStop() {
+	if in.timer != nil {
+		in.timer.Stop()
+	}
+	in.timer = time.AfterFunc(in.stop.remaining(), func() {
+		in.k.guarded(func() bool { in.expire(); return false })()
+	})
+}
+
+// expire kills what has not ended by the deadline.
+func (in *instance) expire() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.running() || in.stop.Reason != spec.ExitStopped || !in.alive() {
+		return
+	}
+	if in.stop.remaining() > 0 { // the machine slept, or the deadline is a later start's
+		in.armStop()
+		return
+	}
+	stop := in.stop
+	stop.Reason = spec.ExitStopTimeout
+	if err := in.kill(stop); err != nil {
+		in.k.cfg.Log.Error(err, "cannot kill at the stop deadline", "name", in.key.Name, "instance", in.key.Instance)
+		time.AfterFunc(retryPause, func() {
+			in.k.guarded(func() bool { in.expire(); return false })()
+		})
+	}
+}
+
+// requestKill sends a signal without arming anything.
+func (in *instance) requestKill(name string) error {
+	sig, err := parseSignal(name)
+	if err != nil {
+		return err
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	switch {
+	case !in.running():
+		return nil
+	case sig != unix.SIGKILL:
+		return ignoreDead(process.Signal(in.pidfd, sig))
+	}
+	return in.kill(stopRecord{
+		Stopping: spec.Stopping{Signal: name, Deadline: time.Now(), Reason: spec.ExitKilled},
+		Boottime: boottime(),
+	})
+}
+
+// killAll kills the cgroup and, should that be gone or not take the order, process 1, with which its pid namespace ends.
+func (in *instance) killAll() error {
+	group := killCgroup(in.record.Cgroup)
+	if err := ignoreDead(process.Signal(in.pidfd, unix.SIGKILL)); err != nil {
+		return errors.Join(err, group)
+	}
+	return nil
+}
+
+// release ends what runs and forgets the instance.
+func (in *instance) release() error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.gone = true // even if its directory is lost, which keeps the exit from being recorded
+	if in.running() {
+		if err := in.killAll(); err != nil {
+			return err
+		}
+		in.awaitEnd(releaseTimeout)
+		in.finish()
+	}
+	if in.running() {
+		in.gone = false
+		return fmt.Errorf("cannot release %q: process %d does not die: %w", in.key.Name, in.record.Pid, unix.EBUSY)
+	}
+	in.k.drop(in)
+	return nil
+}
+
+// ignoreDead drops the error of signalling a process that has ended.
+func ignoreDead(err error) error {
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,110 @@
+package log
+
+import (
+	"bytes"
+	"slices"
+	"time"
+)
+
+// Bounds of what is held of lines that have not ended.
+const (
+	maxLine = 64 << 10 // a longer line comes in pieces
+	maxOpen = 8        // streams of runs with a line under way; beyond it the oldest is given up
+)
+
+// Line is a line of output, or a note that output is missing.
+type Line struct {
+	Time   time.Time // when its first bytes were read; zero if the index does not say
+	Stream Stream
+	Run    Run
+	// Text is the line without its newline, good until the next line is asked for.
+	Text []byte
+	// Partial tells that no newline follows: the line is longer than 64 KiB and goes on, or the process ended within it.
+	Partial bool
+	// Dropped, if not zero, counts bytes that were lost here because the log could not be written. Text is empty.
+	Dropped int64
+}
+
+// lines joins pieces to lines and gives them to yield until that returns false.
+type lines struct {
+	yield func(Line) bool
+	open  []Line // lines under way, oldest first
+	done  bool   // yield wants no more
+}
+
+// add takes the next piece.
+func (l *lines) add(p piece) {
+	switch p.kind {
+	case kindBegin: // an earlier start of the instance cannot say more
+		l.flush(func(r Run) bool { return r.Instance == p.run.Instance })
+	case kindEnd:
+		l.flush(func(r Run) bool { return r == p.run })
+	case kindDropped:
+		l.flush(func(r Run) bool { return r == p.run })
+		l.give(Line{Time: p.time, Stream: Stdout, Run: p.run, Dropped: int64(p.count)})
+	default:
+		l.text(p)
+	}
+}
+
+// text splits bytes into lines.
+func (l *lines) text(p piece) {
+	for data := p.data; len(data) > 0 && !l.done; {
+		text, rest, ended := bytes.Cut(data, []byte{'\n'})
+		i := l.find(p)
+		line := &l.open[i]
+		if room := maxLine - len(line.Text); len(text) > room {
+			line.Text = append(line.Text, text[:room]...)
+			l.give(Line{line.Time, line.Stream, line.Run, line.Text, true, 0})
+			line.Text, line.Time = line.Text[:0], p.time
+			data = data[room:]
+			continue
+		}
+		line.Text = append(line.Text, text...)
+		data = rest
+		if ended {
+			l.give(*line)
+			l.open = slices.Delete(l.open, i, i+1)
+		}
+	}
+}
+
+// find gives the index of the line under way that a piece continues, begun if there is none.
+func (l *lines) find(p piece) int {
+	stream := Stream(p.kind)
+	for i, line := range l.open {
+		if line.Stream == stream && line.Run == p.run {
+			return i
+		}
+	}
+	if len(l.open) == maxOpen {
+		l.flushOne(0)
+	}
+	l.open = append(l.open, Line{Time: p.time, Stream: stream, Run: p.run})
+	return len(l.open) - 1
+}
+
+// flush gives the lines under way of some runs as they are.
+func (l *lines) flush(of func(Run) bool) {
+	for i := 0; i < len(l.open); {
+		if of(l.open[i].Run) {
+			l.flushOne(i)
+		} else {
+			i++
+		}
+	}
+}
+
+func (l *lines) flushOne(i int) {
+	line := l.open[i]
+	line.Partial = true
+	l.open = slices.Delete(l.open, i, i+1)
+	l.give(line)
+}
+
+// give hands a line over, unless no more are wanted.
+func (l *lines) give(line Line) {
+	if !l.done {
+		l.done = !l.yield(line)
+	}
+}
