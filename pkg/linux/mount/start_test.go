@@ -120,28 +120,36 @@ func TestMounts(t *testing.T) {
 	}{
 		"directory onto a missing path": {
 			[]spec.Mount{{Type: "bind", Source: host + "/dir", Destination: "/a/b/c"}},
-			"busybox cat /a/b/c/file; busybox touch /a/b/c/sub", "from the node"},
+			"busybox cat /a/b/c/file; busybox touch /a/b/c/sub", "from the node",
+		},
 		"file onto a missing path": {
 			[]spec.Mount{{Type: "bind", Source: host + "/dir/file", Destination: "/a/b/file", Options: []string{"ro"}}},
-			"busybox cat /a/b/file; (echo > /a/b/file) 2> /dev/null || echo refused", "from the node\nrefused"},
+			"busybox cat /a/b/file; (echo > /a/b/file) 2> /dev/null || echo refused", "from the node\nrefused",
+		},
 		"read-only": {
 			[]spec.Mount{{Type: "bind", Source: host + "/dir", Destination: "/data", Options: []string{"ro", "nosuid", "noexec", "nodev"}}},
-			"busybox touch /data/x 2> /dev/null || echo refused; busybox awk '$5 == \"/data\" {print $6}' /proc/self/mountinfo", "refused\nro,nosuid,nodev,noexec,relatime"},
+			"busybox touch /data/x 2> /dev/null || echo refused; busybox awk '$5 == \"/data\" {print $6}' /proc/self/mountinfo", "refused\nro,nosuid,nodev,noexec,relatime",
+		},
 		"one inside the other": {
 			[]spec.Mount{{Type: "tmpfs", Destination: "/data", Options: []string{"size=1Mi", "mode=700", "uid=5", "exec"}}, {Type: "bind", Source: host + "/dir", Destination: "/data/inner"}},
-			"busybox cat /data/inner/file; busybox stat -c '%a %u' /data; busybox stat -f -c '%b' /data", "from the node\n700 5\n256"},
+			"busybox cat /data/inner/file; busybox stat -c '%a %u' /data; busybox stat -f -c '%b' /data", "from the node\n700 5\n256",
+		},
 		"shm of another size": {
 			[]spec.Mount{{Type: "tmpfs", Destination: "/dev/shm", Options: []string{"size=1Mi"}}},
-			"busybox stat -f -c %b /dev/shm; busybox grep -c ' /dev/shm rw,nosuid,nodev,noexec' /proc/self/mountinfo", "256\n1"},
+			"busybox stat -f -c %b /dev/shm; busybox grep -c ' /dev/shm rw,nosuid,nodev,noexec' /proc/self/mountinfo", "256\n1",
+		},
 		"device": {
 			[]spec.Mount{{Type: "bind", Source: "/dev/zero", Destination: "/dev/made/zero"}},
-			"busybox stat -c %F /dev/made/zero; busybox head -c 2 /dev/made/zero | busybox wc -c", "character special file\n2"},
+			"busybox stat -c %F /dev/made/zero; busybox head -c 2 /dev/made/zero | busybox wc -c", "character special file\n2",
+		},
 		"file of proc": {
 			[]spec.Mount{{Type: "bind", Source: host + "/dir/file", Destination: "/proc/meminfo", Options: []string{"ro"}}},
-			"busybox cat /proc/meminfo", "from the node"},
+			"busybox cat /proc/meminfo", "from the node",
+		},
 		"cgroup for writing": {
 			[]spec.Mount{{Type: "cgroup", Destination: "/sys/fs/cgroup", Options: []string{"rw"}}},
-			"busybox awk '$5 == \"/sys/fs/cgroup\" {print $6}' /proc/self/mountinfo", "rw,nosuid,nodev,noexec,relatime"},
+			"busybox awk '$5 == \"/sys/fs/cgroup\" {print $6}' /proc/self/mountinfo", "rw,nosuid,nodev,noexec,relatime",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := container(newRootfs(t), func(s *spec.ContainerSpec) { s.Mounts = tt.mounts })

@@ -19,12 +19,27 @@ func TestAppend(t *testing.T) {
 		steps []string
 		files []string
 	}{
-		{"cgroup v2", namespace.Plan{Hostname: "web"}, unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
-			[]string{"join namespace net", "join namespace ipc", "join namespace uts", "set hostname web"}, []string{"net", "ipc", "uts"}},
-		{"cgroup v1", namespace.Plan{Moves: true}, unix.CLONE_NEWPID | unix.CLONE_NEWNS,
-			[]string{"make cgroup namespace ", "join namespace net", "join namespace ipc", "join namespace uts"}, []string{"net", "ipc", "uts"}},
-		{"the node's network", namespace.Plan{HostNetwork: true, Hostname: "web"}, unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
-			[]string{"join namespace ipc", "join namespace uts", "set hostname web"}, []string{"ipc", "uts"}},
+		{
+			"cgroup v2",
+			namespace.Plan{Hostname: "web"},
+			unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
+			[]string{"join namespace net", "join namespace ipc", "join namespace uts", "set hostname web"},
+			[]string{"net", "ipc", "uts"},
+		},
+		{
+			"cgroup v1",
+			namespace.Plan{Moves: true},
+			unix.CLONE_NEWPID | unix.CLONE_NEWNS,
+			[]string{"make cgroup namespace ", "join namespace net", "join namespace ipc", "join namespace uts"},
+			[]string{"net", "ipc", "uts"},
+		},
+		{
+			"the node's network",
+			namespace.Plan{HostNetwork: true, Hostname: "web"},
+			unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
+			[]string{"join namespace ipc", "join namespace uts", "set hostname web"},
+			[]string{"ipc", "uts"},
+		},
 	} {
 		var p process.Program
 		namespace.Append(&p, tt.plan)
