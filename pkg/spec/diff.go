@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Classes of a field: what a change of it does to a running container.
@@ -137,12 +138,18 @@ func text(v reflect.Value, r role) string {
 	return fmt.Sprint(v.Interface())
 }
 
-// plain is s itself when it can stand without quotes, else s in quotes, so that no two texts look the same.
+// plain is s itself when it can stand without quotes, else s in quotes and ASCII, so that no two texts look the same. Identities depend on
+// it, so it must not depend on what a version of Go or Unicode takes for printable.
 func plain(s string) string {
-	if q := strconv.Quote(s); s == "" || q != `"`+s+`"` || s[0] == ' ' || s[len(s)-1] == ' ' {
-		return q
+	if s == "" || s[0] == ' ' || s[len(s)-1] == ' ' || strings.ContainsFunc(s, needsQuotes) {
+		return strconv.QuoteToASCII(s)
 	}
 	return s
+}
+
+func needsQuotes(r rune) bool {
+	message, _ := badRune(r, utf8.UTFMax, nil)
+	return r < ' ' || r == '"' || r == '\\' || r == utf8.RuneError || message != ""
 }
 
 // joinField is the path of a struct's field.
@@ -158,7 +165,7 @@ func joinKey(path, key string) string {
 	if isWord(key) {
 		return joinField(path, key)
 	}
-	return path + "[" + strconv.Quote(key) + "]"
+	return path + "[" + strconv.QuoteToASCII(key) + "]"
 }
 
 func isWord(s string) bool {
