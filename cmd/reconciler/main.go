@@ -8,5 +8,8 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "keeper" {
+		os.Exit(keeperMain(os.Args[2:])) // it lives long and stays small: no verbs, no flags of theirs
+	}
 	os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -34,11 +34,11 @@ func message(o spec.Object) string {
 		text, _, _ := strings.Cut(c.Message, hintMark)
 		parts = append(parts, c.Reason+": "+text)
 	}
-	if o.Status.Override.State != "" {
-		parts = append(parts, fmt.Sprintf("%s by hand for %s (see `reconciler clear`)", o.Status.Override.State, age(o.Status.Override.Since)))
-	}
-	if o.Status.Message != "" {
+	switch override := o.Status.Override; {
+	case o.Status.Message != "":
 		parts = append(parts, o.Status.Message)
+	case override.State != "":
+		parts = append(parts, fmt.Sprintf("%s by hand for %s; see `reconciler clear`", override.State, age(override.Since)))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"iter"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -43,9 +44,11 @@ type Logs interface {
 
 // LogLine is one piece of a container's output: a line with its newline, or a part of a long one.
 type LogLine struct {
-	Time   int64 // nanoseconds since 1970
+	Time   time.Time
 	Stream string
-	Bytes  []byte
+	Bytes  []byte // good until the next line is asked for
+	// Continues tells that it goes on with the line before.
+	Continues bool
 }
 
 // Node says what the machine can do.

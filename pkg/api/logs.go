@@ -44,9 +44,8 @@ func (o *output) lines(lines func(func(LogLine, error) bool), options LogOptions
 
 func (o *output) line(line LogLine, options LogOptions) error {
 	o.deadline()
-	if options.Timestamps {
-		at := time.Unix(0, line.Time).UTC().Format(TimeFormat)
-		if _, err := fmt.Fprintf(o.w, "%s ", at); err != nil {
+	if options.Timestamps && !line.Continues {
+		if _, err := fmt.Fprintf(o.w, "%s ", line.Time.UTC().Format(TimeFormat)); err != nil {
 			return err
 		}
 	}

@@ -112,7 +112,7 @@ func TestLogs(t *testing.T) {
 	agent := apitest.New()
 	agent.Put(object("web", spec.PhaseRunning))
 	for i := range 3 {
-		agent.AddLog("web", api.LogLine{Time: int64(i) * 1e9, Stream: "stdout", Bytes: fmt.Appendf(nil, "line %d\n", i)})
+		agent.AddLog("web", api.LogLine{Time: time.Unix(int64(i), 0), Stream: "stdout", Bytes: fmt.Appendf(nil, "line %d\n", i)})
 	}
 	path := filepath.Join(t.TempDir(), "s")
 	serve(t, path, agent)

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/seed31d4122e/reconciler/pkg/api"
+	"github.com/seed31d4122e/reconciler/pkg/client"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// examples are the folders below examples/.
+func examples(t *testing.T) []string {
+	t.Helper()
+	readmes, err := filepath.Glob("../../examples/*/README.md")
+	if err != nil || len(readmes) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for i := range readmes {
+		readmes[i] = filepath.Dir(readmes[i])
+	}
+	return readmes
+}
+
+func TestExamplesAreValid(t *testing.T) {
+	for _, dir := range append(examples(t), "../../manifests") {
+		m, err := load(manifestFiles(t, dir), nil)
+		if err != nil || len(m.problems) > 0 || len(m.documents) == 0 {
+			t.Errorf("%s: %d documents, %v, %v", dir, len(m.documents), m.problems, err)
+		}
+	}
+	list, err := os.ReadFile("../../examples/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range examples(t) {
+		if name := filepath.Base(dir); !strings.Contains(string(list), "["+name+"]("+name+")") {
+			t.Errorf("examples/README.md does not name %s", name)
+		}
+	}
+}
+
+func manifestFiles(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no manifests in %s: %v", dir, err)
+	}
+	return files
+}
+
+// TestExamples converges on each example and checks each line of its file expect: NAME phase PHASE, NAME exit CODE, NAME
+// restarts COUNT, NAME log TEXT.
+func TestExamples(t *testing.T) {
+	n := newNode(t)
+	t.Cleanup(func() {
+		for _, err := range n.dispose() {
+			t.Error(err)
+		}
+	})
+	for _, dir := range examples(t) {
+		t.Run(filepath.Base(dir), func(t *testing.T) { n.example(t, dir) })
+	}
+}
+
+func (n *node) example(t *testing.T, dir string) {
+	var names []string
+	for _, file := range manifestFiles(t, dir) {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = n.put(filepath.Base(file), string(text))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, filepath.Base(file))
+	}
+	must(t, n.once())
+	must(t, n.start())
+	expect, err := os.ReadFile(filepath.Join(dir, "expect"))
+	must(t, err)
+	for line := range strings.Lines(string(expect)) {
+		line = strings.TrimSuffix(line, "\n")
+		if err := n.eventually(line, func() error { return n.expect(line) }); err != nil {
+			t.Error(err)
+		}
+	}
+	must(t, n.stop())
+	for _, name := range names {
+		must(t, os.Remove(filepath.Join(n.path("manifests"), name)))
+	}
+	must(t, n.once("--prune", "always"))
+}
+
+// expect checks one line of an example's file expect.
+func (n *node) expect(line string) error {
+	words := strings.SplitN(line, " ", 3)
+	if len(words) != 3 {
+		return fmt.Errorf("want NAME WHAT VALUE")
+	}
+	name, what, want := words[0], words[1], words[2]
+	if what == "log" {
+		return n.expectLog(name, want)
+	}
+	o, err := client.New(n.socket()).Get(context.Background(), name)
+	if err != nil {
+		return err
+	}
+	if got := observed(o, what); got != want {
+		return fmt.Errorf("got %q, status %+v", got, o.Status)
+	}
+	return nil
+}
+
+func observed(o spec.Object, what string) string {
+	switch what {
+	case "phase":
+		return string(o.Status.Phase)
+	case "restarts":
+		return strconv.Itoa(o.Status.Container.RestartCount)
+	case "exit":
+		if o.Status.Container.LastExit != nil {
+			return strconv.Itoa(o.Status.Container.LastExit.Code)
+		}
+	}
+	return "nothing"
+}
+
+func (n *node) expectLog(name, want string) error {
+	body, err := client.New(n.socket()).Logs(context.Background(), name, api.LogOptions{Tail: -1})
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	text, err := io.ReadAll(body)
+	if err == nil && !strings.Contains(string(text), want) {
+		err = fmt.Errorf("the log is %q", text)
+	}
+	return err
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
