@@ -7,7 +7,6 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/capability"
-	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
@@ -103,10 +102,8 @@ func (n *Node) planAttributes(c spec.Container) (a attribute.Plan, err error) {
 	}, nil
 }
 
-// append writes the program. The order is explained in package attribute.
-func (plan startPlan) append(p *process.Program, files map[string]*os.File) {
-	cgroup.Enter(p, files)
-	plan.namespace.Moves = len(p.Ops) > 0
+// append writes the program of a child that has entered its cgroups. The order is explained in package attribute.
+func (plan startPlan) append(p *process.Program) {
 	namespace.Append(p, plan.namespace)
 	mount.Append(p, plan.mount)
 	attribute.Early(p, plan.attribute)

@@ -10,6 +10,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -47,7 +48,7 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 		Cgroup:  group.Path(),
 		OOM:     group.OOMFile(),
 	}
-	files, err := n.compose(&request, full, group, id)
+	files, err := n.compose(&request.Program, full, group, id)
 	defer closeAll(files)
 	if err != nil {
 		return err
@@ -58,8 +59,8 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 	return err
 }
 
-// compose writes the start program of a defaulted container and opens the files it names.
-func (n *Node) compose(request *keeper.StartRequest, c spec.Container, group *cgroup.Group, id uint64) (map[string]*os.File, error) {
+// compose writes the start program of a defaulted container and opens the files it names, which the caller closes even after an error.
+func (n *Node) compose(p *process.Program, c spec.Container, group *cgroup.Group, id uint64) (map[string]*os.File, error) {
 	plan, err := n.planStart(c, n.layer(c, id))
 	if err != nil {
 		return nil, err
@@ -68,13 +69,12 @@ func (n *Node) compose(request *keeper.StartRequest, c spec.Container, group *cg
 	if err != nil {
 		return nil, err
 	}
+	cgroup.Enter(p, files)
+	plan.namespace.Moves = len(files) > 1
+	plan.append(p)
 	mounts, err := plan.mount.Open()
-	if err != nil {
-		return files, err
-	}
 	maps.Copy(files, mounts)
-	plan.append(&request.Program, files)
-	return files, nil
+	return files, err
 }
 
 // clearGroup ends whatever a former process, or somebody, left in the group: the limits are for the next start alone.
