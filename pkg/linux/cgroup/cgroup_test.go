@@ -200,7 +200,7 @@ func TestFreezeThawKill(t *testing.T) {
 	g := created(t, p, "web", 1)
 	must(t, g.Freeze(t.Context())) // an empty group freezes as well
 	must(t, g.Thaw(t.Context()))
-	cmd := start(t, g, "echo ready; while :; do :; done & while :; do :; done")
+	cmd := start(t, g, "while :; do :; done & echo ready; while :; do :; done")
 
 	pids, err := g.Procs()
 	must(t, err)
