@@ -2,9 +2,11 @@ package mount_test
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -64,8 +66,22 @@ func inventory() (string, error) {
 	return string(mounts), nil
 }
 
-// TestMain holds the whole package to leaving nothing behind.
+// TestMain runs the tests in a mount namespace of their own, where nobody else mounts meanwhile, and holds the whole
+// package to leaving nothing behind.
 func TestMain(m *testing.M) {
+	const inside = "RECONCILER_TEST_MOUNT_NAMESPACE"
+	if os.Getenv(inside) == "" {
+		os.Setenv(inside, "1")
+		cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+		err := cmd.Run()
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			os.Exit(exit.ExitCode())
+		} else if err == nil {
+			os.Exit(0)
+		}
+	} // without the capability the tests run here, and those that mount skip
 	before, err := inventory()
 	if err != nil {
 		panic(err)
