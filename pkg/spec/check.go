@@ -4,18 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	yamltree "go.yaml.in/yaml/v3"
 )
 
 // maxProblems bounds the problems reported of one document.
 const maxProblems = 50
-
-const (
-	aliasHint = "write the value out"
-	nullHint  = "remove the key, or give it a value"
-)
 
 // checker collects the problems of one document.
 type checker struct {
@@ -106,7 +100,7 @@ func (c *checker) value(path string, f *Field, n *yamltree.Node) {
 	switch {
 	case c.full() || !c.plainNode(path, n):
 	case isNull(n):
-		c.add(n, path, fault{"has no value", nullHint})
+		c.add(n, path, fault{"has no value", "remove the key, or give it a value"})
 	case f.shape == shapeList:
 		c.list(path, f, n)
 	case f.shape == shapeMap:
@@ -134,21 +128,6 @@ func (c *checker) list(path string, f *Field, n *yamltree.Node) {
 	for i, v := range n.Content {
 		c.value(fmt.Sprintf("%s[%d]", path, i), item, v)
 	}
-}
-
-// listHint shows a text as the list that was meant: its words, or the options between commas.
-func listHint(f *Field, n *yamltree.Node) string {
-	if n.Kind != yamltree.ScalarNode || len(n.Value) > quotedLength {
-		return ""
-	}
-	words := strings.Fields(n.Value)
-	if f.format == optionFormat {
-		words = strings.Split(n.Value, ",")
-	}
-	for i, word := range words {
-		words[i] = quote(word)
-	}
-	return "write [" + strings.Join(words, ", ") + "]"
 }
 
 // mapping checks a map with keys of the user's own.
@@ -193,33 +172,6 @@ func (c *checker) object(path string, f *Field, n *yamltree.Node) {
 	}
 }
 
-func unknownHint(f *Field, key string) string {
-	if near := didYouMean(key, f.names()); near != "" {
-		return near
-	}
-	if hint, ok := foreignKeys[key]; ok {
-		return hint
-	}
-	if places := fieldTree().places(key); len(places) > 0 {
-		return "did you mean " + strings.Join(places[:min(len(places), 3)], " or ") + "?"
-	}
-	return keysHint("the", f)
-}
-
-func keysHint(whose string, f *Field) string {
-	if len(f.Fields) == 1 {
-		return whose + " only key is " + f.Fields[0].name
-	}
-	return whose + " keys are " + strings.Join(f.names(), ", ")
-}
-
-func requiredHint(f *Field) string {
-	if values := formats()[f.format].words; len(values) == 1 {
-		return "write " + f.name + ": " + values[0]
-	}
-	return ""
-}
-
 // pairs checks the keys of a map and the values of those that visit finds a field for; false when a key is not readable.
 func (c *checker) pairs(path string, f *Field, n *yamltree.Node, visit func(key *yamltree.Node) (string, *Field)) bool {
 	if n.Kind != yamltree.MappingNode {
@@ -251,45 +203,4 @@ func (c *checker) pairs(path string, f *Field, n *yamltree.Node, visit func(key 
 		}
 	}
 	return readable
-}
-
-const mergeTag = "!!merge"
-
-// what names a node's kind for a message.
-func what(n *yamltree.Node) string {
-	switch {
-	case n.Kind == yamltree.SequenceNode:
-		return "a list"
-	case n.Kind == yamltree.MappingNode:
-		return "an object"
-	case isNull(n):
-		return "nothing"
-	}
-	return "the text " + quote(n.Value)
-}
-
-// at is the value below nested keys of a tree, nil when there is none.
-func at(n *yamltree.Node, keys ...string) *yamltree.Node {
-	for _, key := range keys {
-		if n == nil || n.Kind != yamltree.MappingNode {
-			return nil
-		}
-		var found *yamltree.Node
-		for pair := range slices.Chunk(n.Content, 2) {
-			if pair[0].Kind == yamltree.ScalarNode && pair[0].Value == key {
-				found = pair[1]
-				break
-			}
-		}
-		n = found
-	}
-	return n
-}
-
-// scalar is the text of the value below nested keys, "" when there is none.
-func scalar(n *yamltree.Node, keys ...string) string {
-	if n = at(n, keys...); n == nil || n.Kind != yamltree.ScalarNode {
-		return ""
-	}
-	return n.Value
 }

@@ -173,6 +173,7 @@ func bombs() map[string]string {
 		"laughs":    "a: &a [x]\n" + strings.Repeat("b: &b [*a, *a, *a, *a]\n", 10_000),
 		"unknown":   "apiVersion: reconciler/v1alpha1\nkind: Container\nspec: {" + strings.Repeat("rootsf: 1, ", 50_000) + "}",
 		"misspelt":  strings.Repeat("---\napiVersion: reconciler/v1alpha1\nkind: Container\nspec: {roots: 1, b: 1, c: 1, d: 1}\n", 900),
+		"lists":     strings.Repeat("---\n"+strings.Repeat("- ", 500)+"a\n", 900),
 		"digits":    "apiVersion: " + strings.Repeat("9", size/2),
 	}
 }

@@ -3,6 +3,8 @@ package spec
 import (
 	"strings"
 	"unicode/utf8"
+
+	yamltree "go.yaml.in/yaml/v3"
 )
 
 // foreignKeys are keys of other programs' manifests, and what they are here.
@@ -28,6 +30,54 @@ var foreignKeys = map[string]string{
 	"ulimits":                "they are spec.rlimits",
 	"containers":             "each container has a document of its own, of kind Container",
 	"namespace":              "a node has no namespaces: names are unique on the node",
+}
+
+// aliasHint helps with an alias, whether or not its anchor exists.
+const aliasHint = "write the value out"
+
+// unknownHint says what an unknown key of an object may have meant.
+func unknownHint(f *Field, key string) string {
+	if near := didYouMean(key, f.names()); near != "" {
+		return near
+	}
+	if hint, ok := foreignKeys[key]; ok {
+		return hint
+	}
+	if places := fieldTree().places(key); len(places) > 0 {
+		return "did you mean " + strings.Join(places[:min(len(places), 3)], " or ") + "?"
+	}
+	return keysHint("the", f)
+}
+
+// keysHint lists the keys of an object.
+func keysHint(whose string, f *Field) string {
+	if len(f.Fields) == 1 {
+		return whose + " only key is " + f.Fields[0].name
+	}
+	return whose + " keys are " + strings.Join(f.names(), ", ")
+}
+
+// requiredHint is what to write where there is no choice.
+func requiredHint(f *Field) string {
+	if values := formats()[f.format].words; len(values) == 1 {
+		return "write " + f.name + ": " + values[0]
+	}
+	return ""
+}
+
+// listHint shows a text as the list that was meant: its words, or the options between commas.
+func listHint(f *Field, n *yamltree.Node) string {
+	if n.Kind != yamltree.ScalarNode || len(n.Value) > quotedLength {
+		return ""
+	}
+	words := strings.Fields(n.Value)
+	if f.format == optionFormat {
+		words = strings.Split(n.Value, ",")
+	}
+	for i, word := range words {
+		words[i] = quote(word)
+	}
+	return "write [" + strings.Join(words, ", ") + "]"
 }
 
 // didYouMean is a hint at the nearest of the candidates, "" when none is near.

@@ -16,12 +16,18 @@ var units = []struct {
 	suffix string
 	factor uint64
 }{
-	{"k", 1e3}, {"Ki", 1 << 10},
-	{"M", 1e6}, {"Mi", 1 << 20},
-	{"G", 1e9}, {"Gi", 1 << 30},
-	{"T", 1e12}, {"Ti", 1 << 40},
-	{"P", 1e15}, {"Pi", 1 << 50},
-	{"E", 1e18}, {"Ei", 1 << 60},
+	{"k", 1e3},
+	{"Ki", 1 << 10},
+	{"M", 1e6},
+	{"Mi", 1 << 20},
+	{"G", 1e9},
+	{"Gi", 1 << 30},
+	{"T", 1e12},
+	{"Ti", 1 << 40},
+	{"P", 1e15},
+	{"Pi", 1 << 50},
+	{"E", 1e18},
+	{"Ei", 1 << 60},
 }
 
 const unitsHint = "units are k, M, G, T, P, E (powers of 1000) and Ki, Mi, Gi, Ti, Pi, Ei (powers of 1024)"

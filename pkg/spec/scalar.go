@@ -11,15 +11,6 @@ import (
 	yamltree "go.yaml.in/yaml/v3"
 )
 
-// isPlain tells a scalar without quotes, which YAML may read as something other than a text.
-func isPlain(n *yamltree.Node) bool {
-	return n.Style&(yamltree.SingleQuotedStyle|yamltree.DoubleQuotedStyle|yamltree.LiteralStyle|yamltree.FoldedStyle) == 0
-}
-
-func isNull(n *yamltree.Node) bool {
-	return n.Kind == yamltree.ScalarNode && isPlain(n) && slices.Contains([]string{"", "~", "null", "Null", "NULL"}, n.Value)
-}
-
 // reading is a form of text that some YAML parsers read as something else.
 type reading struct {
 	form *regexp.Regexp
@@ -86,7 +77,7 @@ var switchWords = map[string]string{
 }
 
 func checkSwitch(n *yamltree.Node) error {
-	if isPlain(n) && (n.Value == "true" || n.Value == "false") {
+	if n.Tag == "!!bool" && (n.Value == "true" || n.Value == "false") {
 		return nil
 	}
 	f := fault{message: "wants true or false, not " + quote(n.Value)}
@@ -100,9 +91,9 @@ var decimal = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
 
 func checkNumber(f *Field, n *yamltree.Node) error {
 	switch {
-	case !isPlain(n) && decimal.MatchString(n.Value):
+	case n.Tag == "!!str" && decimal.MatchString(n.Value):
 		return fault{"wants a whole number, not the text " + quote(n.Value), "write it without quotes"}
-	case !isPlain(n) || !decimal.MatchString(n.Value):
+	case !decimal.MatchString(n.Value):
 		return fault{"wants a whole number, not " + quote(n.Value), numberHint(f, n.Value)}
 	}
 	v, err := strconv.ParseInt(n.Value, 10, 64)

@@ -10,7 +10,7 @@ import (
 const (
 	maxFileSize  = 1 << 20
 	maxDocuments = 1000
-	// maxValues bounds line breaks, commas and brackets, of which each can begin a value in the tree.
+	// maxValues bounds line breaks, commas, brackets and dashes, of which each can begin a value in the tree.
 	maxValues = 50_000
 )
 
@@ -34,8 +34,7 @@ func checkText(data []byte) (Problem, bool) {
 		if message, hint := badRune(r, size, data[i:]); message != "" {
 			return Problem{Line: line, Column: column, Message: message, Hint: hint}, false
 		}
-		switch r {
-		case '\n', ',', '[', '{':
+		if beginsValue(r, data[i+size:]) {
 			values++
 		}
 		i, column = i+size, column+1
@@ -44,9 +43,20 @@ func checkText(data []byte) (Problem, bool) {
 		}
 	}
 	if values > maxValues {
-		return Problem{Line: 1, Column: 1, Message: fmt.Sprintf("the file has %d lines, commas and brackets, more than %d", values, maxValues)}, false
+		return Problem{Line: 1, Column: 1, Message: fmt.Sprintf("the file has %d lines, commas, brackets and dashes, more than %d", values, maxValues)}, false
 	}
 	return Problem{}, true
+}
+
+// beginsValue tells the characters after which a value of the tree can begin.
+func beginsValue(r rune, rest []byte) bool {
+	switch r {
+	case '\n', ',', '[', '{':
+		return true
+	case '-', '?':
+		return len(rest) > 0 && (rest[0] == ' ' || rest[0] == '\t')
+	}
+	return false
 }
 
 // badRune says why a character may not stand in a manifest: programs differ in how they read or show it.
