@@ -166,23 +166,3 @@ func TestMissingFile(t *testing.T) {
 		t.Fatalf("err = %v", err)
 	}
 }
-
-func TestRemovedCgroup(t *testing.T) {
-	noLeaks(t)
-	dir := makeCgroup(t, cgroup2(t))
-	gone, err := os.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer gone.Close()
-	if err := os.Remove(dir); err != nil {
-		t.Fatal(err)
-	}
-	p := &process.Program{Cgroup: "cgroup"}
-	p.File("cgroup")
-	exec(p, "/bin/true")
-	_, err = process.Start(p, map[string]*os.File{"cgroup": gone})
-	if err == nil || !strings.HasSuffix(err.Error(), "\nhint: the cgroup has been removed") {
-		t.Fatalf("err = %v", err)
-	}
-}

@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/internal/kerneltest"
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
@@ -101,6 +103,7 @@ func TestPeek(t *testing.T) {
 // A process that is no child: a grandchild, reaped by its own parent.
 func TestRecall(t *testing.T) {
 	noLeaks(t)
+	kerneltest.Require(t, feature.PidfdExitInfo)
 	for _, test := range []struct {
 		command string
 		want    process.Exit
@@ -138,10 +141,7 @@ func TestRecall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, ended, err := process.Recall(pidfd)
-		if errors.Is(err, errors.ErrUnsupported) {
-			t.Logf("skipped: %v", err)
-		} else if ended || err != nil {
+		if _, ended, err := process.Recall(pidfd); ended || err != nil {
 			t.Errorf("before its end: %v, %v", ended, err)
 		}
 		if err := process.Signal(pidfd, unix.SIGTERM); err != nil {
@@ -150,10 +150,8 @@ func TestRecall(t *testing.T) {
 		if _, err := process.Reap(parent.Pidfd); err != nil {
 			t.Error(err)
 		}
-		if !errors.Is(err, errors.ErrUnsupported) {
-			if exit, ended, err := process.Recall(pidfd); exit != test.want || !ended || err != nil {
-				t.Errorf("exit = %v, %v, %v, want %v", exit, ended, err, test.want)
-			}
+		if exit, ended, err := process.Recall(pidfd); exit != test.want || !ended || err != nil {
+			t.Errorf("exit = %v, %v, %v, want %v", exit, ended, err, test.want)
 		}
 		_ = pidfd.Close()
 		_ = parent.Pidfd.Close()

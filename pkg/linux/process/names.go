@@ -60,39 +60,77 @@ var (
 	at        = &words{single: true, names: []word{{1<<64 - 100, "AT_FDCWD"}}}
 	atFlags   = &words{names: []word{{unix.AT_EMPTY_PATH, "AT_EMPTY_PATH"}, {unix.AT_SYMLINK_NOFOLLOW, "AT_SYMLINK_NOFOLLOW"}, {unix.AT_RECURSIVE, "AT_RECURSIVE"}}}
 	cloneBits = &words{names: []word{
-		{unix.CLONE_NEWNS, "CLONE_NEWNS"}, {unix.CLONE_NEWCGROUP, "CLONE_NEWCGROUP"}, {unix.CLONE_NEWUTS, "CLONE_NEWUTS"},
-		{unix.CLONE_NEWIPC, "CLONE_NEWIPC"}, {unix.CLONE_NEWUSER, "CLONE_NEWUSER"}, {unix.CLONE_NEWPID, "CLONE_NEWPID"}, {unix.CLONE_NEWNET, "CLONE_NEWNET"},
+		{unix.CLONE_NEWNS, "CLONE_NEWNS"},
+		{unix.CLONE_NEWCGROUP, "CLONE_NEWCGROUP"},
+		{unix.CLONE_NEWUTS, "CLONE_NEWUTS"},
+		{unix.CLONE_NEWIPC, "CLONE_NEWIPC"},
+		{unix.CLONE_NEWUSER, "CLONE_NEWUSER"},
+		{unix.CLONE_NEWPID, "CLONE_NEWPID"},
+		{unix.CLONE_NEWNET, "CLONE_NEWNET"},
 	}}
 	fsopenBits   = &words{names: []word{{unix.FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC"}}}
 	fsmountBits  = &words{names: []word{{unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"}}}
 	fsconfigWord = &words{single: true, names: []word{
-		{unix.FSCONFIG_SET_FLAG, "FSCONFIG_SET_FLAG"}, {unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING"}, {unix.FSCONFIG_SET_FD, "FSCONFIG_SET_FD"},
-		{unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE"}, {unix.FSCONFIG_CMD_RECONFIGURE, "FSCONFIG_CMD_RECONFIGURE"},
+		{unix.FSCONFIG_SET_FLAG, "FSCONFIG_SET_FLAG"},
+		{unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING"},
+		{unix.FSCONFIG_SET_FD, "FSCONFIG_SET_FD"},
+		{unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE"},
+		{unix.FSCONFIG_CMD_RECONFIGURE, "FSCONFIG_CMD_RECONFIGURE"},
 	}}
 	mountAttr = &words{names: []word{
-		{unix.MOUNT_ATTR_RDONLY, "MOUNT_ATTR_RDONLY"}, {unix.MOUNT_ATTR_NOSUID, "MOUNT_ATTR_NOSUID"}, {unix.MOUNT_ATTR_NODEV, "MOUNT_ATTR_NODEV"},
-		{unix.MOUNT_ATTR_NOEXEC, "MOUNT_ATTR_NOEXEC"}, {unix.MOUNT_ATTR_STRICTATIME, "MOUNT_ATTR_STRICTATIME"}, {unix.MOUNT_ATTR_NOATIME, "MOUNT_ATTR_NOATIME"},
+		{unix.MOUNT_ATTR_RDONLY, "MOUNT_ATTR_RDONLY"},
+		{unix.MOUNT_ATTR_NOSUID, "MOUNT_ATTR_NOSUID"},
+		{unix.MOUNT_ATTR_NODEV, "MOUNT_ATTR_NODEV"},
+		{unix.MOUNT_ATTR_NOEXEC, "MOUNT_ATTR_NOEXEC"},
+		{unix.MOUNT_ATTR_STRICTATIME, "MOUNT_ATTR_STRICTATIME"},
+		{unix.MOUNT_ATTR_NOATIME, "MOUNT_ATTR_NOATIME"},
 	}}
 	moveMountBits = &words{names: []word{{unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH"}, {unix.MOVE_MOUNT_T_EMPTY_PATH, "MOVE_MOUNT_T_EMPTY_PATH"}}}
 	openTreeBits  = &words{names: []word{
 		{unix.OPEN_TREE_CLONE, "OPEN_TREE_CLONE"}, {unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLOEXEC"}, {unix.AT_EMPTY_PATH, "AT_EMPTY_PATH"}, {unix.AT_RECURSIVE, "AT_RECURSIVE"},
 	}}
 	msBits = &words{names: []word{
-		{unix.MS_RDONLY, "MS_RDONLY"}, {unix.MS_NOSUID, "MS_NOSUID"}, {unix.MS_NODEV, "MS_NODEV"}, {unix.MS_NOEXEC, "MS_NOEXEC"}, {unix.MS_REMOUNT, "MS_REMOUNT"},
-		{unix.MS_BIND, "MS_BIND"}, {unix.MS_MOVE, "MS_MOVE"}, {unix.MS_REC, "MS_REC"}, {unix.MS_PRIVATE, "MS_PRIVATE"}, {unix.MS_SLAVE, "MS_SLAVE"}, {unix.MS_SHARED, "MS_SHARED"},
+		{unix.MS_RDONLY, "MS_RDONLY"},
+		{unix.MS_NOSUID, "MS_NOSUID"},
+		{unix.MS_NODEV, "MS_NODEV"},
+		{unix.MS_NOEXEC, "MS_NOEXEC"},
+		{unix.MS_REMOUNT, "MS_REMOUNT"},
+		{unix.MS_BIND, "MS_BIND"},
+		{unix.MS_MOVE, "MS_MOVE"},
+		{unix.MS_REC, "MS_REC"},
+		{unix.MS_PRIVATE, "MS_PRIVATE"},
+		{unix.MS_SLAVE, "MS_SLAVE"},
+		{unix.MS_SHARED, "MS_SHARED"},
 	}}
 	umountBits = &words{names: []word{{unix.MNT_FORCE, "MNT_FORCE"}, {unix.MNT_DETACH, "MNT_DETACH"}, {unix.UMOUNT_NOFOLLOW, "UMOUNT_NOFOLLOW"}}}
 	openBits   = &words{names: []word{
-		{unix.O_PATH, "O_PATH"}, {unix.O_WRONLY, "O_WRONLY"}, {unix.O_RDWR, "O_RDWR"}, {unix.O_CREAT, "O_CREAT"}, {unix.O_EXCL, "O_EXCL"}, {unix.O_TRUNC, "O_TRUNC"},
-		{unix.O_DIRECTORY, "O_DIRECTORY"}, {unix.O_NOFOLLOW, "O_NOFOLLOW"}, {unix.O_CLOEXEC, "O_CLOEXEC"}, {unix.O_NOCTTY, "O_NOCTTY"},
+		{unix.O_PATH, "O_PATH"},
+		{unix.O_WRONLY, "O_WRONLY"},
+		{unix.O_RDWR, "O_RDWR"},
+		{unix.O_CREAT, "O_CREAT"},
+		{unix.O_EXCL, "O_EXCL"},
+		{unix.O_TRUNC, "O_TRUNC"},
+		{unix.O_DIRECTORY, "O_DIRECTORY"},
+		{unix.O_NOFOLLOW, "O_NOFOLLOW"},
+		{unix.O_CLOEXEC, "O_CLOEXEC"},
+		{unix.O_NOCTTY, "O_NOCTTY"},
 	}}
 	dupBits        = &words{names: []word{{unix.O_CLOEXEC, "O_CLOEXEC"}}}
 	closeRangeBits = &words{names: []word{{unix.CLOSE_RANGE_UNSHARE, "CLOSE_RANGE_UNSHARE"}, {unix.CLOSE_RANGE_CLOEXEC, "CLOSE_RANGE_CLOEXEC"}}}
 	prctlWord      = &words{single: true, names: []word{
-		{unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"}, {unix.PR_SET_DUMPABLE, "PR_SET_DUMPABLE"}, {unix.PR_SET_KEEPCAPS, "PR_SET_KEEPCAPS"}, {unix.PR_SET_NAME, "PR_SET_NAME"},
-		{unix.PR_CAPBSET_DROP, "PR_CAPBSET_DROP"}, {unix.PR_CAP_AMBIENT, "PR_CAP_AMBIENT"}, {unix.PR_SET_SECUREBITS, "PR_SET_SECUREBITS"},
-		{unix.PR_SET_TIMERSLACK, "PR_SET_TIMERSLACK"}, {unix.PR_SET_CHILD_SUBREAPER, "PR_SET_CHILD_SUBREAPER"}, {unix.PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS"},
-		{unix.PR_SET_THP_DISABLE, "PR_SET_THP_DISABLE"}, {unix.PR_MCE_KILL, "PR_MCE_KILL"}, {unix.PR_SET_IO_FLUSHER, "PR_SET_IO_FLUSHER"},
+		{unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"},
+		{unix.PR_SET_DUMPABLE, "PR_SET_DUMPABLE"},
+		{unix.PR_SET_KEEPCAPS, "PR_SET_KEEPCAPS"},
+		{unix.PR_SET_NAME, "PR_SET_NAME"},
+		{unix.PR_CAPBSET_DROP, "PR_CAPBSET_DROP"},
+		{unix.PR_CAP_AMBIENT, "PR_CAP_AMBIENT"},
+		{unix.PR_SET_SECUREBITS, "PR_SET_SECUREBITS"},
+		{unix.PR_SET_TIMERSLACK, "PR_SET_TIMERSLACK"},
+		{unix.PR_SET_CHILD_SUBREAPER, "PR_SET_CHILD_SUBREAPER"},
+		{unix.PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS"},
+		{unix.PR_SET_THP_DISABLE, "PR_SET_THP_DISABLE"},
+		{unix.PR_MCE_KILL, "PR_MCE_KILL"},
+		{unix.PR_SET_IO_FLUSHER, "PR_SET_IO_FLUSHER"},
 	}}
 	seccompWord = &words{single: true, names: []word{{unix.SECCOMP_SET_MODE_FILTER, "SECCOMP_SET_MODE_FILTER"}}}
 	sigmaskWord = &words{single: true, names: []word{{unix.SIG_BLOCK, "SIG_BLOCK"}, {unix.SIG_UNBLOCK, "SIG_UNBLOCK"}, {unix.SIG_SETMASK, "SIG_SETMASK"}}}

@@ -1,8 +1,8 @@
 package process
 
 import (
-	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -32,30 +32,43 @@ func (s SignalSet) Has(sig unix.Signal) bool { return sig >= 1 && sig <= 64 && s
 type Signals struct {
 	Caught  SignalSet // it has a handler
 	Ignored SignalSet // it discards them
-	Blocked SignalSet // its first thread waits with them, or takes them by sigwait or signalfd
+	Blocked SignalSet // its first thread leaves them pending, for a signalfd say
+	Waiting bool      // its first thread is in sigwait; the kernel shows none of the signals it waits for as blocked
 }
 
-// Heeds tells whether the process reacts to a signal in a way of its own. A PID 1 that does not heed a
-// signal does not even die of it; see man 7 pid_namespaces.
-func (s Signals) Heeds(sig unix.Signal) bool { return (s.Caught | s.Blocked).Has(sig) }
+// Heeds tells whether the process may react to a signal in a way of its own. If not, it is ended by it, or, as PID 1
+// of its namespace, not even that; see man 7 pid_namespaces.
+func (s Signals) Heeds(sig unix.Signal) bool { return s.Waiting || (s.Caught|s.Blocked).Has(sig) }
 
 // ReadSignals tells what a process does with signals; see man 5 proc_pid_status.
 func ReadSignals(pid int) (Signals, error) {
-	var s Signals
+	waiting := inSigwait(pid)
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return s, fmt.Errorf("cannot read the signals of process %d: %w", pid, err)
+		return Signals{}, fmt.Errorf("cannot read the signals of process %d: %w", pid, err)
 	}
+	s := Signals{Waiting: waiting || inSigwait(pid)} // it may have begun or ceased to wait meanwhile
 	sets := map[string]*SignalSet{"SigCgt": &s.Caught, "SigIgn": &s.Ignored, "SigBlk": &s.Blocked}
-	for lines := bufio.NewScanner(bytes.NewReader(status)); lines.Scan(); {
-		key, value, _ := bytes.Cut(lines.Bytes(), []byte(":\t"))
+	for line := range bytes.Lines(status) {
+		key, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(":\t"))
 		if set := sets[string(key)]; set != nil {
 			n, err := strconv.ParseUint(string(value), 16, 64)
 			if err != nil {
-				return s, fmt.Errorf("cannot read %s of process %d: %w", key, pid, err)
+				return Signals{}, fmt.Errorf("cannot read %s of process %d: %w", key, pid, err)
 			}
 			*set = SignalSet(n)
 		}
 	}
 	return s, nil
+}
+
+// inSigwait tells whether the first thread of a process is in rt_sigtimedwait, which is sigwait, sigwaitinfo and
+// sigtimedwait; yes if in doubt. See man 5 proc_pid_syscall.
+func inSigwait(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
+	if err != nil {
+		return errors.Is(err, os.ErrPermission)
+	}
+	nr, _, _ := bytes.Cut(text, []byte(" "))
+	return string(nr) == strconv.Itoa(unix.SYS_RT_SIGTIMEDWAIT)
 }
