@@ -49,13 +49,14 @@ func (n *Node) dismantle(ctx context.Context, group *cgroup.Group, c spec.Contai
 		return err
 	}
 	n.unwatch(group)
-	if group.Exists() {
+	// The keeper kills and reaps process 1, with which its pid namespace ends; only what others put into the cgroup is left to wait for.
+	if err := n.keeper.Release(ctx, keeper.Key{Name: name, Instance: id}); err != nil {
+		return err
+	}
+	if state, err := group.State(); err == nil && state.Populated {
 		if err := n.end(ctx, group); err != nil {
 			return err
 		}
-	}
-	if err := n.keeper.Release(ctx, keeper.Key{Name: name, Instance: id}); err != nil {
-		return err
 	}
 	if err := group.Remove(ctx); err != nil {
 		return err

@@ -66,8 +66,9 @@ func (g *Group) command(verb, file, text string) error {
 	return nil
 }
 
-// removalCheck is how often, in milliseconds, a wait looks whether its group is still there.
-const removalCheck = 100
+// A wait looks by itself after 1 ms, then 2, 4 and so on up to 64: the kernel tells of changes at most every 10 ms
+// (CGROUP_FILE_NOTIFY_MIN_INTV in kernel/cgroup/cgroup.c), and not at all of the group's removal.
+const firstLook, lastLook = 1, 64
 
 // Wait returns when the group's state satisfies until, or with the error of ctx. A group that is removed
 // meanwhile is fs.ErrNotExist.
@@ -82,7 +83,7 @@ func (g *Group) Wait(ctx context.Context, until func(State) bool) error {
 		return err
 	}
 	defer wake.close()
-	for {
+	for look := firstLook; ; look = min(2*look, lastLook) {
 		state, err := rereadState(events)
 		if err != nil {
 			return err
@@ -93,10 +94,9 @@ func (g *Group) Wait(ctx context.Context, until func(State) bool) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		// The kernel raises POLLPRI for every change since the last read (cgroup-v2.rst, cgroup.events), but
-		// not when the group is removed.
+		// The kernel raises POLLPRI for every change since the last read (cgroup-v2.rst, cgroup.events).
 		fds := []unix.PollFd{{Fd: int32(events.Fd()), Events: unix.POLLPRI}, {Fd: int32(wake.fd), Events: unix.POLLIN}}
-		if _, err := unix.Poll(fds, removalCheck); err != nil && !errors.Is(err, unix.EINTR) {
+		if _, err := unix.Poll(fds, look); err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("cannot wait for %s: %w", g, err)
 		}
 	}
