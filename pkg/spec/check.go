@@ -88,7 +88,7 @@ func (c *checker) plainNode(path string, n *yamltree.Node) bool {
 	case n.Anchor != "":
 		c.add(n, path, fault{"the anchor &" + quoteBare(n.Anchor), "remove it: a value stands where it is used"})
 	case n.Style&yamltree.TaggedStyle != 0:
-		c.add(n, path, fault{"the tag " + quoteBare(n.Tag), "remove it; a text that looks like a number stands in quotes"})
+		c.add(n, path, fault{"the tag " + quoteBare(n.Tag), tagHint})
 	default:
 		return true
 	}

@@ -61,11 +61,21 @@ func decodeSection(s section) (Document, Problems) {
 	}
 	d := Document{Line: s.line + root.Line}
 	if err := yaml.UnmarshalStrict(s.text, &d.Container); err != nil {
-		c.add(root, "", faultf("cannot be decoded: %s", shorten(err.Error())))
-		return Document{}, c.problems
+		return Document{}, Problems{undecodable(s, d.Container.Metadata.Name, err)}
 	}
 	tidy(&d.Container)
 	return d, nil
+}
+
+// undecodable places an error of the strict decoder in a document whose tree is right: it heeds the tag ! that the tree leaves out.
+func undecodable(s section, name string, err error) Problem {
+	p := Problem{Name: name, Message: "cannot be decoded: " + quoteBare(err.Error())}
+	if bytes.Contains(s.text, []byte("! ")) {
+		p.Message, p.Hint = "the tag !", tagHint
+	}
+	p.Line, p.Column = place(s.text, "! ")
+	p.Line += s.line
+	return p
 }
 
 // parse reads the one document of a text into a tree.

@@ -32,8 +32,11 @@ var foreignKeys = map[string]string{
 	"namespace":              "a node has no namespaces: names are unique on the node",
 }
 
-// aliasHint helps with an alias, whether or not its anchor exists.
-const aliasHint = "write the value out"
+// Hints for what is found in more than one way.
+const (
+	aliasHint = "write the value out"
+	tagHint   = "remove it; a text that looks like a number stands in quotes"
+)
 
 // unknownHint says what an unknown key of an object may have meant.
 func unknownHint(f *Field, key string) string {
