@@ -38,7 +38,9 @@ func (in *instance) finish() {
 		in.k.loop.rearm(in.sources[0])
 		return
 	}
-	killCgroup(in.record.Cgroup) // what shared the cgroup but not the pid namespace
+	if err := killListed(in.record.Cgroup); err != nil { // what shared the cgroup but not the pid namespace
+		in.k.cfg.Log.Error(err, "processes are left", "name", in.key.Name, "instance", in.key.Instance)
+	}
 	for i := range in.pipes {
 		for range finalTurns {
 			if in.drain(i) == 0 {

@@ -5,15 +5,19 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
-// killCgroup kills every process in a cgroup and below; see cgroup.kill in the kernel's cgroup-v2.rst.
+// killCgroup kills every process in a cgroup and below; see cgroup.kill in the kernel's cgroup-v2.rst. Only for a cgroup that
+// will be removed: from Linux 6.14 on (6.18 at least), every process cloned into it later is killed as well, because the count of
+// kills that CLONE_INTO_CGROUP compares is taken from the parent's cgroup first and from the child's afterwards.
 func killCgroup(cgroup string) error {
 	f, err := os.OpenFile(filepath.Join(cgroup, "cgroup.kill"), os.O_WRONLY, 0)
 	if err != nil {
@@ -22,6 +26,57 @@ func killCgroup(cgroup string) error {
 	defer f.Close()
 	_, err = f.WriteString("1")
 	return err
+}
+
+// How often, and after what pause, processes that fork while they are killed are looked for again.
+const (
+	killRounds = 100
+	killPause  = time.Millisecond
+)
+
+// killListed kills every process in a cgroup one by one, which leaves the cgroup fit for a start.
+func killListed(cgroup string) error {
+	for range killRounds {
+		pids := processes(cgroup)
+		if len(pids) == 0 {
+			return nil
+		}
+		for _, pid := range pids {
+			if err := killIn(cgroup, pid); err != nil {
+				return err
+			}
+		}
+		time.Sleep(killPause)
+	}
+	return fmt.Errorf("cannot kill all processes in %s: %w", cgroup, unix.EAGAIN)
+}
+
+// killIn kills a process if it is in the cgroup, and never a stranger that got its pid.
+func killIn(cgroup string, pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return ignoreDead(err)
+	}
+	pidfd := os.NewFile(uintptr(fd), "pidfd")
+	defer pidfd.Close()
+	if !slices.Contains(processes(cgroup), pid) {
+		return nil
+	}
+	return ignoreDead(process.Signal(pidfd, unix.SIGKILL))
+}
+
+// processes lists a cgroup's; none if it is gone.
+func processes(cgroup string) (pids []int) {
+	text, err := os.ReadFile(filepath.Join(cgroup, "cgroup.procs"))
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(text)) {
+		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // oomKills reads the line "oom_kill N" of a cgroup's file; 0 if there is none.
@@ -45,13 +100,8 @@ func oomKills(file string) uint64 {
 // findInit finds the oldest process in a cgroup that is the first of its pid namespace, or without init just the oldest; 0 if
 // there is none.
 func findInit(cgroup string, init bool) (pid int, started uint64) {
-	text, err := os.ReadFile(filepath.Join(cgroup, "cgroup.procs"))
-	if err != nil {
-		return 0, 0
-	}
-	for line := range strings.Lines(string(text)) {
-		p, err := strconv.Atoi(strings.TrimSpace(line))
-		if err != nil || p <= 0 || init && !isInit(p) {
+	for _, p := range processes(cgroup) {
+		if init && !isInit(p) {
 			continue
 		}
 		if at, err := process.StartTime(p); err == nil && (pid == 0 || at < started) {

@@ -144,13 +144,13 @@ func (in *instance) requestKill(name string) error {
 	})
 }
 
-// killAll kills the cgroup and, should that be gone or not take the order, process 1, with which its pid namespace ends.
+// killAll kills process 1, with which its pid namespace ends, or without such a namespace all of the cgroup.
 func (in *instance) killAll() error {
-	group := killCgroup(in.record.Cgroup)
-	if err := ignoreDead(process.Signal(in.pidfd, unix.SIGKILL)); err != nil {
-		return errors.Join(err, group)
+	err := ignoreDead(process.Signal(in.pidfd, unix.SIGKILL))
+	if in.record.Init {
+		return err
 	}
-	return nil
+	return errors.Join(err, killListed(in.record.Cgroup))
 }
 
 // release ends what runs and forgets the instance.
@@ -159,6 +159,7 @@ func (in *instance) release() error {
 	defer in.mu.Unlock()
 	in.gone = true // even if its directory is lost, which keeps the exit from being recorded
 	if in.running() {
+		killCgroup(in.record.Cgroup) // may be gone already
 		if err := in.killAll(); err != nil {
 			return err
 		}
