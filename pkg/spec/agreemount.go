@@ -2,8 +2,9 @@ package spec
 
 import (
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	yamltree "go.yaml.in/yaml/v3"
@@ -91,11 +92,11 @@ func optionGroup(kind, option string) (string, error) {
 		}
 	}
 	key, value, _ := strings.Cut(option, "=")
-	if slices.Contains(TmpfsOptions, key) {
+	if _, ok := tmpfsValues[key]; ok {
 		return key, checkTmpfs(kind, key, value)
 	}
 	if kind == MountTmpfs {
-		groups = append(groups, TmpfsOptions)
+		groups = append(groups, slices.Sorted(maps.Keys(tmpfsValues)))
 	}
 	f := fault{"unknown option " + quote(option) + " of a " + kind + " mount", didYouMean(key, slices.Concat(groups...))}
 	switch {
@@ -107,28 +108,27 @@ func optionGroup(kind, option string) (string, error) {
 	return "", f
 }
 
-// checkTmpfs checks an option with a value, tmpfs(5).
+// tmpfsValues are the forms of the options of tmpfs(5). Units are the kernel's: k, m and g are powers of 1024, with or without an i.
+var tmpfsValues = map[string]struct {
+	form  *regexp.Regexp
+	wants string
+}{
+	"size":      {regexp.MustCompile(`^[1-9][0-9]{0,17}([kKmMgG]i?)?$`), "a size such as 64Mi"},
+	"nr_inodes": {regexp.MustCompile(`^[1-9][0-9]{0,17}[kKmMgG]?$`), "a number such as 10k"},
+	"mode":      {regexp.MustCompile(`^[0-7]{1,4}$`), "an octal mode such as 1777"},
+	"uid":       {regexp.MustCompile(`^[0-9]{1,10}$`), "a number such as 1000"},
+	"gid":       {regexp.MustCompile(`^[0-9]{1,10}$`), "a number such as 1000"},
+}
+
+// checkTmpfs checks an option with a value.
 func checkTmpfs(kind, key, value string) error {
-	if kind != MountTmpfs {
+	switch v := tmpfsValues[key]; {
+	case kind != MountTmpfs:
 		return fault{"a mount of type " + kind + " has no option " + key, "only a tmpfs takes it"}
-	}
-	switch key {
-	case "mode":
-		if n, err := strconv.ParseUint(value, 8, 32); err != nil || n > 0o7777 {
-			return faultf("mode=%s is not an octal mode such as mode=1777", quoteBare(value))
-		}
-	case "uid", "gid":
-		if n, err := strconv.ParseUint(value, 10, 32); err != nil || n > uidMax {
-			return faultf("%s=%s is not a number from 0 to %d", key, quoteBare(value), uint64(uidMax))
-		}
-	default:
-		n, err := parseSize(value)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return fault{key + "=0 means no limit to the kernel", "say a limit"}
-		}
+	case !v.form.MatchString(value):
+		return faultf("%s=%s is not %s", key, quoteBare(value), v.wants)
+	case key == "uid" || key == "gid":
+		return checkUser(value)
 	}
 	return nil
 }

@@ -144,7 +144,7 @@ type Mount struct {
 	Source string `json:"source,omitzero" class:"replace" format:"path"`
 	// Destination is the absolute path in the container, resolved inside the rootfs, made when missing.
 	Destination string `json:"destination" class:"replace" format:"inside"`
-	// Options are the words of mount(8): ro, rw, nosuid, nodev, noexec, relatime, noatime, nosymfollow and their opposites; for bind rbind, private, slave, shared, alone or with r in front; for tmpfs size=, nr_inodes=, mode=, uid=, gid=.
+	// Options are the words of mount(8): ro, rw, nosuid, nodev, noexec, relatime, noatime, nosymfollow and their opposites; for bind rbind, private, slave, shared, alone or with r in front; for tmpfs size=, nr_inodes= (with k, m or g, powers of 1024), mode=, uid=, gid=.
 	Options []string `json:"options,omitzero" class:"replace" format:"option"`
 }
 

@@ -42,7 +42,7 @@ var docs = map[string]string{
 	"Mount.Type":                     "Type is bind, tmpfs, proc, sysfs, devpts, mqueue or cgroup.",
 	"Mount.Source":                   "Source is the absolute path on the node; only bind has one.",
 	"Mount.Destination":              "Destination is the absolute path in the container, resolved inside the rootfs, made when missing.",
-	"Mount.Options":                  "Options are the words of mount(8): ro, rw, nosuid, nodev, noexec, relatime, noatime, nosymfollow and their opposites; for bind rbind, private, slave, shared, alone or with r in front; for tmpfs size=, nr_inodes=, mode=, uid=, gid=.",
+	"Mount.Options":                  "Options are the words of mount(8): ro, rw, nosuid, nodev, noexec, relatime, noatime, nosymfollow and their opposites; for bind rbind, private, slave, shared, alone or with r in front; for tmpfs size=, nr_inodes= (with k, m or g, powers of 1024), mode=, uid=, gid=.",
 	"Security.Capabilities":          "Capabilities changes the default list: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, NET_BIND_SERVICE, SETGID, SETPCAP, SETUID, SYS_CHROOT. Drop comes first, then add; ALL is every capability.",
 	"Security.AllowNewPrivileges":    "AllowNewPrivileges switches no_new_privs off, so that set-uid programs work.",
 	"Security.Seccomp":               "Seccomp is Default (the default filter) or Unconfined.",

@@ -71,9 +71,12 @@ var knownLines = []struct {
 	{regexp.MustCompile(`(?m)^<<<<<<< `), "an unresolved merge conflict", "resolve it and remove the markers"},
 }
 
-// place is the line and column, from 1, where a word first stands in a text.
+// place is the line and column, from 1, where a word first stands in a text; the beginning when it does not.
 func place(text []byte, word string) (line, column int) {
-	before, _, _ := bytes.Cut(text, []byte(word))
+	before, _, found := bytes.Cut(text, []byte(word))
+	if !found {
+		return 1, 1
+	}
 	start := bytes.LastIndexByte(before, '\n') + 1
 	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1
 }
