@@ -2,7 +2,6 @@ package spec
 
 import (
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -96,7 +95,7 @@ func optionGroup(kind, option string) (string, error) {
 		return key, checkTmpfs(kind, key, value)
 	}
 	if kind == MountTmpfs {
-		groups = append(groups, slices.Sorted(maps.Keys(tmpfsValues)))
+		groups = append(groups, TmpfsOptions)
 	}
 	f := fault{"unknown option " + quote(option) + " of a " + kind + " mount", didYouMean(key, slices.Concat(groups...))}
 	switch {

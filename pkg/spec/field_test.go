@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -96,6 +97,13 @@ func TestEnumsComplete(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// Every option of a tmpfs has a form.
+func TestTmpfsOptions(t *testing.T) {
+	if got, want := slices.Sorted(maps.Keys(tmpfsValues)), slices.Sorted(slices.Values(TmpfsOptions)); !slices.Equal(got, want) {
+		t.Errorf("forms of %v, want %v", got, want)
+	}
 }
 
 // The patterns of the schema are of the syntax that Go and ECMAScript share: no classes by name, no flags, no lookaround.

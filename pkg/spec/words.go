@@ -70,6 +70,9 @@ var BindFlags = [][]string{
 	{"private", "rprivate", "slave", "rslave", "shared", "rshared"},
 }
 
+// TmpfsOptions are the keys of tmpfs(5) that take a value, as in size=64Mi.
+var TmpfsOptions = []string{"size", "nr_inodes", "mode", "uid", "gid"}
+
 // SysctlNames are the kernel parameters outside net. and fs.mqueue. that belong to a container's ipc namespace.
 var SysctlNames = []string{
 	"kernel.auto_msgmni", "kernel.msg_next_id", "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni",
