@@ -71,7 +71,7 @@ func (g *get) wants(o spec.Object) bool {
 func (g *get) missing(items []spec.Object) error {
 	for _, name := range g.names {
 		if !slices.ContainsFunc(items, func(o spec.Object) bool { return o.Metadata.Name == name }) {
-			return withHint(fmt.Errorf("no container %q", name), "`reconciler get` lists them; `reconciler events` tells of refused manifests")
+			return withHint(fmt.Errorf("no container %q", name), "`reconciler get` lists them; `reconciler prune` shows problems of manifests")
 		}
 	}
 	return nil

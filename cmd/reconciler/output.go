@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/api"
@@ -53,6 +54,6 @@ func lineBytes(line log.Line) []byte {
 	case line.Partial:
 		return line.Text
 	default:
-		return append(line.Text, '\n')
+		return append(slices.Clip(line.Text), '\n')
 	}
 }

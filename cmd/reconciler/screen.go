@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -65,6 +66,7 @@ func (s *screen) red(text string) string  { return s.paint(red, text) }
 
 // clean is text from elsewhere, made safe for a terminal: what cannot be printed is shown as an escape. Line breaks stay.
 func clean(text string) string {
+	text = strings.ToValidUTF8(text, string(utf8.RuneError))
 	if strings.IndexFunc(text, hidden) < 0 {
 		return text
 	}

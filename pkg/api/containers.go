@@ -3,7 +3,9 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"slices"
 	"strings"
@@ -30,10 +32,13 @@ func (s *Server) container(r *http.Request) (any, error) {
 
 func (s *Server) object(name string) (spec.Object, error) {
 	object, err := s.Agent.Object(name)
-	if err != nil {
-		return object, fmt.Errorf("cannot find container %q: %w", name, err)
+	if errors.Is(err, fs.ErrNotExist) {
+		return object, &Error{
+			Reason: ReasonNotFound, Message: fmt.Sprintf("no container %q", name),
+			Text: "`reconciler get` lists them; `reconciler prune` shows problems of manifests",
+		}
 	}
-	return object, nil
+	return object, err
 }
 
 // verbs are the words of POST /v1/containers/NAME/VERB.
