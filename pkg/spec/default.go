@@ -18,8 +18,9 @@ var DefaultMaskedPaths = []string{
 // DefaultReadonlyPaths are read-only in a container that does not say readonlyPaths.
 var DefaultReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 
-// Defaulted is c with the default values of a version, 1 to DefaultsVersion, in place of what it does not say; the comments of the fields
-// name them. It shares no memory with the defaults; limits have none: a limit not said is the kernel's.
+// Defaulted is c with the default values of a version in place of what it does not say; the comments of the fields name
+// them. A version that is not known (0, or one of a newer agent) gives the newest that is. Limits have no defaults: one that is not said is
+// the kernel's own. The result shares maps and lists with c, and nothing with the defaults.
 func Defaulted(c Container, version int) Container {
 	s := &c.Spec
 	orElse(&c.APIVersion, APIVersion)
