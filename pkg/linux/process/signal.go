@@ -38,7 +38,7 @@ type Signals struct {
 
 // Heeds tells whether the process may react to a signal in a way of its own. If not, it is ended by it, or, as PID 1
 // of its namespace, not even that; see man 7 pid_namespaces.
-func (s Signals) Heeds(sig unix.Signal) bool { return s.Waiting || (s.Caught|s.Blocked).Has(sig) }
+func (s Signals) Heeds(sig unix.Signal) bool { return s.Waiting || (s.Caught | s.Blocked).Has(sig) }
 
 // ReadSignals tells what a process does with signals; see man 5 proc_pid_status.
 func ReadSignals(pid int) (Signals, error) {
