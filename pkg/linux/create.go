@@ -44,10 +44,8 @@ func (n *Node) Create(ctx context.Context, c spec.Container, id uint64, defaults
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot make its state directory: %w", err)
 	}
-	if err := group.Create(); err != nil {
-		return err
-	}
-	if err := group.Set(c.Spec.Resources); err != nil {
+	made := record{Schema: recordSchema, Name: name, Instance: id, BootID: n.boot, Defaults: defaults, Hash: hash, Spec: c}
+	if err := n.makeGroup(group, made); err != nil {
 		return err
 	}
 	if err := n.prepareLayer(full, id); err != nil {
@@ -56,12 +54,18 @@ func (n *Node) Create(ctx context.Context, c spec.Container, id uint64, defaults
 	if _, err := n.planStart(full, n.layer(full, id)); err != nil {
 		return err
 	}
-	if err := group.SetIdentity(cgroup.Identity{Hash: hash, Defaults: defaults, BootID: n.boot}); err != nil {
+	return n.writeRecord(made)
+}
+
+// makeGroup makes an instance's cgroup with its limits and identity, and watches it.
+func (n *Node) makeGroup(group *cgroup.Group, r record) error {
+	if err := group.Create(); err != nil {
 		return err
 	}
-	if err := n.writeRecord(record{
-		Schema: recordSchema, Name: name, Instance: id, BootID: n.boot, Defaults: defaults, Hash: hash, Spec: c,
-	}); err != nil {
+	if err := group.Set(r.Spec.Spec.Resources); err != nil {
+		return err
+	}
+	if err := group.SetIdentity(cgroup.Identity{Hash: r.Hash, Defaults: r.Defaults, BootID: r.BootID}); err != nil {
 		return err
 	}
 	n.watch(group)

@@ -90,8 +90,8 @@ func (n *Node) forget(ctx context.Context, name string) error {
 		return err
 	}
 	return errors.Join(
-		mount.RemoveLayer(n.nameLayerDir(name, spec.MediumMemory)),
-		mount.RemoveLayer(n.nameLayerDir(name, spec.MediumDisk)),
+		n.removeLayers(name, spec.MediumMemory),
+		n.removeLayers(name, spec.MediumDisk),
 		os.RemoveAll(n.logDir(name)),
 		os.RemoveAll(n.stateDir(name)),
 	)

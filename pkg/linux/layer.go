@@ -59,3 +59,11 @@ func (n *Node) refreshLayer(c spec.Container, id uint64) error {
 	}
 	return n.prepareLayer(c, id)
 }
+
+// removeLayers removes the layer that outlives a name's instances, and the directory of all its layers.
+func (n *Node) removeLayers(name string, medium spec.Medium) error {
+	if err := mount.RemoveLayer(n.nameLayerDir(name, medium)); err != nil {
+		return err
+	}
+	return discard(filepath.Join(n.layersDir(medium), name))
+}

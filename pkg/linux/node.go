@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup/systemd"
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
@@ -77,18 +79,36 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if n.parent, err = cgroup.Open(cgroup.Config{Tree: tree, Parent: n.cfg.CgroupParent}); err != nil {
-		return err
-	}
-	if n.keeper, err = keeper.Ensure(ctx, keeper.Config{RunDir: n.cfg.RunDir, Command: n.cfg.Keeper, Log: n.cfg.Log}); err != nil {
+	n.keeper, err = keeper.Ensure(ctx, keeper.Config{RunDir: n.cfg.RunDir, Command: n.cfg.Keeper, Log: n.cfg.Log,
+		Place: func(ctx context.Context, pid int) error {
+			_, err := n.place(ctx, tree, pid)
+			return err
+		}})
+	if err != nil {
 		return err
 	}
 	hello, err := n.keeper.Hello(ctx)
 	if err != nil {
 		return err
 	}
-	n.host, err = readHost(hello.Pid)
+	if n.host, err = readHost(hello.Pid); err != nil {
+		return err
+	}
+	parent, err := n.place(ctx, tree, hello.Pid)
+	if err != nil {
+		return err
+	}
+	n.parent, err = cgroup.Open(cgroup.Config{Tree: tree, Parent: parent})
 	return err
+}
+
+// place puts a keeper where it belongs and says below which cgroup the containers go. systemd owns the cgroups of its machine but for
+// what it delegates: a scope that lives as long as the keeper or a container. Elsewhere the keeper stays where it was started.
+func (n *Node) place(ctx context.Context, tree cgroup.Tree, keeper int) (parent string, err error) {
+	if feature.Systemd.Probe() != nil {
+		return n.cfg.CgroupParent, nil
+	}
+	return systemd.Delegate(ctx, tree, n.cfg.CgroupParent, keeper)
 }
 
 // Close lets go of the node; the containers and the keeper stay.

@@ -11,7 +11,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
-// Shutdown ends the keeper of a node without instances, so that nothing of the node is left running; where there is something to
+// Shutdown ends the keeper of a node without instances and removes the cgroup parent, so that nothing of the node is left; where there is something to
 // keep, it does nothing. Close still has to be called.
 func (n *Node) Shutdown(ctx context.Context) error {
 	all, err := n.Observe(ctx)
@@ -41,7 +41,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	if _, err := unix.Poll(poll, int(shutdownTimeout.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("cannot wait for keeper %d: %w", hello.Pid, err)
 	}
-	return nil
+	return n.parent.Remove()
 }
 
 // shutdownTimeout bounds the wait for a keeper that was asked to end.

@@ -33,7 +33,7 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := n.clearGroup(ctx, group); err != nil {
+	if err := n.clearGroup(ctx, group, have); err != nil {
 		return err
 	}
 	full := spec.Defaulted(have.Spec, have.Defaults)
@@ -77,8 +77,9 @@ func (n *Node) compose(p *process.Program, c spec.Container, group *cgroup.Group
 	return files, err
 }
 
-// clearGroup ends whatever a former process, or somebody, left in the group: the limits are for the next start alone.
-func (n *Node) clearGroup(ctx context.Context, group *cgroup.Group) error {
+// clearGroup ends whatever somebody left in the group of an ended process. The group is then made anew: into a cgroup that was killed once,
+// some kernels let nothing be cloned any more.
+func (n *Node) clearGroup(ctx context.Context, group *cgroup.Group, have record) error {
 	state, err := group.State()
 	if err != nil {
 		return err
@@ -87,6 +88,11 @@ func (n *Node) clearGroup(ctx context.Context, group *cgroup.Group) error {
 		if err := n.end(ctx, group); err != nil {
 			return fmt.Errorf("its cgroup is not empty: %w", err)
 		}
+		n.unwatch(group)
+		if err := group.Remove(ctx); err != nil {
+			return err
+		}
+		return n.makeGroup(group, have)
 	}
 	if frozen, err := group.Freezing(); err != nil || !frozen {
 		return err

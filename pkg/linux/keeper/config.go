@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"context"
 	"path/filepath"
 
 	"github.com/go-logr/logr"
@@ -14,6 +15,9 @@ type Config struct {
 	RunDir string
 	// Command starts a keeper when none runs. Default: a sealed copy of this binary with "keeper --run-dir RUN-DIR".
 	Command []string
+	// Place, if given, is called with the pid of each keeper the client starts, before anything is asked of it: to put it
+	// into a cgroup of its own. Its error is that of the request that needed a keeper.
+	Place func(ctx context.Context, pid int) error
 	// Log gets what the client, or the keeper itself, has to say. The zero value says nothing.
 	Log logr.Logger
 }

@@ -55,6 +55,8 @@ func launch(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("cannot start a keeper: %s", text)
 	case err != nil:
 		return fmt.Errorf("cannot start a keeper: %w", err)
+	case cfg.Place != nil:
+		return cfg.Place(ctx, cmd.Process.Pid)
 	}
 	return nil
 }
