@@ -75,14 +75,10 @@ func (r root) write(name, text string) error {
 	return err
 }
 
-// mkdir makes a directory whose parent is beneath the root; one that is there is success.
+// mkdir makes a directory; one that is there is success. Here and in rmdir the name is walked by the kernel from
+// the root's descriptor without openat2's limits: cgroup file systems keep no links, and names never hold "..".
 func (r root) mkdir(name string) error {
-	parent, err := r.sub(path.Dir(name))
-	if err != nil {
-		return err
-	}
-	defer parent.dir.Close()
-	err = unix.Mkdirat(int(parent.dir.Fd()), path.Base(name), 0o755)
+	err := unix.Mkdirat(int(r.dir.Fd()), name, 0o755)
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return &os.PathError{Op: "mkdir", Path: r.path(name), Err: err}
 	}
@@ -91,15 +87,7 @@ func (r root) mkdir(name string) error {
 
 // rmdir removes one directory; one that is gone is success.
 func (r root) rmdir(name string) error {
-	parent, err := r.sub(path.Dir(name))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer parent.dir.Close()
-	err = unix.Unlinkat(int(parent.dir.Fd()), path.Base(name), unix.AT_REMOVEDIR)
+	err := unix.Unlinkat(int(r.dir.Fd()), name, unix.AT_REMOVEDIR)
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return &os.PathError{Op: "rmdir", Path: r.path(name), Err: err}
 	}

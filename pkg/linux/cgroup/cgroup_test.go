@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 func TestMain(m *testing.M) { kerneltest.Main(m) }
@@ -315,5 +317,59 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A cgroup with processes of its own cannot hand controllers down: whoever owns it is named, and limits are refused for that reason.
+func TestAParentBelowSomeoneElses(t *testing.T) {
+	tree, name := kerneltest.Tree(t), kerneltest.Parent(t)
+	if len(tree.V1) > 0 {
+		t.Skip("skip: needs a cgroup2 with all controllers: this host has v1 hierarchies")
+	}
+	theirs := filepath.Join(tree.Unified, name)
+	must(t, os.Mkdir(theirs, 0o755))
+	sleep := exec.Command("/bin/busybox", "sleep", "1000")
+	must(t, sleep.Start())
+	t.Cleanup(func() { _, _ = sleep.Process.Kill(), sleep.Wait() })
+	must(t, os.WriteFile(filepath.Join(theirs, "cgroup.procs"), []byte(strconv.Itoa(sleep.Process.Pid)), 0))
+
+	p, err := cgroup.Open(cgroup.Config{Tree: tree, Parent: name + "/reconciler"})
+	must(t, err)
+	defer p.Close()
+	must(t, created(t, p, "web", 1).Set(spec.Resources{}))
+	err = p.Unsupported(spec.Resources{Memory: spec.Memory{Max: spec.NewLimit(mebi)}})
+	var delegation *cgroup.DelegationError
+	if !errors.As(err, &delegation) || delegation.Dir != theirs || delegation.Controller != "memory" || !errors.Is(err, unix.EBUSY) {
+		t.Errorf("Unsupported: %v", err)
+	}
+	if kind, err := os.ReadFile(filepath.Join(theirs, "cgroup.type")); string(kind) != "domain\n" || err != nil {
+		t.Errorf("their cgroup has become %q, %v", kind, err)
+	}
+}
+
+// Names are handled in parallel, and no round leaves anything.
+func TestManyGroupsAtOnce(t *testing.T) {
+	rounds := 3
+	if os.Getenv("RECONCILER_SOAK") == "1" {
+		rounds = 1000
+	}
+	p := kerneltest.Cgroups(t)
+	kerneltest.NoLeaks(t, kerneltest.Scope{Parent: p.Name(), Pids: []int{0}})
+	all := everything(t, p)
+	var workers sync.WaitGroup
+	for worker := range 10 {
+		workers.Go(func() {
+			g, err := p.Group("web-"+strconv.Itoa(worker), uint64(worker))
+			for range rounds {
+				err = errors.Join(err, g.Create(), g.Set(all), g.Freeze(t.Context()), g.Kill(), g.Remove(t.Context()))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	workers.Wait()
+	if left, err := p.List(); err != nil || left != nil {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }

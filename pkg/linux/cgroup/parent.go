@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -142,50 +140,6 @@ func enter(level root, step string, visit func(level root) error) (next root, is
 	}
 	next, err = level.sub(step)
 	return next, true, err
-}
-
-// enable hands the v2 controllers that a level has down to its children, one at a time, so that one that
-// is refused does not take the others with it. It notes what is lacking.
-func (p *Parent) enable(t Tree, level root) {
-	has, err1 := level.read("cgroup.controllers")
-	enabled, err2 := level.read("cgroup.subtree_control")
-	for _, c := range controllers {
-		if t.V1[c] != "" || p.lacking[c] != nil || slices.Contains(strings.Fields(enabled), c) {
-			continue
-		}
-		err := errors.Join(err1, err2)
-		if err == nil && !slices.Contains(strings.Fields(has), c) {
-			err = fmt.Errorf("%s has not got it", level.dir.Name())
-		} else if err == nil {
-			if err = level.write("cgroup.subtree_control", "+"+c); err != nil {
-				err = &DelegationError{Dir: level.dir.Name(), Controller: c, Err: cause(err)}
-			}
-		}
-		if err != nil {
-			p.lacking[c] = &ControllerError{Controller: c, Err: err}
-		}
-	}
-}
-
-// inheritCpuset gives an empty v1 cpuset what the one above has: no task can enter an empty one (cpuset(7)).
-func inheritCpuset(level root) error {
-	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
-		text, err := level.read(file)
-		if err != nil {
-			return err
-		}
-		if strings.TrimSpace(text) != "" {
-			continue
-		}
-		above, err := os.ReadFile(filepath.Join(filepath.Dir(level.dir.Name()), file))
-		if err != nil {
-			return err
-		}
-		if err := level.write(file, string(above)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Name is the parent's path below every mount point.

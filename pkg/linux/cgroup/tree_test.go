@@ -79,3 +79,14 @@ func TestAnOverflowIsEventLost(t *testing.T) {
 		t.Errorf("a watch that was removed gives %+v", e)
 	}
 }
+
+func FuzzParseTree(f *testing.F) {
+	f.Add("31 23 0:28 / /sys/fs/cgroup rw - cgroup2 none rw")
+	f.Add("32 31 0:29 / /c\\040x\\ rw shared:1 - cgroup cgroup rw,cpu,memory")
+	f.Fuzz(func(t *testing.T, mountinfo string) {
+		tree, err := ParseTree(strings.NewReader(mountinfo))
+		if (err == nil) != (tree.Unified != "") {
+			t.Errorf("%+v, %v", tree, err)
+		}
+	})
+}
