@@ -26,8 +26,8 @@ const (
 // stalledAfter is after how many failures in a row a name counts as stalled.
 const stalledAfter = 5
 
-// removals are the verbs that are tried for ever: giving up on them would leave something running that should not.
-var removals = []string{VerbStop, VerbKill, VerbDestroy}
+// additions are the verbs that can be given up. All others are tried for ever: without them something would run on that should not.
+var additions = []string{VerbCreate, VerbStart, VerbUpdate, VerbPause, VerbResume}
 
 // after is the failure that an error makes of the one before.
 func (f Failure) after(verb string, err error, now time.Time) Failure {
@@ -38,7 +38,7 @@ func (f Failure) after(verb string, err error, now time.Time) Failure {
 	return Failure{
 		Verb: verb, Err: err, Count: count,
 		Retry: now.Add(doubled(firstRetry, count-1, lastRetry)),
-		Final: (errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrInvalid)) && !slices.Contains(removals, verb),
+		Final: (errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrInvalid)) && slices.Contains(additions, verb),
 	}.final()
 }
 

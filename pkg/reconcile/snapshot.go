@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -33,6 +34,14 @@ type Snapshot struct {
 
 // OK tells whether the source was read completely.
 func (s Snapshot) OK() bool { return s.Err == nil && !s.ReadAt.IsZero() }
+
+// same tells whether two snapshots of a source say the same.
+func (s Snapshot) same(other Snapshot) bool {
+	if s.ReadAt.IsZero() || s.OK() != other.OK() {
+		return false
+	}
+	return s.OK() && slices.Equal(s.Files, other.Files) || !s.OK() && s.Err.Error() == other.Err.Error()
+}
 
 // File is a manifest file as it was read. A file with problems removes nothing.
 type File struct {

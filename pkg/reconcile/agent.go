@@ -1,0 +1,230 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Store keeps records over the agent's death. record.Store is the one on disk.
+type Store interface {
+	// Load reads all records. Damaged ones are reported in the inventory; they are no error.
+	Load() (record.Inventory, error)
+	// Save replaces the record of one name; after an error the one before is still there.
+	Save(r record.Record) error
+	// Delete forgets a name; one that is not there is no error.
+	Delete(name string) error
+}
+
+// Config is what an Agent works with.
+type Config struct {
+	Node    Node
+	Store   Store
+	Sources []Source
+	// Prune says what happens when manifests are removed. Default PruneGuarded.
+	Prune PrunePolicy
+	// Workers is how many names are worked on at once. Default 8.
+	Workers int
+	// Rescan and Relist are how often sources and node are looked at without a hint. Default 3s and 10s; looking takes at most
+	// one part in 200 of the time.
+	Rescan, Relist time.Duration
+	Log            logr.Logger
+}
+
+// Agent makes a node agree with manifests, for as long as it runs. Its methods may be called at any time from any goroutine.
+type Agent struct {
+	Config
+	queue   *queue
+	objects *objects
+	events  *events
+	// intake guards who may admit; it is taken before mu.
+	intake  sync.Mutex
+	sources []Snapshot                   // the newest of each of Config.Sources
+	told    map[string]map[string]string // problems reported already, by source and place
+
+	mu        sync.Mutex
+	admission Admission
+	confirmed map[string]string
+	names     map[string]*entry
+	progress  chan struct{} // closed and replaced after every pass and admission
+
+	synced chan struct{} // closed when everything was looked at once
+}
+
+// New makes an agent that remembers what its store holds. A damaged record never is an error.
+func New(cfg Config) (*Agent, error) {
+	cfg.Workers = orElse(cfg.Workers, 8)
+	cfg.Rescan = orElse(cfg.Rescan, 3*time.Second)
+	cfg.Relist = orElse(cfg.Relist, 10*time.Second)
+	a := &Agent{
+		Config: cfg, queue: newQueue(), objects: newObjects(), events: newEvents(),
+		told: map[string]map[string]string{}, confirmed: map[string]string{}, names: map[string]*entry{},
+		progress: make(chan struct{}), synced: make(chan struct{}),
+	}
+	for _, source := range cfg.Sources {
+		a.sources = append(a.sources, Snapshot{Source: source.Name()})
+	}
+	inventory, err := cfg.Store.Load()
+	if err != nil {
+		return nil, fmt.Errorf("cannot load the inventory: %w", err)
+	}
+	a.remember(inventory)
+	return a, nil
+}
+
+func orElse[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
+		return otherwise
+	}
+	return value
+}
+
+// remember takes over what the store holds.
+func (a *Agent) remember(inventory record.Inventory) {
+	a.admission.Desired = map[string]*Desired{}
+	for id, r := range inventory.Records {
+		n := a.entry(id)
+		n.record, n.saved = r, r
+		if r.Removed {
+			n.removed = true
+			continue
+		}
+		n.desired = Incumbent(r)
+		a.admission.Desired[id] = n.desired
+	}
+	for id, err := range inventory.Held {
+		n := a.entry(id)
+		n.hold = err.Error()
+		n.desired = &Desired{Hold: n.hold, Origin: Origin{}}
+		a.admission.Desired[id] = n.desired
+	}
+	for _, err := range inventory.Problems {
+		a.Log.Error(err, "record set aside")
+		a.tell(Event{Warning: true, Reason: "RecordSetAside", Message: err.Error()})
+	}
+}
+
+// Run makes the node agree until ctx ends, and then ends what it is in the middle of. What runs on the node runs on.
+func (a *Agent) Run(ctx context.Context) error {
+	if err := a.observe(ctx); err != nil {
+		return err
+	}
+	hints, err := a.Node.Events(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot watch the node: %w", err)
+	}
+	a.tell(Event{Reason: "AgentStarted"})
+	var work sync.WaitGroup
+	work.Go(func() { a.follow(ctx, hints) })
+	work.Go(func() { a.relist(ctx) })
+	read := a.scanAll(ctx, &work)
+	select {
+	case <-read:
+	case <-time.After(firstScan):
+	case <-ctx.Done():
+	}
+	a.enqueueAll()
+	for range a.Workers {
+		work.Go(func() { a.queue.Work(ctx, func(name string) { a.pass(ctx, name) }, a.progressed) })
+	}
+	work.Go(func() { a.awaitSync(ctx) })
+	work.Wait()
+	return nil
+}
+
+// firstScan is how long slow sources hold up the start.
+const firstScan = 5 * time.Second
+
+// Synced closes when every source and every container was looked at once, and what could be done at once was done.
+func (a *Agent) Synced() <-chan struct{} { return a.synced }
+
+func (a *Agent) awaitSync(ctx context.Context) {
+	if a.await(ctx, a.queue.Idle) == nil {
+		close(a.synced)
+	}
+}
+
+// await waits until a condition holds, which is looked at after every pass and admission.
+func (a *Agent) await(ctx context.Context, condition func() bool) error {
+	for {
+		a.mu.Lock()
+		progress := a.progress
+		a.mu.Unlock()
+		if condition() {
+			return nil
+		}
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (a *Agent) progressed() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	close(a.progress)
+	a.progress = make(chan struct{})
+}
+
+// tell notes an event.
+func (a *Agent) tell(e Event) {
+	e.Time = now()
+	a.events.Add(e)
+	a.Log.V(1).Info("event", "name", e.Name, "reason", e.Reason, "message", e.Message)
+}
+
+// now is the wall clock without the monotonic one: times are kept in files and compared with the kernel's.
+func now() time.Time { return time.Now().Round(0).UTC() }
+
+// RunOnce makes the node agree and returns when it does, or when it cannot for now: then the error names what is not ready.
+func (a *Agent) RunOnce(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ran := make(chan error, 1)
+	go func() { ran <- a.Run(ctx) }()
+	settled := make(chan error, 1)
+	go func() {
+		select {
+		case <-a.synced:
+			settled <- a.await(ctx, a.settled)
+		case <-ctx.Done():
+			settled <- ctx.Err()
+		}
+	}()
+	select {
+	case err := <-ran:
+		return errors.Join(err, ctx.Err())
+	case err := <-settled:
+		stop()
+		return errors.Join(err, <-ran, a.notReady())
+	}
+}
+
+// notReady names the containers that do not do what their manifests say, and the sources that cannot be read.
+func (a *Agent) notReady() error {
+	var errs []error
+	list, _ := a.objects.List()
+	for _, object := range list {
+		for _, c := range object.Status.Conditions {
+			if c.Type == spec.ConditionReady && c.Status != spec.True || c.Type == spec.ConditionAccepted && c.Status != spec.True {
+				errs = append(errs, fmt.Errorf("%s is not %s: %s %s", object.Metadata.Name, c.Type, c.Reason, c.Message))
+			}
+		}
+	}
+	for _, s := range a.Sources() {
+		for _, problem := range s.Problems {
+			errs = append(errs, errors.New(problem))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,113 @@
+package reconcile
+
+import (
+	"context"
+	"reflect"
+
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// entry is what the agent knows of one name. The fields of the upper half are guarded by Agent.mu, those of the lower half by
+// the turn: whoever has it is the only one who may ask the node for verbs on the name.
+type entry struct {
+	id       string
+	desired  *Desired
+	removed  bool // the removal is confirmed
+	hold     string
+	observed []spec.Instance // as the latest pass saw them
+	looked   bool            // a pass has seen them
+	waiting  bool            // the latest pass waits for a stop
+	retrying bool            // the latest pass has an action to try again soon
+
+	turn    chan struct{}
+	record  record.Record
+	saved   record.Record // as the store has it
+	failure Failure
+	phase   spec.Phase // shown last
+}
+
+// entry is what is known of a name. The caller holds mu, or nobody else knows the agent yet.
+func (a *Agent) entry(id string) *entry {
+	n := a.names[id]
+	if n == nil {
+		n = &entry{id: id, turn: make(chan struct{}, 1), record: record.Record{Name: id}}
+		a.names[id] = n
+	}
+	return n
+}
+
+// enter waits for the turn of a name; leave ends it.
+func (a *Agent) enter(ctx context.Context, id string) (*entry, error) {
+	for {
+		a.mu.Lock()
+		n := a.entry(id)
+		a.mu.Unlock()
+		select {
+		case n.turn <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		a.mu.Lock()
+		current := a.names[id] == n
+		a.mu.Unlock()
+		if current {
+			return n, nil
+		}
+		n.leave() // it was forgotten meanwhile
+	}
+}
+
+func (n *entry) leave() { <-n.turn }
+
+// wants is what is in force for a name, and whether its removal is confirmed.
+func (a *Agent) wants(n *entry) (desired *Desired, removed bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n.hold != "" {
+		return &Desired{Hold: n.hold, Container: n.container(), Accepted: Acceptance{spec.Unknown, ReasonHeld, n.hold}}, false
+	}
+	return n.desired, n.removed
+}
+
+// container is the manifest of a held name, as far as one is known.
+func (n *entry) container() spec.Container {
+	if n.desired == nil {
+		return spec.Container{}
+	}
+	return n.desired.Container
+}
+
+// accept writes down what is in force, and whether that is news.
+func (n *entry) accept(d *Desired, removed bool) (changed bool) {
+	r := &n.record
+	if d == nil {
+		if removed && !r.Removed {
+			r.Removed = true
+			return true
+		}
+		return false
+	}
+	if d.Hold != "" {
+		return false
+	}
+	r.Removed = false
+	r.Source, r.Path, r.Line = d.Origin.Source, d.Origin.Path, d.Origin.Line
+	if reflect.DeepEqual(r.Container, d.Container) {
+		return false
+	}
+	if r.Generation > 0 && state(r.Container) != state(d.Container) {
+		r.Override = spec.Override{}
+	}
+	r.Container = d.Container
+	r.Generation++
+	r.Drift = record.Drift{}
+	n.failure = Failure{}
+	return true
+}
+
+// dirty tells whether the store lacks something worth keeping.
+func (n *entry) dirty() bool {
+	ours := n.record.Generation > 0 || n.record.Removed
+	return ours && n.hold == "" && !reflect.DeepEqual(n.record, n.saved)
+}

@@ -1,0 +1,139 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Objects are all containers, by name, and the newest resource version they contain.
+func (a *Agent) Objects() ([]spec.Object, uint64) { return a.objects.List() }
+
+// Object is one container; fs.ErrNotExist when no manifest and no instance has that name.
+func (a *Agent) Object(name string) (spec.Object, error) { return a.objects.Get(name) }
+
+// Watch gives every change after the resource version since, until ctx ends; 0 means from now on. ErrExpired when
+// changes that old are forgotten. The channel closes when the reader was too slow.
+func (a *Agent) Watch(ctx context.Context, since uint64) (<-chan Change, error) {
+	return a.objects.Watch(ctx, since)
+}
+
+// Events are the events kept, oldest first, with an ID above since; of one container unless name is "".
+func (a *Agent) Events(name string, since uint64) []Event { return a.events.List(name, since) }
+
+// WatchEvents gives events with an ID above since until ctx ends. The channel closes when the reader was too slow.
+func (a *Agent) WatchEvents(ctx context.Context, name string, since uint64) <-chan Event {
+	return a.events.Watch(ctx, name, since)
+}
+
+// Plan is what the agent would do now, from what it saw last: nothing is asked of the node.
+func (a *Agent) Plan(ctx context.Context) (Actions, error) {
+	list, _ := a.objects.List()
+	var actions Actions
+	for _, object := range list {
+		n, err := a.enter(ctx, object.Metadata.Name)
+		if err != nil {
+			return Actions{}, err
+		}
+		desired, removed := a.wants(n)
+		a.mu.Lock()
+		observed := n.observed
+		a.mu.Unlock()
+		r := n.record
+		r.Removed = removed
+		d := Plan(Subject{Name: n.id, Desired: desired, Observed: observed, Record: r, Failure: n.failure}, now())
+		n.leave()
+		actions.Actions = append(actions.Actions, d.Actions...)
+	}
+	return actions, nil
+}
+
+// Override sets a state over the manifest's, until the manifest's changes; the empty state clears it. fs.ErrNotExist for an
+// unknown name, fs.ErrInvalid for an unknown state.
+func (a *Agent) Override(ctx context.Context, name string, state spec.State) error {
+	switch state {
+	case "", spec.StateRunning, spec.StatePaused, spec.StateStopped:
+	default:
+		return fmt.Errorf("no state %q: %w", state, fs.ErrInvalid)
+	}
+	return a.byHand(ctx, name, func(n *entry) error {
+		n.record.Override = spec.Override{}
+		event := Event{Name: name, Reason: "OverrideCleared"}
+		if state != "" {
+			n.record.Override = spec.Override{State: state, Since: now()}
+			event = Event{Name: name, Reason: "Overridden", Message: fmt.Sprintf("state is %s by hand", state)}
+		}
+		a.tell(event)
+		return nil
+	})
+}
+
+// Restart ends the process, if there is one, and starts it anew in the same instance. It also tries anew what was given up.
+func (a *Agent) Restart(ctx context.Context, name string) error {
+	return a.byHand(ctx, name, func(n *entry) error {
+		n.failure = Failure{}
+		in, ok, err := a.newest(ctx, n)
+		if err != nil || !ok {
+			return err
+		}
+		n.record.Restart = record.Restart{Instance: in.ID, Starts: in.Starts}
+		a.tell(Event{Name: name, Reason: "RestartRequested"})
+		return nil
+	})
+}
+
+// Kill sends a signal to process 1; SIGKILL goes to all processes. fs.ErrNotExist when there is no process.
+func (a *Agent) Kill(ctx context.Context, name, signal string) error {
+	if _, ok := spec.Signals[signal]; !ok {
+		return fmt.Errorf("no signal %q: %w", signal, fs.ErrInvalid)
+	}
+	return a.byHand(ctx, name, func(n *entry) error {
+		in, ok, err := a.newest(ctx, n)
+		switch {
+		case err != nil:
+			return err
+		case !ok || !live(in):
+			return fmt.Errorf("container %q has no process: %w", name, fs.ErrNotExist)
+		}
+		a.tell(Event{Name: name, Reason: "Killing", Message: signal + " by hand"})
+		return a.Node.Kill(ctx, name, in.ID, signal)
+	})
+}
+
+// byHand does something to a name that is known, in its turn, saves its record and hands it out.
+func (a *Agent) byHand(ctx context.Context, id string, do func(*entry) error) error {
+	if _, err := a.Object(id); err != nil {
+		return err
+	}
+	n, err := a.enter(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer n.leave()
+	if n.hold != "" {
+		return fmt.Errorf("container %q is left alone: %s", id, n.hold)
+	}
+	before := n.record
+	if err := do(n); err != nil {
+		return err
+	}
+	if err := a.save(n); err != nil {
+		n.record = before
+		return err
+	}
+	a.queue.Add(id)
+	return nil
+}
+
+// newest is the instance a person means.
+func (a *Agent) newest(ctx context.Context, n *entry) (in spec.Instance, ok bool, err error) {
+	observed, err := a.Node.ObserveOne(ctx, n.id)
+	if err != nil || len(observed) == 0 {
+		return in, false, err
+	}
+	w := world{Subject: Subject{Observed: observed}}
+	return w.shown(), true, nil
+}

@@ -1,0 +1,187 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+	"time"
+)
+
+// share bounds what looking without a hint may cost: one part of so many of the time.
+const share = 200
+
+// rereadEvery is how often unchanged files are read again in case their times lie.
+const rereadEvery = 5 * time.Minute
+
+// scanAll follows every source; the channel closes when each was read once.
+func (a *Agent) scanAll(ctx context.Context, work *sync.WaitGroup) <-chan struct{} {
+	var first sync.WaitGroup
+	for i := range a.Config.Sources {
+		first.Add(1)
+		work.Go(func() { a.followSource(ctx, i, sync.OnceFunc(first.Done)) })
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		first.Wait()
+	}()
+	return read
+}
+
+// followSource scans a source again and again: on a hint, soon when something has to settle, and else every so often.
+func (a *Agent) followSource(ctx context.Context, i int, scanned func()) {
+	defer scanned()
+	source := a.Config.Sources[i]
+	hints := source.Hints(ctx)
+	reread := time.Now().Add(rereadEvery)
+	for all := false; ctx.Err() == nil; {
+		began := time.Now()
+		snapshot := source.Scan(ctx, all)
+		if ctx.Err() != nil {
+			return
+		}
+		if all {
+			reread = time.Now().Add(rereadEvery)
+		}
+		unsettled := a.takeIn(i, snapshot)
+		scanned()
+		took := time.Since(began)
+		pause := max(a.Rescan, share*took)
+		if unsettled {
+			pause = Settle + took
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-hints:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		all = time.Now().After(reread)
+	}
+}
+
+// takeIn admits a snapshot. It tells whether another is needed soon.
+func (a *Agent) takeIn(i int, s Snapshot) (unsettled bool) {
+	a.intake.Lock()
+	defer a.intake.Unlock()
+	before := a.sources[i]
+	a.sources[i] = s
+	a.mu.Lock()
+	missing := len(a.admission.Missing)
+	a.mu.Unlock()
+	if missing == 0 && before.same(s) {
+		return s.Unsettled
+	}
+	a.tellSource(before, s)
+	return a.admit() || s.Unsettled
+}
+
+// admit decides anew what is in force and hands out the names for which that changed. The caller holds intake.
+func (a *Agent) admit() (unsettled bool) {
+	a.mu.Lock()
+	request := Request{
+		Snapshots: a.sources, Incumbents: a.admission.Desired, Missing: a.admission.Missing, Prune: a.Prune, Confirmed: a.confirmed,
+	}
+	a.mu.Unlock()
+	admission := Admit(request)
+	a.tellAdmission(admission)
+	a.mu.Lock()
+	before := a.admission
+	a.admission = admission
+	var changed []string
+	for id, d := range admission.Desired {
+		if before.Desired[id] != d {
+			n := a.entry(id)
+			n.desired, n.removed = d, false
+			changed = append(changed, id)
+		}
+	}
+	for _, id := range admission.Removed {
+		n := a.entry(id)
+		n.desired, n.removed = nil, true
+		changed = append(changed, id)
+	}
+	a.mu.Unlock()
+	slices.Sort(changed)
+	for _, id := range changed {
+		a.queue.Add(id)
+	}
+	a.progressed()
+	return admission.settling()
+}
+
+// settling tells whether a removal waits for a second look.
+func (a Admission) settling() bool {
+	blocked := 0
+	for source, names := range a.Blocked {
+		if _, unclaimed := a.Unclaimed[source]; !unclaimed {
+			blocked += len(names)
+		}
+	}
+	return len(a.Missing) > blocked
+}
+
+// Sources are the sources as they were last read, and the names of sources that this agent does not have.
+func (a *Agent) Sources() []SourceStatus {
+	a.intake.Lock()
+	snapshots := slices.Clone(a.sources)
+	a.intake.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	counts := map[string]int{}
+	for _, d := range a.admission.Desired {
+		counts[d.Origin.Source]++
+	}
+	var list []SourceStatus
+	for _, s := range snapshots {
+		status := SourceStatus{
+			Name: s.Source, Path: s.Source, Revision: s.Revision, OK: s.OK(), ReadAt: s.ReadAt,
+			Objects: counts[s.Source], Blocked: a.admission.Blocked[s.Source],
+		}
+		if !s.OK() {
+			status.Problems = append(status.Problems, unavailable(&s))
+		}
+		for _, f := range s.Files {
+			for _, p := range f.Problems {
+				status.Problems = append(status.Problems, p.Error())
+			}
+		}
+		for _, p := range a.admission.Problems[s.Source] {
+			status.Problems = append(status.Problems, p.Error())
+		}
+		list = append(list, status)
+	}
+	for source, revision := range a.admission.Unclaimed {
+		blocked := a.admission.Blocked[source]
+		list = append(list, SourceStatus{
+			Name: source, Path: source, Revision: revision, Objects: len(blocked), Blocked: blocked,
+			Problems: []string{fmt.Sprintf("%d containers belong to no source of this agent", len(blocked))},
+		})
+	}
+	return list
+}
+
+// ConfirmPrune lets the removals go on that were held back, for exactly one revision of a source. fs.ErrNotExist when there is no
+// such source, fs.ErrInvalid when its revision is another by now.
+func (a *Agent) ConfirmPrune(_ context.Context, source, revision string) error {
+	for _, s := range a.Sources() {
+		switch {
+		case s.Name != source:
+			continue
+		case s.Revision != revision || revision == "":
+			return fmt.Errorf("cannot confirm %s@%s: its revision is %s by now: %w", source, revision, s.Revision, fs.ErrInvalid)
+		}
+		a.intake.Lock()
+		defer a.intake.Unlock()
+		a.mu.Lock()
+		a.confirmed[source] = revision
+		a.mu.Unlock()
+		a.tell(Event{Reason: "PruneConfirmed", Message: source + "@" + revision})
+		a.admit()
+		return nil
+	}
+	return fmt.Errorf("no source %s: %w", source, fs.ErrNotExist)
+}

@@ -1,0 +1,91 @@
+package reconcile
+
+import (
+	"context"
+	"sync"
+)
+
+// journal keeps the newest entries of a sequence, numbered from 1, for readers who each go on from a number of their own.
+type journal[T any] struct {
+	mu    sync.Mutex
+	ring  []T
+	last  uint64        // number of the newest entry
+	grown chan struct{} // closed and replaced with each entry
+}
+
+func newJournal[T any](size int) *journal[T] {
+	return &journal[T]{ring: make([]T, size), grown: make(chan struct{})}
+}
+
+// Append adds what entry makes of its number.
+func (j *journal[T]) Append(entry func(id uint64) T) T {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.last++
+	e := entry(j.last)
+	j.ring[j.last%uint64(len(j.ring))] = e
+	close(j.grown)
+	j.grown = make(chan struct{})
+	return e
+}
+
+// Last is the number of the newest entry.
+func (j *journal[T]) Last() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.last
+}
+
+// Oldest is the number after which all entries are kept.
+func (j *journal[T]) Oldest() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.last - min(j.last, uint64(len(j.ring)))
+}
+
+// After is the entry that follows number id, or a channel that closes when there may be one. ErrExpired tells that it is forgotten, or
+// that id was never given out.
+func (j *journal[T]) After(id uint64) (entry T, grown <-chan struct{}, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case id > j.last || id+uint64(len(j.ring)) < j.last:
+		return entry, nil, ErrExpired
+	case id == j.last:
+		return entry, j.grown, nil
+	}
+	return j.ring[(id+1)%uint64(len(j.ring))], nil, nil
+}
+
+// Follow sends the entries after number id that want takes, until ctx ends or the reader is so slow that entries are forgotten
+// before it took them. Then it closes the channel.
+func (j *journal[T]) Follow(ctx context.Context, id uint64, want func(T) bool) <-chan T {
+	out := make(chan T)
+	go func() {
+		defer close(out)
+		for {
+			entry, grown, err := j.After(id)
+			switch {
+			case err != nil:
+				return
+			case grown != nil:
+				select {
+				case <-grown:
+				case <-ctx.Done():
+					return
+				}
+				continue
+			}
+			id++
+			if !want(entry) {
+				continue
+			}
+			select {
+			case out <- entry:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}

@@ -1,0 +1,151 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// observe looks at the whole node and hands out every name that is not as the latest pass saw it. Only passes say what is seen
+// of a name; this says where to look.
+func (a *Agent) observe(ctx context.Context) error {
+	instances, err := a.Node.Observe(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot observe the node: %w", err)
+	}
+	shown := map[string][]spec.Instance{}
+	for _, in := range instances {
+		shown[in.Name] = append(shown[in.Name], in)
+	}
+	a.adopt(shown)
+	for _, id := range a.differing(shown) {
+		a.queue.Add(id)
+	}
+	return nil
+}
+
+// adopt makes incumbents of names that no record and no manifest knows, so that they are never taken for removed.
+func (a *Agent) adopt(shown map[string][]spec.Instance) {
+	a.intake.Lock()
+	defer a.intake.Unlock()
+	if a.adoptAll(shown) {
+		a.admit()
+	}
+}
+
+func (a *Agent) adoptAll(shown map[string][]spec.Instance) (news bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, instances := range shown {
+		n := a.names[id]
+		if n != nil && (n.desired != nil || n.removed) || a.admission.Desired[id] != nil {
+			continue
+		}
+		d := &Desired{Container: instances[len(instances)-1].Spec}
+		if d.Container.Metadata.Name == "" {
+			d.Hold = "no manifest and no record says what it is"
+		}
+		a.admission.Desired[id] = d
+		a.entry(id).desired = d
+		news = true
+	}
+	return news
+}
+
+// differing are the names that are not as the latest pass saw them.
+func (a *Agent) differing(shown map[string][]spec.Instance) (ids []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, n := range a.names {
+		if !n.looked || len(n.observed)+len(shown[id]) > 0 && !reflect.DeepEqual(n.observed, shown[id]) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// follow hands out the names that the node hints at.
+func (a *Agent) follow(ctx context.Context, hints <-chan spec.Event) {
+	for {
+		select {
+		case hint, ok := <-hints:
+			switch {
+			case !ok:
+				return
+			case hint.Name != "" && hint.Kind != spec.EventLost:
+				a.queue.Add(hint.Name)
+			default:
+				a.look(ctx)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// relist looks at the whole node every so often.
+func (a *Agent) relist(ctx context.Context) {
+	for {
+		began := time.Now()
+		timer := time.NewTimer(a.Relist)
+		select {
+		case <-timer.C:
+			a.look(ctx)
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		if rest := share*time.Since(began.Add(a.Relist)) - a.Relist; rest > 0 {
+			timer.Reset(min(rest, time.Minute))
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+			timer.Stop()
+		}
+		a.events.Forget(now().Add(-forgetAfter), a.known)
+	}
+}
+
+// forgetAfter is how long the events of a name are kept of which nothing is left.
+const forgetAfter = time.Hour
+
+func (a *Agent) known(id string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.names[id] != nil
+}
+
+func (a *Agent) look(ctx context.Context) {
+	if err := a.observe(ctx); err != nil && ctx.Err() == nil {
+		a.Log.Error(err, "relist failed")
+		a.tell(Event{Warning: true, Reason: "NodeUnavailable", Message: err.Error()})
+	}
+}
+
+// enqueueAll hands out every name there is.
+func (a *Agent) enqueueAll() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id := range a.names {
+		a.queue.Add(id)
+	}
+}
+
+// settled tells whether nothing will change without a new manifest, an event or a long wait.
+func (a *Agent) settled() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.admission.settling() || !a.queue.Idle() {
+		return false
+	}
+	for _, n := range a.names {
+		if !n.looked || n.waiting || n.retrying {
+			return false
+		}
+	}
+	return true
+}

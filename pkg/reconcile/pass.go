@@ -1,0 +1,235 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// What can fail beside the verbs of a node.
+const (
+	verbPlan    = "Plan"
+	verbObserve = "Observe"
+	verbForget  = "Forget"
+)
+
+// maxRounds is how often a pass looks and acts before others have their turn.
+const maxRounds = 8
+
+// pass looks at one name and does what is to be done, one action after another, looking again after each.
+func (a *Agent) pass(ctx context.Context, id string) {
+	n, err := a.enter(ctx, id)
+	if err != nil {
+		return
+	}
+	defer n.leave()
+	for range maxRounds {
+		if !a.round(ctx, n) || ctx.Err() != nil {
+			return
+		}
+	}
+	a.queue.Add(id)
+}
+
+// round is one look and at most one action; it tells whether to look again at once. A panic is a failure of the name, not of the agent.
+func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
+	verb := verbPlan
+	defer func() {
+		if p := recover(); p != nil {
+			again = false
+			a.Log.Error(fmt.Errorf("panic: %v", p), "pass failed", "name", n.id, "stack", string(debug.Stack()))
+			a.fail(n, verb, fmt.Errorf("panic: %v", p))
+		}
+	}()
+	desired, removed := a.wants(n)
+	before := n.record
+	if n.accept(desired, removed) {
+		a.tellAccepted(n, before)
+	}
+	observed, err := a.Node.ObserveOne(ctx, n.id)
+	if err != nil {
+		a.fail(n, verbObserve, fmt.Errorf("cannot observe %q: %w", n.id, err))
+		return false
+	}
+	if n.failure.Verb == verbObserve {
+		n.failure = Failure{}
+	}
+	before = n.record
+	d := Plan(Subject{Name: n.id, Desired: desired, Observed: observed, Record: n.record, Failure: n.failure}, now())
+	n.record = d.Record
+	a.tellExit(n, before)
+	a.show(n, desired, observed, d)
+	if len(d.Actions) == 0 {
+		a.rest(n, desired, observed, d)
+		return false
+	}
+	verb = d.Actions[0].Verb
+	return a.act(ctx, n, d.Actions[0])
+}
+
+// rest is the end of a pass that has nothing to do.
+func (a *Agent) rest(n *entry, desired *Desired, observed []spec.Instance, d Decision) {
+	if !d.Held && !d.Waiting {
+		n.failure = Failure{}
+	}
+	if desired == nil && len(observed) == 0 {
+		a.forget(n)
+		return
+	}
+	wake := d.Wake
+	if err := a.save(n); err != nil {
+		wake = earlier(wake, now().Add(lastRetry))
+	}
+	a.queue.Wake(n.id, wake)
+}
+
+// forget drops a name of which nothing is left.
+func (a *Agent) forget(n *entry) {
+	if !reflect.DeepEqual(n.saved, record.Record{}) {
+		if err := a.Store.Delete(n.id); err != nil {
+			a.fail(n, verbForget, err)
+			return
+		}
+	}
+	n.saved, n.record, n.failure = record.Record{}, record.Record{Name: n.id}, Failure{}
+	a.objects.Delete(n.id)
+	a.queue.Wake(n.id, time.Time{})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n.desired == nil {
+		delete(a.names, n.id)
+	}
+}
+
+// writeAhead are the verbs that are written down before they are done.
+var writeAhead = map[string]bool{VerbCreate: true, VerbDestroy: true}
+
+// act carries out one action; it tells whether to look again at once.
+func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
+	if writeAhead[action.Verb] {
+		n.record.Intent = record.Intent{Verb: action.Verb, Instance: action.Instance, Cause: action.Cause, Since: now()}
+		n.record.NextInstance = max(n.record.NextInstance, action.Instance+1)
+	}
+	if err := a.save(n); err != nil && writeAhead[action.Verb] {
+		a.fail(n, action.Verb, err)
+		return false
+	}
+	began := time.Now()
+	if err := a.do(ctx, action); err != nil {
+		a.fail(n, action.Verb, err)
+		// A held action may leave another to do; the plan says so at once.
+		return action.Verb == VerbUpdate || action.Verb == VerbCreate
+	}
+	a.Log.Info("done", "name", n.id, "verb", action.Verb, "instance", action.Instance, "cause", action.Cause, "took", time.Since(began))
+	if n.failure.Verb == action.Verb {
+		n.failure = Failure{}
+	}
+	if action.Repair {
+		n.record.Drift = record.Drift{Count: n.record.Drift.Count + 1, Last: now(), Message: action.Cause}
+	}
+	a.tellDone(action)
+	return true
+}
+
+// deadlines bound each verb: a stuck one holds up its own name only, and not for ever.
+var deadlines = map[string]time.Duration{
+	VerbCreate: time.Minute, VerbStart: time.Minute, VerbDestroy: time.Minute,
+	VerbStop: 10 * time.Second, VerbKill: 10 * time.Second,
+	VerbUpdate: 10 * time.Second, VerbPause: 10 * time.Second, VerbResume: 10 * time.Second,
+}
+
+// do asks the node for a verb. An action begun is ended even when the agent is asked to end.
+func (a *Agent) do(ctx context.Context, action Action) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadlines[action.Verb])
+	defer cancel()
+	name, id := action.Name, action.Instance
+	switch action.Verb {
+	case VerbCreate:
+		return a.Node.Create(ctx, action.Container, id, action.Defaults)
+	case VerbStart:
+		return a.Node.Start(ctx, name, id)
+	case VerbStop:
+		return a.Node.Stop(ctx, name, id, action.Signal, action.Timeout)
+	case VerbKill:
+		return a.Node.Kill(ctx, name, id, action.Signal)
+	case VerbUpdate:
+		return a.Node.Update(ctx, action.Container, id)
+	case VerbPause:
+		return a.Node.Pause(ctx, name, id)
+	case VerbResume:
+		return a.Node.Resume(ctx, name, id)
+	case VerbDestroy:
+		return a.Node.Destroy(ctx, name, id, action.Keep)
+	}
+	return fmt.Errorf("unknown verb %q: %w", action.Verb, errors.ErrUnsupported)
+}
+
+// fail notes a failed action, shows it and tries again later.
+func (a *Agent) fail(n *entry, verb string, err error) {
+	n.failure = n.failure.after(verb, err, now())
+	a.Log.Error(err, "failed", "name", n.id, "verb", verb, "count", n.failure.Count, "final", n.failure.Final)
+	a.tell(Event{Name: n.id, Warning: true, Reason: "Failed" + verb, Message: err.Error()})
+	a.queue.Wake(n.id, n.failure.Retry)
+	if verb == verbPlan {
+		return
+	}
+	desired, _ := a.wants(n)
+	a.mu.Lock()
+	observed := n.observed
+	n.retrying = !n.failure.stalled()
+	a.mu.Unlock()
+	d := Plan(Subject{Name: n.id, Desired: desired, Observed: observed, Record: n.record, Failure: n.failure}, now())
+	a.show(n, desired, observed, d)
+	a.queue.Wake(n.id, earlier(n.failure.Retry, d.Wake))
+}
+
+// save brings the store up to date.
+func (a *Agent) save(n *entry) error {
+	if !n.dirty() {
+		return nil
+	}
+	if err := a.Store.Save(n.record); err != nil {
+		a.Log.Error(err, "cannot save", "name", n.id)
+		a.tell(Event{Name: n.id, Warning: true, Reason: "FailedSave", Message: err.Error()})
+		return err
+	}
+	n.saved = n.record
+	return nil
+}
+
+// show publishes what a plan says of a name.
+func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Decision) {
+	a.mu.Lock()
+	n.observed, n.looked = observed, true
+	n.waiting = d.Waiting
+	if d.Held {
+		n.retrying = !n.failure.stalled()
+	} else {
+		n.retrying = false
+	}
+	a.mu.Unlock()
+	if desired == nil && len(observed) == 0 {
+		return
+	}
+	c := n.record.Container
+	if desired != nil {
+		c = desired.Container
+	}
+	c.Metadata.Name = n.id
+	object := spec.Object{
+		APIVersion: spec.APIVersion, Kind: spec.KindContainer,
+		Metadata: spec.ObjectMetadata{Metadata: c.Metadata, Generation: n.record.Generation},
+		Spec:     c.Spec, Status: d.Status,
+	}
+	a.objects.Put(object, now())
+	if n.phase != d.Status.Phase && d.Status.Phase == spec.PhaseBackOff {
+		a.tell(Event{Name: n.id, Warning: true, Reason: "BackOff", Message: d.Status.Message})
+	}
+	n.phase = d.Status.Phase
+}

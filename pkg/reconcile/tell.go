@@ -1,0 +1,98 @@
+package reconcile
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// doneReasons are the events of actions done.
+var doneReasons = map[string]string{
+	VerbCreate: "Created", VerbStart: "Started", VerbStop: "Killing", VerbKill: "Killing", VerbUpdate: "Updated",
+	VerbPause: "Paused", VerbResume: "Resumed", VerbDestroy: "Destroyed",
+}
+
+func (a *Agent) tellDone(action Action) {
+	reason := doneReasons[action.Verb]
+	if action.Repair {
+		reason = "DriftCorrected"
+	}
+	a.tell(Event{Name: action.Name, Warning: action.Repair, Reason: reason, Message: action.Cause})
+}
+
+// tellAccepted tells what came into force.
+func (a *Agent) tellAccepted(n *entry, before record.Record) {
+	at := fmt.Sprintf("%s:%d", n.record.Path, n.record.Line)
+	switch {
+	case n.record.Removed:
+		a.tell(Event{Name: n.id, Reason: "ManifestRemoved", Message: at})
+	case n.record.Path == "":
+		a.tell(Event{Name: n.id, Reason: "Adopted", Message: "no manifest and no record is known"})
+	case before.Generation == 0:
+		a.tell(Event{Name: n.id, Reason: "ManifestAdded", Message: at})
+	default:
+		changes := changed(diff(before.Container, n.record.Container, spec.DefaultsVersion))
+		a.tell(Event{Name: n.id, Reason: "ManifestChanged", Message: strings.TrimPrefix(changes+" in "+at, " in ")})
+	}
+}
+
+// tellExit tells of a run that ended.
+func (a *Agent) tellExit(n *entry, before record.Record) {
+	exit := n.record.LastExit
+	if exit == nil || before.LastExit != nil && *before.LastExit == *exit {
+		return
+	}
+	e := Event{Name: n.id, Reason: "Exited", Message: fmt.Sprintf("%s (%s)", exitText(*exit), exit.Reason)}
+	if exit.OOMKilled {
+		e.Reason = "OOMKilled"
+	}
+	e.Warning = exit.Code != 0 && !requested(*exit)
+	a.tell(e)
+}
+
+// tellSource tells how a source and its files came to be broken or whole.
+func (a *Agent) tellSource(before, s Snapshot) {
+	switch {
+	case !s.OK() && (before.OK() || before.ReadAt.IsZero() || before.Err.Error() != s.Err.Error()):
+		a.tell(Event{Warning: true, Reason: "SourceUnavailable", Message: s.Err.Error()})
+	case s.OK() && !before.OK() && before.Err != nil:
+		a.tell(Event{Reason: "SourceAvailable", Message: s.Source})
+	}
+	if !s.OK() {
+		return
+	}
+	problems := spec.Problems{}
+	for _, f := range s.Files {
+		problems = append(problems, f.Problems...)
+	}
+	a.tellProblems("files of "+s.Source, "ManifestRejected", problems)
+}
+
+// tellProblems tells of problems that were not there before.
+func (a *Agent) tellProblems(of, reason string, problems spec.Problems) {
+	said := map[string]string{}
+	for _, p := range problems {
+		text := p.Error()
+		said[text] = reason
+		if a.told[of][text] == "" {
+			a.tell(Event{Name: p.Name, Warning: true, Reason: reason, Message: text})
+		}
+	}
+	a.told[of] = said
+}
+
+// tellAdmission tells of names claimed twice and removals held back. The caller holds intake.
+func (a *Agent) tellAdmission(admission Admission) {
+	for _, s := range a.sources {
+		a.tellProblems("names of "+s.Source, ReasonDuplicateName, admission.Problems[s.Source])
+	}
+	blocked := spec.Problems{}
+	for _, source := range slices.Sorted(maps.Keys(admission.Blocked)) {
+		blocked = append(blocked, spec.Problem{File: source, Message: "removed: " + strings.Join(admission.Blocked[source], ", ")})
+	}
+	a.tellProblems("blocked", ReasonPruneBlocked, blocked)
+}
