@@ -120,9 +120,7 @@ func (n *Node) Close() error {
 	if n.parent != nil {
 		errs = append(errs, n.parent.Close())
 	}
-	if n.host.proc != nil {
-		errs = append(errs, n.host.proc.Close())
-	}
+	errs = append(errs, n.host.close())
 	if n.lock != nil {
 		errs = append(errs, n.lock.Close())
 	}

@@ -174,3 +174,20 @@ func TestFailedStart(t *testing.T) {
 	}
 	await(t, n, "absent", func(in spec.Instance) bool { return in.Phase == spec.InstanceCreated })
 }
+
+// TestInit has a reaper as process 1: orphans do not stay zombies, and TERM reaches the command.
+func TestInit(t *testing.T) {
+	n := open(t)
+	c := container(t, "reaper", `(sleep 0.01 & ); trap 'echo zombies: $(grep -l "State:.Z" /proc/[0-9]*/status | wc -l); exit 9' TERM; echo "first: $(cat /proc/1/comm), me: $$"; while :; do sleep 0.05; done`)
+	c.Spec.Init = true
+	run(t, n, c)
+	await(t, n, "reaper", func(spec.Instance) bool { return strings.Contains(output(t, n, "reaper"), "me:") })
+	if err := n.Stop(t.Context(), "reaper", 1, "SIGTERM", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	in := await(t, n, "reaper", exited)
+	out := output(t, n, "reaper")
+	if in.Exit.Code != 9 || in.Exit.Reason != spec.ExitStopped || !strings.Contains(out, "first: init, me: 2") || !strings.Contains(out, "zombies: 0") {
+		t.Errorf("got exit %+v and output %q", in.Exit, out)
+	}
+}

@@ -1,7 +1,9 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strconv"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process/tinyinit"
 	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
 	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -27,6 +30,7 @@ type host struct {
 	capability capability.Node
 	ceilings   attribute.Ceilings
 	proc       *os.File // for attribute.FileProc
+	init       *os.File // for attribute.FileInit
 }
 
 // readHost reads it of the keeper's process.
@@ -37,8 +41,29 @@ func readHost(keeper int) (h host, err error) {
 	if h.ceilings, err = attribute.ReadCeilings(keeper); err != nil {
 		return h, err
 	}
-	h.proc, err = attribute.OpenProc()
+	if h.proc, err = attribute.OpenProc(); err != nil {
+		return h, err
+	}
+	h.init, err = tinyinit.Open()
 	return h, err
+}
+
+// lend adds the files that every start uses and none consumes.
+func (h host) lend(files map[string]*os.File) map[string]*os.File {
+	files = maps.Clone(files)
+	files[attribute.FileProc], files[attribute.FileInit] = h.proc, h.init
+	return files
+}
+
+// close closes what was read.
+func (h host) close() error {
+	var errs []error
+	for _, f := range []*os.File{h.proc, h.init} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // planStart plans a start of a defaulted container with the given layer directory. It changes nothing; what a manifest asks for and this
@@ -98,7 +123,7 @@ func (n *Node) planAttributes(c spec.Container) (a attribute.Plan, err error) {
 		OOMScoreAdj: s.OOMScoreAdj, Rlimits: rlimits, Umask: uint32(umask),
 		UID: user.UID, GID: user.GID, Groups: user.Groups,
 		Capabilities: caps, LastCap: n.host.capability.Last, NewPrivs: s.Security.AllowNewPrivileges, Filter: filter,
-		Argv: s.Command, Paths: rootfs.Candidates(s.Command[0], path(s.Env)), Env: env,
+		Argv: s.Command, Paths: rootfs.Candidates(s.Command[0], path(s.Env)), Env: env, Init: s.Init,
 	}, nil
 }
 

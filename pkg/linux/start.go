@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 
-	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
@@ -53,8 +52,7 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 	if err != nil {
 		return err
 	}
-	request.Files = maps.Clone(files)
-	request.Files[attribute.FileProc] = n.host.proc
+	request.Files = n.host.lend(files)
 	_, err = n.keeper.Start(ctx, request)
 	return err
 }

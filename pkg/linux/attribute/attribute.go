@@ -35,6 +35,7 @@ const (
 	FileStdin  = "stdin"
 	FileStdout = "stdout"
 	FileStderr = "stderr"
+	FileInit   = "init"
 )
 
 // Plan is what a process gets that differs between containers.
@@ -57,6 +58,8 @@ type Plan struct {
 
 	// Argv is the command, Paths the files to try for it, in order; Env the environment as KEY=VALUE.
 	Argv, Paths, Env []string
+	// Init executes FileInit, a tinyinit, in front of the command, which it then looks up by itself.
+	Init bool
 }
 
 // Early adds the ops that reset what the process inherits, row by row of Table.
@@ -82,7 +85,7 @@ func Late(p *process.Program, plan Plan) {
 	if !plan.NewPrivs {
 		prctl(p, "set no_new_privs", unix.PR_SET_NO_NEW_PRIVS, 1)
 	}
-	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(3), process.Int(^uint32(0)), process.Int(0))
+	closeFiles(p, plan)
 	if !plan.NewPrivs {
 		seccomp.Append(p, plan.Filter)
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process/tinyinit"
 )
 
 // stdio puts the three files onto descriptors 0 to 2. A user other than root becomes owner of its output pipes, because
@@ -35,10 +36,23 @@ func setUser(p *process.Program, plan Plan) {
 	p.Call("set user", fmt.Sprint(plan.UID), unix.SYS_SETRESUID, uid, uid, uid)
 }
 
+// closeFiles closes everything but stdio; the file of an init only as it is executed, by descriptor.
+func closeFiles(p *process.Program, plan Plan) {
+	flags := 0
+	if plan.Init {
+		flags = unix.CLOSE_RANGE_CLOEXEC
+	}
+	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(3), process.Int(^uint32(0)), process.Int(flags))
+}
+
 // execute tries each path as execvp(3) does; the error of the last one is the start's, or EACCES of an earlier one. The
 // keeper runs from a sealed copy of its binary, so a path that leads to /proc/self/exe, or a script that names it, finds
 // nothing it could overwrite.
 func execute(p *process.Program, plan Plan) {
+	if plan.Init {
+		tinyinit.Execute(p, FileInit, plan.Argv, plan.Env)
+		return
+	}
 	argv, env := process.Strs(plan.Argv), process.Strs(plan.Env)
 	for _, path := range plan.Paths {
 		op := p.Call("execute", path, unix.SYS_EXECVE, process.Str(path), argv, env)
