@@ -1,13 +1,10 @@
 package spec
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 )
 
 // Classes of a field: what a change of it does to a running container.
@@ -61,7 +58,7 @@ func (d *differ) compare(path string, r role, a, b reflect.Value) {
 		d.pointer(path, r, a, b)
 	case t.Kind() == reflect.Slice:
 		for i := range max(length(a), length(b)) {
-			d.compare(fmt.Sprintf("%s[%d]", path, i), r.item(), index(a, i), index(b, i))
+			d.compare(path+"["+strconv.Itoa(i)+"]", r.item(), index(a, i), index(b, i))
 		}
 	case t.Kind() == reflect.Map:
 		for _, key := range unionKeys(a, b) {
@@ -94,83 +91,15 @@ func emptyList(v reflect.Value) string {
 }
 
 func (d *differ) fields(path string, t reflect.Type, a, b reflect.Value) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, required := jsonName(f)
-		r := role{class: f.Tag.Get("class"), required: required, bytes: inBytes(f)}
-		if r.class != classIdentity {
-			d.compare(joinField(path, name), r, field(a, i), field(b, i))
+	for i, m := range members()[t] {
+		if m.class != classIdentity {
+			d.compare(joinField(path, m.name), m.role, field(a, i), field(b, i))
 		}
 	}
 }
 
-// inBytes tells a limit that is tagged `unit:"bytes"`.
-func inBytes(f reflect.StructField) bool { return f.Tag.Get("unit") == "bytes" }
-
 // classIdentity marks the name, which says what is compared rather than being compared.
 const classIdentity = "identity"
-
-// isLeaf tells quantities kept in structs from structs of fields.
-func isLeaf(t reflect.Type) bool {
-	return t == reflect.TypeFor[Limit]() || t == reflect.TypeFor[Cores]()
-}
-
-// jsonName is the manifest's word for a field, and whether the field must be said.
-func jsonName(f reflect.StructField) (name string, required bool) {
-	name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-	return name, options == ""
-}
-
-// text is the value of a leaf; "" when it is not said.
-func text(v reflect.Value, r role) string {
-	if !v.IsValid() || v.IsZero() && !r.required {
-		return ""
-	}
-	if l, ok := v.Interface().(Limit); ok && r.bytes && !l.IsMax() {
-		return sizeText(l.Value())
-	}
-	if s, ok := v.Interface().(fmt.Stringer); ok {
-		return s.String()
-	}
-	if v.Kind() == reflect.String {
-		return plain(v.String())
-	}
-	return fmt.Sprint(v.Interface())
-}
-
-// plain is s itself when it can stand without quotes, else s in quotes and ASCII, so that no two texts look the same. Identities depend on
-// it, so it must not depend on what a version of Go or Unicode takes for printable.
-func plain(s string) string {
-	if s == "" || s[0] == ' ' || s[len(s)-1] == ' ' || strings.ContainsFunc(s, needsQuotes) {
-		return strconv.QuoteToASCII(s)
-	}
-	return s
-}
-
-func needsQuotes(r rune) bool {
-	message, _ := badRune(r, utf8.UTFMax, nil)
-	return r < ' ' || r == '"' || r == '\\' || r == utf8.RuneError || message != ""
-}
-
-// joinField is the path of a struct's field.
-func joinField(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
-}
-
-// joinKey is the path of a map's entry: env.LOG, but sysctls["net.core.somaxconn"].
-func joinKey(path, key string) string {
-	if isWord(key) {
-		return joinField(path, key)
-	}
-	return path + "[" + strconv.QuoteToASCII(key) + "]"
-}
-
-func isWord(s string) bool {
-	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == ""
-}
 
 func typeOf(a, b reflect.Value) reflect.Type {
 	if a.IsValid() {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"reflect"
 )
 
@@ -16,13 +15,14 @@ func Identity(c Container, defaultsVersion int) string {
 	var d differ
 	c = Defaulted(c, defaultsVersion)
 	d.compare("", role{}, reflect.Value{}, reflect.ValueOf(c.Spec))
-	h := sha256.New()
+	var said []byte
 	for _, change := range d.changes {
 		if change.Class == ClassReplace {
-			fmt.Fprintf(h, "%s=%s\n", change.Path, change.New)
+			said = append(said, change.Path+"="+change.New+"\n"...)
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	hash := sha256.Sum256(said)
+	return hex.EncodeToString(hash[:])
 }
 
 // Canonical is the manifest as JSON with sorted keys and only what is said: two manifests that ask for the same have

@@ -121,3 +121,20 @@ func TestExplainPaths(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkIdentity(b *testing.B) {
+	c := decodeOne(b, readFile(b, "typical.yaml"))
+	b.ReportAllocs()
+	for b.Loop() {
+		spec.Identity(c, 1)
+	}
+}
+
+func BenchmarkDiff(b *testing.B) {
+	old := decodeOne(b, readFile(b, "typical.yaml"))
+	c := decodeOne(b, strings.Replace(readFile(b, "typical.yaml"), "info", "debug", 1))
+	b.ReportAllocs()
+	for b.Loop() {
+		spec.Diff(old, c)
+	}
+}
