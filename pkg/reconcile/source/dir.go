@@ -1,0 +1,154 @@
+// Package source reads directories of manifests as whole snapshots. It knows files, who may have written them and whether somebody
+// still does; it refuses to know what a manifest means for a node.
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/reconcile"
+)
+
+// Dir is a directory of manifests: regular files *.yaml, *.yml and *.json directly in it, and symbolic links that stay within it.
+// It may itself be a symbolic link that is swapped. It is a reconcile.Source.
+type Dir struct {
+	path   string
+	owners []uint32
+
+	last     place            // what the path led to when it was last read
+	files    map[string]*file // by name, as last read
+	revision string
+
+	mu    sync.Mutex
+	watch *watch // nil when nobody wants hints, or the kernel gives none
+}
+
+// New is the directory at a path, which need not be there yet. Files and directory have to belong to root, to the user of this process or to
+// one of owners, and nobody else may be able to write to them: who can write a manifest is root.
+func New(path string, owners ...uint32) (*Dir, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find directory %s: %w", path, err)
+	}
+	return &Dir{path: path, owners: append([]uint32{0, uint32(os.Geteuid())}, owners...), files: map[string]*file{}}, nil
+}
+
+// Name is the absolute path of the directory.
+func (d *Dir) Name() string { return d.path }
+
+// place identifies a directory that a path led to. Inode numbers are used again; times of birth are not.
+type place struct {
+	resolved string
+	dev, ino uint64
+	born     unix.StatxTimestamp
+}
+
+// Scan reads the directory. Files whose status tells that they did not change are not read again, unless all is said.
+func (d *Dir) Scan(_ context.Context, all bool) reconcile.Snapshot {
+	s := reconcile.Snapshot{Source: d.path, ReadAt: time.Now().Round(0).UTC()}
+	if err := d.scan(&s, all); err != nil {
+		s.Err, s.Files = err, nil
+		if errors.Is(err, fs.ErrNotExist) {
+			d.last.ino = 0 // what is there next is another directory
+			d.rewatch(place{})
+		}
+	}
+	return s
+}
+
+func (d *Dir) scan(s *reconcile.Snapshot, all bool) error {
+	dir, err := os.OpenFile(d.path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return fmt.Errorf("cannot read manifests in %s: %w", d.path, errors.Unwrap(err))
+	}
+	defer dir.Close()
+	at, err := d.placeOf(dir)
+	if err != nil {
+		return fmt.Errorf("cannot read manifests in %s: %w", d.path, err)
+	}
+	d.rewatch(at)
+	names, err := manifestNames(dir)
+	if err != nil {
+		return fmt.Errorf("cannot read manifests in %s: %w", d.path, err)
+	}
+	if len(names) == 0 && len(d.files) > 0 && at.resolved == d.last.resolved && at != d.last {
+		return fmt.Errorf("%s is another directory than before and empty: is a file system not mounted?\nhint: put a manifest into it, or restart the agent if it is meant to be empty", d.path)
+	}
+	files, unsettled := d.readAll(dir, names, all)
+	// A directory that was removed or swapped meanwhile may have been shown in part.
+	if again, err := d.placeNow(); err != nil || again != at {
+		s.Unsettled = true
+		return fmt.Errorf("%s was replaced while it was being read", d.path)
+	}
+	d.files, d.last = files, at
+	s.Unsettled = unsettled
+	d.fill(s, names)
+	return nil
+}
+
+// fill puts the files that were read into a snapshot.
+func (d *Dir) fill(s *reconcile.Snapshot, names []string) {
+	s.Files = make([]*reconcile.File, 0, len(names))
+	for _, name := range names {
+		if f := d.files[name]; f != nil {
+			s.Files = append(s.Files, f.decoded)
+		}
+	}
+	s.Revision = revision(names, d.files)
+}
+
+// placeOf says what an open directory is, if it can be trusted.
+func (d *Dir) placeOf(dir *os.File) (place, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return place{}, err
+	}
+	if err := d.trust(&st, "the directory"); err != nil {
+		return place{}, err
+	}
+	if st.Nlink == 0 {
+		return place{}, fs.ErrNotExist
+	}
+	resolved, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()))
+	if err != nil {
+		return place{}, err
+	}
+	var more unix.Statx_t
+	if err := unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &more); err != nil {
+		return place{}, err
+	}
+	return place{resolved, st.Dev, st.Ino, more.Btime}, nil
+}
+
+// placeNow says what the path leads to now.
+func (d *Dir) placeNow() (place, error) {
+	dir, err := os.OpenFile(d.path, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return place{}, err
+	}
+	defer dir.Close()
+	return d.placeOf(dir)
+}
+
+// trust refuses what somebody else may have written.
+func (d *Dir) trust(st *unix.Stat_t, what string) error {
+	trusted := false
+	for _, owner := range d.owners {
+		trusted = trusted || st.Uid == owner
+	}
+	switch {
+	case !trusted:
+		return fmt.Errorf("%s belongs to user %d, who is not trusted: %w\nhint: chown it to root, or trust its owner with --manifest-owner", what, st.Uid, fs.ErrPermission)
+	case st.Mode&0o022 != 0:
+		return fmt.Errorf("%s can be written by others, mode %#o: %w\nhint: chmod go-w", what, st.Mode&0o7777, fs.ErrPermission)
+	}
+	return nil
+}
