@@ -1,0 +1,95 @@
+#!/bin/bash
+# Runs root tests in a Debian 13 guest: Linux 6.12, systemd as process 1, cgroup v2 and nothing else.
+#
+# usage: test/vm/run.sh [packages or import paths...]    default: all below pkg/linux, and internal/e2e
+#   CACHE    where the image is kept (.cache/vm)          RUN      a pattern for -test.run
+#   TIMEOUT  seconds until the guest is given up (2400)   KEEP=1   leaves the payload and the console log
+#   RECONCILER_BINARY   the program that tests run, instead of one built now
+#
+# How it works. Hardware virtualisation is not assumed: the processor is emulated (TCG), about ten times slower than the
+# machine. build-image.sh makes the image once; it is never written to (snapshot=on). The tests are built here, static,
+# and put with the sources beside them (testdata, manifests) on a second disk, whose run.sh the guest runs as root. Its
+# output comes back through a virtio port to this script's stdout; the kernel's console goes to a file, whose end is shown
+# when the guest dies. The exit status is 0 only if the guest says that every test passed.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export CGO_ENABLED=0 CACHE=${CACHE:-$PWD/.cache/vm}
+timeout=${TIMEOUT:-2400}
+say() { echo "vm: $*" >&2; }
+
+image=$(test/vm/build-image.sh)
+work=$(mktemp -d "$CACHE/run.XXXXXX")
+[ -n "${KEEP:-}" ] || trap 'rm -rf "$work"' EXIT
+
+say "building the tests"
+[ $# -gt 0 ] || set -- ./pkg/linux/... ./internal/e2e
+module=$(go list -m)
+payload=$work/payload
+mkdir -p "$payload/tree"
+git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -cf - -T - 2>/dev/null | tar -xf - -C "$payload/tree"
+if [ -n "${RECONCILER_BINARY:-}" ]; then
+	cp "$RECONCILER_BINARY" "$payload/reconciler"
+else
+	go build -trimpath -ldflags '-s -w' -o "$payload/reconciler" ./cmd/reconciler
+fi
+for package in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' "$@"); do
+	dir=${package#"$module/"}
+	go test -c -trimpath -ldflags '-s -w' -o "$payload/tree/$dir/package.test" "$package"
+	echo "$dir" >>"$payload/packages"
+done
+
+cat >"$payload/run.sh" <<RUN
+#!/bin/bash
+# In the guest. RECONCILER_SLOW scales the deadlines of the tests.
+export RECONCILER_SLOW=10 RECONCILER_BINARY=/payload/reconciler
+uname -srvm
+systemctl --version | head -n 1
+stat -fc 'cgroup: %T' /sys/fs/cgroup
+failed=
+while read -r dir; do
+	echo "=== \$dir"
+	begin=\$SECONDS
+	if (cd "tree/\$dir" && ./package.test -test.v -test.count=1 -test.timeout=30m ${RUN:+-test.run='$RUN'}); then
+		echo "ok  	\$dir	\$((SECONDS - begin))s"
+	else
+		echo "FAIL	\$dir	\$((SECONDS - begin))s"
+		failed="\$failed \$dir"
+	fi
+done <packages
+[ -z "\$failed" ] || { echo "FAIL:\$failed"; exit 1; }
+echo PASS
+RUN
+chmod 755 "$payload/run.sh"
+size=$(($(du -sm "$payload" | cut -f 1) + 256))
+truncate -s "${size}M" "$work/payload.img"
+mke2fs -q -t ext4 -O ^has_journal -d "$payload" "$work/payload.img"
+
+say "booting the guest; $(wc -l <"$payload/packages") packages"
+begin=$SECONDS
+set +e
+timeout -k 10 "$timeout" qemu-system-x86_64 \
+	-machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 2G -nodefaults -no-user-config -no-reboot -display none \
+	-kernel "$image/vmlinuz" -initrd "$image/initrd" \
+	-append "console=ttyS0 quiet panic=-1 psi=1 mitigations=off audit=0 nokaslr random.trust_cpu=on systemd.show_status=false" \
+	-drive "file=$image/root.img,if=virtio,format=raw,snapshot=on" \
+	-drive "file=$work/payload.img,if=virtio,format=raw,cache=unsafe" \
+	-serial "file:$work/console" -device virtio-serial-pci \
+	-chardev file,id=out,path=/dev/stdout -device virtserialport,chardev=out,name=out \
+	</dev/null | tee "$work/output"
+status=${PIPESTATUS[0]}
+set -e
+say "the guest ran for $((SECONDS - begin)) s"
+
+passed=$(grep -cE '^ *--- PASS' "$work/output" || true)
+failed=$(grep -cE '^ *--- FAIL' "$work/output" || true)
+skipped=$(grep -cE '^ *--- SKIP' "$work/output" || true)
+say "$passed passed, $failed failed, $skipped skipped"
+if grep -qx 'vm: exit 0' "$work/output"; then
+	exit 0
+fi
+if ! grep -q '^vm: exit ' "$work/output"; then
+	[ "$status" != 124 ] || say "error: gave up after $timeout s"
+	say "error: the guest did not report; the end of its console:"
+	tail -n 40 "$work/console" >&2 || true
+fi
+exit 1
