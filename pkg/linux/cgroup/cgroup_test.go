@@ -373,3 +373,35 @@ func TestManyGroupsAtOnce(t *testing.T) {
 		t.Errorf("left: %v, %v", left, err)
 	}
 }
+
+// Killed at any step of Create or Remove, an agent finds a state that both verbs stand.
+func TestHalfMadeGroups(t *testing.T) {
+	p := kerneltest.Cgroups(t)
+	kerneltest.NoLeaks(t, kerneltest.Scope{Parent: p.Name()})
+	tree := kerneltest.Tree(t)
+	points := []string{tree.Unified}
+	for _, point := range tree.V1 {
+		points = append(points, point)
+	}
+	var steps []string
+	for _, point := range points {
+		steps = append(steps, filepath.Join(point, p.Name(), "web"), filepath.Join(point, p.Name(), "web/1"))
+	}
+	g := groupOf(t, p, "web", 1)
+	for made := range len(steps) + 1 {
+		for _, then := range []func() error{func() error { return nil }, func() error { return errors.Join(g.Create(), g.Set(everything(t, p))) }} {
+			for _, dir := range steps[:made] {
+				if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+					t.Fatal(err)
+				}
+			}
+			must(t, then())
+			must(t, g.Remove(t.Context()))
+			for _, dir := range steps {
+				if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+					t.Fatalf("after %d steps Remove leaves %s", made, dir)
+				}
+			}
+		}
+	}
+}

@@ -205,7 +205,7 @@ func (g *Group) write(c change) error {
 	if err == nil {
 		err = dir.write(c.file, c.new)
 	}
-	if errors.Is(err, unix.EBUSY) { // v1 could not reclaim enough
+	if errors.Is(err, unix.EBUSY) && c.store == c.v1 && c.controller == "memory" { // it could not reclaim enough
 		err = cmp.Or(inUse(dir, "memory.usage_in_bytes", c.new), err)
 	}
 	if err != nil {
