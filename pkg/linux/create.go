@@ -72,15 +72,16 @@ func (n *Node) makeGroup(group *cgroup.Group, r record) error {
 	return nil
 }
 
-// Update writes the limits in place and records the live fields of c in the instance's record.
+// Update writes the limits in place and records c, of which only live fields may differ from what the instance was created from. A torn
+// record is written anew.
 func (n *Node) Update(_ context.Context, c spec.Container, id uint64) (err error) {
 	name := c.Metadata.Name
 	defer func() { err = about("update", name, err) }()
-	have, err := n.readRecord(name, id)
+	in, err := n.known(name, id)
 	if err != nil {
 		return err
 	}
-	if spec.Identity(c, have.Defaults) != have.Hash {
+	if spec.Identity(c, in.Defaults) != in.Hash {
 		return fmt.Errorf("instance %d was created from other fields than live ones: it needs a successor: %w", id, fs.ErrInvalid)
 	}
 	group, err := n.parent.Group(name, id)
@@ -90,8 +91,7 @@ func (n *Node) Update(_ context.Context, c spec.Container, id uint64) (err error
 	if err := group.Set(c.Spec.Resources); err != nil {
 		return err
 	}
-	have.Spec = c
-	return n.writeRecord(have)
+	return n.writeRecord(record{Schema: recordSchema, Name: name, Instance: id, BootID: n.boot, Defaults: in.Defaults, Hash: in.Hash, Spec: c})
 }
 
 // about says which verb failed on which container.
