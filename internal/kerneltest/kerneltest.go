@@ -20,11 +20,12 @@ func Root(t testing.TB) {
 }
 
 // Require skips the test when this host lacks one of the features. It fails it when the kernel is new
-// enough and nothing in its configuration explains the lack, or when a probe cannot tell: then the probe is wrong.
+// enough and nothing in its configuration explains the lack, or when a probe cannot tell although it has every
+// privilege: then the probe is wrong.
 func Require(t testing.TB, features ...*feature.Feature) {
 	t.Helper()
 	for _, f := range features {
-		skip, err := judge(f.Probe(), kernelRelease())
+		skip, err := judge(f.Probe(), feature.Privileges.Probe(), kernelRelease())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,7 +36,10 @@ func Require(t testing.TB, features ...*feature.Feature) {
 }
 
 // judge turns a probe's answer into the text of a skip, or an error. Skips begin alike so that a list can be made of them.
-func judge(answer error, release string) (skip string, err error) {
+func judge(answer, privileges error, release string) (skip string, err error) {
+	if _, ok := errors.AsType[*feature.InconclusiveError](answer); ok && privileges != nil {
+		answer = privileges
+	}
 	unsupported, ok := errors.AsType[*feature.UnsupportedError](answer)
 	switch {
 	case answer == nil:

@@ -34,11 +34,20 @@ func TestJudge(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			skip, err := judge(test.answer, test.release)
+			skip, err := judge(test.answer, nil, test.release)
 			if skip != test.skip || (err != nil) != test.fails {
 				t.Errorf("judge = %q, %v; want %q, failure %v", skip, err, test.skip, test.fails)
 			}
 		})
+	}
+}
+
+func TestAProbeWithoutPrivilegesIsNoFailure(t *testing.T) {
+	answer := &feature.InconclusiveError{Feature: "cgroup.kill", Err: unix.EACCES}
+	user := &feature.UnsupportedError{Feature: "privileges", Reason: "CAP_SYS_ADMIN is missing"}
+	skip, err := judge(answer, user, "6.18")
+	if want := "skip: needs privileges: CAP_SYS_ADMIN is missing"; skip != want || err != nil {
+		t.Errorf("judge = %q, %v; want %q", skip, err, want)
 	}
 }
 
@@ -87,6 +96,7 @@ func TestInventorySeesWhatIsLeft(t *testing.T) {
 }
 
 func TestParentIsGoneAfterItsTest(t *testing.T) {
+	Root(t)
 	var parent string
 	t.Run("leaving a process in a cgroup in a cgroup", func(t *testing.T) {
 		parent = Parent(t)
