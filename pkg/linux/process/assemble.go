@@ -65,7 +65,8 @@ func assemble(p *Program, fds []int, traced bool) *assembly {
 // measure tells how many words and bytes of data the arguments of a program take.
 func measure(p *Program) (words, data int) {
 	for i := range p.Ops {
-		for _, arg := range p.Ops[i].Args {
+		for n := range p.Ops[i].Args {
+			arg := &p.Ops[i].Args[n]
 			switch {
 			case arg.Kind == ArgData:
 				words++
@@ -127,13 +128,13 @@ func (a *assembly) putOp(i int, fds []int) {
 	if op.Out != 0 {
 		r.out = a.slot(op.Out)
 	}
-	for n, arg := range op.Args {
-		r.args[n] = a.argument(arg, fds)
+	for n := range op.Args {
+		r.args[n] = a.argument(&op.Args[n], fds)
 	}
 }
 
 // argument puts an argument into memory and returns where it is to be read.
-func (a *assembly) argument(arg Arg, fds []int) uintptr {
+func (a *assembly) argument(arg *Arg, fds []int) uintptr {
 	switch arg.Kind {
 	case ArgData:
 		if len(arg.Data) == 0 {

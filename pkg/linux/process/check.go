@@ -53,8 +53,8 @@ func (p *Program) checkOp(i int, size *int) error {
 	case op.Skip < 0 || op.Skip > left || op.Else < 0 || op.Else > left:
 		return fmt.Errorf("skips %d after an error and %d after success, with %d ops left", op.Skip, op.Else, left)
 	}
-	for n, arg := range op.Args {
-		if err := p.checkArg(arg, size); err != nil {
+	for n := range op.Args {
+		if err := p.checkArg(&op.Args[n], size); err != nil {
 			return fmt.Errorf("argument %d: %w", n, err)
 		}
 	}
@@ -64,7 +64,7 @@ func (p *Program) checkOp(i int, size *int) error {
 	return nil
 }
 
-func (p *Program) checkArg(arg Arg, size *int) error {
+func (p *Program) checkArg(arg *Arg, size *int) error {
 	switch {
 	case arg.Kind > ArgSlot:
 		return fmt.Errorf("kind %d is unknown", arg.Kind)

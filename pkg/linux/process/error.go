@@ -12,6 +12,7 @@ type Error struct {
 	Path  string     // what it was to be done to, if anything
 	Errno unix.Errno // why
 	Op    int        // index into Program.Ops, or -1: the process could not be made at all
+	Exec  bool       // the step was the execution of the command
 	// Signal is what killed the child before it executed anything: Errno is EINTR then, or ETIMEDOUT if that was for
 	// taking longer than Timeout. 0 for an ordinary error.
 	Signal unix.Signal
@@ -42,16 +43,26 @@ func (e *Error) Unwrap() error { return e.Errno }
 
 // Hint is the one action that helps, or "".
 func (e *Error) Hint() string {
-	if e.Op >= 0 {
-		return ""
+	switch {
+	case e.Op < 0:
+		return cloneHints[e.Errno]
+	case e.Exec:
+		return execHints[e.Errno]
 	}
-	return cloneHints[e.Errno]
+	return ""
+}
+
+// execHints are the common causes of a failed execve(2).
+var execHints = map[unix.Errno]string{
+	unix.ENOENT:  "the file, or the interpreter or loader that it names, is not in the rootfs",
+	unix.EACCES:  "it must be a file executable for the user, on a mount without noexec",
+	unix.ENOEXEC: "it is neither a program for this machine nor a script that begins with #!",
 }
 
 // cloneHints are the causes of a failed clone3; man 2 clone, section ERRORS.
 var cloneHints = map[unix.Errno]string{
-	unix.EAGAIN:     "a limit on the number of processes is reached: look at pids.max of the cgroup and its parents, RLIMIT_NPROC, and kernel.threads-max",
-	unix.EBUSY:      "the cgroup passes domain controllers on to children (cgroup.subtree_control), so it cannot hold processes of its own",
+	unix.EAGAIN:     "a limit on processes is reached: look at pids.max of the cgroup and its parents, and kernel.threads-max",
+	unix.EBUSY:      "the cgroup passes controllers on (cgroup.subtree_control), so it cannot hold processes of its own",
 	unix.EOPNOTSUPP: "the cgroup is of type \"domain invalid\": see cgroup.type",
 	unix.ENODEV:     "the cgroup has been removed",
 	unix.ENOENT:     "the cgroup has been removed",

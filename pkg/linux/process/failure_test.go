@@ -97,7 +97,7 @@ func TestCommandNotFound(t *testing.T) {
 			continue
 		}
 		var failure *process.Error
-		if !errors.As(err, &failure) || failure.Errno != test.want || failure.Op != len(test.paths)-1 {
+		if !errors.As(err, &failure) || failure.Errno != test.want || failure.Op != len(test.paths)-1 || failure.Hint() == "" {
 			t.Errorf("%q: got %v, want %v", test.paths, err, test.want)
 		}
 	}

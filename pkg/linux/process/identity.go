@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StartTime is when a process started, in clock ticks since boot: field 22 of /proc/PID/stat. Together with the pid and
-// BootID it names a process for good. The error of a process that does not exist is os.ErrNotExist or ESRCH.
+// StartTime is when a process started, in clock ticks since boot: field 22 of /proc/PID/stat. Together with the pid
+// and BootID it names a process for good. The error of a process that does not exist is os.ErrNotExist or ESRCH.
 func StartTime(pid int) (uint64, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -39,8 +39,8 @@ func BootID() (string, error) {
 	return strings.TrimSpace(string(id)), nil
 }
 
-// OpenVerified opens a pidfd that is proven to be of the process with this pid and start time. The error is ESRCH if there
-// is none any more, even if a stranger has the pid now.
+// OpenVerified opens a pidfd that is proven to be of the process with this pid and start time. The error is ESRCH if
+// there is none any more, even if a stranger has the pid now.
 func OpenVerified(pid int, startTime uint64) (*os.File, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {

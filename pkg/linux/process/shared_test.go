@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -68,6 +69,23 @@ func TestStartInRemovedCgroup(t *testing.T) {
 	exec(p, "/bin/true")
 	_, err := process.Start(p, files)
 	if err == nil || !strings.HasSuffix(err.Error(), "\nhint: the cgroup has been removed") {
+		t.Fatalf("err = %v", err)
+	}
+}
+
+// A child that starts in a frozen cgroup is frozen before its first op, and the start with it.
+func TestStartInFrozenCgroup(t *testing.T) {
+	noLeaks(t)
+	kerneltest.Require(t, feature.CloneIntoCgroup)
+	g, files := group(t)
+	if err := g.Freeze(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p := &process.Program{}
+	cgroup.Enter(p, files)
+	exec(p, "/bin/true")
+	_, err := process.StartWithin(p, files, 50*time.Millisecond)
+	if !errors.Is(err, unix.ETIMEDOUT) {
 		t.Fatalf("err = %v", err)
 	}
 }

@@ -75,12 +75,12 @@ func start(p *Program, files map[string]*os.File, traced bool, timeout time.Dura
 	return nil, trace, failure
 }
 
-// failure tells how a program ended that the kernel has let go of: nil if it executed its command, for that does not return.
-// A child that did not is on its way out, though perhaps not a zombie yet.
+// failure tells how a program ended once the kernel has let go of the starter: nil if it executed its command, for
+// that call does not return. A child that did not is on its way out, though perhaps not a zombie yet.
 func (a *assembly) failure(timedOut bool) *Error {
 	index := a.index(a.frame.current)
 	op, result := &a.program.Ops[index], a.result(index)
-	failure := &Error{Step: op.Step, Path: op.Path, Op: index}
+	failure := &Error{Step: op.Step, Path: op.Path, Op: index, Exec: executes(op.Nr)}
 	switch {
 	case a.frame.failed != 0:
 		failure.Errno = unix.Errno(-result)
@@ -96,8 +96,8 @@ func (a *assembly) failure(timedOut bool) *Error {
 	return failure
 }
 
-// noExec is the errno of a program whose every command was refused, as execvp has it: one that exists but may not be executed is worth more
-// than those that do not exist.
+// noExec is the errno of a program whose every command was refused, as execvp(3) has it: one that exists but may
+// not be executed is worth more than those that do not exist.
 func (a *assembly) noExec() unix.Errno {
 	for i, op := range a.program.Ops {
 		if executes(op.Nr) && a.result(i) == -int64(unix.EACCES) {

@@ -18,18 +18,7 @@ func (p *Program) MarshalBinary() ([]byte, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	size, refs := 64, 0
-	for i := range p.Ops {
-		op := &p.Ops[i]
-		size += 64 + len(op.Step) + len(op.Path)
-		for _, arg := range op.Args {
-			size += len(arg.Data)
-			refs += len(arg.Refs)
-			for _, ref := range arg.Refs {
-				size += 8 + len(ref.Data)
-			}
-		}
-	}
+	size, refs := p.wireSize()
 	w := append(make([]byte, 0, size), wireVersion)
 	w = putUint(w, len(p.Files))
 	for _, name := range p.Files {
@@ -49,6 +38,25 @@ func (p *Program) MarshalBinary() ([]byte, error) {
 	return w, nil
 }
 
+// wireSize is about how many bytes the wire form takes, and how many references there are.
+func (p *Program) wireSize() (size, refs int) {
+	const head, most, least = 64, 64, 8 // of the program; of an op and of a reference without their data
+	size = head
+	for i := range p.Ops {
+		op := &p.Ops[i]
+		size += most + len(op.Step) + len(op.Path)
+		for n := range op.Args {
+			arg := &op.Args[n]
+			size += len(arg.Data)
+			refs += len(arg.Refs)
+			for _, ref := range arg.Refs {
+				size += least + len(ref.Data)
+			}
+		}
+	}
+	return size, refs
+}
+
 func (op *Op) append(w []byte) []byte {
 	w = putBytes(w, op.Step)
 	w = putBytes(w, op.Path)
@@ -63,8 +71,8 @@ func (op *Op) append(w []byte) []byte {
 		n--
 	}
 	w = append(w, byte(n))
-	for _, arg := range op.Args[:n] {
-		w = arg.append(w)
+	for i := range n {
+		w = op.Args[i].append(w)
 	}
 	return w
 }
@@ -86,8 +94,8 @@ func putUint(w []byte, n int) []byte { return binary.AppendUvarint(w, uint64(n))
 
 func putBytes[T string | []byte](w []byte, b T) []byte { return append(putUint(w, len(b)), b...) }
 
-// UnmarshalBinary reads the wire form into p, which shares no memory with it. Whatever the bytes are, the result is an error or
-// a program that passes Check, and takes no more than some hundred times their memory.
+// UnmarshalBinary reads the wire form into p, which shares no memory with it. Whatever the bytes are, the result is an
+// error or a program that passes Check, and takes at most some hundred times their memory.
 func (p *Program) UnmarshalBinary(wire []byte) error {
 	if len(wire) > MaxSize {
 		return fmt.Errorf("cannot read program: %d bytes, must be at most %d", len(wire), MaxSize)
