@@ -63,7 +63,7 @@ func TestMain(m *testing.M) {
 
 // node is an agent in folders of its own, with the keeper and the containers it leads to.
 type node struct {
-	t      *testing.T
+	t      testing.TB
 	bin    string
 	dir    string // run/, state/, log/, manifests/ and rootfs/ are below it
 	parent string // cgroup parent
@@ -77,7 +77,7 @@ type node struct {
 var nodes atomic.Int32
 
 // newNode makes a node whose agent is not running yet, and checks at the end of the test that nothing is left.
-func newNode(t *testing.T) *node {
+func newNode(t testing.TB) *node {
 	t.Helper()
 	kerneltest.Root(t)
 	bin, err := binary()
@@ -317,11 +317,9 @@ func (n *node) dispose() {
 	for _, pid := range n.keepers() {
 		_ = unix.Kill(pid, unix.SIGTERM)
 	}
-	n.t.Run("leftovers", func(t *testing.T) {
-		if left := n.leftovers(); left != "" {
-			t.Errorf("left behind:\n%s", left)
-		}
-	})
+	if left := n.leftovers(); left != "" {
+		n.t.Errorf("left behind:\n%s", left)
+	}
 	n.killAll()
 	os.RemoveAll(n.dir)
 }
@@ -359,7 +357,7 @@ func (n *node) leftovers() string {
 
 // cgroups are the parent's directories in every hierarchy.
 func (n *node) cgroups() (dirs []string) {
-	for _, pattern := range []string{"/sys/fs/cgroup/" + n.parent, "/sys/fs/cgroup/*/" + n.parent, "/sys/fs/cgroup/*/*/" + n.parent} {
+	for _, pattern := range []string{"/sys/fs/cgroup/" + n.parent, "/sys/fs/cgroup/*/" + n.parent, "/sys/fs/cgroup/*/" + n.parent + ".scope/containers"} {
 		found, _ := filepath.Glob(pattern)
 		dirs = append(dirs, found...)
 	}
