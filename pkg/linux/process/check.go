@@ -15,6 +15,9 @@ const (
 	MaxSize  = 8 << 20 // bytes of data, and of the wire form
 )
 
+// refSize is what a reference counts towards MaxSize besides its data, which bounds their number.
+const refSize = 64
+
 // namespaces are the clone flags a program may ask for. A time namespace needs a child with
 // memory of its own, a user namespace somebody who writes its maps meanwhile.
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
@@ -80,7 +83,7 @@ func (p *Program) checkArg(arg *Arg, size *int) error {
 		if ref.At < 0 || ref.At > len(arg.Data)-wordSize {
 			return fmt.Errorf("reference at %d of %d bytes", ref.At, len(arg.Data))
 		}
-		*size += len(ref.Data)
+		*size += refSize + len(ref.Data)
 	}
 	return nil
 }

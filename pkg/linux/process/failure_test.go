@@ -127,6 +127,21 @@ func TestJumps(t *testing.T) {
 	}
 }
 
+// Only the accepted errors are accepted, whichever word of the set they are in.
+func TestAccept(t *testing.T) {
+	noLeaks(t)
+	files := null(t)
+	for accept, want := range map[unix.Errno]int{unix.ENOTSOCK: 1, unix.ENOTSOCK - 64: 0, unix.ENOTSOCK + 1: 0, unix.EPERM: 0} {
+		p := &process.Program{}
+		p.Call("listen", "", unix.SYS_LISTEN, p.File("null"), process.Int(1)).Accept = process.Accept(accept)
+		p.Call("end", "", noSuchCall)
+		_, err := process.Start(p, files)
+		if failure, ok := errors.AsType[*process.Error](err); !ok || failure.Op != want {
+			t.Errorf("with %v accepted: %v", accept, err)
+		}
+	}
+}
+
 func TestChildKilledBeforeItExecutes(t *testing.T) {
 	noLeaks(t)
 	p := &process.Program{}

@@ -3,6 +3,7 @@ package process_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"testing"
@@ -51,6 +52,22 @@ func outputWith(t *testing.T, files map[string]*os.File, build func(p *process.P
 		t.Fatalf("exit = %v, %v", exit, err)
 	}
 	return string(bytes.TrimSpace(text))
+}
+
+func ExampleStart() {
+	p := &process.Program{Clone: unix.CLONE_NEWPID}
+	p.Call("connect stdout", "", unix.SYS_DUP3, p.File("stdout"), process.Int(1), process.Int(0))
+	p.Call("execute", "/bin/sh", unix.SYS_EXECVE, process.Str("/bin/sh"), process.Strs([]string{"sh", "-c", "echo process $$"}), process.Strs(nil))
+	child, err := process.Start(p, map[string]*os.File{"stdout": os.Stdout})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer child.Pidfd.Close()
+	fmt.Println(process.Reap(child.Pidfd))
+	// Output:
+	// process 1
+	// exit code 0 <nil>
 }
 
 func TestStart(t *testing.T) {

@@ -95,7 +95,7 @@ func putUint(w []byte, n int) []byte { return binary.AppendUvarint(w, uint64(n))
 func putBytes[T string | []byte](w []byte, b T) []byte { return append(putUint(w, len(b)), b...) }
 
 // UnmarshalBinary reads the wire form into p, which shares no memory with it. Whatever the bytes are, the result is an
-// error or a program that passes Check, and takes at most some hundred times their memory.
+// error or a program that passes Check, and some ten megabytes are taken at most.
 func (p *Program) UnmarshalBinary(wire []byte) error {
 	if len(wire) > MaxSize {
 		return fmt.Errorf("cannot read program: %d bytes, must be at most %d", len(wire), MaxSize)
@@ -119,6 +119,9 @@ func (p *Program) UnmarshalBinary(wire []byte) error {
 	return nil
 }
 
+// The least bytes of an op and of a reference.
+const leastOp, leastRef = 9, 2
+
 // wireReader takes a wire form apart. After the first error it yields only zeros.
 type wireReader struct {
 	rest []byte // a copy, of which the program's data are parts
@@ -137,9 +140,8 @@ func (r *wireReader) program() (p Program) {
 	p.Slots = r.int(MaxSlots)
 	p.Clone = r.uint()
 	p.Cgroup = r.string()
-	const leastOp, leastRef = 9, 2
 	n := r.count(MaxOps, leastOp)
-	r.refs = make([]Ref, 0, r.count(MaxSize, leastRef))
+	r.refs = make([]Ref, 0, r.count(MaxSize/refSize, leastRef))
 	if r.err == nil && n > 0 {
 		p.Ops = make([]Op, n)
 	}
@@ -170,7 +172,7 @@ func (r *wireReader) arg(arg *Arg) {
 	}
 	arg.Data = r.bytes()
 	first := len(r.refs)
-	for range r.count(MaxSize, 2) {
+	for range r.count(MaxSize/refSize, leastRef) {
 		r.refs = append(r.refs, Ref{At: r.int(MaxSize), Data: r.bytes()})
 	}
 	if len(r.refs) > first {

@@ -63,20 +63,23 @@ func TestTruncatedWireForm(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	for name, spoil := range map[string]func(p *process.Program){
-		"0 ops":                     func(p *process.Program) { p.Ops = nil },
-		"clone flags":               func(p *process.Program) { p.Clone |= unix.CLONE_NEWTIME },
-		"cgroup \"other\"":          func(p *process.Program) { p.Cgroup = "other" },
-		"op 0 (mount proc): skips":  func(p *process.Program) { p.Ops[0].Skip = 8 },
-		"op 1 (mount proc): skips":  func(p *process.Program) { p.Ops[1].Else = -1 },
-		"result to slot 3 of 2":     func(p *process.Program) { p.Ops[0].Out = 3 },
-		"argument 0: slot 9 of 2":   func(p *process.Program) { p.Ops[1].Args[0] = process.In(9) },
-		"argument 0: slot 0 of 2":   func(p *process.Program) { p.Ops[1].Args[0] = process.In(0) },
-		"argument 0: file 2 of 2":   func(p *process.Program) { p.Ops[4].Args[0].Int = 2 },
-		"argument 0: kind 9":        func(p *process.Program) { p.Ops[4].Args[0].Kind = 9 },
-		"reference at 17 of 24":     func(p *process.Program) { p.Ops[7].Args[1].Refs[0].At = 17 },
-		"reference at -1 of 24":     func(p *process.Program) { p.Ops[7].Args[1].Refs[0].At = -1 },
-		"kind 0 has no data":        func(p *process.Program) { p.Ops[7].Args[5].Data = []byte("x") },
-		"more than 8388608 bytes":   func(p *process.Program) { p.Ops[7].Args[0].Data = make([]byte, process.MaxSize) },
+		"0 ops":                    func(p *process.Program) { p.Ops = nil },
+		"clone flags":              func(p *process.Program) { p.Clone |= unix.CLONE_NEWTIME },
+		"cgroup \"other\"":         func(p *process.Program) { p.Cgroup = "other" },
+		"op 0 (mount proc): skips": func(p *process.Program) { p.Ops[0].Skip = 8 },
+		"op 1 (mount proc): skips": func(p *process.Program) { p.Ops[1].Else = -1 },
+		"result to slot 3 of 2":    func(p *process.Program) { p.Ops[0].Out = 3 },
+		"argument 0: slot 9 of 2":  func(p *process.Program) { p.Ops[1].Args[0] = process.In(9) },
+		"argument 0: slot 0 of 2":  func(p *process.Program) { p.Ops[1].Args[0] = process.In(0) },
+		"argument 0: file 2 of 2":  func(p *process.Program) { p.Ops[4].Args[0].Int = 2 },
+		"argument 0: kind 9":       func(p *process.Program) { p.Ops[4].Args[0].Kind = 9 },
+		"reference at 17 of 24":    func(p *process.Program) { p.Ops[7].Args[1].Refs[0].At = 17 },
+		"reference at -1 of 24":    func(p *process.Program) { p.Ops[7].Args[1].Refs[0].At = -1 },
+		"kind 0 has no data":       func(p *process.Program) { p.Ops[7].Args[5].Data = []byte("x") },
+		"more than 8388608 bytes":  func(p *process.Program) { p.Ops[7].Args[0].Data = make([]byte, process.MaxSize) },
+		"8388608 bytes of data so": func(p *process.Program) {
+			p.Ops[7].Args[1].Refs = make([]process.Ref, process.MaxSize/64+1)
+		},
 		"16385 slots, must be 0 to": func(p *process.Program) { p.Slots = process.MaxSlots + 1 },
 	} {
 		p := rich()
