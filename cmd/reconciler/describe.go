@@ -96,9 +96,10 @@ func (a *app) describeConditions(conditions []spec.Condition) {
 		return
 	}
 	fmt.Fprintf(a.out, "%s\n", a.out.bold("Conditions:"))
-	t := newTable("  TYPE", "STATUS", "REASON", "SINCE", "MESSAGE")
+	t := newTable("TYPE", "STATUS", "REASON", "SINCE", "MESSAGE")
+	t.indent = "  "
 	for _, c := range conditions {
-		t.add(cell{"  " + string(c.Type), plain}, cell{string(c.Status), conditionColour(c)}, cell{c.Reason, plain},
+		t.add(cell{string(c.Type), plain}, cell{string(c.Status), conditionColour(c)}, cell{c.Reason, plain},
 			cell{age(c.LastTransitionTime), plain}, cell{c.Message, plain})
 	}
 	t.draw(a.out)
@@ -125,9 +126,10 @@ func (a *app) describeEvents(events []api.Event) {
 		return
 	}
 	fmt.Fprintf(a.out, "%s\n", a.out.bold("Events:"))
-	t := newTable("  AGE", "REASON", "MESSAGE")
+	t := newTable("AGE", "REASON", "MESSAGE")
+	t.indent = "  "
 	for _, e := range events {
-		t.add(cell{"  " + age(e.Time), plain}, cell{e.Reason, eventColour(e)}, cell{eventMessage(e), plain})
+		t.add(cell{age(e.Time), plain}, cell{e.Reason, eventColour(e)}, cell{eventMessage(e), plain})
 	}
 	t.draw(a.out)
 }

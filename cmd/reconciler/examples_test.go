@@ -70,32 +70,25 @@ func TestExamples(t *testing.T) {
 }
 
 func (n *node) example(t *testing.T, dir string) {
-	var names []string
-	for _, file := range manifestFiles(t, dir) {
-		text, err := os.ReadFile(file)
-		if err == nil {
-			err = n.put(filepath.Base(file), string(text))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		names = append(names, filepath.Base(file))
-	}
-	must(t, n.once())
-	must(t, n.start())
 	expect, err := os.ReadFile(filepath.Join(dir, "expect"))
 	must(t, err)
+	for _, file := range manifestFiles(t, dir) {
+		text, err := os.ReadFile(file)
+		must(t, err)
+		must(t, n.put(filepath.Base(file), string(text)))
+	}
+	defer n.clear(t)
+	err = n.once()
+	if failing := strings.Contains(string(expect), "phase BackOff"); failing != (err != nil) {
+		t.Errorf("run --once: expected to fail: %t; got %v", failing, err)
+	}
+	must(t, n.start())
 	for line := range strings.Lines(string(expect)) {
 		line = strings.TrimSuffix(line, "\n")
 		if err := n.eventually(line, func() error { return n.expect(line) }); err != nil {
 			t.Error(err)
 		}
 	}
-	must(t, n.stop())
-	for _, name := range names {
-		must(t, os.Remove(filepath.Join(n.path("manifests"), name)))
-	}
-	must(t, n.once("--prune", "always"))
 }
 
 // expect checks one line of an example's file expect.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,7 +17,7 @@ import (
 //	drop NAME                         remove NAME from the manifests
 //	exits CODE COMMAND...
 //
-// $RUN, $MANIFESTS and $ROOTFS are the node's.
+// $RUN and $MANIFESTS are the node's; its root file system takes the place of the demo's in all manifests.
 func TestLive(t *testing.T) {
 	n := newNode(t)
 	t.Cleanup(func() {
@@ -53,8 +55,7 @@ func (n *node) params(script string) testscript.Params {
 			env.Setenv("RECONCILER_SOCKET", n.socket())
 			env.Setenv("RUN", n.path("run"))
 			env.Setenv("MANIFESTS", n.path("manifests"))
-			env.Setenv("ROOTFS", n.rootfs)
-			return nil
+			return n.useRootfs(env.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": runExits,
@@ -63,6 +64,17 @@ func (n *node) params(script string) testscript.Params {
 			"drop":  n.runDrop,
 		},
 	}
+}
+
+// useRootfs puts the node's root file system into the manifests of a directory.
+func (n *node) useRootfs(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	for _, f := range files {
+		text, readErr := os.ReadFile(f)
+		text = bytes.ReplaceAll(text, []byte(demoRootfs), []byte(n.rootfs))
+		err = errors.Join(err, readErr, os.WriteFile(f, text, 0o644))
+	}
+	return err
 }
 
 // clear ends the agent of the script before and removes its containers.

@@ -17,7 +17,7 @@ import (
 )
 
 // patience bounds how long a test waits for anything.
-const patience = time.Minute
+const patience = 30 * time.Second
 
 // node is an agent in folders of its own, with its keeper and containers.
 type node struct {

@@ -81,6 +81,7 @@ func verbs(a *app) []*cobra.Command {
 		id   string
 		cmds []*cobra.Command
 	}{
+		{groupAgent, []*cobra.Command{newRun(a)}},
 		{groupManifests, []*cobra.Command{newValidate(a), newPlan(a), newDiff(a), newExplain(a), newSchema(a)}},
 		{groupContainers, []*cobra.Command{
 			newGet(a), newDescribe(a), newEvents(a), newLogs(a), newWait(a),

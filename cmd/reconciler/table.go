@@ -16,6 +16,7 @@ type cell struct {
 type table struct {
 	header []string
 	rows   [][]cell
+	indent string
 	bare   bool  // without the header
 	widths []int // of the columns so far; a watch goes on with them
 }
@@ -43,7 +44,7 @@ func (t *table) drawable() bool { return len(t.rows) > 0 }
 func (t *table) draw(s *screen) {
 	first := t.widths == nil
 	if first {
-		t.widths = t.measure(s.width)
+		t.widths = t.measure(s.width - len(t.indent))
 	}
 	if first && !t.bare {
 		cells := make([]cell, len(t.header))
@@ -99,7 +100,7 @@ func (t *table) line(s *screen, cells []cell) {
 		}
 		pad += max(0, t.widths[i]-utf8.RuneCountInString(text)) + columnGap
 	}
-	fmt.Fprintln(s, b.String())
+	fmt.Fprintln(s, t.indent+b.String())
 }
 
 // cut shortens text to a width.

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+
+	"github.com/seed31d4122e/reconciler/pkg/api"
+	"github.com/seed31d4122e/reconciler/pkg/linux"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
+)
+
+// agentFlags are the flags of run.
+type agentFlags struct {
+	manifests     []string
+	manifestOwner uint32
+	prune         string
+	once          bool
+	runDir        string
+	stateDir      string
+	logDir        string
+	cgroupParent  string
+	logFormat     *format
+	verbose       bool
+}
+
+func newRun(a *app) *cobra.Command {
+	f := agentFlags{logFormat: &format{"auto", []string{"auto", "text", "json"}}}
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent",
+		Long: `Run the agent: watch directories of manifests and make this machine agree with them, until SIGTERM or SIGINT.
+The containers stay when it ends, and the next agent takes them over as they are.
+
+A manifest acts as root, so directories and files must belong to root or --manifest-owner and be
+writable by nobody else. One agent serves one run directory and one cgroup parent; a second one refuses.`,
+		Example: `  reconciler run --manifests /etc/reconciler/manifests.d
+  reconciler run --once --manifests manifests/      # converge, then leave`,
+		Annotations: exits("0  ended by a signal; with --once: everything is as the manifests say",
+			"1  error; with --once: something is not as the manifests say"),
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			return a.run(ctx, f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.manifests, "manifests", []string{"/etc/reconciler/manifests.d"}, "a `DIR` of manifests; may be repeated")
+	flags.Uint32Var(&f.manifestOwner, "manifest-owner", 0, "the `UID` that may own manifests, beside root")
+	flags.StringVar(&f.prune, "prune", string(reconcile.PruneGuarded),
+		"whether containers go with their manifests: always, never or guarded; `POLICY` guarded holds back a scan that removes more than 3 and more than half of a directory until it is confirmed, see prune")
+	flags.BoolVar(&f.once, "once", false, "converge, then leave")
+	flags.StringVar(&f.runDir, "run-dir", defaultRunDir, "`DIR` for what dies with the boot")
+	flags.StringVar(&f.stateDir, "state-dir", "/var/lib/reconciler", "`DIR` for what survives it")
+	flags.StringVar(&f.logDir, "log-dir", "/var/log/reconciler", "`DIR` for the output of containers")
+	flags.StringVar(&f.cgroupParent, "cgroup-parent", "reconciler", "the `CGROUP` above all containers")
+	flags.Var(f.logFormat, "log-format", "auto (text on a terminal), text or json")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every event and decision")
+	return cmd
+}
+
+// run opens the node, then serves the API and the loop until ctx ends or one of them fails.
+func (a *app) run(ctx context.Context, f agentFlags) error {
+	log := newLogger(a.err, f.logFormat.word, f.verbose)
+	prune, err := reconcile.ParsePrunePolicy(f.prune)
+	if err != nil {
+		return err
+	}
+	sources, err := f.sources()
+	if err != nil {
+		return err
+	}
+	node, err := linux.Open(ctx, linux.Config{
+		RunDir: f.runDir, StateDir: f.stateDir, LogDir: f.logDir, CgroupParent: f.cgroupParent, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	store, err := record.Open(filepath.Join(f.stateDir, "inventory"))
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	agent, err := reconcile.New(reconcile.Config{Node: node, Store: store, Sources: sources, Prune: prune, Log: log})
+	if err != nil {
+		return err
+	}
+	if f.once {
+		return agent.RunOnce(ctx)
+	}
+	return a.serve(ctx, f, agent, node, log)
+}
+
+func (f agentFlags) sources() ([]reconcile.Source, error) {
+	var sources []reconcile.Source
+	for _, path := range f.manifests {
+		dir, err := source.New(path, f.manifestOwner)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, dir)
+	}
+	return sources, nil
+}
+
+// serve runs API and loop side by side. The first to end ends the other.
+func (a *app) serve(ctx context.Context, f agentFlags, agent *reconcile.Agent, node *linux.Node, log logr.Logger) error {
+	listener, err := f.listen(a)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	server := api.New(api.Config{Agent: agent, Logs: nodeLogs{node}, Node: node, Version: buildInfo().Version, Log: log})
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make(chan error, 2)
+	for _, part := range []func() error{
+		func() error { return agent.Run(ctx) },
+		func() error { return server.Serve(ctx, listener) },
+	} {
+		go func() {
+			errs <- part()
+			stop()
+		}()
+	}
+	go supervise(ctx, agent, log)
+	log.Info("agent started", "manifests", fmt.Sprint(f.manifests), "socket", listener.Addr().String(), "pid", os.Getpid())
+	<-ctx.Done()
+	notify(log, "STOPPING=1")
+	log.Info("agent ends; the containers stay")
+	return errors.Join(<-errs, <-errs)
+}
+
+// listen takes the socket that systemd made, or makes it.
+func (f agentFlags) listen(a *app) (net.Listener, error) {
+	if listener, err := activated(); listener != nil || err != nil {
+		return listener, err
+	}
+	path := filepath.Join(f.runDir, "reconciler.sock")
+	if a.socket != "" {
+		path = a.socket
+	}
+	return api.Listen(path)
+}
