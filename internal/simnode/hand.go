@@ -1,0 +1,92 @@
+package simnode
+
+import (
+	"cmp"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// What somebody does to a machine behind the agent's back.
+
+// breakNewest leaves an instance half-made.
+func (m *Machine) breakNewest(name string) {
+	if list := m.instances[name]; len(list) > 0 {
+		in := list[len(list)-1]
+		in.Phase, in.Problem, in.Spec, in.Hash = spec.InstanceBroken, "half-made", spec.Container{}, ""
+	}
+}
+
+// Crash ends the process of a name with a code, as if by itself. It tells whether there was one.
+func (m *Machine) Crash(name string, code int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, in := range m.instances[name] {
+		if live(in) {
+			m.exit(in, code, "", cmp.Or(reasonOf(code), spec.ExitCompleted))
+			return true
+		}
+	}
+	return false
+}
+
+// Drift changes the limits of a name by hand. No event tells of it.
+func (m *Machine) Drift(name string, r spec.Resources) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, in := range m.instances[name] {
+		in.Resources = r
+	}
+}
+
+// LoseRecord makes a name's instances forget their spec but for its hash.
+func (m *Machine) LoseRecord(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, in := range m.instances[name] {
+		in.Spec, in.Wanted, in.Resources = spec.Container{}, spec.Resources{}, spec.Resources{}
+	}
+}
+
+// Freeze freezes or thaws the instances of a name by hand.
+func (m *Machine) Freeze(name string, frozen bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, in := range m.instances[name] {
+		switch {
+		case live(in) && frozen:
+			in.Phase = spec.InstancePaused
+		case live(in):
+			in.Phase = spec.InstanceRunning
+		}
+	}
+	m.tell(name, spec.EventFreeze)
+}
+
+// Wipe destroys everything of a name by hand. No event tells of it.
+func (m *Machine) Wipe(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, in := range m.instances[name] {
+		for _, t := range []interface{ Stop() bool }{in.ends, in.kills} {
+			if t != nil {
+				t.Stop()
+			}
+		}
+	}
+	delete(m.instances, name)
+}
+
+// Reboot ends everything and forgets every instance, as a boot does.
+func (m *Machine) Reboot() {
+	for _, name := range m.names() {
+		m.Wipe(name)
+	}
+}
+
+// Foreign puts an instance on the machine that no agent made.
+func (m *Machine) Foreign(name string, in spec.Instance) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	in.Name = name
+	m.instances[name] = append(m.instances[name], &instance{Instance: in, program: parse(in.Spec.Spec.Command)})
+}
