@@ -193,6 +193,7 @@ var calls = map[uint32]call{
 	unix.SYS_SETRESUID:         {name: "setresuid"},
 	unix.SYS_SETSID:            {name: "setsid"},
 	unix.SYS_SETUID:            {name: "setuid"},
+	unix.SYS_SET_MEMPOLICY:     {name: "set_mempolicy"},
 	unix.SYS_SOCKET:            {name: "socket"},
 	unix.SYS_SYMLINKAT:         {"symlinkat", [6]*words{1: at}},
 	unix.SYS_UMASK:             {name: "umask"},
