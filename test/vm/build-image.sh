@@ -5,7 +5,7 @@
 set -euo pipefail
 
 suite=trixie
-packages=systemd,systemd-sysv,dbus,busybox-static,kmod,iproute2,procps,strace
+packages=systemd,systemd-sysv,dbus,busybox-static,kmod,e2fsprogs,iproute2,procps,strace
 cache=${CACHE:-$(cd "$(dirname "$0")/../.." && pwd)/.cache/vm}
 image=$cache/$(sha256sum "$0" | cut -c 1-16)
 say() { echo "vm: $*" >&2; }
@@ -21,6 +21,11 @@ fi
 mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
+if [ -e "$image/complete" ]; then # by another build meanwhile
+	echo "$image"
+	exit 0
+fi
+rm -rf "$cache"/build.* # of builds that were killed
 work=$(mktemp -d "$cache/build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 root=$work/root
@@ -69,6 +74,7 @@ INIT
 chmod 755 "$initrd/init"
 (cd "$initrd" && find . | bin/busybox cpio -o -H newc 2>/dev/null) >"$work/initrd.img"
 
+# /tmp stays on the disk: tests of disk layers and of page cache want one.
 # The guest runs one thing: the payload disk's run.sh, its output to the virtio port, then power off.
 cat >"$root/usr/local/sbin/payload" <<'PAYLOAD'
 #!/bin/bash
@@ -100,7 +106,7 @@ systemd set-default graphical.target
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer e2scrub_reap.service \
 	systemd-timesyncd.service systemd-networkd.service systemd-pstore.service systemd-random-seed.service systemd-update-utmp.service \
 	systemd-hwdb-update.service systemd-journal-catalog-update.service ldconfig.service getty.target getty-static.service \
-	systemd-machine-id-commit.service systemd-boot-random-seed.service systemd-logind.service; do
+	systemd-machine-id-commit.service systemd-boot-random-seed.service tmp.mount systemd-logind.service; do
 	systemd mask "$unit"
 done
 echo guest >"$root/etc/hostname"
@@ -114,7 +120,7 @@ mv "$work/initrd.img" "$work/image/initrd"
 truncate -s 2G "$work/image/root.img"
 mke2fs -q -t ext4 -O ^has_journal -E root_owner=0:0 -d "$root" "$work/image/root.img"
 touch "$work/image/complete"
-rm -rf "$image"
+find "$cache" -mindepth 1 -maxdepth 1 -regex '.*/[0-9a-f]+' -exec rm -rf {} + # images of older scripts
 mv "$work/image" "$image"
 [ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-0}" "$cache"
 say "image ready after $((SECONDS - begin)) s: $image ($(du -sh "$image" | cut -f 1))"

@@ -17,6 +17,7 @@ export CGO_ENABLED=0 CACHE=${CACHE:-$PWD/.cache/vm}
 timeout=${TIMEOUT:-2400}
 say() { echo "vm: $*" >&2; }
 
+scripts/deps.sh vm
 image=$(test/vm/build-image.sh)
 work=$(mktemp -d "$CACHE/run.XXXXXX")
 [ -n "${KEEP:-}" ] || trap 'rm -rf "$work"' EXIT
@@ -32,7 +33,8 @@ if [ -n "${RECONCILER_BINARY:-}" ]; then
 else
 	go build -trimpath -ldflags '-s -w' -o "$payload/reconciler" ./cmd/reconciler
 fi
-for package in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' "$@"); do
+packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' "$@")
+for package in $packages; do
 	dir=${package#"$module/"}
 	go test -c -trimpath -ldflags '-s -w' -o "$payload/tree/$dir/package.test" "$package"
 	echo "$dir" >>"$payload/packages"
