@@ -24,12 +24,13 @@ build: ## build bin/reconciler, one static binary
 run: build ## run the agent on manifests/ until Ctrl-C; the containers stay (see down)
 	@$(SUDO) scripts/rootfs.sh $(DEMO)/rootfs
 	@$(SUDO) chmod go-w manifests manifests/*.yaml
-	$(SUDO) bin/reconciler run --manifests manifests --manifest-owner $$(stat -c %u manifests)
+	@$(SUDO) ln -sfn $(CURDIR)/manifests $(DEMO)/manifests.d
+	$(SUDO) bin/reconciler run --manifests $(DEMO)/manifests.d --manifest-owner $$(stat -c %u manifests)
 
-down: build ## stop and remove what `make run` made
-	@$(SUDO) mkdir -p -m 0755 $(DEMO)/empty
-	$(SUDO) bin/reconciler run --once --prune always --manifests $(DEMO)/empty
-	$(SUDO) bin/reconciler keeper stop
+down: build ## stop and remove what `make run` made: the same directory, without manifests
+	@$(SUDO) mkdir -p $(DEMO)/nothing
+	@$(SUDO) ln -sfn $(DEMO)/nothing $(DEMO)/manifests.d
+	$(SUDO) bin/reconciler run --once --prune always --manifests $(DEMO)/manifests.d
 
 test: ## run all tests (as root where possible) and list the skips
 	@scripts/deps.sh test

@@ -67,6 +67,12 @@ func TestLifecycle(t *testing.T) {
 	n.phase("web", spec.PhasePaused)
 	n.put("web.yaml", manifest("web", forever+" # changed"))
 	n.phase("web", spec.PhaseRunning)
+	n.eventually("the trap is set", func() error {
+		if log := n.logs("web"); strings.Count(log, "up\n") != 3 {
+			return fmt.Errorf("logs %q", log)
+		}
+		return nil
+	})
 	n.put("web.yaml", manifest("web", forever+" # changed", "  state: Stopped\n"))
 	stopped := n.phase("web", spec.PhaseStopped)
 	if exit := stopped.Status.Container.LastExit; exit == nil || exit.Code != 0 {

@@ -290,8 +290,8 @@ func (n *node) keepers() (pids []int) {
 	return pids
 }
 
-// killKeeper ends the node's keeper with SIGKILL.
-func (n *node) killKeeper() {
+// killKeeper ends the node's keeper with SIGKILL and says which it was.
+func (n *node) killKeeper() (pid int) {
 	n.t.Helper()
 	pids := n.keepers()
 	if len(pids) != 1 {
@@ -300,18 +300,17 @@ func (n *node) killKeeper() {
 	if err := unix.Kill(pids[0], unix.SIGKILL); err != nil {
 		n.t.Fatal(err)
 	}
+	return pids[0]
 }
 
 // dispose removes every container through the agent itself, ends the keeper, and checks that nothing is left.
 func (n *node) dispose() {
 	n.signal(syscall.SIGKILL)
-	empty := n.path("empty")
-	_ = os.Mkdir(empty, 0o755)
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second*slow)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, n.bin, "run", "--once", "--prune", "always", "--manifests", empty, "--run-dir", n.path("run"),
-		"--state-dir", n.path("state"), "--log-dir", n.path("log"), "--cgroup-parent", n.parent).CombinedOutput()
-	if err != nil {
+	files, _ := filepath.Glob(n.path("manifests/*"))
+	for _, file := range files {
+		_ = os.Remove(file)
+	}
+	if out, err := n.once("--prune", "always"); err != nil {
 		n.t.Errorf("cannot remove everything: %v\n%s", err, out)
 	}
 	for _, pid := range n.keepers() {

@@ -105,9 +105,9 @@ func TestAgentKilled(t *testing.T) {
 // TestKeeperKilled: the keeper dies; the agent starts another, which adopts.
 func TestKeeperKilled(t *testing.T) {
 	survive(t, 10, sample(10, 100), func(n *node) {
-		n.killKeeper()
+		killed := n.killKeeper()
 		n.eventually("a new keeper runs", func() error {
-			if pids := n.keepers(); len(pids) != 1 {
+			if pids := n.keepers(); len(pids) != 1 || pids[0] == killed {
 				return fmt.Errorf("keepers %v", pids)
 			}
 			return nil
