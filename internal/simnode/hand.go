@@ -67,11 +67,7 @@ func (m *Machine) Wipe(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, in := range m.instances[name] {
-		for _, t := range []interface{ Stop() bool }{in.ends, in.kills} {
-			if t != nil {
-				t.Stop()
-			}
-		}
+		in.halt()
 	}
 	delete(m.instances, name)
 }

@@ -26,6 +26,9 @@ type Machine struct {
 	Judge func(verb string, name string, id uint64, instances []spec.Instance)
 }
 
+// Nowhere is a rootfs path that every machine refuses for good.
+const Nowhere = "/nowhere"
+
 // instance is an instance with its process.
 type instance struct {
 	spec.Instance
@@ -106,8 +109,8 @@ func (m *Machine) create(c spec.Container, id uint64, defaults int) error {
 		}
 		return fmt.Errorf("instance %d of %q is there: %w", id, name, fs.ErrExist)
 	}
-	if c.Spec.Rootfs.Path == "" {
-		return fmt.Errorf("no rootfs: %w", fs.ErrInvalid)
+	if c.Spec.Rootfs.Path == Nowhere {
+		return fmt.Errorf("no rootfs at %s: %w", Nowhere, fs.ErrInvalid)
 	}
 	m.judge("Create", name, id)
 	m.instances[name] = append(m.instances[name], &instance{program: parse(c.Spec.Command), Instance: spec.Instance{
@@ -155,13 +158,18 @@ func reasonOf(code int) string {
 	return ""
 }
 
-// exit ends a process.
-func (m *Machine) exit(in *instance, code int, signal, reason string) {
+// halt takes back the ends that are to come.
+func (in *instance) halt() {
 	for _, t := range []*time.Timer{in.ends, in.kills} {
 		if t != nil {
 			t.Stop()
 		}
 	}
+}
+
+// exit ends a process.
+func (m *Machine) exit(in *instance, code int, signal, reason string) {
+	in.halt()
 	in.Exit = &spec.Exit{Code: code, Signal: signal, Reason: reason, Pid: in.Pid, StartedAt: in.StartedAt, FinishedAt: time.Now().Round(0)}
 	in.Phase, in.Pid, in.Stopping = spec.InstanceExited, 0, spec.Stopping{}
 	m.tell(in.Name, spec.EventExit)

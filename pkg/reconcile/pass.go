@@ -114,7 +114,6 @@ var writeAhead = map[string]bool{VerbCreate: true, VerbDestroy: true}
 func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
 	if writeAhead[action.Verb] {
 		n.record.Intent = record.Intent{Verb: action.Verb, Instance: action.Instance, Cause: action.Cause, Since: now()}
-		n.record.NextInstance = max(n.record.NextInstance, action.Instance+1)
 	}
 	if err := a.save(n); err != nil && writeAhead[action.Verb] {
 		a.fail(n, action.Verb, err)

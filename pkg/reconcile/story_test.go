@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,6 +46,7 @@ type story struct {
 	machine *simnode.Machine
 	disk    *simnode.Disk
 	folders map[string]*simnode.Folder
+	mu      sync.Mutex
 	did     map[string][]string // verbs since they were last asked for, by name
 	pids    map[string]int
 
@@ -64,6 +66,8 @@ func newStory(t *testing.T, archive *txtar.Archive) *story {
 		s.texts[f.Name] = string(f.Data)
 	}
 	s.machine.Judge = func(verb, name string, id uint64, _ []spec.Instance) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.did[name] = append(s.did[name], verb+strconv.FormatUint(id, 10))
 	}
 	return s
@@ -294,6 +298,8 @@ func (s *story) stepGone(args []string) error {
 }
 
 func (s *story) stepDid(args []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	got := s.did[args[0]]
 	delete(s.did, args[0])
 	if !slices.Equal(got, args[1:]) {
