@@ -2,10 +2,13 @@ package e2e
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -79,15 +82,28 @@ func strace(t *testing.T) string {
 // converged runs the agent to the end and checks that the container started exactly once since the name was new.
 func (n *node) converged(what string) {
 	n.t.Helper()
+	if starts := n.starts(what); starts != 1 {
+		n.t.Errorf("%s: started %d times, want once", what, starts)
+	}
+}
+
+// starts runs the agent to the end and says how often the container has started since the name was new, by its own account.
+func (n *node) starts(what string) int {
+	n.t.Helper()
 	if out, err := n.once(); err != nil {
 		n.t.Fatalf("%s: cannot converge afterwards: %v\n%s", what, err, out)
 	}
 	n.start()
 	defer n.signal(syscall.SIGKILL)
-	object := n.phase("victim", spec.PhaseRunning)
-	if log := n.logs("victim"); strings.Count(log, "started\n") != 1 {
-		n.t.Errorf("%s: started %d times, want once; status %+v\n%s", what, strings.Count(log, "started\n"), object.Status, log)
-	}
+	n.phase("victim", spec.PhaseRunning)
+	count := 0
+	n.eventually("the container says that it started", func() error {
+		if count = strings.Count(n.logs("victim"), "started\n"); count == 0 {
+			return errors.New("it has not")
+		}
+		return nil
+	})
+	return count
 }
 
 // cleared removes the manifest, runs the agent to the end and checks that nothing is left.
@@ -106,9 +122,12 @@ func TestKillAgentAtEveryCall(t *testing.T) {
 	path := strace(t)
 	n := newNode(t)
 	trace := n.path("trace")
+	kills := 0
 	run := func(inject ...string) {
 		n.prefix = append([]string{path, "-f", "-qqq", "-o", trace, "-e", "trace=" + mutating}, inject...)
-		_, _ = n.once("--prune", "always")
+		if _, err := n.once("--prune", "always"); err != nil {
+			kills++
+		}
 		n.prefix = nil
 	}
 	n.put("victim.yaml", manifest("victim", once))
@@ -134,6 +153,27 @@ func TestKillAgentAtEveryCall(t *testing.T) {
 		n.remove("victim.yaml")
 		run("-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", p.call, p.n))
 		n.cleared(what)
+	}
+	if t.Logf("%d kills", kills); kills == 0 {
+		t.Error("no point of the sample was reached: the test proves nothing")
+	}
+}
+
+// TestKillSweepCatches is the sweep's negative control: an agent that does not commit its instances (their records vanish with
+// it) starts the container twice, and the sweep's own check sees it.
+func TestKillSweepCatches(t *testing.T) {
+	n := newNode(t)
+	n.put("victim.yaml", manifest("victim", once))
+	n.converged("at first")
+	records, _ := filepath.Glob(n.path("run/state/victim/*/instance.json"))
+	if len(records) != 1 {
+		t.Fatalf("got records %v, want one", records)
+	}
+	if err := os.Remove(records[0]); err != nil {
+		t.Fatal(err)
+	}
+	if starts := n.starts("without its record"); starts != 2 {
+		t.Errorf("started %d times by its own account, want the second start to be seen", starts)
 	}
 }
 
@@ -172,15 +212,18 @@ func (n *node) traceKeeper(path, trace string, inject ...string) (stop func()) {
 func TestKillKeeperAtEveryCall(t *testing.T) {
 	path := strace(t)
 	n := newNode(t)
-	trace := n.path("trace")
+	trace, kills := n.path("trace"), 0
 	n.cleared("at first") // starts a keeper
 	traced := func(inject ...string) {
 		if len(n.keepers()) == 0 {
 			_, _ = n.once("--prune", "never")
 		}
-		stop := n.traceKeeper(path, trace, inject...)
+		stop, before := n.traceKeeper(path, trace, inject...), n.keepers()
 		defer stop()
 		_, _ = n.once("--prune", "always")
+		if !slices.Equal(before, n.keepers()) {
+			kills++
+		}
 	}
 	n.put("victim.yaml", manifest("victim", once))
 	traced("-ff")
@@ -189,6 +232,7 @@ func TestKillKeeperAtEveryCall(t *testing.T) {
 	traced("-ff")
 	destroying := n.traced(trace)
 	t.Logf("%d points of create, %d of destroy", len(creating), len(destroying))
+	kills = 0
 	for _, p := range choose(creating, 25) {
 		what := fmt.Sprintf("keeper killed at %s %d of create", p.call, p.n)
 		if len(n.keepers()) == 0 {
@@ -207,6 +251,9 @@ func TestKillKeeperAtEveryCall(t *testing.T) {
 		n.remove("victim.yaml")
 		traced("-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", p.call, p.n))
 		n.cleared(what)
+	}
+	if t.Logf("%d kills", kills); kills == 0 {
+		t.Error("no point of the sample was reached: the test proves nothing")
 	}
 }
 
