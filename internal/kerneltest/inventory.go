@@ -138,7 +138,7 @@ func descriptorsOf(pids []int) (lines []string) {
 	return lines
 }
 
-// descriptors are what /proc/PID/fd points to, without the numbers that make pipes and sockets differ.
+// descriptors are what /proc/PID/fd points to, without the numbers that make pipes, sockets and namespaces differ.
 func descriptors(dir string) (targets []string) {
 	startPoller()
 	entries, _ := os.ReadDir(dir)
@@ -147,7 +147,7 @@ func descriptors(dir string) (targets []string) {
 		if err != nil || strings.HasPrefix(target, "/proc/") && strings.HasSuffix(target, "/fd") { // the one reading
 			continue
 		}
-		if kind, _, ok := strings.Cut(target, ":["); ok && (kind == "pipe" || kind == "socket") {
+		if kind, number, ok := strings.Cut(target, ":["); ok && strings.Trim(number, "0123456789]") == "" {
 			target = kind
 		}
 		targets = append(targets, target)
