@@ -14,25 +14,22 @@ import (
 // Create makes an instance without a process: its directory, cgroup, limits and layer, and last of all its record, which commits
 // it. What a failed Create made is removed again; what a killed one made shows as Broken.
 func (n *Node) Create(ctx context.Context, c spec.Container, id uint64, defaults int) (err error) {
-	name, hash := c.Metadata.Name, spec.Identity(c, defaults)
+	name := c.Metadata.Name
 	defer func() { err = about("create", name, err) }()
-	if have, err := n.readRecord(name, id); err == nil {
-		if have.Hash == hash {
-			return nil
-		}
-		return fmt.Errorf("instance %d is there with another spec: %w", id, fs.ErrExist)
-	}
-	group, err := n.parent.Group(name, id)
+	group, err := n.group(name, id)
 	if err != nil {
 		return err
+	}
+	made := record{Schema: recordSchema, Name: name, Instance: id, BootID: n.boot, Defaults: defaults, Hash: spec.Identity(c, defaults), Spec: c}
+	if n.exists(group) {
+		return n.checkCreated(made)
 	}
 	full := spec.Defaulted(c, defaults)
 	if err := n.parent.Unsupported(full.Spec.Resources); err != nil {
 		return err
 	}
-	dir := n.instanceDir(name, id)
-	if _, err := os.Lstat(dir); err == nil || group.Exists() {
-		return fmt.Errorf("instance %d is half-made: destroy it first: %w", id, fs.ErrExist)
+	if _, err := n.planStart(full, n.layer(full, id)); err != nil {
+		return err
 	}
 
 	// One undo for all of it: Destroy's own steps stand any state in between.
@@ -41,20 +38,36 @@ func (n *Node) Create(ctx context.Context, c spec.Container, id uint64, defaults
 			err = errors.Join(err, n.dismantle(context.WithoutCancel(ctx), group, full))
 		}
 	}()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(n.instanceDir(name, id), 0o700); err != nil {
 		return fmt.Errorf("cannot make its state directory: %w", err)
 	}
-	made := record{Schema: recordSchema, Name: name, Instance: id, BootID: n.boot, Defaults: defaults, Hash: hash, Spec: c}
 	if err := n.makeGroup(group, made); err != nil {
 		return err
 	}
-	if err := n.prepareLayer(full, id); err != nil {
-		return err
-	}
-	if _, err := n.planStart(full, n.layer(full, id)); err != nil {
+	if err := n.prepareLayer(full, id, spec.LifeName); err != nil {
 		return err
 	}
 	return n.writeRecord(made)
+}
+
+// exists tells whether there is anything of an instance.
+func (n *Node) exists(group *cgroup.Group) bool {
+	_, err := os.Lstat(n.instanceDir(group.Name, group.Instance))
+	return err == nil || group.Exists()
+}
+
+// checkCreated is nil if the instance that is there is the one to be created: whole, and of the same identity.
+func (n *Node) checkCreated(r record) error {
+	in, err := n.observe(r.Name, r.Instance)
+	switch {
+	case err != nil:
+		return err
+	case in.Phase == spec.InstanceBroken:
+		return fmt.Errorf("instance %d is there and broken: %s: destroy it first: %w", in.ID, in.Problem, fs.ErrExist)
+	case in.Hash != r.Hash:
+		return fmt.Errorf("instance %d is there with another spec: %w", in.ID, fs.ErrExist)
+	}
+	return nil
 }
 
 // makeGroup makes an instance's cgroup with its limits and identity, and watches it.
@@ -84,7 +97,7 @@ func (n *Node) Update(_ context.Context, c spec.Container, id uint64) (err error
 	if spec.Identity(c, in.Defaults) != in.Hash {
 		return fmt.Errorf("instance %d was created from other fields than live ones: it needs a successor: %w", id, fs.ErrInvalid)
 	}
-	group, err := n.parent.Group(name, id)
+	group, err := n.group(name, id)
 	if err != nil {
 		return err
 	}

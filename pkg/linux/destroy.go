@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
@@ -20,7 +22,7 @@ const destroyTimeout = 10 * time.Second
 // Destroy kills what runs and removes every trace of an instance and, with the last one of a name, of the name.
 func (n *Node) Destroy(ctx context.Context, name string, id uint64, keep bool) (err error) {
 	defer func() { err = about("destroy", name, err) }()
-	group, err := n.parent.Group(name, id)
+	group, err := n.group(name, id)
 	if err != nil {
 		return err
 	}
@@ -70,7 +72,18 @@ func (n *Node) dismantle(ctx context.Context, group *cgroup.Group, c spec.Contai
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("cannot remove its state directory: %w", err)
 	}
-	return nil
+	return n.tidy(name)
+}
+
+// tidy removes the directories of a name that have nothing in them.
+func (n *Node) tidy(name string) error {
+	var errs []error
+	for _, dir := range []string{n.stateDir(name), filepath.Join(n.layersDir(spec.MediumMemory), name), filepath.Join(n.layersDir(spec.MediumDisk), name)} {
+		if err := discard(dir); !errors.Is(err, unix.ENOTEMPTY) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // end kills every process in the group and waits until they are gone.

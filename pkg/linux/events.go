@@ -37,8 +37,6 @@ func (n *Node) Events(ctx context.Context) (<-chan spec.Event, error) {
 	go func() {
 		defer close(events)
 		defer n.drop(watcher)
-		hints := watcher.Hints()
-		lost := false
 		for {
 			var event spec.Event
 			select {
@@ -49,24 +47,27 @@ func (n *Node) Events(ctx context.Context) (<-chan spec.Event, error) {
 					return
 				}
 				event = spec.Event{Name: exit.Name, Kind: exit.Kind}
-			case hint, ok := <-hints:
+			case hint, ok := <-watcher.Hints():
 				if !ok {
 					return
 				}
 				event = hint
 			}
-			if lost {
-				event = spec.Event{Kind: spec.EventLost}
-			}
-			select {
-			case events <- event:
-				lost = false
-			default:
-				lost = true
-			}
+			offer(events, event)
 		}
 	}()
 	return events, nil
+}
+
+// offer sends a hint without waiting. The last place is kept for the word that some were lost: the only sender need not wait for it.
+func offer(events chan<- spec.Event, event spec.Event) {
+	switch len(events) {
+	case cap(events):
+	case cap(events) - 1:
+		events <- spec.Event{Kind: spec.EventLost}
+	default:
+		events <- event
+	}
 }
 
 // watch has every watcher look at a group. A group that cannot be watched is still seen by the next full Observe.

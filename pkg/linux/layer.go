@@ -1,7 +1,12 @@
 package linux
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
@@ -40,30 +45,32 @@ func (n *Node) layersDir(medium spec.Medium) string {
 // logDir is where a container's output is kept.
 func (n *Node) logDir(name string) string { return filepath.Join(n.cfg.LogDir, name) }
 
-// prepareLayer makes a container's layer, if it has a directory.
-func (n *Node) prepareLayer(c spec.Container, id uint64) error {
+// prepareLayer makes a container's layer, if it has a directory. One of the kept lives may hold something already; any other is made anew,
+// because it is a former start's or, on disk, that of an instance of an earlier boot.
+func (n *Node) prepareLayer(c spec.Container, id uint64, kept ...spec.Life) error {
 	dir := n.layer(c, id)
 	if dir == "" {
 		return nil
 	}
-	return mount.PrepareLayer(dir, c.Spec.Rootfs)
-}
-
-// refreshLayer throws away what a former start left in a layer that lives only from Start, and makes sure of the others:
-// one in Memory is gone when somebody unmounted it.
-func (n *Node) refreshLayer(c spec.Container, id uint64) error {
-	if dir := n.layer(c, id); dir != "" && c.Spec.Rootfs.Writable.Life == spec.LifeStart {
+	if !slices.Contains(kept, c.Spec.Rootfs.Writable.Life) {
 		if err := mount.RemoveLayer(dir); err != nil {
 			return err
 		}
 	}
-	return n.prepareLayer(c, id)
+	return mount.PrepareLayer(dir, c.Spec.Rootfs)
 }
 
-// removeLayers removes the layer that outlives a name's instances, and the directory of all its layers.
+// removeLayers removes all layers of a name: its own, and those that instances of earlier boots left on disk.
 func (n *Node) removeLayers(name string, medium spec.Medium) error {
-	if err := mount.RemoveLayer(n.nameLayerDir(name, medium)); err != nil {
-		return err
+	dir := filepath.Join(n.layersDir(medium), name)
+	layers, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot list the layers of %q: %w", name, err)
 	}
-	return discard(filepath.Join(n.layersDir(medium), name))
+	for _, layer := range layers {
+		if err := mount.RemoveLayer(filepath.Join(dir, layer.Name())); err != nil {
+			return err
+		}
+	}
+	return discard(dir)
 }

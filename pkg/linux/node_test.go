@@ -2,10 +2,9 @@ package linux_test
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/linux"
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -26,168 +26,217 @@ func TestMain(m *testing.M) {
 	kerneltest.Main(m)
 }
 
-// open opens a node in folders of its own.
-func open(t testing.TB) *linux.Node {
+// patience is how long a test waits for what must come. RECONCILER_SLOW scales it for emulated machines.
+var patience = func() time.Duration {
+	if slow, err := strconv.Atoi(os.Getenv("RECONCILER_SLOW")); err == nil && slow > 0 {
+		return 30 * time.Second * time.Duration(slow)
+	}
+	return 30 * time.Second
+}()
+
+// forever are scripts that run until they are ended: one that heeds TERM, and one that does not.
+const (
+	forever  = `trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done`
+	stubborn = `trap : TERM; echo up; while :; do sleep 0.05; done`
+)
+
+// node is a node in folders of its own.
+type node struct {
+	*linux.Node
+	dir    string // run/, state/, log/ and rootfs/ are below it
+	config linux.Config
+}
+
+// open opens a node. At the end of the test everything it has is destroyed.
+func open(t testing.TB) *node {
 	t.Helper()
 	kerneltest.Root(t)
 	dir, err := os.MkdirTemp("", "rnode") // short: a socket address holds 108 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := linux.Config{
-		RunDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "state"), LogDir: filepath.Join(dir, "log"),
-		CgroupParent: kerneltest.Parent(t),
-	}
+	n := &node{dir: dir}
+	n.config = linux.Config{RunDir: n.path("run"), StateDir: n.path("state"), LogDir: n.path("log"), CgroupParent: kerneltest.Parent(t)}
 	if t, ok := t.(*testing.T); ok {
-		cfg.Log = testr.New(t)
+		n.config.Log = testr.New(t)
 	}
-	n, err := linux.Open(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx := context.Background()
-		all, err := n.Observe(ctx)
-		if err != nil {
-			t.Error(err)
-		}
-		for _, in := range all {
-			if err := n.Destroy(ctx, in.Name, in.ID, false); err != nil {
-				t.Error(err)
-			}
-		}
-		if err := n.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-		os.RemoveAll(dir)
-	})
+	must(t, os.Mkdir(n.path("rootfs"), 0o755))
+	must(t, kerneltest.WriteRootfs(t, n.path("rootfs")))
+	n.reopen(t)
+	t.Cleanup(func() { n.dispose(t) })
 	return n
 }
 
-// container is one that runs a shell script on a read-only busybox root.
-func container(t testing.TB, name, script string) spec.Container {
+// reopen opens the node, after closing it if it is open: the agent ends and starts again.
+func (n *node) reopen(t testing.TB) {
+	t.Helper()
+	if n.Node != nil {
+		must(t, n.Close())
+	}
+	var err error
+	if n.Node, err = linux.Open(t.Context(), n.config); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (n *node) dispose(t testing.TB) {
+	ctx := context.Background()
+	all, err := n.Observe(ctx)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, in := range all {
+		if err := n.Destroy(ctx, in.Name, in.ID, false); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := n.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := os.RemoveAll(n.dir); err != nil {
+		t.Error(err)
+	}
+}
+
+func (n *node) path(elem ...string) string {
+	return filepath.Join(append([]string{n.dir}, elem...)...)
+}
+
+// groups is the cgroup above the containers, as kerneltest.Scope wants it; see linux.Node on systemd.
+func (n *node) groups() string {
+	if feature.Systemd.Probe() == nil {
+		return "system.slice/" + n.config.CgroupParent + ".scope/containers"
+	}
+	return n.config.CgroupParent
+}
+
+// group is an instance's directory in the unified hierarchy.
+func (n *node) group(t testing.TB, name string, id uint64) string {
+	return filepath.Join(kerneltest.Tree(t).Unified, n.groups(), name, strconv.FormatUint(id, 10))
+}
+
+// file is one of an instance's files in the run directory.
+func (n *node) file(name string, id uint64, file string) string {
+	return n.path("run", "state", name, strconv.FormatUint(id, 10), file)
+}
+
+// keeper is the pid of the node's keeper.
+func (n *node) keeper(t testing.TB) int {
+	t.Helper()
+	client, err := keeper.Dial(t.Context(), n.config.RunDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	hello, err := client.Hello(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hello.Pid
+}
+
+// container is one that runs a shell script on the node's busybox rootfs, read-only.
+func (n *node) container(name, script string) spec.Container {
 	return spec.Container{
 		APIVersion: spec.APIVersion, Kind: spec.KindContainer, Metadata: spec.Metadata{Name: name},
 		Spec: spec.ContainerSpec{
-			Rootfs:  spec.Rootfs{Path: kerneltest.Rootfs(t), ReadOnly: true},
+			Rootfs:  spec.Rootfs{Path: n.path("rootfs"), ReadOnly: true},
 			Command: []string{"/bin/sh", "-c", script},
 		},
 	}
 }
 
-// run creates and starts instance 1.
-func run(t testing.TB, n *linux.Node, c spec.Container) {
-	t.Helper()
-	if err := n.Create(t.Context(), c, 1, spec.DefaultsVersion); err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Start(t.Context(), c.Metadata.Name, 1); err != nil {
-		t.Fatal(err)
-	}
+// writable is the same with a layer of its own.
+func (n *node) writable(name, script string, w spec.Writable) spec.Container {
+	c := n.container(name, script)
+	c.Spec.Rootfs.ReadOnly, c.Spec.Rootfs.Writable = false, w
+	return c
 }
 
-// await observes until the only instance satisfies the condition.
-func await(t testing.TB, n *linux.Node, name string, until func(spec.Instance) bool) spec.Instance {
+// run creates and starts an instance.
+func (n *node) run(t testing.TB, c spec.Container, id uint64) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
-		all, err := n.ObserveOne(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(all) == 1 && until(all[0]) {
-			return all[0]
+	must(t, n.Create(t.Context(), c, id, spec.DefaultsVersion))
+	must(t, n.Start(t.Context(), c.Metadata.Name, id))
+}
+
+// say runs a container to its end, destroys it and returns what it said.
+func (n *node) say(t testing.TB, c spec.Container) string {
+	t.Helper()
+	name := c.Metadata.Name
+	n.run(t, c, 1)
+	n.await(t, name, 1, exited)
+	said := n.output(t, name)
+	must(t, n.Destroy(t.Context(), name, 1, false))
+	return said
+}
+
+// await observes until an instance is as wanted.
+func (n *node) await(t testing.TB, name string, id uint64, until func(spec.Instance) bool) spec.Instance {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		in := n.look(t, name, id)
+		if until(in) {
+			return in
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("never came: %+v", all)
+			t.Fatalf("never came: %+v\noutput: %s", in, n.output(t, name))
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
-func exited(in spec.Instance) bool { return in.Phase == spec.InstanceExited }
-
-func output(t testing.TB, n *linux.Node, name string) string {
+// look observes one instance; zero if there is none.
+func (n *node) look(t testing.TB, name string, id uint64) spec.Instance {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(n.LogDir(name), "*.log"))
+	all, err := n.ObserveOne(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, in := range all {
+		if in.ID == id {
+			return in
+		}
+	}
+	return spec.Instance{}
+}
+
+// hear waits until the output of a name contains a text.
+func (n *node) hear(t testing.TB, name, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !strings.Contains(n.output(t, name), text); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never said %q: %s", text, n.output(t, name))
+		}
+	}
+}
+
+// output is what all processes of a name have said.
+func (n *node) output(t testing.TB, name string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(n.LogDir(name), "*.log"))
+	must(t, err)
 	var all strings.Builder
 	for _, file := range files {
 		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		all.Write(data)
 	}
 	return all.String()
 }
 
-// TestInside looks at a container with default values from inside.
-func TestInside(t *testing.T) {
-	n := open(t)
-	run(t, n, container(t, "inside", `hostname; id -u; echo $$; ls /dev | tr '\n' ' '; echo; grep -E '^(Cap|NoNewPrivs|Seccomp):?' /proc/self/status; cat /proc/self/cgroup; ls /sys/class/net; touch /x; exit 7`))
-	in := await(t, n, "inside", exited)
-	if in.Exit.Code != 7 || in.Exit.Reason != spec.ExitError {
-		t.Errorf("got exit %+v, want code 7", in.Exit)
-	}
-	out := output(t, n, "inside")
-	t.Log(out)
-	for _, want := range []string{"inside\n0\n1\n", "lo\n", "Read-only file system", "NoNewPrivs:\t1", "Seccomp:\t2"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("output lacks %q", want)
-		}
-	}
+// in makes a condition of a phase.
+func in(phase spec.InstancePhase) func(spec.Instance) bool {
+	return func(i spec.Instance) bool { return i.Phase == phase }
 }
 
-// TestCreateTwice repeats verbs, and creates another spec in a taken place.
-func TestCreateTwice(t *testing.T) {
-	n := open(t)
-	c := container(t, "twice", "sleep 1000")
-	run(t, n, c)
-	first := await(t, n, "twice", func(in spec.Instance) bool { return in.Phase == spec.InstanceRunning })
-	run(t, n, c)
-	if again := await(t, n, "twice", func(spec.Instance) bool { return true }); again.Pid != first.Pid || again.Starts != 1 {
-		t.Errorf("repeating Create and Start gave %+v, was %+v", again, first)
-	}
-	c.Spec.Command = []string{"/bin/true"}
-	if err := n.Create(t.Context(), c, 1, spec.DefaultsVersion); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("creating another spec in its place: got %v, want fs.ErrExist", err)
-	}
-}
+var exited = in(spec.InstanceExited)
 
-// TestFailedStart leaves the instance as it was, and says which step failed on what.
-func TestFailedStart(t *testing.T) {
-	n := open(t)
-	c := container(t, "absent", "")
-	c.Spec.Command = []string{"/bin/absent"}
-	if err := n.Create(t.Context(), c, 1, spec.DefaultsVersion); err != nil {
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
 		t.Fatal(err)
-	}
-	err := n.Start(t.Context(), "absent", 1)
-	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "/bin/absent") {
-		t.Errorf("got %v, want an error that names /bin/absent", err)
-	}
-	await(t, n, "absent", func(in spec.Instance) bool { return in.Phase == spec.InstanceCreated })
-}
-
-// TestInit has a reaper as process 1: orphans do not stay zombies, and TERM reaches the command.
-func TestInit(t *testing.T) {
-	n := open(t)
-	c := container(t, "reaper", `(sleep 0.01 & ); trap 'echo zombies: $(grep -l "State:.Z" /proc/[0-9]*/status | wc -l); exit 9' TERM; echo "first: $(cat /proc/1/comm), me: $$"; while :; do sleep 0.05; done`)
-	c.Spec.Init = true
-	run(t, n, c)
-	await(t, n, "reaper", func(spec.Instance) bool { return strings.Contains(output(t, n, "reaper"), "me:") })
-	if err := n.Stop(t.Context(), "reaper", 1, "SIGTERM", time.Minute); err != nil {
-		t.Fatal(err)
-	}
-	in := await(t, n, "reaper", exited)
-	out := output(t, n, "reaper")
-	if in.Exit.Code != 9 || in.Exit.Reason != spec.ExitStopped || !strings.Contains(out, "first: init, me: 2") || !strings.Contains(out, "zombies: 0") {
-		t.Errorf("got exit %+v and output %q", in.Exit, out)
 	}
 }

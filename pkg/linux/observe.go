@@ -70,14 +70,16 @@ func (n *Node) instances(name string) ([]uint64, error) {
 	}
 	var ids []uint64
 	for _, group := range groups {
-		ids = append(ids, group.Instance)
+		if group.Instance > 0 {
+			ids = append(ids, group.Instance)
+		}
 	}
 	entries, err := os.ReadDir(n.stateDir(name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	for _, entry := range entries {
-		if id, err := strconv.ParseUint(entry.Name(), 10, 64); err == nil && entry.IsDir() && id > 0 {
+		if id, err := strconv.ParseUint(entry.Name(), 10, 64); err == nil && entry.IsDir() && id > 0 && strconv.FormatUint(id, 10) == entry.Name() {
 			ids = append(ids, id)
 		}
 	}
@@ -88,15 +90,13 @@ func (n *Node) instances(name string) ([]uint64, error) {
 // observe shows one instance: the kernel first, then the keeper's files, then the record.
 func (n *Node) observe(name string, id uint64) (spec.Instance, error) {
 	in := spec.Instance{Name: name, ID: id}
-	group, err := n.parent.Group(name, id)
+	group, err := n.group(name, id)
 	if err != nil {
 		return in, err
 	}
 	// The cgroup is read last: an exit that is recorded between the reads is then seen with its process gone.
 	n.identify(&in, group)
-	if err := n.observeProcess(&in); err != nil {
-		return in, err
-	}
+	lost := n.observeProcess(&in)
 	state, err := group.State()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -108,6 +108,9 @@ func (n *Node) observe(name string, id uint64) (spec.Instance, error) {
 	freezing, err := group.Freezing()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return in, err
+	}
+	if lost && !state.Populated {
+		in.Exit, in.Pid = &spec.Exit{Code: -1, Reason: spec.ExitUnknown, Pid: in.Pid, StartedAt: in.StartedAt}, 0
 	}
 	n.phase(&in, state, freezing)
 	if in.Wanted != (spec.Resources{}) {
@@ -137,28 +140,29 @@ func (n *Node) identify(in *spec.Instance, group *cgroup.Group) {
 	}
 }
 
-// observeProcess reads the keeper's files.
-func (n *Node) observeProcess(in *spec.Instance) error {
+// observeProcess reads the keeper's files, and tells whether there is an exit that cannot be understood.
+func (n *Node) observeProcess(in *spec.Instance) (lost bool) {
 	var started keeper.Started
 	err := n.readJSON(in.Name, in.ID, keeper.StartFile, &started)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return false
 	case err != nil:
 		in.Problem = err.Error()
-		return nil
+		return false
 	case started.BootID != n.boot:
-		return nil
+		return false
 	}
 	in.Pid, in.Starts, in.StartedAt = started.Pid, started.Starts, started.StartedAt
-	var exit spec.Exit
-	if err := n.readJSON(in.Name, in.ID, keeper.ExitFile, &exit); err == nil && exit.Pid == started.Pid {
-		in.Exit, in.Pid = &exit, 0
-	}
-	if err := n.readJSON(in.Name, in.ID, keeper.StopFile, &in.Stopping); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := n.readJSON(in.Name, in.ID, keeper.StopFile, &in.Stopping); err != nil {
 		in.Stopping = spec.Stopping{}
 	}
-	return nil
+	var exit spec.Exit
+	err = n.readJSON(in.Name, in.ID, keeper.ExitFile, &exit)
+	if err == nil && exit.Pid == started.Pid && exit.StartedAt.Equal(started.StartedAt) { // not that of the start before
+		in.Exit, in.Pid = &exit, 0
+	}
+	return err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
 // phase draws the conclusion. A process that the keeper has not buried yet counts as running.

@@ -19,10 +19,10 @@ func (n *Node) Pause(ctx context.Context, name string, id uint64) (err error) {
 	if err != nil {
 		return err
 	}
-	if in.Phase != spec.InstanceRunning && in.Phase != spec.InstancePaused {
+	if !live(in) {
 		return fmt.Errorf("instance %d is %s, not Running: %w", id, in.Phase, fs.ErrInvalid)
 	}
-	group, err := n.parent.Group(name, id)
+	group, err := n.group(name, id)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (n *Node) Resume(ctx context.Context, name string, id uint64) (err error) {
 	if _, err := n.known(name, id); err != nil {
 		return err
 	}
-	group, err := n.parent.Group(name, id)
+	group, err := n.group(name, id)
 	if err != nil {
 		return err
 	}

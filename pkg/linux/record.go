@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -33,6 +34,15 @@ type record struct {
 	Defaults int            `json:"defaults"`
 	Hash     string         `json:"hash"`
 	Spec     spec.Container `json:"spec"`
+}
+
+// group names the cgroup of an instance, and is the first thing every verb does: a name that is no DNS label, or instance 0, is refused here
+// before it becomes part of a path.
+func (n *Node) group(name string, id uint64) (*cgroup.Group, error) {
+	if id == 0 {
+		return nil, fmt.Errorf("instances are numbered from 1: %w", fs.ErrInvalid)
+	}
+	return n.parent.Group(name, id)
 }
 
 // instanceDir is the directory of an instance below the run directory.
@@ -99,7 +109,7 @@ func (n *Node) readJSON(name string, id uint64, file string, into any) error {
 	return nil
 }
 
-// discard removes a file that may not be there.
+// discard removes a file, or an empty directory, that may not be there.
 func discard(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

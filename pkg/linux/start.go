@@ -21,14 +21,14 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 	if err != nil {
 		return err
 	}
-	if in.Phase == spec.InstanceRunning || in.Phase == spec.InstancePaused {
+	if live(in) {
 		return nil
 	}
 	have, err := n.readRecord(name, id)
 	if err != nil {
 		return err
 	}
-	group, err := n.parent.Group(name, id)
+	group, err := n.group(name, id)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 		return err
 	}
 	full := spec.Defaulted(have.Spec, have.Defaults)
-	if err := n.refreshLayer(full, id); err != nil {
+	if err := n.prepareLayer(full, id, spec.LifeInstance, spec.LifeName); err != nil {
 		return err
 	}
 	request := keeper.StartRequest{

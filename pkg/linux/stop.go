@@ -12,7 +12,7 @@ import (
 func (n *Node) Stop(ctx context.Context, name string, id uint64, signal string, timeout time.Duration) (err error) {
 	defer func() { err = about("stop", name, err) }()
 	in, err := n.known(name, id)
-	if err != nil {
+	if err != nil || !live(in) {
 		return err
 	}
 	if err := n.keeper.Stop(ctx, keeper.Key{Name: name, Instance: id}, signal, timeout); err != nil {
@@ -24,10 +24,16 @@ func (n *Node) Stop(ctx context.Context, name string, id uint64, signal string, 
 // Kill sends a signal to process 1, SIGKILL to the whole cgroup, without a deadline.
 func (n *Node) Kill(ctx context.Context, name string, id uint64, signal string) (err error) {
 	defer func() { err = about("kill", name, err) }()
-	if _, err := n.known(name, id); err != nil {
+	in, err := n.known(name, id)
+	if err != nil || !live(in) {
 		return err
 	}
 	return n.keeper.Kill(ctx, keeper.Key{Name: name, Instance: id}, signal)
+}
+
+// live tells whether an instance has a process.
+func live(in spec.Instance) bool {
+	return in.Phase == spec.InstanceRunning || in.Phase == spec.InstancePaused
 }
 
 // thaw lets a frozen instance act on the signal it was sent.
