@@ -2,14 +2,16 @@ package keeper
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"os"
 	"runtime/debug"
 )
 
-// buildMark is what the Go linker puts before the build id at the start of the text, and buildWindow how far into the file that is.
+// buildNote is the type and owner of the ELF note in which the Go linker keeps the build id; the length stands before it and the id
+// after it. See "Note section" in elf(5). The note is among the first things in the file.
 const (
-	buildMark   = "\xff Go build ID: \""
+	buildNote   = "\x04\x00\x00\x00Go\x00\x00"
 	buildWindow = 64 << 10
 )
 
@@ -19,9 +21,9 @@ func BuildID(exe string) string {
 	if f, err := os.Open(exe); err == nil {
 		defer f.Close()
 		head, _ := io.ReadAll(io.LimitReader(f, buildWindow))
-		if _, rest, ok := bytes.Cut(head, []byte(buildMark)); ok {
-			if id, _, ok := bytes.Cut(rest, []byte("\"\n")); ok {
-				return string(id)
+		if before, after, ok := bytes.Cut(head, []byte(buildNote)); ok && len(before) >= 4 {
+			if n := binary.LittleEndian.Uint32(before[len(before)-4:]); n > 0 && uint64(n) <= uint64(len(after)) {
+				return string(after[:n])
 			}
 		}
 	}

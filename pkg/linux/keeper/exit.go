@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"errors"
+	"io/fs"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +50,8 @@ func (in *instance) finish() {
 		}
 	}
 	in.log.End(in.run())
-	if err := writeRecord(in.dir, ExitFile, in.describe(exit)); err != nil && !in.gone {
+	err := writeRecord(in.dir, ExitFile, in.describe(exit))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !in.gone { // without its directory nobody will ask
 		in.k.cfg.Log.Error(err, "cannot record exit", "name", in.key.Name, "instance", in.key.Instance)
 		time.AfterFunc(retryPause, func() { in.k.guarded(in.ended)() })
 		return

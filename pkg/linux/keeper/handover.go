@@ -64,11 +64,11 @@ func inherited(fd int, name string) *os.File {
 }
 
 // lock gives the lock: the predecessor's or a new one.
-func (h *handover) lock(path string) (*os.File, error) {
+func (h *handover) lock(cfg Config) (*os.File, error) {
 	if h == nil {
-		return acquire(path)
+		return acquire(cfg)
 	}
-	return inherited(h.Lock, path), nil
+	return inherited(h.Lock, cfg.path(lockFile)), nil
 }
 
 // socket gives the predecessor's socket; nil if there is none.

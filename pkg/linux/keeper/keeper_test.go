@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 
 // node is a run directory, a cgroup and a client for one test; all of it and its keeper are gone afterwards.
 type node struct {
-	t      *testing.T
+	t      testing.TB
 	run    string
 	cgroup string
 	client *keeper.Client
@@ -46,7 +46,7 @@ type node struct {
 
 var nodes atomic.Int32
 
-func newNode(t *testing.T) *node {
+func newNode(t testing.TB) *node {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: namespaces and cgroups")
@@ -62,7 +62,7 @@ func newNode(t *testing.T) *node {
 }
 
 // cgroup2 is where the unified hierarchy is mounted.
-func cgroup2(t *testing.T) string {
+func cgroup2(t testing.TB) string {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A dead keeper's lock lives as long as a child of its that has not executed its command yet, which holds a copy of the descriptor.
+// A dead keeper's lock, and its socket, live as long as a child of its that has not executed its command yet, which holds copies of the
+// descriptors. So only an answer proves that a keeper is alive; without one the lock is waited for.
 const (
 	lockPatience = 2 * time.Second
 	lockPause    = 5 * time.Millisecond
@@ -20,13 +22,13 @@ const (
 // errLocked tells that a keeper of this run directory is alive.
 var errLocked = errors.New("another keeper runs")
 
-// acquire takes the lock file and writes this process's pid into it. The lock is let go when f and all copies are closed; see flock(2).
-func acquire(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+// acquire takes the lock file of a run directory and writes this process's pid into it. The lock is let go when f and all copies are closed; see flock(2).
+func acquire(cfg Config) (*os.File, error) {
+	f, err := os.OpenFile(cfg.path(lockFile), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock: %w", err)
 	}
-	if err := waitLock(f); err != nil {
+	if err := waitLock(f, cfg); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -41,18 +43,31 @@ func acquire(path string) (*os.File, error) {
 	return f, nil
 }
 
-// waitLock waits for the lock while the process that is named in it no longer exists.
-func waitLock(f *os.File) error {
-	for deadline := time.Now().Add(lockPatience); ; time.Sleep(lockPause) {
+// waitLock waits for the lock unless a keeper answers.
+func waitLock(f *os.File, cfg Config) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	defer cancel()
+	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return os.NewSyscallError("flock", err)
 		}
-		holder := lockHolder(f)
-		if holder > 0 && unix.Kill(holder, 0) == nil || time.Now().After(deadline) {
-			return fmt.Errorf("%w: process %d holds %s", errLocked, holder, f.Name())
+		if answers(ctx, cfg) || ctx.Err() != nil {
+			return fmt.Errorf("%w: process %d holds %s", errLocked, lockHolder(f), f.Name())
 		}
+		time.Sleep(lockPause)
 	}
+}
+
+// answers tells whether a keeper serves the socket.
+func answers(ctx context.Context, cfg Config) bool {
+	conn, err := dial(ctx, cfg)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_, err = exchange(ctx, conn, request{Protocol: protocol, Verb: verbHello}, nil, nil)
+	return err == nil
 }
 
 // lockHolder reads the pid in the lock file; 0 if there is none.

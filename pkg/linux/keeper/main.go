@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
@@ -79,6 +80,10 @@ func keep(runDir string, argv []string, resume int) error {
 		if from, err = readHandover(resume); err != nil {
 			return err
 		}
+	}
+	// What the starter left open without meaning to must not reach containers.
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("cannot close what was inherited: %w", err)
 	}
 	// A handler, unlike SIG_IGN, is not inherited by containers.
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/go-logr/logr"
-
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
@@ -52,9 +50,6 @@ func run(ctx context.Context, cfg Config, argv []string, from *handover, ready f
 	if cfg.RunDir, err = filepath.Abs(cfg.RunDir); err != nil {
 		return err
 	}
-	if cfg.Log.GetSink() == nil {
-		cfg.Log = logr.Discard()
-	}
 	k := &keeper{cfg: cfg, argv: argv, build: BuildID("/proc/self/exe"), instances: map[Key]*instance{}}
 	k.sandboxes.byName = map[string]sandbox{}
 	k.logs.byDir = map[string]*sharedLog{}
@@ -90,7 +85,7 @@ func (k *keeper) prepare(from *handover) (err error) {
 	if err := os.MkdirAll(filepath.Join(k.cfg.RunDir, stateDir), 0o700); err != nil {
 		return fmt.Errorf("cannot keep containers: %w", err)
 	}
-	if k.lock, err = from.lock(k.cfg.path(lockFile)); err != nil {
+	if k.lock, err = from.lock(k.cfg); err != nil {
 		return err
 	}
 	if k.boot, err = process.BootID(); err != nil {

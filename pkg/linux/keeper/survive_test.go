@@ -187,7 +187,11 @@ func TestClientKilled(t *testing.T) {
 
 func TestTwoKeepers(t *testing.T) {
 	n := newNode(t)
-	err := keeper.Run(t.Context(), keeper.Config{RunDir: n.run})
+	hello, err := n.client.Hello(t.Context())
+	if err != nil || hello.Pid != n.keeperPid() || hello.Build != keeper.BuildID("/proc/self/exe") || !strings.Contains(hello.Build, "/") {
+		t.Errorf("hello = %+v, %v", hello, err)
+	}
+	err = keeper.Run(t.Context(), keeper.Config{RunDir: n.run})
 	if err == nil || !strings.Contains(err.Error(), strconv.Itoa(n.keeperPid())) {
 		t.Errorf("second keeper: %v", err)
 	}
@@ -254,6 +258,36 @@ func TestIntentAdopted(t *testing.T) {
 	n.stop(r, time.Hour)
 	if got := n.exit(r, s); got.Code != 8 && pidfdInfo(t) {
 		t.Errorf("exit = %+v", got)
+	}
+}
+
+// A keeper killed at any moment of a start never leads to a second one.
+func TestKeeperKilledWhileStarting(t *testing.T) {
+	n := newNode(t)
+	for i := range 40 {
+		name := "once" + strconv.Itoa(i)
+		r := n.request(name, 1, "echo begin; "+trapping("exit 3"))
+		done := make(chan error, 1)
+		go func() {
+			_, err := n.client.Start(t.Context(), r) // by the next keeper if need be
+			done <- err
+		}()
+		time.Sleep(time.Duration(i) * 50 * time.Microsecond)
+		n.killKeeper()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.client.List(t.Context()); err != nil { // a keeper killed after the start is missed only now
+			t.Fatal(err)
+		}
+		n.eventually("output of "+name, func() bool { return len(n.lines(name, log.Options{})) >= 2 })
+		if got := n.lines(name, log.Options{}); len(got) != 2 {
+			t.Fatalf("%s: lines = %q", name, got)
+		}
+		s, err := n.client.Start(t.Context(), r)
+		if err != nil || s.Starts != 1 {
+			t.Fatalf("%s: %+v, %v", name, s, err)
+		}
 	}
 }
 
