@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -68,6 +70,8 @@ func (a *app) describeStatus(o spec.Object) {
 	a.field("Generation", fmt.Sprintf("%d (observed %d)", o.Metadata.Generation, s.ObservedGeneration))
 	fmt.Fprintf(a.out, "%-14s %s\n", "Phase:", a.out.paint(phaseColour(s.Phase), clean(string(s.Phase))))
 	a.field("Message", message(o))
+	_, hint, _ := strings.Cut(o.Status.Message, hintMark)
+	a.field("Hint", hint)
 	a.field("Wanted", wanted(o))
 	if c.Pid != 0 {
 		a.field("Process", fmt.Sprintf("%d, started %s ago", c.Pid, age(c.StartedAt)))
@@ -86,9 +90,34 @@ func (a *app) describeStatus(o spec.Object) {
 // describeSpec prints what the manifest says, one line a field, as Diff names it.
 func (a *app) describeSpec(s spec.ContainerSpec) {
 	fmt.Fprintf(a.out, "%s\n", a.out.bold("Spec:"))
-	for _, f := range spec.Diff(spec.Container{}, spec.Container{Spec: s}) {
+	for _, f := range joinLists(spec.Diff(spec.Container{}, spec.Container{Spec: s})) {
 		fmt.Fprintf(a.out, "  %-24s %s\n", clean(f.Path), cleanLine(f.New))
 	}
+}
+
+// joinLists makes one field of each list of texts: command[0], command[1] become command, with quotes where a shell wants them.
+func joinLists(fields []spec.Change) (joined []spec.Change) {
+	for _, f := range fields {
+		list, index, isItem := strings.Cut(f.Path, "[")
+		if !isItem || !strings.HasSuffix(index, "]") || strings.HasPrefix(index, `"`) {
+			joined = append(joined, f)
+			continue
+		}
+		if last := len(joined) - 1; last >= 0 && joined[last].Path == list {
+			joined[last].New += " " + word(f.New)
+			continue
+		}
+		joined = append(joined, spec.Change{Path: list, New: word(f.New)})
+	}
+	return joined
+}
+
+// word is a text as one word.
+func word(text string) string {
+	if strings.HasPrefix(text, `"`) || !strings.ContainsAny(text, " \t'") {
+		return text
+	}
+	return strconv.Quote(text)
 }
 
 func (a *app) describeConditions(conditions []spec.Condition) {
@@ -99,8 +128,8 @@ func (a *app) describeConditions(conditions []spec.Condition) {
 	t := newTable("TYPE", "STATUS", "REASON", "SINCE", "MESSAGE")
 	t.indent = "  "
 	for _, c := range conditions {
-		t.add(cell{string(c.Type), plain}, cell{string(c.Status), conditionColour(c)}, cell{c.Reason, plain},
-			cell{age(c.LastTransitionTime), plain}, cell{c.Message, plain})
+		t.add(cell{text: string(c.Type)}, cell{text: string(c.Status), colour: conditionColour(c)}, cell{text: c.Reason},
+			cell{text: age(c.LastTransitionTime)}, cell{text: c.Message})
 	}
 	t.draw(a.out)
 }
@@ -121,15 +150,22 @@ func conditionColour(c spec.Condition) colour {
 	}
 }
 
+// describedEvents is how many events a description shows.
+const describedEvents = 15
+
 func (a *app) describeEvents(events []api.Event) {
 	if len(events) == 0 {
 		return
 	}
 	fmt.Fprintf(a.out, "%s\n", a.out.bold("Events:"))
+	if earlier := len(events) - describedEvents; earlier > 0 {
+		fmt.Fprintf(a.out, "  %s\n", a.out.dim(fmt.Sprintf("%d earlier: see `reconciler events %s`", earlier, events[0].Name)))
+		events = events[earlier:]
+	}
 	t := newTable("AGE", "REASON", "MESSAGE")
 	t.indent = "  "
 	for _, e := range events {
-		t.add(cell{age(e.Time), plain}, cell{e.Reason, eventColour(e)}, cell{eventMessage(e), plain})
+		t.add(cell{text: age(e.Time)}, cell{text: e.Reason, colour: eventColour(e)}, cell{text: eventMessage(e)})
 	}
 	t.draw(a.out)
 }

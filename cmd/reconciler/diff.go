@@ -17,7 +17,7 @@ func newDiff(a *app) *cobra.Command {
 		Short: "Compare manifests with what the agent follows, field by field",
 		Long: `Compare manifests (files, directories, - for stdin) with those that the agent has accepted, field by field.
 A field that only says its default is no difference. "live" changes are applied in place, "replace" ones
-give a new instance.`,
+give a new instance. Containers that are not in PATH differ if PATH is a directory, and are left out if it is a file.`,
 		Example:     "  reconciler diff manifests/\n  reconciler diff manifests/ --source /etc/reconciler/manifests.d",
 		Annotations: exits("0  no differences", "1  error, problems in manifests included", "2  differences"),
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -44,11 +44,11 @@ func (a *app) diff(ctx context.Context, paths []string, s scope, word string) er
 		a.printProblems(m.problems)
 		return &exit{code: exitError}
 	}
-	objects, err := s.objects(ctx, a.client())
+	objects, err := s.objects(ctx, a.client(), m.dirs)
 	if err != nil {
 		return err
 	}
-	differences := compare(objects, m.documents)
+	differences := compare(objects, m.documents, len(m.dirs) > 0)
 	if word != "text" {
 		err = a.encode(word, map[string]any{"differences": append([]difference{}, differences...)})
 	} else {
@@ -62,10 +62,10 @@ func (a *app) diff(ctx context.Context, paths []string, s scope, word string) er
 
 // marks are how the verbs of a difference look, after terraform.
 var marks = map[string]cell{
-	verbCreate:  {"+", green},
-	verbUpdate:  {"~", yellow},
-	verbReplace: {"±", yellow},
-	verbRemove:  {"-", red},
+	verbCreate:  {text: "+", colour: green},
+	verbUpdate:  {text: "~", colour: yellow},
+	verbReplace: {text: "±", colour: yellow},
+	verbRemove:  {text: "-", colour: red},
 }
 
 // printDifferences writes one line a container and one a changed field.

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -27,8 +26,9 @@ const (
 	verbRemove  = "remove"
 )
 
-// compare is what differs from the objects of an agent to the manifests, by name. What only says a default is no difference.
-func compare(objects []spec.Object, documents []manifest) []difference {
+// compare is what differs from the objects of an agent to manifests, by name. What only says a default is no difference.
+// Objects that the manifests do not have are removed, if prune is said.
+func compare(objects []spec.Object, documents []manifest, prune bool) []difference {
 	before := map[string]spec.Object{}
 	for _, o := range objects {
 		before[o.Metadata.Name] = o
@@ -40,6 +40,9 @@ func compare(objects []spec.Object, documents []manifest) []difference {
 		if d := compareOne(o, there, m); d.Verb != "" {
 			all = append(all, d)
 		}
+	}
+	if !prune {
+		clear(before)
 	}
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		all = append(all, difference{Name: name, Verb: verbRemove, Source: sourceText(before[name].Status.Source)})
@@ -66,11 +69,11 @@ func compareOne(o spec.Object, there bool, m manifest) difference {
 	return d
 }
 
-// fromSource are the objects that were read from a directory.
+// fromSource are the objects that were read from a directory, given by its absolute path.
 func fromSource(objects []spec.Object, dir string) []spec.Object {
-	dir = strings.TrimSuffix(dir, "/") + "/"
-	return slices.DeleteFunc(slices.Clone(objects), func(o spec.Object) bool {
-		path, err := filepath.Abs(o.Status.Source.Path)
-		return err != nil || !strings.HasPrefix(path, dir)
-	})
+	return slices.DeleteFunc(slices.Clone(objects), func(o spec.Object) bool { return !isFrom(o, dir) })
+}
+
+func isFrom(o spec.Object, dir string) bool {
+	return filepath.Dir(o.Status.Source.Path) == filepath.Clean(dir)
 }

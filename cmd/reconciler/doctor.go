@@ -90,10 +90,10 @@ func findFeature(f *feature.Feature) finding {
 	found.Remedy = f.Remedy
 	found.Detail, _, _ = strings.Cut(err.Error(), "\n")
 	switch _, inconclusive := errors.AsType[*feature.InconclusiveError](err); {
-	case slices.Contains(required, f):
-		found.State = stateBroken
 	case inconclusive:
 		found.State = stateUnknown
+	case slices.Contains(required, f):
+		found.State = stateBroken
 	case f == feature.Systemd:
 		found.State = stateAbsent
 	default:
@@ -147,7 +147,7 @@ func findCriu(ctx context.Context) finding {
 func (a *app) printFindings(findings []finding) {
 	t := newTable("NAME", "STATE", "WHAT FOR", "DETAIL")
 	for _, f := range findings {
-		t.add(cell{text: f.Name}, cell{f.State, stateColours[f.State]}, cell{text: f.Purpose}, cell{text: f.Detail})
+		t.add(cell{text: f.Name}, cell{text: f.State, colour: stateColours[f.State]}, cell{text: f.Purpose}, cell{text: f.Detail})
 	}
 	t.draw(a.out)
 	first := true

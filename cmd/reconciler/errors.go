@@ -81,3 +81,11 @@ func hintOf(err error) string {
 	}
 	return h.Hint()
 }
+
+// firstError is err, or what f returns when there is none.
+func firstError(err error, f func() error) error {
+	if err != nil {
+		return err
+	}
+	return f()
+}

@@ -77,8 +77,8 @@ func (e *events) add(t *table, event api.Event) error {
 	if e.format.word == "json" {
 		return e.encodeLine(event)
 	}
-	t.add(cell{eventTime(event.Time), dim}, cell{orDash(event.Name), plain}, cell{event.Reason, eventColour(event)},
-		cell{eventMessage(event), plain})
+	t.add(cell{text: eventTime(event.Time), colour: dim}, cell{text: orDash(event.Name)}, cell{text: event.Reason, colour: eventColour(event)},
+		cell{text: eventMessage(event)})
 	return nil
 }
 

@@ -60,7 +60,8 @@ func (g *get) run(ctx context.Context) error {
 	if err := g.print(list); err != nil {
 		return err
 	}
-	return g.missing(list.Items)
+	g.remind(ctx)
+	return g.missing(ctx, list.Items)
 }
 
 func (g *get) wants(o spec.Object) bool {
@@ -68,13 +69,26 @@ func (g *get) wants(o spec.Object) bool {
 }
 
 // missing is an error for the first name that was asked for and is not there.
-func (g *get) missing(items []spec.Object) error {
+func (g *get) missing(ctx context.Context, items []spec.Object) error {
 	for _, name := range g.names {
-		if !slices.ContainsFunc(items, func(o spec.Object) bool { return o.Metadata.Name == name }) {
-			return withHint(fmt.Errorf("no container %q", name), "`reconciler get` lists them; `reconciler prune` shows problems of manifests")
+		if slices.ContainsFunc(items, func(o spec.Object) bool { return o.Metadata.Name == name }) {
+			continue
+		}
+		if o, err := g.client().Get(ctx, name); err != nil || g.wants(o) {
+			return err
 		}
 	}
 	return nil
+}
+
+// remind tells a person who looks at a table that some manifests are not among them.
+func (g *get) remind(ctx context.Context) {
+	if !g.err.terminal || g.format.word != "table" && g.format.word != "wide" {
+		return
+	}
+	if sources, err := g.client().Sources(ctx); err == nil && troubled(sources) {
+		fmt.Fprintln(g.err, g.err.dim("some manifests have problems: see `reconciler sources`"))
+	}
 }
 
 func (g *get) print(list api.List) error {
@@ -95,7 +109,9 @@ func (g *get) print(list api.List) error {
 	for _, o := range list.Items {
 		t.add(g.row(o)...)
 	}
-	t.draw(g.out)
+	if t.drawable() {
+		t.draw(g.out)
+	}
 	return nil
 }
 
@@ -134,7 +150,7 @@ func (g *get) printChange(t *table, change api.Change) error {
 	}
 	row := g.row(change.Object)
 	if change.Type == api.Deleted {
-		row[1] = cell{"Removed", dim}
+		row[1] = cell{text: "Removed", colour: dim}
 	}
 	t.add(row...)
 	return nil
@@ -154,7 +170,7 @@ func (g *get) table() *table {
 func (g *get) row(o spec.Object) []cell {
 	c := o.Status.Container
 	name := cell{text: o.Metadata.Name}
-	phase := cell{string(o.Status.Phase), phaseColour(o.Status.Phase)}
+	phase := cell{text: string(o.Status.Phase), colour: phaseColour(o.Status.Phase)}
 	restarts := cell{text: fmt.Sprint(c.RestartCount)}
 	started := cell{text: cmp.Or(age(c.StartedAt), "-")}
 	message := cell{text: message(o)}
@@ -164,6 +180,6 @@ func (g *get) row(o spec.Object) []cell {
 	return []cell{
 		name, phase, {text: wanted(o)}, restarts, started, {text: dash(c.Pid)}, {text: dash(c.Instance)},
 		{text: cmp.Or(exitText(c.LastExit), "-")}, {text: cmp.Or(labelText(o.Metadata.Labels), "-")},
-		{text: cmp.Or(sourceText(o.Status.Source), "-")}, message,
+		{text: cmp.Or(sourceText(o.Status.Source), "-"), end: true}, message,
 	}
 }

@@ -65,7 +65,16 @@ func conditionGoal(t spec.ConditionType, status spec.ConditionStatus) goal {
 		if !reported {
 			c.Status = spec.False
 		}
-		return there && c.Status == status
+		return there && c.Status == status && o.Status.ObservedGeneration == o.Metadata.Generation
+	}}
+}
+
+// appliedGoal is reached when g is, by a container that the agent runs as one of the documents says; another one has to go.
+func appliedGoal(g goal, documents []manifest) goal {
+	return goal{g.text, func(o spec.Object, there bool) bool {
+		return g.reached(o, there) && slices.ContainsFunc(documents, func(m manifest) bool {
+			return m.name() == o.Metadata.Name && compareOne(o, there, m).Verb == ""
+		})
 	}}
 }
 

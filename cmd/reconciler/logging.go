@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 )
@@ -29,7 +30,7 @@ func plainAttr(_ []string, a slog.Attr) slog.Attr {
 	switch v := a.Value.Any().(type) {
 	case error:
 		a.Value = slog.StringValue(v.Error())
-	case fmt.Stringer:
+	case time.Duration:
 		a.Value = slog.StringValue(v.String())
 	}
 	return a
@@ -56,25 +57,28 @@ func (h *peopleHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &more
 }
 
-// Handle writes one line, and a hint in an error on a line of its own.
+// Handle writes one line, and a hint in an error on a line of its own. What an agent does to a container reads as a
+// sentence, "web: Start: new manifest", all else as message and key=value.
 func (h *peopleHandler) Handle(_ context.Context, r slog.Record) error {
-	var b bytes.Buffer
-	message := clean(r.Message)
-	if r.Level >= slog.LevelError {
-		message = h.red(message)
-	}
-	fmt.Fprintf(&b, "%s %s", h.dim(r.Time.Local().Format("15:04:05")), message)
-	hint := ""
-	write := func(a slog.Attr) bool {
-		text, helps, _ := strings.Cut(a.Value.Resolve().String(), hintMark)
-		hint += helps
-		fmt.Fprintf(&b, "  %s%s", h.dim(a.Key+"="), quoteSpaces(clean(text)))
+	attrs := map[string]string{}
+	var order []string
+	collect := func(a slog.Attr) bool {
+		attrs[a.Key] = a.Value.Resolve().String()
+		order = append(order, a.Key)
 		return true
 	}
 	for _, a := range h.attrs {
-		write(a)
+		collect(a)
 	}
-	r.Attrs(write)
+	r.Attrs(collect)
+	text, hint, _ := strings.Cut(h.sentence(r, attrs), hintMark)
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %s", h.dim(r.Time.Local().Format("15:04:05")), text)
+	for _, key := range order {
+		if value, left := attrs[key]; left {
+			fmt.Fprintf(&b, "  %s%s", h.dim(key+"="), quoteSpaces(clean(value)))
+		}
+	}
 	b.WriteByte('\n')
 	if hint != "" {
 		fmt.Fprintf(&b, "         %s %s\n", h.bold("hint:"), clean(hint))
@@ -83,6 +87,40 @@ func (h *peopleHandler) Handle(_ context.Context, r slog.Record) error {
 	defer h.mu.Unlock()
 	_, err := io.Copy(h.Writer, &b)
 	return err
+}
+
+// details are the attributes of an action that people need not see.
+var details = []string{"instance", "took", "count", "final"}
+
+// sentence joins name, verb, cause and error, and takes them out of attrs.
+func (h *peopleHandler) sentence(r slog.Record, attrs map[string]string) string {
+	take := func(key string) string {
+		value := clean(attrs[key])
+		delete(attrs, key)
+		return value
+	}
+	message := clean(r.Message)
+	if verb := take("verb"); verb != "" {
+		message = verb
+		if r.Level >= slog.LevelError {
+			message += " failed"
+		}
+		for _, key := range details {
+			delete(attrs, key)
+		}
+	}
+	if r.Level >= slog.LevelError {
+		message = h.red(message)
+	}
+	if name := take("name"); name != "" {
+		message = h.bold(name) + ": " + message
+	}
+	for _, key := range []string{"cause", "err"} {
+		if why := take(key); why != "" {
+			message += ": " + why
+		}
+	}
+	return message
 }
 
 // quoteSpaces makes the end of a value visible.

@@ -31,6 +31,7 @@ type manifests struct {
 	documents []manifest
 	problems  spec.Problems
 	files     int
+	dirs      []string // the directories among the paths: what is not in them is not wanted
 }
 
 // load reads files, directories and, for "-", in. Names are unique over all of them.
@@ -57,6 +58,7 @@ func (m *manifests) add(path string, in io.Reader) error {
 	if !info.IsDir() {
 		return m.addFile(path)
 	}
+	m.dirs = append(m.dirs, path)
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return fmt.Errorf("cannot read directory %s: %w", path, err)

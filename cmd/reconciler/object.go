@@ -36,7 +36,8 @@ func message(o spec.Object) string {
 	}
 	switch override := o.Status.Override; {
 	case o.Status.Message != "":
-		parts = append(parts, o.Status.Message)
+		text, _, _ := strings.Cut(o.Status.Message, hintMark)
+		parts = append(parts, text)
 	case override.State != "":
 		parts = append(parts, fmt.Sprintf("%s by hand for %s; see `reconciler clear`", override.State, age(override.Since)))
 	}

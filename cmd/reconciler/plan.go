@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +28,8 @@ func newPlan(a *app) *cobra.Command {
 		Long: `Show what would be done, and why; nothing is done.
 
 Without PATH: what the agent would do now to make the node agree with its manifests.
-With PATH (files, directories, - for stdin): what would be done if the agent followed these instead.
+With PATH (files, directories, - for stdin): what would be done if the agent followed these instead. Containers that
+are not in PATH are removed if PATH is a directory, and left out if it is a file.
 Where no agent answers, PATH is compared with an empty node, so everything is to be created.`,
 		Example: `  reconciler plan                          # what is still to do?
   reconciler plan manifests/               # what would this change?
@@ -56,21 +58,42 @@ func (p *plan) current(ctx context.Context) error {
 	if p.format.word != "text" {
 		err = p.encode(p.format.word, now)
 	} else {
-		p.printActions(now.Actions)
+		err = p.printActions(ctx, now.Actions)
 	}
 	return firstError(err, func() error { return p.end(len(now.Actions)) })
 }
 
-func (p *plan) printActions(actions []api.Action) {
+func (p *plan) printActions(ctx context.Context, actions []api.Action) error {
 	if len(actions) == 0 {
-		fmt.Fprintln(p.out, "nothing to do: the node agrees with its manifests")
-		return
+		return p.printWaiting(ctx)
 	}
 	t := newTable("NAME", "ACTION", "CAUSE")
 	for _, action := range actions {
-		t.add(cell{text: action.Name}, cell{action.Verb, yellow}, cell{text: action.Cause})
+		t.add(cell{text: action.Name}, cell{text: action.Verb, colour: yellow}, cell{text: action.Cause})
 	}
 	t.draw(p.out)
+	return nil
+}
+
+// printWaiting says why there is nothing to do: all is well, or only time or a person can help.
+func (p *plan) printWaiting(ctx context.Context) error {
+	list, err := p.client().List(ctx)
+	if err != nil {
+		return err
+	}
+	t := newTable("NAME", "PHASE", "MESSAGE")
+	for _, o := range list.Items {
+		if !readyGoal.reached(o, true) {
+			t.add(cell{text: o.Metadata.Name}, cell{text: string(o.Status.Phase), colour: phaseColour(o.Status.Phase)}, cell{text: message(o)})
+		}
+	}
+	if !t.drawable() {
+		fmt.Fprintln(p.out, "nothing to do: the node agrees with its manifests")
+		return nil
+	}
+	fmt.Fprintln(p.out, "nothing to do now; not as their manifests say:")
+	t.draw(p.out)
+	return nil
 }
 
 // proposed compares manifests with what the agent follows.
@@ -83,14 +106,14 @@ func (p *plan) proposed(ctx context.Context, paths []string) error {
 		p.printProblems(m.problems)
 		return &exit{code: exitError}
 	}
-	objects, err := p.scope.objects(ctx, p.client())
+	objects, err := p.scope.objects(ctx, p.client(), m.dirs)
 	switch {
 	case errors.Is(err, client.ErrNotRunning):
 		fmt.Fprintln(p.err, p.err.dim("no agent answers: comparing with an empty node"))
 	case err != nil:
 		return err
 	}
-	differences := compare(objects, m.documents)
+	differences := compare(objects, m.documents, len(m.dirs) > 0)
 	if p.format.word != "text" {
 		err = p.encode(p.format.word, map[string]any{"differences": append([]difference{}, differences...)})
 	} else {
@@ -111,22 +134,32 @@ func (p *plan) end(left int) error {
 type scope struct{ source string }
 
 func (s *scope) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.source, "source", "", "compare with one `SOURCE` of the agent, by name or path (default all)")
+	cmd.Flags().StringVar(&s.source, "source", "", "compare with one `SOURCE` of the agent (default: PATH, if that is one, else all)")
 }
 
-func (s *scope) objects(ctx context.Context, c *client.Client) ([]spec.Object, error) {
+// objects are those of the agent that manifests from dirs stand for.
+func (s *scope) objects(ctx context.Context, c *client.Client, dirs []string) ([]spec.Object, error) {
 	list, err := c.List(ctx)
-	if err != nil || s.source == "" {
-		return list.Items, err
+	if err != nil {
+		return nil, err
 	}
 	sources, err := c.Sources(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, source := range sources {
-		if s.source == source.Name || s.source == source.Path {
-			return fromSource(list.Items, source.Path), nil
+	wanted := s.source
+	if wanted == "" && len(dirs) == 1 {
+		wanted = dirs[0]
+	}
+	if path, err := filepath.Abs(wanted); err == nil {
+		for _, source := range sources {
+			if wanted != "" && (source.Name == wanted || source.Path == path) {
+				return fromSource(list.Items, source.Path), nil
+			}
 		}
 	}
-	return nil, withHint(fmt.Errorf("the agent has no source %q", s.source), "`reconciler prune` lists them")
+	if s.source != "" {
+		return nil, withHint(fmt.Errorf("the agent has no source %q", s.source), "`reconciler sources` lists them")
+	}
+	return list.Items, nil
 }

@@ -18,7 +18,7 @@ func TestTableFitsTheTerminal(t *testing.T) {
 	for width := 20; width <= 120; width += 10 {
 		s, out := terminal(width)
 		tab := newTable("NAME", "PHASE", "MESSAGE")
-		tab.add(cell{text: "web"}, cell{"Running", green}, cell{text: strings.Repeat("long ", 30)})
+		tab.add(cell{text: "web"}, cell{text: "Running", colour: green}, cell{text: strings.Repeat("long ", 30)})
 		tab.add(cell{text: strings.Repeat("n", 63)}, cell{text: "BackOff"}, cell{text: ""})
 		tab.draw(s)
 		for line := range strings.Lines(out.String()) {
@@ -33,7 +33,7 @@ func TestTableIsWholeWhenPiped(t *testing.T) {
 	var out bytes.Buffer
 	tab := newTable("NAME", "MESSAGE")
 	long := strings.Repeat("x", 500)
-	tab.add(cell{"web", green}, cell{text: long})
+	tab.add(cell{text: "web", colour: green}, cell{text: long})
 	tab.draw(newScreen(&out))
 	if !strings.Contains(out.String(), long) || strings.Contains(out.String(), "\x1b") {
 		t.Errorf("cut or coloured: %q", out.String())

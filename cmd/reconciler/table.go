@@ -10,6 +10,7 @@ import (
 type cell struct {
 	text   string
 	colour colour
+	end    bool // the end counts: a path is cut in front
 }
 
 // table is rows below a header, drawn as wide as needed, on a terminal no wider than that.
@@ -49,7 +50,7 @@ func (t *table) draw(s *screen) {
 	if first && !t.bare {
 		cells := make([]cell, len(t.header))
 		for i, h := range t.header {
-			cells[i] = cell{h, bold}
+			cells[i] = cell{text: h, colour: bold}
 		}
 		t.line(s, cells)
 	}
@@ -92,7 +93,7 @@ func (t *table) line(s *screen, cells []cell) {
 	for i, c := range cells {
 		text := c.text
 		if s.terminal {
-			text = cut(text, t.widths[i])
+			text = cut(text, t.widths[i], c.end)
 		}
 		if text != "" {
 			fmt.Fprintf(&b, "%*s%s", pad, "", s.paint(c.colour, text))
@@ -103,10 +104,15 @@ func (t *table) line(s *screen, cells []cell) {
 	fmt.Fprintln(s, t.indent+b.String())
 }
 
-// cut shortens text to a width.
-func cut(text string, width int) string {
-	if utf8.RuneCountInString(text) <= width {
+// cut shortens text to a width, at its end or in front.
+func cut(text string, width int, end bool) string {
+	runes := []rune(text)
+	switch {
+	case len(runes) <= width:
 		return text
+	case end:
+		return "…" + string(runes[len(runes)-width+1:])
+	default:
+		return string(runes[:width-1]) + "…"
 	}
-	return string([]rune(text)[:width-1]) + "…"
 }

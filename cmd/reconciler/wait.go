@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -17,16 +20,19 @@ import (
 func newWait(a *app) *cobra.Command {
 	w := &waiter{app: a}
 	var all bool
+	var applied []string
 	cmd := &cobra.Command{
 		Use:   "wait [NAME...]",
 		Short: "Wait until containers are as you say",
 		Long: `Wait until every named or selected container fulfils a condition.
 
-A NAME that does not exist yet is waited for. The conditions are
+A NAME that does not exist yet is waited for. With --applied, so is the agent's taking notice of what manifests say now: use it
+after changing them. The conditions are
   condition=TYPE[=STATUS]   Ready, Reconciling, Stalled, Accepted, Drifted or Outdated; STATUS is True if not said
   phase=PHASE               Running, Paused, Stopped, Completed, BackOff, Failed...
   delete                    the container is gone`,
 		Example: `  reconciler wait web --timeout 30s
+  git pull && reconciler wait --applied manifests/
   reconciler wait --all --for=condition=Ready
   reconciler wait -l app=web --for=phase=Paused
   reconciler wait web --for=delete`,
@@ -34,16 +40,16 @@ A NAME that does not exist yet is waited for. The conditions are
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w.names = args
-			if len(args) == 0 && !all && w.labels.text == "" {
-				return usage(cmd, fmt.Errorf("wait needs a NAME, --selector or --all"))
+			if err := w.choose(all, applied); err != nil {
+				return usage(cmd, err)
 			}
-			if len(args) > 0 && (all || w.labels.text != "") {
-				return usage(cmd, fmt.Errorf("wait takes either names or --selector or --all"))
+			if err := w.apply(applied); err != nil {
+				return err
 			}
 			if err := w.run(cmd.Context()); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.out, "%s: %s\n", strings.Join(slices.Sorted(maps.Keys(w.seen)), ", "), w.goal.text)
+			fmt.Fprintf(a.out, "%s: %s\n", w.subject(), w.goal.text)
 			return nil
 		},
 	}
@@ -52,6 +58,7 @@ A NAME that does not exist yet is waited for. The conditions are
 	cmd.Flags().DurationVar(&w.timeout, "timeout", time.Minute, "how long to wait; 0 for ever")
 	cmd.Flags().VarP(&w.labels, "selector", "l", "all containers with these labels")
 	cmd.Flags().BoolVar(&all, "all", false, "all containers")
+	cmd.Flags().StringArrayVar(&applied, "applied", nil, "the containers of the manifests at `PATH`, once they are as the manifests say; may be repeated")
 	_ = cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(
 		[]string{"condition=Ready", "phase=Running", "phase=Paused", "phase=Stopped", "delete"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -61,6 +68,7 @@ A NAME that does not exist yet is waited for. The conditions are
 type waiter struct {
 	*app
 	names   []string // none: all that match labels
+	dirs    []string // and all that were read from these directories
 	labels  selector
 	goal    goal
 	timeout time.Duration // 0: for ever
@@ -89,6 +97,47 @@ func (w *waiter) run(ctx context.Context) error {
 	return &exit{exitTimeout, fmt.Errorf("gave up after %s waiting for %s\n%s", w.timeout, w.goal.text, w.explain())}
 }
 
+// choose checks that exactly one way of choosing containers was said.
+func (w *waiter) choose(all bool, applied []string) error {
+	ways := 0
+	for _, said := range []bool{len(w.names) > 0, all, w.labels.text != "", len(applied) > 0} {
+		if said {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return errors.New("wait needs a NAME, --selector, --all or --applied, and one of these only")
+	}
+	return nil
+}
+
+// apply makes the goal hold for what manifests say; what they do not say any more has to go.
+func (w *waiter) apply(paths []string) error {
+	if len(paths) == 0 {
+		return nil
+	}
+	m, err := load(paths, w.in)
+	if err != nil {
+		return err
+	}
+	if len(m.problems) > 0 {
+		w.printProblems(m.problems)
+		return &exit{code: exitError}
+	}
+	for _, d := range m.documents {
+		w.names = append(w.names, d.name())
+	}
+	for _, dir := range m.dirs {
+		path, err := filepath.Abs(dir)
+		if err != nil {
+			return fmt.Errorf("cannot find %s: %w", dir, err)
+		}
+		w.dirs = append(w.dirs, path)
+	}
+	w.goal = appliedGoal(w.goal, m.documents)
+	return nil
+}
+
 func (w *waiter) take(change api.Change) {
 	o := change.Object
 	switch {
@@ -102,25 +151,30 @@ func (w *waiter) take(change api.Change) {
 }
 
 func (w *waiter) wants(o spec.Object) bool {
-	if len(w.names) > 0 {
-		return slices.Contains(w.names, o.Metadata.Name)
+	if len(w.names) == 0 && len(w.dirs) == 0 {
+		return w.labels.matches(o.Metadata.Labels)
 	}
-	return w.labels.matches(o.Metadata.Labels)
+	return slices.Contains(w.names, o.Metadata.Name) ||
+		slices.ContainsFunc(w.dirs, func(dir string) bool { return isFrom(o, dir) })
 }
 
-// waiting are the names that have not reached the goal.
+// waiting are the names that have not reached the goal, sorted.
 func (w *waiter) waiting() []string {
-	names := w.names
+	names := slices.AppendSeq(slices.Clone(w.names), maps.Keys(w.seen))
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool {
+		o, there := w.seen[name]
+		return w.goal.reached(o, there)
+	})
+}
+
+// subject is what was waited for.
+func (w *waiter) subject() string {
+	names := slices.Sorted(maps.Keys(w.seen))
 	if len(names) == 0 {
-		names = slices.Sorted(maps.Keys(w.seen))
+		names = w.names
 	}
-	var left []string
-	for _, name := range names {
-		if o, there := w.seen[name]; !w.goal.reached(o, there) {
-			left = append(left, name)
-		}
-	}
-	return left
+	return cmp.Or(strings.Join(names, ", "), "no containers")
 }
 
 // explain says of each container that is not there yet what it is instead.
