@@ -49,7 +49,8 @@ type Request struct {
 // Admit decides which manifests are in force, without looking at anything but its arguments:
 //
 //   - A name belongs to the incumbent; who claims it as well is a problem of the newcomer.
-//   - What a broken file may still mean, and what an unreadable source may still hold, stays in force.
+//   - What a broken file may still mean, and what an unreadable source may still hold, stays in force. A broken file of which
+//     no container is known may hold any that its source no longer shows elsewhere.
 //   - A manifest is removed when two complete scans at least Settle apart do not show it, and the prune policy agrees.
 func Admit(r Request) Admission {
 	a := admitter{
@@ -65,8 +66,10 @@ func Admit(r Request) Admission {
 		claimed: map[string]*File{},
 		gone:    map[string][]string{},
 		orphans: map[string][]string{},
+		riddles: map[string]*File{},
 	}
 	a.read()
+	a.findRiddles()
 	a.keep()
 	a.claim()
 	a.prune()
@@ -83,6 +86,7 @@ type admitter struct {
 	claims  map[string][]claim
 	broken  map[Origin]*File    // files with problems, by source and path
 	claimed map[string]*File    // files with problems that name a container
+	riddles map[string]*File    // a file that may hold anything, by source
 	gone    map[string][]string // names that their readable source no longer has, by source
 	orphans map[string][]string // names of sources that this agent does not have, by source
 }
@@ -137,6 +141,8 @@ func (a *admitter) keep() {
 		case a.claims[name] != nil:
 		case a.claimed[name] != nil:
 			a.stay(name, d, Acceptance{spec.False, ReasonInvalid, problemOf(a.claimed[name], name)})
+		case own != nil && a.riddles[own.Source] != nil:
+			a.stay(name, d, Acceptance{spec.False, ReasonInvalid, "it may be in a broken file: " + a.riddles[own.Source].Problems[0].Error()})
 		case own == nil:
 			source := cmp.Or(d.Origin.Source, SourceUnclaimed)
 			a.orphans[source] = append(a.orphans[source], name)
@@ -144,6 +150,26 @@ func (a *admitter) keep() {
 			a.gone[own.Source] = append(a.gone[own.Source], name)
 		}
 	}
+}
+
+// findRiddles finds the files that may hold anything of their source: they are broken, do not say whose they are, and no incumbent is from them.
+func (a *admitter) findRiddles() {
+	for origin, f := range a.broken {
+		unnamed := slices.ContainsFunc(f.Problems, func(p spec.Problem) bool { return p.Name == "" })
+		if before := a.riddles[origin.Source]; unnamed && !a.known(origin) && (before == nil || f.Path < before.Path) {
+			a.riddles[origin.Source] = f
+		}
+	}
+}
+
+// known tells whether an incumbent is from a file.
+func (a *admitter) known(o Origin) bool {
+	for _, d := range a.Incumbents {
+		if d.Origin.Source == o.Source && d.Origin.Path == o.Path {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *admitter) stay(name string, d *Desired, why Acceptance) { a.Desired[name] = d.with(why) }

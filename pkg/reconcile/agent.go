@@ -196,7 +196,7 @@ func (a *Agent) RunOnce(ctx context.Context) error {
 	go func() {
 		select {
 		case <-a.synced:
-			settled <- a.await(ctx, a.settled)
+			settled <- a.awaitSettled(ctx)
 		case <-ctx.Done():
 			settled <- ctx.Err()
 		}
@@ -207,6 +207,23 @@ func (a *Agent) RunOnce(ctx context.Context) error {
 	case err := <-settled:
 		stop()
 		return errors.Join(err, <-ran, a.notReady())
+	}
+}
+
+// awaitSettled waits until everything has settled and stays so for a moment: a process may end as soon as it has started.
+func (a *Agent) awaitSettled(ctx context.Context) error {
+	for {
+		if err := a.await(ctx, a.settled); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(Settle):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if a.settled() {
+			return nil
+		}
 	}
 }
 

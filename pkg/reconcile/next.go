@@ -24,7 +24,7 @@ const overdue = 2 * time.Second
 // next is the next step, by the first rule that has one.
 func (w *world) next() step {
 	switch {
-	case w.Desired != nil && w.Desired.Hold != "":
+	case w.Desired != nil && (w.Desired.Hold != "" || w.Desired.Accepted.Reason == ReasonRemoving):
 		return step{}
 	case w.Desired == nil && w.Record.Removed:
 		return w.retireAll()
@@ -79,17 +79,19 @@ func (w *world) create() step {
 		cause = w.replaceCause(in)
 	}
 	s := w.try(Action{Verb: VerbCreate, Instance: id, Cause: cause, Container: w.wanted, Defaults: spec.DefaultsVersion})
-	if s.held == nil || len(w.Observed) == 0 {
+	if s.held == nil || !s.held.stalled() {
 		return s
 	}
-	// There will be no successor for now: the old one goes on as it was.
-	old := w.Observed[len(w.Observed)-1]
-	if old.Spec.Metadata.Name == "" {
+	// There will be no successor for now: what ran goes on, with what the manifest says of restarts and stops.
+	old := w.shown()
+	if old.Starts == 0 {
 		return s
 	}
-	if alive := w.run(old, old.Spec); alive.action != nil || alive.waiting {
+	alive := w.run(old, w.wanted)
+	if alive.action != nil || alive.waiting {
 		return alive
 	}
+	s.wake = earlier(s.wake, alive.wake)
 	return s
 }
 
