@@ -103,7 +103,8 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 		return err
 	}
 	if f.once {
-		return agent.RunOnce(ctx)
+		// What has nothing to keep leaves no keeper.
+		return errors.Join(agent.RunOnce(ctx), node.Shutdown(context.WithoutCancel(ctx)))
 	}
 	return a.serve(ctx, f, agent, node, log)
 }

@@ -19,7 +19,7 @@ var intro []byte
 // pages are the files made from the tree of fields, by path below the repository.
 func pages(root string) map[string][]byte {
 	return map[string][]byte{
-		filepath.Join(root, "manifests", "schema.json"): spec.Schema(),
+		filepath.Join(root, "manifests", ".schema.json"): spec.Schema(),
 		filepath.Join(root, "docs", "manifest.md"):      reference(),
 	}
 }
