@@ -73,9 +73,10 @@ func (w *Writer) joins(e entry) bool {
 // room is how many bytes the segment still takes.
 func (w *Writer) room() int64 { return w.limits.MaxSize - w.rawSize - w.idxSize }
 
-// makeRoom begins a new segment when this one has no room left for two entries and a byte.
+// makeRoom begins a new segment when this one has no room left for two entries and a byte, or was removed by somebody.
 func (w *Writer) makeRoom() error {
-	if w.raw != nil && w.room() > 2*entrySize {
+	var st unix.Stat_t
+	if w.raw != nil && w.room() > 2*entrySize && unix.Fstat(int(w.raw.Fd()), &st) == nil && st.Nlink > 0 {
 		return nil
 	}
 	return w.next()

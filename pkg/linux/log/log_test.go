@@ -199,6 +199,17 @@ func TestReopen(t *testing.T) {
 	p.want(log.Options{}, "o:one", "o:half", "o:two")
 }
 
+// A log that was removed under its writer comes back with the next output.
+func TestRemoved(t *testing.T) {
+	p := newTap(t, log.Limits{})
+	p.say(first, log.Stdout, "one\n")
+	if err := os.RemoveAll(p.dir); err != nil {
+		t.Fatal(err)
+	}
+	p.say(first, log.Stdout, "two\n")
+	p.want(log.Options{}, "o:two")
+}
+
 // Without a usable index the bytes are all there still.
 func TestIndexLost(t *testing.T) {
 	p := newTap(t, log.Limits{})

@@ -57,10 +57,7 @@ type Writer struct {
 
 // OpenWriter opens the log in dir, made if missing, and goes on where its last writer stopped.
 func OpenWriter(dir string, limits Limits) (*Writer, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("cannot open log: %w", err)
-	}
-	d, err := openDir(dir)
+	d, err := makeDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open log: %w", err)
 	}
@@ -94,13 +91,32 @@ func (w *Writer) open(n uint64) error {
 	return nil
 }
 
-// next begins a new segment and drops the oldest beyond the limit. While it is empty it may be one too many.
+// makeDir opens a directory, made if missing.
+func makeDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	return openDir(dir)
+}
+
+// next begins a new segment and drops the oldest beyond the limit. While it is empty it may be one too many. A directory
+// that somebody has removed is made again.
 func (w *Writer) next() error {
 	n := uint64(1)
 	if k := len(w.segments); k > 0 {
 		n = w.segments[k-1] + 1
 	}
-	if err := w.open(n); err != nil {
+	err := w.open(n)
+	if errors.Is(err, unix.ENOENT) {
+		d, failed := makeDir(w.dir.Name())
+		if failed != nil {
+			return failed
+		}
+		w.dir.Close()
+		w.dir = d
+		err = w.open(n)
+	}
+	if err != nil {
 		return err
 	}
 	w.segments = append(w.segments, n)
