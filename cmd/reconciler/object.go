@@ -30,7 +30,7 @@ func phaseColour(p spec.Phase) colour {
 // message is what a person should know of a container, in one line: first why its newest manifest is not in force.
 func message(o spec.Object) string {
 	parts := []string{}
-	if c, ok := condition(o, spec.ConditionAccepted); ok && c.Status == spec.False {
+	if c, ok := condition(o, spec.ConditionAccepted); ok && c.Status != spec.True {
 		text, _, _ := strings.Cut(c.Message, hintMark)
 		parts = append(parts, c.Reason+": "+text)
 	}

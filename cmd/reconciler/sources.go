@@ -63,10 +63,10 @@ func (a *app) printSources(sources []api.Source) {
 
 func sourceState(s api.Source) cell {
 	switch {
-	case !s.OK:
-		return cell{text: "unavailable: nothing is removed", colour: red}
 	case len(s.Blocked) > 0:
 		return cell{text: count(len(s.Blocked), "removal") + " held back", colour: yellow}
+	case !s.OK:
+		return cell{text: "unavailable: nothing is removed", colour: red}
 	case len(s.Problems) > 0:
 		return cell{text: count(len(s.Problems), "problem"), colour: yellow}
 	default:

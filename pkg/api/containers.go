@@ -33,13 +33,23 @@ func (s *Server) container(r *http.Request) (any, error) {
 func (s *Server) object(name string) (spec.Object, error) {
 	object, err := s.Agent.Object(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return object, &Error{
-			Reason: ReasonNotFound, Message: fmt.Sprintf("no container %q", name),
-			Text: "`reconciler get` lists them; `reconciler prune` shows problems of manifests",
-		}
+		return object, s.notFound(name)
 	}
 	return object, err
 }
+
+// notFound tells why there is no container of a name, as far as the agent knows: its manifest may have been refused.
+func (s *Server) notFound(name string) *Error {
+	e := &Error{Reason: ReasonNotFound, Message: fmt.Sprintf("no container %q", name), Text: "`reconciler get` lists them"}
+	if events := s.Agent.Events(name, 0); len(events) > 0 && events[len(events)-1].Reason == eventRejected {
+		problem, hint, _ := strings.Cut(events[len(events)-1].Message, "\nhint: ")
+		e.Message, e.Text = fmt.Sprintf("no container %q: its manifest was refused: %s", name, problem), hint
+	}
+	return e
+}
+
+// eventRejected is the reason of events about manifests that are not in force.
+const eventRejected = "ManifestRejected"
 
 // verbs are the words of POST /v1/containers/NAME/VERB.
 var verbs = map[string]func(*Server, context.Context, spec.Object, *http.Request) error{

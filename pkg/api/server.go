@@ -5,12 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -70,7 +70,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		ReadTimeout:       requestTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          log.New(io.Discard, "", 0), // what a caller does wrong is the caller's to see
+		ErrorLog:          log.New(logWriter{s.Log}, "", 0),
 	}
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -91,6 +91,14 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		return fmt.Errorf("cannot serve the API: %w", err)
 	}
 	return nil
+}
+
+// logWriter takes what net/http logs: panics of handlers, which are ours to mend.
+type logWriter struct{ logr.Logger }
+
+func (l logWriter) Write(text []byte) (int, error) {
+	l.Error(errors.New(strings.TrimSpace(string(text))), "API failed")
+	return len(text), nil
 }
 
 func (s *Server) version(*http.Request) (any, error) {

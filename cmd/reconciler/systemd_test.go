@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/client"
+)
+
+// TestServiceManager runs the agent as systemd does: with a socket made for it, a place to notify, and a watchdog.
+func TestServiceManager(t *testing.T) {
+	n := newNode(t)
+	t.Cleanup(func() {
+		for _, err := range n.dispose() {
+			t.Error(err)
+		}
+	})
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: n.path("notify"), Net: "unixgram"})
+	must(t, err)
+	defer manager.Close()
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: n.path("activated"), Net: "unix"})
+	must(t, err)
+	defer listener.Close()
+	socket, err := listener.File()
+	must(t, err)
+	defer socket.Close()
+
+	// The descriptor is numbered 3 and addressed by the pid, which exec keeps.
+	agent := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ exec "$@"`, "sh", binary}, n.runArgs()...)...)
+	agent.ExtraFiles = []*os.File{socket}
+	agent.Env = append(os.Environ(), "LISTEN_FDS=1", "NOTIFY_SOCKET="+n.path("notify"), "WATCHDOG_USEC=300000")
+	agent.Stdout, agent.Stderr = &n.log, &n.log
+	must(t, agent.Start())
+
+	for _, state := range []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1"} {
+		must(t, expectState(manager, state))
+	}
+	if _, err := client.New(n.path("activated")).Version(context.Background()); err != nil {
+		t.Errorf("the socket made for the agent: %v", err)
+	}
+	must(t, agent.Process.Signal(syscall.SIGTERM))
+	must(t, expectState(manager, "STOPPING=1"))
+	if err := agent.Wait(); err != nil {
+		t.Errorf("the agent ended with %v\n%s", err, n.log.String())
+	}
+	if _, err := os.Stat(n.path("activated")); err != nil {
+		t.Errorf("the agent took the service manager's socket away: %v", err)
+	}
+}
+
+// expectState reads notifications until one is the state, passing over watchdogs.
+func expectState(manager *net.UnixConn, want string) error {
+	fail := func(err error) error { return fmt.Errorf("waiting for %s: %w", want, err) }
+	if err := manager.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return fail(err)
+	}
+	for buffer := make([]byte, 4096); ; {
+		size, err := manager.Read(buffer)
+		if err != nil {
+			return fail(err)
+		}
+		switch got := strings.TrimSpace(string(buffer[:size])); got {
+		case want:
+			return nil
+		case "WATCHDOG=1":
+		default:
+			return fmt.Errorf("got %q, want %s", got, want)
+		}
+	}
+}
