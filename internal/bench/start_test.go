@@ -235,8 +235,10 @@ func newEngine(b *testing.B, path, rootfs string, m mark) subject {
 			b.Fatalf("%s %v: %v\n%s", name, args, err, &out)
 		}
 	}
-	return subject{name, func(b *testing.B, i int) { run(b, "run", "--detach", id(i)) },
-		func(b *testing.B, i int) { run(b, "delete", "--force", id(i)) }}
+	return subject{
+		name, func(b *testing.B, i int) { run(b, "run", "--detach", id(i)) },
+		func(b *testing.B, i int) { run(b, "delete", "--force", id(i)) },
+	}
 }
 
 // takeHugetlb mounts a v1 hugetlb hierarchy while the benchmark runs, if it is the only controller a hybrid host's v2 tree

@@ -118,8 +118,10 @@ func (n *node) rootfs() string {
 }
 
 func (n *node) runArgs(more ...string) []string {
-	args := append([]string{n.bin, "run", "--manifests", n.path("manifests"), "--run-dir", n.path("run"),
-		"--state-dir", n.path("state"), "--log-dir", n.path("log"), "--cgroup-parent", n.parent}, n.extra...)
+	args := append([]string{
+		n.bin, "run", "--manifests", n.path("manifests"), "--run-dir", n.path("run"),
+		"--state-dir", n.path("state"), "--log-dir", n.path("log"), "--cgroup-parent", n.parent,
+	}, n.extra...)
 	return append(append(append([]string{}, n.prefix...), args...), more...)
 }
 

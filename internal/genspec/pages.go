@@ -20,7 +20,7 @@ var intro []byte
 func pages(root string) map[string][]byte {
 	return map[string][]byte{
 		filepath.Join(root, "manifests", ".schema.json"): spec.Schema(),
-		filepath.Join(root, "docs", "manifest.md"):      reference(),
+		filepath.Join(root, "docs", "manifest.md"):       reference(),
 	}
 }
 

@@ -16,18 +16,22 @@ func TestParseTree(t *testing.T) {
 		name, mountinfo string
 		want            Tree
 	}{
-		{"pure v2", `
+		{
+			"pure v2", `
 24 1 0:22 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
 31 24 0:27 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot`,
-			Tree{Unified: "/sys/fs/cgroup"}},
-		{"hybrid", `
+			Tree{Unified: "/sys/fs/cgroup"},
+		},
+		{
+			"hybrid", `
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
 32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct
 34 31 0:31 / /sys/fs/cgroup/cpuset rw,relatime shared:9 master:2 - cgroup cgroup rw,cpuset
 37 31 0:34 / /sys/fs/cgroup/freezer rw,relatime - cgroup cgroup rw,freezer
 40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd
 41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw`,
-			Tree{Unified: "/sys/fs/cgroup/unified", V1: map[string]string{"cpu": "/sys/fs/cgroup/cpu,cpuacct", "cpuset": "/sys/fs/cgroup/cpuset"}}},
+			Tree{Unified: "/sys/fs/cgroup/unified", V1: map[string]string{"cpu": "/sys/fs/cgroup/cpu,cpuacct", "cpuset": "/sys/fs/cgroup/cpuset"}},
+		},
 		{"mounted twice: the first", `
 31 23 0:28 / /a rw - cgroup2 none rw
 32 23 0:28 / /b rw - cgroup2 none rw`, Tree{Unified: "/a"}},

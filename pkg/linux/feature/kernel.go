@@ -118,8 +118,13 @@ func privileges() error {
 		bit  int
 		name string
 	}{
-		{unix.CAP_CHOWN, "CAP_CHOWN"}, {unix.CAP_KILL, "CAP_KILL"}, {unix.CAP_SETGID, "CAP_SETGID"}, {unix.CAP_SETUID, "CAP_SETUID"},
-		{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN"}, {unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}, {unix.CAP_MKNOD, "CAP_MKNOD"},
+		{unix.CAP_CHOWN, "CAP_CHOWN"},
+		{unix.CAP_KILL, "CAP_KILL"},
+		{unix.CAP_SETGID, "CAP_SETGID"},
+		{unix.CAP_SETUID, "CAP_SETUID"},
+		{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN"},
+		{unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
+		{unix.CAP_MKNOD, "CAP_MKNOD"},
 	} {
 		if data[c.bit/32].Effective&(1<<(c.bit%32)) == 0 {
 			missing = append(missing, c.name)
