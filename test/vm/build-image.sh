@@ -56,8 +56,7 @@ n=100
 chroot "$root" modprobe -a -S "$version" --show-depends virtio_pci virtio_blk virtio_console ext4 overlay |
 	awk '$1 == "insmod" && !seen[$2]++ {print $2}' | while read -r module; do
 	case $module in
-	*.xz) xz -dc "$root$module" >"$initrd/modules/$n-$(basename "$module" .xz)" ;;
-	*.zst) zstd -qdc "$root$module" >"$initrd/modules/$n-$(basename "$module" .zst)" ;;
+	*.xz) "$root/bin/busybox" unxz -c "$root$module" >"$initrd/modules/$n-$(basename "$module" .xz)" ;;
 	*) cp "$root$module" "$initrd/modules/$n-$(basename "$module")" ;;
 	esac
 	n=$((n + 1))
@@ -74,7 +73,6 @@ INIT
 chmod 755 "$initrd/init"
 (cd "$initrd" && find . | bin/busybox cpio -o -H newc 2>/dev/null) >"$work/initrd.img"
 
-# /tmp stays on the disk: tests of disk layers and of page cache want one.
 # The guest runs one thing: the payload disk's run.sh, its output to the virtio port, then power off.
 cat >"$root/usr/local/sbin/payload" <<'PAYLOAD'
 #!/bin/bash
@@ -100,18 +98,19 @@ TimeoutStartSec=infinity
 [Install]
 WantedBy=graphical.target
 UNIT
-systemd() { chroot "$root" systemctl "$@" >>"$work/log" 2>&1; }
-systemd enable payload.service
-systemd set-default graphical.target
+in_root() { chroot "$root" systemctl "$@" >>"$work/log" 2>&1; }
+in_root enable payload.service
+in_root set-default graphical.target
+# What a guest of a minute does not need; and tmp.mount, so that /tmp is on a disk, as tests of layers and of page cache want.
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer e2scrub_reap.service \
 	systemd-timesyncd.service systemd-networkd.service systemd-pstore.service systemd-random-seed.service systemd-update-utmp.service \
 	systemd-hwdb-update.service systemd-journal-catalog-update.service ldconfig.service getty.target getty-static.service \
 	systemd-machine-id-commit.service systemd-boot-random-seed.service tmp.mount systemd-logind.service; do
-	systemd mask "$unit"
+	in_root mask "$unit"
 done
 echo guest >"$root/etc/hostname"
 head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$root/etc/machine-id"
-rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale} "$root"/boot/config-*
+rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}
 
 say "making the root file system"
 mkdir "$work/image"

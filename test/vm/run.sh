@@ -1,8 +1,8 @@
 #!/bin/bash
 # Runs root tests in a Debian 13 guest: Linux 6.12, systemd as process 1, cgroup v2 and nothing else.
 #
-# usage: test/vm/run.sh [packages or import paths...]    default: all below pkg/linux, and internal/e2e
-#   CACHE    where the image is kept (.cache/vm)          RUN      a pattern for -test.run
+# usage: test/vm/run.sh [PACKAGES[:PATTERN]...]    PATTERN is for -test.run; default: all below pkg/linux, and life and survival of internal/e2e
+#   CACHE    where the image is kept (.cache/vm)
 #   TIMEOUT  seconds until the guest is given up (2400)   KEEP=1   leaves the payload and the console log
 #   RECONCILER_BINARY   the program that tests run, instead of one built now
 #
@@ -23,7 +23,7 @@ work=$(mktemp -d "$CACHE/run.XXXXXX")
 [ -n "${KEEP:-}" ] || trap 'rm -rf "$work"' EXIT
 
 say "building the tests"
-[ $# -gt 0 ] || set -- ./pkg/linux/... ./internal/e2e
+[ $# -gt 0 ] || set -- ./pkg/linux/... './internal/e2e:Lifecycle|Killed'
 module=$(go list -m)
 payload=$work/payload
 mkdir -p "$payload/tree"
@@ -33,11 +33,15 @@ if [ -n "${RECONCILER_BINARY:-}" ]; then
 else
 	go build -trimpath -ldflags '-s -w' -o "$payload/reconciler" ./cmd/reconciler
 fi
-packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' "$@")
-for package in $packages; do
-	dir=${package#"$module/"}
-	go test -c -trimpath -ldflags '-s -w' -o "$payload/tree/$dir/package.test" "$package"
-	echo "$dir" >>"$payload/packages"
+for argument; do
+	packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' "${argument%%:*}")
+	pattern=.
+	[ "${argument#*:}" = "$argument" ] || pattern=${argument#*:}
+	for package in $packages; do
+		dir=${package#"$module/"}
+		go test -c -trimpath -ldflags '-s -w' -o "$payload/tree/$dir/package.test" "$package"
+		echo "$dir $pattern" >>"$payload/packages"
+	done
 done
 
 cat >"$payload/run.sh" <<RUN
@@ -48,10 +52,10 @@ uname -srvm
 systemctl --version | head -n 1
 stat -fc 'cgroup: %T' /sys/fs/cgroup
 failed=
-while read -r dir; do
+while read -r dir pattern; do
 	echo "=== \$dir"
 	begin=\$SECONDS
-	if (cd "tree/\$dir" && ./package.test -test.v -test.count=1 -test.timeout=30m ${RUN:+-test.run='$RUN'}); then
+	if (cd "tree/\$dir" && ./package.test -test.v -test.count=1 -test.timeout=30m -test.run="\$pattern"); then
 		echo "ok  	\$dir	\$((SECONDS - begin))s"
 	else
 		echo "FAIL	\$dir	\$((SECONDS - begin))s"
