@@ -43,6 +43,13 @@ func (o *Oracle) Asks(name string, c *spec.Container) {
 	o.history[name] = append(o.history[name], Version{c, time.Now()})
 }
 
+// Forgets tells that nobody can know any more what is asked for of a name.
+func (o *Oracle) Forgets(name string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.history, name)
+}
+
 // Hand tells that somebody asks the agent for something about a name.
 func (o *Oracle) Hand(name string) {
 	o.mu.Lock()

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"reflect"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -24,7 +25,10 @@ type entry struct {
 	record  record.Record
 	saved   record.Record // as the store has it
 	failure Failure
-	phase   spec.Phase // shown last
+	// restless counts passes in a row that acted and acted without an end; the next waits until notBefore.
+	restless  int
+	notBefore time.Time
+	phase     spec.Phase // shown last
 }
 
 // entry is what is known of a name. The caller holds mu, or nobody else knows the agent yet.

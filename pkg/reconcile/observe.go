@@ -44,10 +44,7 @@ func (a *Agent) adoptAll(shown map[string][]spec.Instance) (news bool) {
 		if n != nil && (n.desired != nil || n.removed) || a.admission.Desired[id] != nil {
 			continue
 		}
-		d := &Desired{Container: instances[len(instances)-1].Spec}
-		if d.Container.Metadata.Name == "" {
-			d.Hold = "no manifest and no record says what it is"
-		}
+		d := &Desired{Container: instances[len(instances)-1].Spec, Hold: "no manifest and no record says what it should do"}
 		a.admission.Desired[id] = d
 		a.entry(id).desired = d
 		news = true

@@ -19,8 +19,9 @@ const (
 	verbForget  = "Forget"
 )
 
-// maxRounds is how often a pass looks and acts before others have their turn.
-const maxRounds = 8
+// maxRounds is how often a pass looks and acts before others have their turn: more than any plan takes. A name that needs more gets
+// nowhere, and waits ever longer between passes.
+const maxRounds = 12
 
 // pass looks at one name and does what is to be done, one action after another, looking again after each.
 func (a *Agent) pass(ctx context.Context, id string) {
@@ -29,12 +30,19 @@ func (a *Agent) pass(ctx context.Context, id string) {
 		return
 	}
 	defer n.leave()
+	if n.notBefore.After(now()) {
+		a.queue.Wake(id, n.notBefore)
+		return
+	}
 	for range maxRounds {
 		if !a.round(ctx, n) || ctx.Err() != nil {
 			return
 		}
 	}
-	a.queue.Add(id)
+	n.notBefore = now().Add(doubled(firstRetry, n.restless, lastRetry))
+	n.restless++
+	a.tell(Event{Name: id, Warning: true, Reason: "Restless", Message: "its actions do not lead to what its manifest says"})
+	a.queue.Wake(id, n.notBefore)
 }
 
 // round is one look and at most one action; it tells whether to look again at once. A panic is a failure of the name, not of the agent.
@@ -77,6 +85,7 @@ func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 func (a *Agent) rest(n *entry, desired *Desired, observed []spec.Instance, d Decision) {
 	if !d.Held && !d.Waiting {
 		n.failure = Failure{}
+		n.restless = 0
 	}
 	if desired == nil && len(observed) == 0 {
 		a.forget(n)

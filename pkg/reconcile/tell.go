@@ -30,8 +30,6 @@ func (a *Agent) tellAccepted(n *entry, before record.Record) {
 	switch {
 	case n.record.Removed:
 		a.tell(Event{Name: n.id, Reason: "ManifestRemoved", Message: at})
-	case n.record.Path == "":
-		a.tell(Event{Name: n.id, Reason: "Adopted", Message: "no manifest and no record is known"})
 	case before.Generation == 0:
 		a.tell(Event{Name: n.id, Reason: "ManifestAdded", Message: at})
 	default:
