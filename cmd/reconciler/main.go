@@ -5,11 +5,13 @@ package main
 import (
 	"context"
 	"os"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 )
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "keeper" {
-		os.Exit(keeperMain(os.Args[2:])) // it lives long and stays small: no verbs, no flags of theirs
+		os.Exit(keeper.Main(os.Args[2:])) // the hidden verb that agents start lives long and stays small: it knows no other verbs
 	}
 	os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

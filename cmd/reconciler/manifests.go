@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -58,16 +57,26 @@ func (m *manifests) add(path string, in io.Reader) error {
 	if !info.IsDir() {
 		return m.addFile(path)
 	}
+	return m.addDir(path)
+}
+
+// addDir reads what the agent would read of a directory.
+func (m *manifests) addDir(path string) error {
 	m.dirs = append(m.dirs, path)
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return fmt.Errorf("cannot read directory %s: %w", path, err)
+		return fmt.Errorf("cannot read directory %s: %w", path, errors.Unwrap(err))
 	}
 	for _, entry := range entries {
-		if !isManifest(entry.Name()) {
+		file := filepath.Join(path, entry.Name())
+		if !source.IsManifest(entry.Name()) {
 			continue
 		}
-		if err := m.addFile(filepath.Join(path, entry.Name())); err != nil {
+		if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+			m.problems = append(m.problems, spec.Problem{File: file, Line: 1, Column: 1, Message: "not a regular file"})
+			continue
+		}
+		if err := m.addFile(file); err != nil {
 			return err
 		}
 	}
@@ -76,11 +85,8 @@ func (m *manifests) add(path string, in io.Reader) error {
 
 func (m *manifests) addFile(path string) error {
 	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot read %s: %w", path, fs.ErrNotExist)
-	}
 	if err != nil {
-		return fmt.Errorf("cannot read manifest: %w", err)
+		return fmt.Errorf("cannot read %s: %w", path, errors.Unwrap(err))
 	}
 	defer f.Close()
 	return m.read(path, f)
@@ -115,9 +121,4 @@ func (m *manifests) checkNames() {
 		})
 		return true
 	})
-}
-
-// isManifest tells manifests from editors' backups, hidden files and everything else in a directory.
-func isManifest(name string) bool {
-	return !strings.HasPrefix(name, ".") && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
 }

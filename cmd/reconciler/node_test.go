@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/client"
+	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 )
 
 // patience bounds how long a test waits for anything.
@@ -107,7 +109,7 @@ func (n *node) put(name, text string) error {
 // demoRootfs is the root file system that examples name.
 const demoRootfs = "/var/lib/reconciler-demo/rootfs"
 
-// dispose removes containers, keeper and folders, and says what could not be removed.
+// dispose removes containers, with them the keeper, and folders, and says what could not be removed.
 func (n *node) dispose() (problems []error) {
 	add := func(err error) {
 		if err != nil {
@@ -120,8 +122,9 @@ func (n *node) dispose() (problems []error) {
 		add(os.Remove(f))
 	}
 	add(n.once("--prune", "always"))
-	if out, err := exec.Command(binary, "keeper", "stop", "--run-dir", n.path("run")).CombinedOutput(); err != nil {
-		add(fmt.Errorf("keeper stop: %w\n%s", err, out))
+	if c, err := keeper.Dial(context.Background(), n.path("run")); err == nil {
+		c.Close()
+		add(errors.New("a keeper is left"))
 	}
 	add(os.RemoveAll(n.dir))
 	return problems
