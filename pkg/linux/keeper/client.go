@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -59,7 +60,7 @@ func (c *Client) Start(ctx context.Context, r StartRequest) (Started, error) {
 	if err != nil {
 		return Started{}, fmt.Errorf("cannot encode the start of %q: %w", r.Name, err)
 	}
-	head := startHeader{Dir: r.Dir, Network: r.Network, Log: r.Log, Cgroup: r.Cgroup, OOM: r.OOM}
+	head := startHeader{ID: rand.Text(), Dir: r.Dir, Network: r.Network, Log: r.Log, Cgroup: r.Cgroup, OOM: r.OOM}
 	head.Files = slices.Sorted(maps.Keys(r.Files))
 	files := make([]*os.File, len(head.Files))
 	for i, name := range head.Files {

@@ -42,13 +42,7 @@ func (in *instance) finish() {
 	if err := killListed(in.record.Cgroup); err != nil { // what shared the cgroup but not the pid namespace
 		in.k.cfg.Log.Error(err, "processes are left", "name", in.key.Name, "instance", in.key.Instance)
 	}
-	for i := range in.pipes {
-		for range finalTurns {
-			if in.drain(i) == 0 {
-				break
-			}
-		}
-	}
+	in.drainAll()
 	in.log.End(in.run())
 	err := writeRecord(in.dir, ExitFile, in.describe(exit))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !in.gone { // without its directory nobody will ask
@@ -60,6 +54,19 @@ func (in *instance) finish() {
 	in.close()
 	in.show()
 	in.k.subscribers.publish(Event{Key: in.key, Kind: spec.EventExit})
+}
+
+// drainAll moves all that the pipes hold to the log.
+func (in *instance) drainAll() {
+	in.io.Lock()
+	defer in.io.Unlock()
+	for i := range in.pipes {
+		for range finalTurns {
+			if in.drain(i) == 0 {
+				break
+			}
+		}
+	}
 }
 
 // outcome tells how the process ended; nil if nobody knows. A child is asked by waitid(2), an adopted one by its

@@ -35,7 +35,7 @@ func TestHostileClients(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(n.run, "state", "keeper.sock")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("socket: %v, %v", info.Mode(), err)
 	}
-	before := n.descriptors()
+	before := n.settled()
 	for name, say := range map[string][]byte{
 		"nothing":        nil,
 		"half a length":  {1, 2},
@@ -80,7 +80,7 @@ func TestManyFiles(t *testing.T) {
 	for i := range 600 { // three messages' worth
 		r.Files[string(rune('a'+i%26))+string(rune('a'+i/26))] = null
 	}
-	before := n.descriptors()
+	before := n.settled()
 	s, err := n.client.Start(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)

@@ -18,9 +18,10 @@ type instance struct {
 	dir  string
 	view atomic.Pointer[view] // what List shows, so that it waits for nobody
 
+	io     sync.Mutex // held, after mu if both are, while output is moved: a stop need not wait for a slow disk
 	mu     sync.Mutex // held through each step of its life
 	gone   bool       // released: whoever waited for mu finds another instance
-	record record     // the latest start; Pid 0 before the first
+	record record     // the latest start; Pid 0 before the first. Its run changes only while log is nil, so io is enough to read that
 	stop   stopRecord // a stop under way
 	timer  *time.Timer
 	holdings
@@ -34,7 +35,7 @@ type holdings struct {
 	sources [3]*source
 }
 
-// pipe names the FIFOs of an instance.
+// pipeNames are the FIFOs of an instance.
 var pipeNames = [2]string{FileStdout, FileStderr}
 
 // streams are the pipes' names in the log.
@@ -69,6 +70,8 @@ func (v *view) process() Process {
 
 // open opens the pipes and the log of a process. What was opened before an error is closed by close.
 func (in *instance) open(c Log) (err error) {
+	in.io.Lock()
+	defer in.io.Unlock()
 	for i, name := range pipeNames {
 		if in.pipes[i] != nil {
 			continue // handed over by a predecessor
@@ -96,9 +99,9 @@ func (in *instance) watch() (err error) {
 // output is what to do when pipe i is readable.
 func (in *instance) output(i int) func() bool {
 	return func() bool {
-		in.mu.Lock()
-		defer in.mu.Unlock()
-		if !in.running() {
+		in.io.Lock()
+		defer in.io.Unlock()
+		if in.log == nil { // closed meanwhile
 			return false
 		}
 		in.drain(i)
@@ -106,7 +109,7 @@ func (in *instance) output(i int) func() bool {
 	}
 }
 
-// drain moves what a pipe holds, or a good part of it, to the log.
+// drain moves what a pipe holds, or a good part of it, to the log. The caller holds io.
 func (in *instance) drain(i int) (moved int64) {
 	moved, err := in.log.Drain(in.run(), streams[i], in.pipes[i])
 	if err != nil {
@@ -117,6 +120,8 @@ func (in *instance) drain(i int) (moved int64) {
 
 // close lets go of everything a process held.
 func (in *instance) close() {
+	in.io.Lock()
+	defer in.io.Unlock()
 	for _, s := range in.sources {
 		in.k.loop.remove(s)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
-// start starts the program in an instance, unless a process runs there. Before the process is made an intent is
+// start starts the program in an instance, unless a process runs there or this very request was carried out before. Before the process is made an intent is
 // recorded, and after it the record: a keeper killed between the two leaves what its successor needs to find the process.
 func (in *instance) start(head startHeader, program *process.Program, files map[string]*os.File) (_ Started, err error) {
 	in.mu.Lock()
@@ -21,12 +21,12 @@ func (in *instance) start(head startHeader, program *process.Program, files map[
 	switch {
 	case in.gone:
 		return Started{}, errGone
-	case in.running():
+	case in.running(), head.ID != "" && head.ID == in.record.ID: // in the second case it has ended since
 		return in.record.Started, nil
 	}
 	before := in.record
 	in.record = record{
-		Key: in.key, Network: head.Network, Log: head.Log, Cgroup: head.Cgroup, OOM: head.OOM,
+		ID: head.ID, Key: in.key, Network: head.Network, Log: head.Log, Cgroup: head.Cgroup, OOM: head.OOM,
 		Init: program.Clone&unix.CLONE_NEWPID != 0,
 		Started: Started{
 			BootID: in.k.boot, Starts: before.Starts + 1, OOMKills: oomKills(head.OOM), StartedAt: time.Now(),

@@ -53,9 +53,7 @@ func (in *instance) requestStop(name string, timeout time.Duration) error {
 	if !in.stop.IsZero() && in.stop.Boottime < stop.Boottime {
 		stop.Deadline, stop.Boottime = in.stop.Deadline, in.stop.Boottime
 	}
-	if err := in.noteStop(stop); err != nil {
-		return err
-	}
+	in.noteStop(stop)
 	in.armStop()
 	if send {
 		return ignoreDead(process.Signal(in.pidfd, sig))
@@ -76,20 +74,18 @@ func (in *instance) heeds(sig unix.Signal) bool {
 	return signals.Heeds(sig)
 }
 
-// noteStop records why the process will end, before anything makes it end.
-func (in *instance) noteStop(stop stopRecord) error {
-	if err := writeRecord(in.dir, StopFile, stop); err != nil {
-		return err
-	}
+// noteStop records why the process will end, before anything makes it end. A record that cannot be written is missed only if this
+// keeper dies before the process.
+func (in *instance) noteStop(stop stopRecord) {
 	in.stop = stop
-	return nil
+	if err := writeRecord(in.dir, StopFile, stop); err != nil {
+		in.k.cfg.Log.Error(err, "cannot record stop", "name", in.key.Name, "instance", in.key.Instance)
+	}
 }
 
 // kill records the reason and kills.
 func (in *instance) kill(stop stopRecord) error {
-	if err := in.noteStop(stop); err != nil {
-		return err
-	}
+	in.noteStop(stop)
 	return in.killAll()
 }
 

@@ -323,7 +323,7 @@ func TestFlat(t *testing.T) {
 	for i := range 10 {
 		cycle(i)
 	}
-	fds, goroutines := n.descriptors(), runtime.NumGoroutine()
+	fds, goroutines := n.settled(), runtime.NumGoroutine()
 	for i := range 200 {
 		cycle(i)
 	}
@@ -331,6 +331,19 @@ func TestFlat(t *testing.T) {
 	if now := runtime.NumGoroutine(); now > goroutines {
 		t.Errorf("client: %d goroutines, then %d", goroutines, now)
 	}
+}
+
+// settled counts the keeper's descriptors once it has filled its pool.
+func (n *node) settled() (count int) {
+	n.t.Helper()
+	for same := 0; same < 10; time.Sleep(20 * time.Millisecond) {
+		if now := n.descriptors(); now == count {
+			same++
+		} else {
+			count, same = now, 0
+		}
+	}
+	return count
 }
 
 // descriptors counts the keeper's.

@@ -55,7 +55,9 @@ type request struct {
 }
 
 // startHeader is a StartRequest without its program, which is the body, and its files, which are named here in order.
+// A client that lost the answer sends the same ID again, and a process that was started and has ended is not started twice.
 type startHeader struct {
+	ID      string           `json:"id,omitzero"`
 	Dir     string           `json:"dir"`
 	Network spec.NetworkMode `json:"network,omitzero"`
 	Log     Log              `json:"log"`
