@@ -38,7 +38,7 @@ On a terminal, control characters other than colours are shown as escapes.`,
 	flags.BoolVar(&l.options.Timestamps, "timestamps", false, "put the time in front of each line")
 	flags.IntVar(&l.options.Tail, "tail", -1, "only the last `LINES`; -1 for all")
 	flags.StringVar(&l.since, "since", "", "only what is newer than a `TIME`: 10m, 2h30m, or 2026-01-31T12:00:00Z")
-	flags.StringVar(&l.options.Stream, "stream", "", "only stdout or only stderr")
+	flags.StringVar(&l.options.Stream, "stream", "", "only one `STREAM`: stdout or stderr")
 	return cmd
 }
 

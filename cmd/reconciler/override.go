@@ -40,7 +40,7 @@ var overrides = map[string]struct {
 const overrideNote = `
 
 What is set by hand goes over the manifest and is shown by get and describe until ` + "`clear`" + `, or
-until a verb sets what the manifest says anyway. It survives restarts of the agent.`
+until a verb, or a change of the manifest's state, makes it needless. It survives restarts of the agent.`
 
 func newOverride(a *app, verb string) *cobra.Command {
 	row := overrides[verb]
@@ -50,7 +50,6 @@ func newOverride(a *app, verb string) *cobra.Command {
 		Short:             row.short,
 		Long:              row.long + overrideNote,
 		Example:           fmt.Sprintf("  reconciler %s web", verb),
-		Annotations:       waitingExits,
 		Args:              atLeastOneName,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -65,6 +64,7 @@ func newOverride(a *app, verb string) *cobra.Command {
 	}
 	if len(row.phases) > 0 {
 		w.flags(cmd)
+		cmd.Annotations = waitingExits
 	}
 	return cmd
 }

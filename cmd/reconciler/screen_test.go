@@ -29,6 +29,18 @@ func TestTableFitsTheTerminal(t *testing.T) {
 	}
 }
 
+func TestTableOfAWatchGrows(t *testing.T) {
+	s, out := terminal(80)
+	tab := newTable("NAME", "MESSAGE")
+	tab.add(cell{text: "web"}, cell{})
+	tab.draw(s)
+	tab.add(cell{text: "web"}, cell{text: "process exited with code 4"})
+	tab.draw(s)
+	if want := "NAME  MESSAGE\nweb\nweb   process exited with code 4\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
 func TestTableIsWholeWhenPiped(t *testing.T) {
 	var out bytes.Buffer
 	tab := newTable("NAME", "MESSAGE")

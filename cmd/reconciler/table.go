@@ -41,12 +41,10 @@ func (t *table) add(cells ...cell) {
 // drawable tells whether there are rows to draw.
 func (t *table) drawable() bool { return len(t.rows) > 0 }
 
-// draw writes header and rows, and forgets the rows. Drawn again it leaves the header out and keeps the widths.
+// draw writes header and rows, and forgets the rows. Drawn again it leaves the header out, and columns only grow.
 func (t *table) draw(s *screen) {
 	first := t.widths == nil
-	if first {
-		t.widths = t.measure(s.width - len(t.indent))
-	}
+	t.widths = t.measure(s.width - len(t.indent))
 	if first && !t.bare {
 		cells := make([]cell, len(t.header))
 		for i, h := range t.header {
@@ -66,6 +64,9 @@ func (t *table) measure(limit int) []int {
 	total := -columnGap
 	for i, h := range t.header {
 		widths[i] = utf8.RuneCountInString(h)
+		if t.widths != nil {
+			widths[i] = max(widths[i], t.widths[i])
+		}
 		for _, row := range t.rows {
 			widths[i] = max(widths[i], utf8.RuneCountInString(row[i].text))
 		}

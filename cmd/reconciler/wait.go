@@ -26,8 +26,8 @@ func newWait(a *app) *cobra.Command {
 		Short: "Wait until containers are as you say",
 		Long: `Wait until every named or selected container fulfils a condition.
 
-A NAME that does not exist yet is waited for. With --applied, so is the agent's taking notice of what manifests say now: use it
-after changing them. The conditions are
+A NAME that does not exist yet is waited for. --applied also waits until the agent has taken notice of what the
+manifests say now: use it after changing them. The conditions are
   condition=TYPE[=STATUS]   Ready, Reconciling, Stalled, Accepted, Drifted or Outdated; STATUS is True if not said
   phase=PHASE               Running, Paused, Stopped, Completed, BackOff, Failed...
   delete                    the container is gone`,
