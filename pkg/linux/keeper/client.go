@@ -56,18 +56,24 @@ func (c *Client) Hello(ctx context.Context) (Hello, error) {
 // Start starts a process in an instance and returns when it executes its command. If one runs there already, that
 // one is returned. The caller keeps the files. Of a failed step of the program, errors.As finds the *process.Error.
 func (c *Client) Start(ctx context.Context, r StartRequest) (Started, error) {
-	program, err := r.Program.MarshalBinary()
+	req, program, files, err := startMessage(r)
 	if err != nil {
 		return Started{}, fmt.Errorf("cannot encode the start of %q: %w", r.Name, err)
 	}
+	resp, err := c.do(ctx, req, program, files)
+	return resp.Started, err
+}
+
+// startMessage is a start as it goes over the socket: header, body, files.
+func startMessage(r StartRequest) (request, []byte, []*os.File, error) {
 	head := startHeader{ID: rand.Text(), Dir: r.Dir, Network: r.Network, Log: r.Log, Cgroup: r.Cgroup, OOM: r.OOM}
 	head.Files = slices.Sorted(maps.Keys(r.Files))
 	files := make([]*os.File, len(head.Files))
 	for i, name := range head.Files {
 		files[i] = r.Files[name]
 	}
-	resp, err := c.do(ctx, request{Verb: verbStart, Key: r.Key, Start: head}, program, files)
-	return resp.Started, err
+	program, err := r.Program.MarshalBinary()
+	return request{Verb: verbStart, Key: r.Key, Start: head}, program, files, err
 }
 
 // Stop sends signal ("SIGTERM") to process 1 and arms the kill of the cgroup after timeout. Repeating it never prolongs

@@ -17,6 +17,14 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/log"
 )
 
+// scaled is n, or the large figure in a soak run, which RECONCILER_SOAK=1 asks for.
+func scaled(n, soak int) int {
+	if os.Getenv("RECONCILER_SOAK") != "" {
+		return soak
+	}
+	return n
+}
+
 // Fast output is rotated without losing, doubling or tearing a line.
 func TestRotationUnderLoad(t *testing.T) {
 	n := newNode(t)
@@ -109,12 +117,9 @@ func field(text []byte, name string) int {
 	return 0
 }
 
-// What 200 idle containers cost their keeper. Set RECONCILER_SOAK=1 for 500 and a longer look.
+// What idle containers cost their keeper.
 func TestIdleCost(t *testing.T) {
-	containers, look := 50, time.Second
-	if os.Getenv("RECONCILER_SOAK") != "" {
-		containers, look = 500, 30*time.Second
-	}
+	containers, look := scaled(50, 500), time.Duration(scaled(1, 30))*time.Second
 	n := newNode(t)
 	rss, anonymous, _, threads := n.keeperFigures()
 	t.Logf("empty: %d KiB RSS, %d KiB of it anonymous, %d threads, %d descriptors", rss, anonymous, threads, n.descriptors())

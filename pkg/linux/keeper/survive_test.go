@@ -117,7 +117,7 @@ func (n *node) load(containers, lines, times int, disturb func(i int)) {
 
 func TestKeeperKilled(t *testing.T) {
 	n := newNode(t)
-	n.load(4, 200_000, 20, func(int) {
+	n.load(4, scaled(50_000, 500_000), scaled(12, 200), func(int) {
 		n.killKeeper()
 		if _, err := n.client.List(t.Context()); err != nil { // starts a new one
 			t.Fatal(err)
@@ -133,7 +133,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer exe.Close()
-	n.load(4, 200_000, 10, func(int) {
+	n.load(4, scaled(50_000, 500_000), scaled(8, 100), func(int) {
 		if err := n.client.Upgrade(t.Context(), exe); err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +264,7 @@ func TestIntentAdopted(t *testing.T) {
 // A keeper killed at any moment of a start never leads to a second one.
 func TestKeeperKilledWhileStarting(t *testing.T) {
 	n := newNode(t)
-	for i := range 40 {
+	for i := range scaled(25, 400) {
 		name := "once" + strconv.Itoa(i)
 		r := n.request(name, 1, "echo begin; "+trapping("exit 3"))
 		done := make(chan error, 1)
@@ -272,7 +272,7 @@ func TestKeeperKilledWhileStarting(t *testing.T) {
 			_, err := n.client.Start(t.Context(), r) // by the next keeper if need be
 			done <- err
 		}()
-		time.Sleep(time.Duration(i) * 50 * time.Microsecond)
+		time.Sleep(time.Duration(i%40) * 50 * time.Microsecond)
 		n.killKeeper()
 		if err := <-done; err != nil {
 			t.Fatal(err)
@@ -288,6 +288,21 @@ func TestKeeperKilledWhileStarting(t *testing.T) {
 		if err != nil || s.Starts != 1 {
 			t.Fatalf("%s: %+v, %v", name, s, err)
 		}
+	}
+}
+
+// A start whose answer was lost is not carried out again, even if its process has ended and its keeper died meanwhile.
+func TestLostAnswer(t *testing.T) {
+	n := newNode(t)
+	r := n.request("job", 1, "exit 3")
+	var first keeper.Started
+	again, err := n.client.StartTwice(t.Context(), r, func(s keeper.Started) {
+		first = s
+		n.exit(r, s)
+		n.killKeeper()
+	})
+	if err != nil || again.Pid != first.Pid || again.Starts != 1 {
+		t.Errorf("%+v, %v, want %+v", again, err, first)
 	}
 }
 
