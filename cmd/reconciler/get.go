@@ -178,8 +178,14 @@ func (g *get) row(o spec.Object) []cell {
 		return []cell{name, phase, restarts, started, message}
 	}
 	return []cell{
-		name, phase, {text: wanted(o)}, restarts, started, {text: dash(c.Pid)}, {text: dash(c.Instance)},
-		{text: cmp.Or(exitText(c.LastExit), "-")}, {text: cmp.Or(labelText(o.Metadata.Labels), "-")},
-		{text: cmp.Or(sourceText(o.Status.Source), "-"), end: true}, message,
+		name, phase,
+		{text: wanted(o)},
+		restarts, started,
+		{text: dash(c.Pid)},
+		{text: dash(c.Instance)},
+		{text: cmp.Or(exitText(c.LastExit), "-")},
+		{text: cmp.Or(labelText(o.Metadata.Labels), "-")},
+		{text: cmp.Or(sourceText(o.Status.Source), "-"), end: true},
+		message,
 	}
 }

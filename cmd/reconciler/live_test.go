@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -15,6 +18,7 @@ import (
 //	agent start|stop|kill [FLAG...]   the agent, whose containers stay
 //	put FILE [AS]                     drop FILE into the manifests, by rename
 //	drop NAME                         remove NAME from the manifests
+//	soon TEXT reconciler ARGUMENT...    runs reconciler until its output holds TEXT
 //	exits CODE COMMAND...
 //
 // $RUN and $MANIFESTS are the node's; its root file system takes the place of the demo's in all manifests.
@@ -59,6 +63,7 @@ func (n *node) params(script string) testscript.Params {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": runExits,
+			"soon":  n.runSoon,
 			"agent": n.runAgent,
 			"put":   n.runPut,
 			"drop":  n.runDrop,
@@ -108,6 +113,18 @@ func (n *node) runAgent(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("agent cannot %s", args[0])
 	}
 	ts.Check(err)
+}
+
+func (n *node) runSoon(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(n.eventually(args[0], func() error {
+		cmd := exec.Command(binary, args[2:]...)
+		cmd.Env = append(os.Environ(), "RECONCILER_SOCKET="+n.socket())
+		out, err := cmd.CombinedOutput()
+		if err == nil && !strings.Contains(string(out), args[0]) {
+			err = fmt.Errorf("the output is %q", out)
+		}
+		return err
+	}))
 }
 
 func (n *node) runPut(ts *testscript.TestScript, _ bool, args []string) {
