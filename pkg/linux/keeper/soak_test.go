@@ -132,9 +132,12 @@ func TestIdleCost(t *testing.T) {
 	rss, anonymous, after, threads := n.keeperFigures()
 	t.Logf("%d containers: %d KiB RSS, %d KiB of it anonymous, %d threads, %d descriptors, %.1f switches a second",
 		containers, rss, anonymous, threads, n.descriptors(), float64(after-before)/look.Seconds())
+	n.killKeeper()
+	begin := time.Now()
 	if ps, err := n.client.List(t.Context()); err != nil || len(ps) != containers {
 		t.Errorf("%d processes, %v", len(ps), err)
 	}
+	t.Logf("next keeper started and all adopted after %v", time.Since(begin))
 }
 
 // BenchmarkStart is a start and its release, in a new pid namespace.

@@ -13,7 +13,7 @@ import (
 
 // trapping is a shell that handles SIGTERM as told and says when it is ready.
 func trapping(do string) string {
-	return "trap '" + do + "' TERM; echo ready; while :; do sleep 0.02; done"
+	return "trap '" + do + "' TERM; echo ready; while :; do sleep 0.1; done"
 }
 
 // startReady starts a script and waits for its first output.
@@ -39,7 +39,7 @@ func TestStop(t *testing.T) {
 		want    spec.Exit
 	}{
 		"handled":   {trapping("exit 3"), time.Hour, spec.Exit{Code: 3, Reason: spec.ExitStopped}},
-		"unhandled": {"echo ready; while :; do sleep 0.02; done", time.Hour, spec.Exit{Code: 137, Signal: "SIGKILL", Reason: spec.ExitStopSignalUnhandled}},
+		"unhandled": {"echo ready; while :; do sleep 0.1; done", time.Hour, spec.Exit{Code: 137, Signal: "SIGKILL", Reason: spec.ExitStopSignalUnhandled}},
 		"ignored":   {trapping(""), time.Hour, spec.Exit{Code: 137, Signal: "SIGKILL", Reason: spec.ExitStopSignalUnhandled}},
 		"late":      {trapping("true"), 50 * time.Millisecond, spec.Exit{Code: 137, Signal: "SIGKILL", Reason: spec.ExitStopTimeout}},
 		"at once":   {trapping("true"), 0, spec.Exit{Code: 137, Signal: "SIGKILL", Reason: spec.ExitStopTimeout}},

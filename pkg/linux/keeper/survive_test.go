@@ -266,7 +266,7 @@ func TestKeeperKilledWhileStarting(t *testing.T) {
 	n := newNode(t)
 	for i := range scaled(25, 400) {
 		name := "once" + strconv.Itoa(i)
-		r := n.request(name, 1, "echo begin; "+trapping("exit 3"))
+		r := n.request(name, 1, "echo begin; echo ready; exec sleep 100000")
 		done := make(chan error, 1)
 		go func() {
 			_, err := n.client.Start(t.Context(), r) // by the next keeper if need be
@@ -287,6 +287,9 @@ func TestKeeperKilledWhileStarting(t *testing.T) {
 		s, err := n.client.Start(t.Context(), r)
 		if err != nil || s.Starts != 1 {
 			t.Fatalf("%s: %+v, %v", name, s, err)
+		}
+		if err := n.client.Release(t.Context(), r.Key); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
