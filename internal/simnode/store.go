@@ -17,9 +17,14 @@ func NewDisk() *Disk { return &Disk{files: map[string][]byte{}} }
 
 // Tear cuts a name's record in half.
 func (d *Disk) Tear(name string) {
+	d.Change(name, func(data []byte) []byte { return data[:len(data)/2] })
+}
+
+// Change changes the bytes of a name's record by hand.
+func (d *Disk) Change(name string, change func([]byte) []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.files[name] = d.files[name][:len(d.files[name])/2]
+	d.files[name] = change(d.files[name])
 }
 
 // Names are the names with a record.

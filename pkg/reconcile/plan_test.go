@@ -1,0 +1,256 @@
+package reconcile_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/reconcile"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// dice gives small numbers from the bytes of a fuzzer; zeros when they are used up.
+type dice struct{ data []byte }
+
+func (d *dice) roll(n int) int {
+	if len(d.data) == 0 {
+		return 0
+	}
+	b := d.data[0]
+	d.data = d.data[1:]
+	return int(b) % n
+}
+
+func pick[T any](d *dice, list ...T) T { return list[d.roll(len(list))] }
+
+var epoch = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func (d *dice) container() spec.Container {
+	c := spec.Container{APIVersion: spec.APIVersion, Kind: spec.KindContainer, Metadata: spec.Metadata{Name: "web"}}
+	c.Spec.Rootfs.Path = "/srv"
+	c.Spec.Command = []string{pick(d, "one", "two")}
+	c.Spec.State = pick(d, "", spec.StateRunning, spec.StatePaused, spec.StateStopped)
+	c.Spec.Restart.Policy = pick(d, "", spec.RestartNever, spec.RestartOnFailure)
+	c.Spec.Resources.Memory.Max = pick(d, spec.Limit{}, spec.NewLimit(1<<20), spec.NewLimit(2<<20))
+	return c
+}
+
+func (d *dice) instance(id uint64) spec.Instance {
+	c := d.container()
+	in := spec.Instance{
+		Name: "web", ID: id, Spec: c, Hash: spec.Identity(c, 1), Defaults: 1, Resources: c.Spec.Resources, Wanted: c.Spec.Resources,
+		Phase: pick(d, spec.InstanceRunning, spec.InstanceCreated, spec.InstancePaused, spec.InstanceExited, spec.InstanceBroken),
+	}
+	switch in.Phase {
+	case spec.InstanceBroken:
+		in.Spec, in.Hash, in.Problem = spec.Container{}, "", "half-made"
+		return in
+	case spec.InstanceExited:
+		in.Exit = &spec.Exit{Code: d.roll(2), Reason: pick(d, spec.ExitError, spec.ExitStopped, spec.ExitUnknown), FinishedAt: epoch.Add(time.Duration(d.roll(3)-1) * time.Hour)}
+		in.Starts = 1
+	case spec.InstanceRunning, spec.InstancePaused:
+		in.Pid, in.Starts = 100+int(id), 1
+		if d.roll(4) == 0 {
+			in.Stopping = spec.Stopping{Signal: "SIGTERM", Deadline: epoch.Add(time.Duration(d.roll(9)-4) * time.Second)}
+		}
+	}
+	switch d.roll(6) {
+	case 0:
+		in.Resources.Memory.Max = spec.MaxLimit()
+	case 1:
+		in.Spec, in.Wanted, in.Resources = spec.Container{}, spec.Resources{}, spec.Resources{}
+	}
+	return in
+}
+
+// subject is a name in any state that a node and a store can be in.
+func (d *dice) subject() reconcile.Subject {
+	s := reconcile.Subject{Name: "web", Record: record.Record{Name: "web"}}
+	if d.roll(4) > 0 {
+		s.Desired = &reconcile.Desired{Container: d.container(), Accepted: reconcile.Acceptance{Status: spec.True}}
+		s.Record.Container = s.Desired.Container
+	} else {
+		s.Record.Container, s.Record.Removed = d.container(), true
+	}
+	for id := range uint64(d.roll(4)) {
+		s.Observed = append(s.Observed, d.instance(id+1))
+	}
+	s.Record.Generation = 1
+	s.Record.Override.State = pick(d, "", "", spec.StateRunning, spec.StatePaused, spec.StateStopped)
+	s.Record.Runs = record.Runs{Instance: uint64(d.roll(4)), Starts: d.roll(3), Exited: d.roll(2) == 0, Restarts: d.roll(3), Streak: d.roll(12)}
+	s.Record.Restart = record.Restart{Instance: uint64(d.roll(4)), Starts: d.roll(3)}
+	s.Record.Drift = record.Drift{Count: d.roll(9), Last: epoch}
+	if d.roll(3) == 0 {
+		s.Failure = reconcile.Failure{Verb: pick(d, "Create", "Start", "Update", "Stop", "Destroy"), Err: errors.New("failed"), Count: d.roll(9), Retry: epoch.Add(time.Duration(d.roll(3)) * time.Second)}
+	}
+	return s
+}
+
+// model does to instances what a node would do, at once.
+func model(list []spec.Instance, a reconcile.Action, now time.Time) ([]spec.Instance, error) {
+	i := slices.IndexFunc(list, func(in spec.Instance) bool { return in.ID == a.Instance })
+	if a.Verb == reconcile.VerbCreate {
+		if i >= 0 {
+			return nil, fmt.Errorf("instance %d is there", a.Instance)
+		}
+		return append(list, spec.Instance{
+			Name: a.Name, ID: a.Instance, Phase: spec.InstanceCreated, Spec: a.Container, Hash: spec.Identity(a.Container, a.Defaults), Defaults: a.Defaults,
+			Resources: a.Container.Spec.Resources, Wanted: a.Container.Spec.Resources,
+		}), nil
+	}
+	if i < 0 {
+		return nil, fmt.Errorf("no instance %d", a.Instance)
+	}
+	in := &list[i]
+	alive := in.Phase == spec.InstanceRunning || in.Phase == spec.InstancePaused
+	if in.Phase == spec.InstanceBroken && a.Verb != reconcile.VerbDestroy {
+		return nil, errors.New("it is broken")
+	}
+	switch a.Verb {
+	case reconcile.VerbDestroy:
+		return slices.Delete(list, i, i+1), nil
+	case reconcile.VerbStart:
+		for _, other := range list {
+			if other.Phase == spec.InstanceRunning || other.Phase == spec.InstancePaused {
+				return nil, fmt.Errorf("instance %d runs", other.ID)
+			}
+		}
+		in.Phase, in.Exit, in.Pid = spec.InstanceRunning, nil, 7
+		in.Starts++
+	case reconcile.VerbUpdate:
+		in.Spec, in.Resources, in.Wanted = a.Container, a.Container.Spec.Resources, a.Container.Spec.Resources
+	case reconcile.VerbStop:
+		if !alive || a.Signal == "" || a.Timeout <= 0 {
+			return nil, errors.New("a stop of nothing, or without signal or timeout")
+		}
+		in.Phase, in.Stopping = spec.InstanceRunning, spec.Stopping{Signal: a.Signal, Deadline: now.Add(a.Timeout)}
+	case reconcile.VerbKill:
+		in.Phase, in.Stopping, in.Exit = spec.InstanceExited, spec.Stopping{}, &spec.Exit{Code: 137, Reason: spec.ExitStopTimeout, FinishedAt: now}
+	case reconcile.VerbPause:
+		in.Phase = spec.InstancePaused
+	case reconcile.VerbResume:
+		in.Phase = spec.InstanceRunning
+	}
+	return list, nil
+}
+
+// reached tells what is not as it should be when the planner wants nothing more.
+func reached(s reconcile.Subject) error {
+	alive := 0
+	for _, in := range s.Observed {
+		if in.Phase == spec.InstanceRunning || in.Phase == spec.InstancePaused {
+			alive++
+		}
+	}
+	if s.Desired == nil {
+		if len(s.Observed) > 0 {
+			return errors.New("removed, but instances are left")
+		}
+		return nil
+	}
+	want := s.Desired.Container.Spec
+	if s.Record.Override.State != "" {
+		want.State = s.Record.Override.State
+	}
+	if want.State == spec.StateStopped {
+		if alive > 0 {
+			return errors.New("stopped, but it runs")
+		}
+		return nil
+	}
+	if len(s.Observed) != 1 {
+		return fmt.Errorf("%d instances", len(s.Observed))
+	}
+	in := s.Observed[0]
+	phase := spec.InstanceRunning
+	if want.State == spec.StatePaused {
+		phase = spec.InstancePaused
+	}
+	over := in.Phase == spec.InstanceExited && (want.Restart.Policy == spec.RestartNever || want.Restart.Policy == spec.RestartOnFailure && in.Exit.Code == 0)
+	switch {
+	case in.Phase != phase && !over:
+		return fmt.Errorf("it is %s, not %s", in.Phase, phase)
+	case in.Spec.Spec.Command[0] != want.Command[0] || in.Resources != want.Resources:
+		return fmt.Errorf("it is %+v", in)
+	}
+	return nil
+}
+
+// play plans and acts until there is nothing to do.
+func play(s reconcile.Subject) error {
+	now := epoch
+	for range 60 {
+		d := reconcile.Plan(s, now)
+		if again := reconcile.Plan(s, now); len(again.Actions) != len(d.Actions) {
+			return errors.New("two plans of the same differ")
+		}
+		s.Record = d.Record
+		if len(d.Actions) > 0 {
+			if d.Actions[0].Cause == "" {
+				return fmt.Errorf("%s without a cause", d.Actions[0].Verb)
+			}
+			var err error
+			if s.Observed, err = model(slices.Clone(s.Observed), d.Actions[0], now); err != nil {
+				return fmt.Errorf("%+v: %w", d.Actions[0], err)
+			}
+			if s.Failure.Verb == d.Actions[0].Verb {
+				s.Failure = reconcile.Failure{}
+			}
+			if d.Actions[0].Repair {
+				s.Record.Drift.Count, s.Record.Drift.Last = s.Record.Drift.Count+1, now
+			}
+			continue
+		}
+		if d.Wake.IsZero() {
+			return reached(s)
+		}
+		if !d.Wake.After(now) {
+			return fmt.Errorf("it wakes at %v, which is not after %v", d.Wake, now)
+		}
+		now = d.Wake
+		for i := range s.Observed {
+			if in := &s.Observed[i]; !in.Stopping.IsZero() && !in.Stopping.Deadline.After(now) && in.ID%2 == 0 {
+				in.Phase, in.Stopping, in.Exit = spec.InstanceExited, spec.Stopping{}, &spec.Exit{Code: 137, Reason: spec.ExitStopTimeout, FinishedAt: now}
+			}
+		}
+	}
+	return errors.New("no end")
+}
+
+// The same for states drawn at random, so that every run of the tests sees many.
+func TestPlanReaches(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	rounds := 3000
+	if os.Getenv("RECONCILER_SOAK") != "" {
+		rounds = 1_000_000
+	}
+	for range rounds {
+		data := make([]byte, 64)
+		for i := range data {
+			data[i] = byte(r.Uint32())
+		}
+		if s := (&dice{data}).subject(); play(s) != nil {
+			t.Fatalf("%v\n%+v", play(s), s)
+		}
+	}
+}
+
+// From any state of node and store, acting on plans leads to what is asked for, in few rounds, and every action can be done.
+func FuzzPlan(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte("web"))
+	for i := range byte(40) {
+		f.Add([]byte{i, i * 7, i * 3, i * 11, i * 13, i * 17, i, i * 5, 3, i * 23, i * 29, i, i * 31, i * 37, i * 41, i * 43})
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := (&dice{data}).subject()
+		if err := play(s); err != nil {
+			t.Fatalf("%v\n%+v", err, s)
+		}
+	})
+}
