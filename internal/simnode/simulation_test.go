@@ -363,7 +363,7 @@ func TestSimulation(t *testing.T) {
 	if seed, err := strconv.ParseUint(os.Getenv("RECONCILER_SEED"), 10, 64); err == nil {
 		from, count = seed, 1
 	} else if n, err := strconv.ParseUint(os.Getenv("RECONCILER_SOAK"), 10, 64); err == nil {
-		count = max(n, 20_000)
+		count = max(n, 50_000)
 	}
 	for seed := from; seed < from+count; seed++ {
 		wrong, log := simulate(t, seed, 80, func(*simulation) {})

@@ -216,9 +216,7 @@ func (a *Agent) awaitSettled(ctx context.Context) error {
 		if err := a.await(ctx, a.settled); err != nil {
 			return err
 		}
-		select {
-		case <-time.After(Settle):
-		case <-ctx.Done():
+		if !sleep(ctx, Settle) {
 			return ctx.Err()
 		}
 		if a.settled() {

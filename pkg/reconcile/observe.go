@@ -83,27 +83,28 @@ func (a *Agent) follow(ctx context.Context, hints <-chan spec.Event) {
 	}
 }
 
-// relist looks at the whole node every so often.
+// relist looks at the whole node every so often; on a node that is slow to look at, less often.
 func (a *Agent) relist(ctx context.Context) {
-	for {
+	for pause := a.Relist; sleep(ctx, pause); {
 		began := time.Now()
-		timer := time.NewTimer(a.Relist)
-		select {
-		case <-timer.C:
-			a.look(ctx)
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
-		if rest := share*time.Since(began.Add(a.Relist)) - a.Relist; rest > 0 {
-			timer.Reset(min(rest, time.Minute))
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-			}
-			timer.Stop()
-		}
+		a.look(ctx)
+		pause = max(a.Relist, min(share*time.Since(began), slowestRelist))
 		a.events.Forget(now().Add(-forgetAfter), a.known)
+	}
+}
+
+// slowestRelist is how long a change that no event tells of may go unseen at most.
+const slowestRelist = time.Minute
+
+// sleep waits; it tells whether ctx goes on.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

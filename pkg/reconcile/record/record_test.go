@@ -97,18 +97,23 @@ func TestDamage(t *testing.T) {
 		held     bool
 		unharmed bool
 	}{
-		"empty":     {do: func(path string) error { return os.WriteFile(path, nil, 0o600) }},
-		"torn":      {do: func(path string) error { return os.WriteFile(path, whole[:len(whole)/2], 0o600) }},
-		"zeros":     {do: func(path string) error { return os.WriteFile(path, make([]byte, len(whole)), 0o600) }},
-		"of db":     {do: func(path string) error { data, _ := record.Encode(sample("db")); return os.WriteFile(path, data, 0o600) }},
-		"huge":      {do: func(path string) error { return os.Truncate(path, 1<<40) }},
-		"a fifo":    {do: func(path string) error { return errors.Join(os.Remove(path), unix.Mkfifo(path, 0o600)) }},
-		"a link":    {do: func(path string) error { return errors.Join(os.Remove(path), os.Symlink("/etc/passwd", path)) }},
-		"a device":  {do: func(path string) error { return errors.Join(os.Remove(path), os.Symlink("/dev/zero", path)) }},
-		"a folder":  {do: func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }},
-		"newer":     {do: func(path string) error { return os.WriteFile(path, newer, 0o600) }, held: true},
-		"half made": {do: func(path string) error { return os.WriteFile(filepath.Join(filepath.Dir(path), "web.new"), whole[:9], 0o600) }, unharmed: true},
-		"foreign":   {do: func(path string) error { return os.WriteFile(filepath.Join(filepath.Dir(path), "README"), nil, 0o600) }, unharmed: true},
+		"empty": {do: func(path string) error { return os.WriteFile(path, nil, 0o600) }},
+		"torn":  {do: func(path string) error { return os.WriteFile(path, whole[:len(whole)/2], 0o600) }},
+		"zeros": {do: func(path string) error { return os.WriteFile(path, make([]byte, len(whole)), 0o600) }},
+		"of db": {do: func(path string) error {
+			data, _ := record.Encode(sample("db"))
+			return os.WriteFile(path, data, 0o600)
+		}},
+		"huge":     {do: func(path string) error { return os.Truncate(path, 1<<40) }},
+		"a fifo":   {do: func(path string) error { return errors.Join(os.Remove(path), unix.Mkfifo(path, 0o600)) }},
+		"a link":   {do: func(path string) error { return errors.Join(os.Remove(path), os.Symlink("/etc/passwd", path)) }},
+		"a device": {do: func(path string) error { return errors.Join(os.Remove(path), os.Symlink("/dev/zero", path)) }},
+		"a folder": {do: func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }},
+		"newer":    {do: func(path string) error { return os.WriteFile(path, newer, 0o600) }, held: true},
+		"half made": {do: func(path string) error {
+			return os.WriteFile(filepath.Join(filepath.Dir(path), "web.new"), whole[:9], 0o600)
+		}, unharmed: true},
+		"foreign": {do: func(path string) error { return os.WriteFile(filepath.Join(filepath.Dir(path), "README"), nil, 0o600) }, unharmed: true},
 		"odd names": {do: func(path string) error {
 			return os.WriteFile(filepath.Join(filepath.Dir(path), "..\n\x1b[31m.json"), whole, 0o600)
 		}, unharmed: true},
