@@ -16,7 +16,7 @@ func TestPlantedBugs(t *testing.T) {
 	for name, plant := range bugs {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(seeds) {
-				if wrong, _ := simulate(t, seed+1, 40, plant); wrong != nil {
+				if _, wrong := simulate(t, seed+1, 40, plant); wrong != nil {
 					t.Logf("seed %d: %v", seed+1, wrong)
 					return
 				}

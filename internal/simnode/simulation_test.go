@@ -128,8 +128,20 @@ func (s *simulation) step() {
 		weight int
 		do     func(name string)
 	}{
-		{30, s.put}, {8, s.remove}, {4, s.breakFile}, {5, s.rename}, {15, s.crash}, {6, s.drift}, {4, s.freeze}, {2, s.wipe},
-		{4, s.hide}, {6, s.killAgent}, {3, s.stopAgent}, {1, s.reboot}, {2, s.lose}, {4, s.byHand},
+		{30, s.put},
+		{8, s.remove},
+		{4, s.breakFile},
+		{5, s.rename},
+		{15, s.crash},
+		{6, s.drift},
+		{4, s.freeze},
+		{2, s.wipe},
+		{4, s.hide},
+		{6, s.killAgent},
+		{3, s.stopAgent},
+		{1, s.reboot},
+		{2, s.lose},
+		{4, s.byHand},
 	}
 	total := 0
 	for _, d := range deeds {
@@ -342,7 +354,7 @@ func (s *simulation) forgetUnclaimed() {
 }
 
 // simulate runs one seed in a bubble.
-func simulate(t *testing.T, seed uint64, steps int, change func(*simulation)) (wrong error, log []string) {
+func simulate(t *testing.T, seed uint64, steps int, change func(*simulation)) (log []string, wrong error) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulation(t, seed)
 		change(s)
@@ -354,7 +366,7 @@ func simulate(t *testing.T, seed uint64, steps int, change func(*simulation)) (w
 			}
 		}
 	})
-	return wrong, log
+	return log, wrong
 }
 
 // TestSimulation plays seeds: a few hundred, or RECONCILER_SOAK=N of them, or the one in RECONCILER_SEED.
@@ -366,7 +378,7 @@ func TestSimulation(t *testing.T) {
 		count = max(n, 50_000)
 	}
 	for seed := from; seed < from+count; seed++ {
-		wrong, log := simulate(t, seed, 80, func(*simulation) {})
+		log, wrong := simulate(t, seed, 80, func(*simulation) {})
 		if wrong == nil {
 			continue
 		}

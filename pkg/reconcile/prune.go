@@ -1,6 +1,15 @@
 package reconcile
 
-import "fmt"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
 
 // PrunePolicy says when the containers of removed manifests are destroyed.
 type PrunePolicy string
@@ -34,4 +43,68 @@ func (p PrunePolicy) holds(removed, total int) bool {
 		return true
 	}
 	return removed > guardCount && 2*removed > total
+}
+
+// prune decides about names that a readable source no longer has.
+func (a *admitter) prune() {
+	for _, source := range slices.Sorted(maps.Keys(a.gone)) {
+		names := slices.Sorted(slices.Values(a.gone[source]))
+		s := a.sources[source]
+		held := a.Prune.holds(len(names), a.held(source)) && a.Confirmed[source] != s.Revision
+		for _, name := range names {
+			since, missing := a.Request.Missing[name]
+			if !missing {
+				since = s.ReadAt
+			}
+			switch d := a.Incumbents[name]; {
+			case held:
+				a.Blocked[source] = append(a.Blocked[source], name)
+				a.Admission.Missing[name] = since
+				a.stay(name, d, Acceptance{spec.False, ReasonPruneBlocked, fmt.Sprintf("removed with %d others at once: confirm with `reconciler prune --confirm %s@%s`", len(names)-1, source, s.Revision)})
+			case !missing || s.ReadAt.Sub(since) < Settle:
+				a.Admission.Missing[name] = since
+				a.stay(name, d, Acceptance{spec.True, ReasonRemoving, ""})
+			default:
+				a.Removed = append(a.Removed, name)
+			}
+		}
+	}
+}
+
+// release decides about names whose source this agent does not have: only a person can say that they are removed.
+func (a *admitter) release() {
+	for source, names := range a.orphans {
+		slices.Sort(names)
+		revision := revisionOf(names)
+		if a.Confirmed[source] == revision {
+			a.Removed = append(a.Removed, names...)
+			continue
+		}
+		if a.Unclaimed == nil {
+			a.Unclaimed = map[string]string{}
+		}
+		a.Unclaimed[source], a.Blocked[source] = revision, names
+		for _, name := range names {
+			a.stay(name, a.Incumbents[name], Acceptance{
+				spec.Unknown, ReasonUnclaimed,
+				fmt.Sprintf("no source of this agent has it: put its manifest back, or remove it with `reconciler prune --confirm %s@%s`", source, revision),
+			})
+		}
+	}
+}
+
+// revisionOf is a short hash of some names.
+func revisionOf(names []string) string {
+	h := sha256.Sum256([]byte(strings.Join(names, "\n")))
+	return hex.EncodeToString(h[:6])
+}
+
+// held counts the incumbents of a source.
+func (a *admitter) held(source string) (n int) {
+	for _, d := range a.Incumbents {
+		if d.Origin.Source == source {
+			n++
+		}
+	}
+	return n
 }

@@ -23,9 +23,8 @@ type Dir struct {
 	path   string
 	owners []uint32
 
-	last     place            // what the path led to when it was last read
-	files    map[string]*file // by name, as last read
-	revision string
+	last  place            // what the path led to when it was last read
+	files map[string]*file // by name, as last read
 
 	mu    sync.Mutex
 	watch *watch // nil when nobody wants hints, or the kernel gives none
