@@ -48,14 +48,18 @@ func (r root) sub(name string) (root, error) {
 	return root{f}, err
 }
 
-// read reads a kernel file in one go.
+// read reads a kernel file in one go. One whose cgroup is removed meanwhile says ENODEV, and is fs.ErrNotExist here.
 func (r root) read(name string) (string, error) {
 	f, err := r.open(name, unix.O_RDONLY)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	return readAll(f)
+	text, err := readAll(f)
+	if errors.Is(err, unix.ENODEV) {
+		err = &os.PathError{Op: "read", Path: f.Name(), Err: unix.ENOENT}
+	}
+	return text, err
 }
 
 func readAll(f *os.File) (string, error) {
