@@ -54,7 +54,7 @@ type Node struct {
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg}
 	if err := n.open(ctx); err != nil {
-		return nil, errors.Join(err, n.Close())
+		return nil, errors.Join(err, n.giveUp(ctx), n.Close())
 	}
 	return n, nil
 }
@@ -91,6 +91,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	n.renew(ctx, hello)
 	if n.host, err = readHost(hello.Pid); err != nil {
 		return err
 	}

@@ -123,19 +123,19 @@ func (n *node) file(name string, id uint64, file string) string {
 	return n.path("run", "state", name, strconv.FormatUint(id, 10), file)
 }
 
-// keeper is the pid of the node's keeper.
+// keeper is the pid of the node's keeper, which its lock holds.
 func (n *node) keeper(t testing.TB) int {
 	t.Helper()
-	client, err := keeper.Dial(t.Context(), n.config.RunDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	hello, err := client.Hello(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return hello.Pid
+	text, err := os.ReadFile(n.path("run", "state", "keeper.lock"))
+	must(t, err)
+	return atoi(t, string(text))
+}
+
+func atoi(t testing.TB, text string) int {
+	t.Helper()
+	number, err := strconv.Atoi(strings.TrimSpace(text))
+	must(t, err)
+	return number
 }
 
 // container is one that runs a shell script on the node's busybox rootfs, read-only.
@@ -239,4 +239,16 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// byHand writes a cgroup file of an instance, in the hierarchy its controller is in.
+func (n *node) byHand(t testing.TB, name string, id uint64, controller, file, text string) {
+	t.Helper()
+	tree := kerneltest.Tree(t)
+	root := tree.Unified
+	if v1 := tree.V1[controller]; v1 != "" {
+		root = v1
+	}
+	path := filepath.Join(root, n.groups(), name, strconv.FormatUint(id, 10), file)
+	must(t, os.WriteFile(path, []byte(text), 0))
 }

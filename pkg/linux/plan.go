@@ -3,9 +3,13 @@ package linux
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/capability"
@@ -69,6 +73,9 @@ func (h host) close() error {
 // planStart plans a start of a defaulted container with the given layer directory. It changes nothing; what a manifest asks for and this
 // node, or the rootfs, cannot give is an error that names it.
 func (n *Node) planStart(c spec.Container, layer string) (startPlan, error) {
+	if err := checkSaid(c.Spec); err != nil {
+		return startPlan{}, err
+	}
 	facts, err := mount.Look(c, layer)
 	if err != nil {
 		return startPlan{}, err
@@ -88,6 +95,22 @@ func (n *Node) planStart(c spec.Container, layer string) (startPlan, error) {
 	}, nil
 }
 
+// checkSaid refuses what no manifest can say, but a program that uses this library can.
+func checkSaid(s spec.ContainerSpec) error {
+	switch {
+	case !filepath.IsAbs(s.Rootfs.Path):
+		return fmt.Errorf("rootfs.path %q is not absolute: %w", s.Rootfs.Path, fs.ErrInvalid)
+	case len(s.Command) == 0 || s.Command[0] == "":
+		return fmt.Errorf("the command is empty: %w", fs.ErrInvalid)
+	}
+	for _, text := range slices.Concat(s.Command, slices.Collect(maps.Keys(s.Env)), slices.Collect(maps.Values(s.Env))) {
+		if strings.Contains(text, "\x00") { // the kernel would take what is before it
+			return fmt.Errorf("%q in command or env holds a NUL: %w", text, fs.ErrInvalid)
+		}
+	}
+	return nil
+}
+
 // planAttributes plans what the process is: user, privileges, limits, command and environment.
 func (n *Node) planAttributes(c spec.Container) (a attribute.Plan, err error) {
 	s := c.Spec
@@ -102,7 +125,7 @@ func (n *Node) planAttributes(c spec.Container) (a attribute.Plan, err error) {
 	}
 	umask, err := strconv.ParseUint(s.Umask, 8, 32)
 	if err != nil || umask > 0o777 {
-		return a, fmt.Errorf("umask %q is not an octal mask", s.Umask)
+		return a, fmt.Errorf("umask %q is not an octal mask: %w", s.Umask, fs.ErrInvalid)
 	}
 	caps, err := capability.NewSets(s.Security.Capabilities, user.UID, n.host.capability)
 	if err != nil {

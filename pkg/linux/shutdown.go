@@ -18,6 +18,27 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	if err != nil || len(all) > 0 {
 		return err
 	}
+	if err := n.endKeeper(ctx); err != nil {
+		return err
+	}
+	return n.parent.Remove()
+}
+
+// giveUp ends the keeper that a failed Open has started, or found with nothing to keep.
+func (n *Node) giveUp(ctx context.Context) error {
+	if n.keeper == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if kept, err := n.keeper.List(ctx); err != nil || len(kept) > 0 {
+		return err
+	}
+	return n.endKeeper(ctx)
+}
+
+// endKeeper asks the keeper to end and waits until it has.
+func (n *Node) endKeeper(ctx context.Context) error {
 	hello, err := n.keeper.Hello(ctx)
 	if err != nil {
 		return err
@@ -38,10 +59,18 @@ func (n *Node) Shutdown(ctx context.Context) error {
 		return fmt.Errorf("cannot end keeper %d: %w", hello.Pid, err)
 	}
 	poll := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
-	if _, err := unix.Poll(poll, int(shutdownTimeout.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {
-		return fmt.Errorf("cannot wait for keeper %d: %w", hello.Pid, err)
+	for deadline := time.Now().Add(shutdownTimeout); ; {
+		ended, err := unix.Poll(poll, int(max(time.Until(deadline), 0).Milliseconds()))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return fmt.Errorf("cannot wait for keeper %d: %w", hello.Pid, err)
+		case ended == 0:
+			return fmt.Errorf("keeper %d does not end: %w", hello.Pid, unix.EBUSY)
+		default:
+			return nil
+		}
 	}
-	return n.parent.Remove()
 }
 
 // shutdownTimeout bounds the wait for a keeper that was asked to end.

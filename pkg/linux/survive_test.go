@@ -1,0 +1,123 @@
+package linux_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/internal/kerneltest"
+	"github.com/seed31d4122e/reconciler/pkg/linux"
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// killKeeper ends the keeper with SIGKILL and waits until it is gone.
+func (n *node) killKeeper(t testing.TB) {
+	t.Helper()
+	pid := n.keeper(t)
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	must(t, err)
+	defer unix.Close(pidfd)
+	must(t, unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0))
+	_, err = unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(patience.Milliseconds()))
+	must(t, err)
+}
+
+// Neither the agent's end nor the keeper's is a container's: same process, same limits, stops still armed.
+func TestAgentAndKeeperEnd(t *testing.T) {
+	n := open(t)
+	c := n.container("web", `trap 'echo asked; exit 4' TERM; echo up; while :; do sleep 0.05; done`)
+	n.run(t, c, 1)
+	n.run(t, n.container("stubborn", stubborn), 1)
+	n.run(t, n.container("paused", forever), 1)
+	n.hear(t, "web", "up")
+	n.hear(t, "stubborn", "up")
+	must(t, n.Pause(t.Context(), "paused", 1))
+	before, err := n.Observe(t.Context())
+	must(t, err)
+	for _, kill := range []bool{false, true, true} {
+		if kill {
+			n.killKeeper(t)
+		}
+		n.reopen(t)
+		after, err := n.Observe(t.Context())
+		must(t, err)
+		for i := range before {
+			if len(after) != len(before) || after[i].Pid != before[i].Pid || after[i].Phase != before[i].Phase || after[i].Hash != before[i].Hash || after[i].Starts != 1 {
+				t.Fatalf("keeper killed: %v: got %+v, was %+v", kill, after, before)
+			}
+		}
+	}
+	must(t, n.Stop(t.Context(), "stubborn", 1, "SIGTERM", 300*time.Millisecond))
+	n.killKeeper(t)
+	must(t, n.Stop(t.Context(), "web", 1, "SIGTERM", patience)) // wakes another keeper
+	n.await(t, "web", 1, exited)
+	n.await(t, "stubborn", 1, exited)
+	if !strings.Contains(n.output(t, "web"), "asked") {
+		t.Errorf("lost output: %q", n.output(t, "web"))
+	}
+	must(t, n.Resume(t.Context(), "paused", 1))
+	must(t, n.Start(t.Context(), "web", 1))
+	if got := n.await(t, "web", 1, in(spec.InstanceRunning)); got.Starts != 2 {
+		t.Errorf("the start after all that: %+v", got)
+	}
+}
+
+// An exit that nobody saw is Unknown; one that a dying keeper left unrecorded is found.
+func TestExitWithoutKeeper(t *testing.T) {
+	n := open(t)
+	n.run(t, n.container("web", "echo up; sleep 1000; true"), 1)
+	pid := n.await(t, "web", 1, in(spec.InstanceRunning)).Pid
+	n.killKeeper(t)
+	must(t, unix.Kill(pid, unix.SIGKILL))
+	n.reopen(t)
+	got := n.await(t, "web", 1, exited).Exit
+	if got.Reason == spec.ExitUnknown && got.Code != -1 || got.Reason != spec.ExitUnknown && got.Code != 137 {
+		t.Errorf("got %+v, want SIGKILL or Unknown", got)
+	}
+	must(t, n.Start(t.Context(), "web", 1))
+}
+
+// A second agent on one run directory or one cgroup parent is refused and told whose it is, and leaves no keeper behind.
+func TestSecondAgent(t *testing.T) {
+	n := open(t)
+	if second, err := linux.Open(t.Context(), n.config); err == nil {
+		t.Error("the run directory has two agents", second.Close())
+	} else if !strings.Contains(err.Error(), "pid") {
+		t.Errorf("does not name the first: %v", err)
+	}
+	elsewhere := n.config
+	elsewhere.RunDir, elsewhere.StateDir, elsewhere.LogDir = n.path("run2"), n.path("state2"), n.path("log2")
+	second, err := linux.Open(t.Context(), elsewhere)
+	if err == nil {
+		t.Fatal("the cgroup parent has two agents", second.Close())
+	}
+	if _, ok := errors.AsType[*cgroup.LockedError](err); !ok {
+		t.Errorf("got %v, want a *cgroup.LockedError", err)
+	}
+	text, err := os.ReadFile(n.path("run2", "state", "keeper.lock"))
+	if err == nil && unix.Kill(atoi(t, string(text)), 0) == nil {
+		t.Errorf("left keeper %s", text)
+	}
+}
+
+// Shutdown ends what an empty node has, and nothing of one that is not.
+func TestShutdown(t *testing.T) {
+	n := open(t)
+	n.run(t, n.container("web", forever), 1)
+	pid := n.keeper(t)
+	must(t, n.Shutdown(t.Context()))
+	if got := n.look(t, "web", 1); got.Phase != spec.InstanceRunning || unix.Kill(pid, 0) != nil {
+		t.Errorf("Shutdown of a node that keeps something: %+v", got)
+	}
+	must(t, n.Destroy(t.Context(), "web", 1, false))
+	must(t, n.Shutdown(t.Context()))
+	if left := kerneltest.Take(t, kerneltest.Scope{Parent: n.config.CgroupParent}); len(left) > 0 {
+		t.Errorf("left %q", left)
+	}
+	n.reopen(t)
+}
