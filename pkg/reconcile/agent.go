@@ -112,9 +112,7 @@ func (a *Agent) remember(inventory record.Inventory) {
 
 // Run makes the node agree until ctx ends, and then ends what it is in the middle of. What runs on the node runs on.
 func (a *Agent) Run(ctx context.Context) error {
-	if err := a.observe(ctx); err != nil {
-		return err
-	}
+	a.look(ctx)
 	hints, err := a.Node.Events(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot watch the node: %w", err)

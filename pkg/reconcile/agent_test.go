@@ -37,7 +37,7 @@ func running(t *testing.T, names ...string) *story {
 
 // An agent starts with any record file there can be, and does nothing to what runs.
 func TestMutatedRecords(t *testing.T) {
-	rounds := 100
+	rounds := 40
 	if os.Getenv("RECONCILER_SOAK") != "" {
 		rounds = 10_000
 	}
@@ -95,7 +95,7 @@ func TestWatch(t *testing.T) {
 		if _, err := s.agent.Watch(t.Context(), version+1_000_000); !errors.Is(err, reconcile.ErrExpired) {
 			t.Errorf("a version of the future: %v", err)
 		}
-		for range 10_000 {
+		for range 4_000 {
 			s.machine.Crash("a", 1)
 			time.Sleep(2 * time.Minute)
 		}
