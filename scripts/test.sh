@@ -3,7 +3,7 @@
 set -uo pipefail
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-"$@" -count=1 -timeout 30m -p 1 -v ./... 2>&1 | tee "$log" | grep -E --line-buffered '^(ok|FAIL|panic|---? FAIL|\?|#|[^ ]+\.go:[0-9]+:)|^ +--- FAIL|_test\.go:[0-9]+: .*(want|got|cannot)' | grep -v 'no test files'
+"$@" -count=1 -timeout 30m -p 1 -v ./... 2>&1 | tee "$log" | grep -E --line-buffered '^(ok|FAIL|panic|---? FAIL|\?|#|[^ ]+\.go:[0-9]+:)|^ +--- FAIL|_test\.go:[0-9]+: .*(want|got|cannot)' | grep --line-buffered -v 'no test files'
 status=${PIPESTATUS[0]}
 echo
 echo "skipped:"

@@ -124,6 +124,7 @@ func TestKillAgentAtEveryCall(t *testing.T) {
 	trace := n.path("trace")
 	kills := 0
 	run := func(inject ...string) {
+		n.keep()
 		n.prefix = append([]string{path, "-f", "-qqq", "-o", trace, "-e", "trace=" + mutating}, inject...)
 		if _, err := n.once("--prune", "always"); err != nil {
 			kills++
@@ -213,11 +214,8 @@ func TestKillKeeperAtEveryCall(t *testing.T) {
 	path := strace(t)
 	n := newNode(t)
 	trace, kills := n.path("trace"), 0
-	n.cleared("at first") // starts a keeper
 	traced := func(inject ...string) {
-		if len(n.keepers()) == 0 {
-			_, _ = n.once("--prune", "never")
-		}
+		n.keep()
 		stop, before := n.traceKeeper(path, trace, inject...), n.keepers()
 		defer stop()
 		_, _ = n.once("--prune", "always")
@@ -235,9 +233,6 @@ func TestKillKeeperAtEveryCall(t *testing.T) {
 	kills = 0
 	for _, p := range choose(creating, 25) {
 		what := fmt.Sprintf("keeper killed at %s %d of create", p.call, p.n)
-		if len(n.keepers()) == 0 {
-			n.cleared("before " + what)
-		}
 		n.put("victim.yaml", manifest("victim", once))
 		traced("-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", p.call, p.n))
 		n.converged(what)

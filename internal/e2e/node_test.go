@@ -292,6 +292,26 @@ func (n *node) keepers() (pids []int) {
 	return pids
 }
 
+// keep starts a keeper if none runs, apart from any agent, so that whoever traces an agent does not trace its keeper.
+func (n *node) keep() {
+	n.t.Helper()
+	if len(n.keepers()) > 0 {
+		return
+	}
+	cmd := exec.Command(n.bin, "keeper", "--run-dir", n.path("run"))
+	if err := cmd.Start(); err != nil {
+		n.t.Fatal(err)
+	}
+	go func() { _ = cmd.Wait() }()
+	n.eventually("the keeper listens", func() error {
+		conn, err := net.Dial("unix", n.path("run/state/keeper.sock"))
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
+}
+
 // killKeeper ends the node's keeper with SIGKILL and says which it was.
 func (n *node) killKeeper() (pid int) {
 	n.t.Helper()
