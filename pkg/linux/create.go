@@ -35,7 +35,7 @@ func (n *Node) Create(ctx context.Context, c spec.Container, id uint64, defaults
 	// One undo for all of it: Destroy's own steps stand any state in between.
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, n.dismantle(context.WithoutCancel(ctx), group, full))
+			err = errors.Join(err, n.dismantle(context.WithoutCancel(ctx), group), n.vanish(name, id))
 		}
 	}()
 	if err := os.MkdirAll(n.instanceDir(name, id), 0o700); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,35 +20,36 @@ import (
 // destroyTimeout bounds the wait for killed processes to be gone. One stuck in the kernel leaves the instance Broken; the next Destroy goes on.
 const destroyTimeout = 10 * time.Second
 
-// Destroy kills what runs and removes every trace of an instance and, with the last one of a name, of the name.
+// Destroy kills what runs and removes every trace of an instance and, with the last one of a name, of the name. Its state directory
+// goes last: until everything else is gone, a Destroy that was killed shows as a Broken instance, to be destroyed again.
 func (n *Node) Destroy(ctx context.Context, name string, id uint64, keep bool) (err error) {
 	defer func() { err = about("destroy", name, err) }()
 	group, err := n.group(name, id)
 	if err != nil {
 		return err
 	}
-	var full spec.Container
-	if have, err := n.readRecord(name, id); err == nil {
-		full = spec.Defaulted(have.Spec, have.Defaults)
-	}
-	full.Metadata.Name = name
-	if err := n.dismantle(ctx, group, full); err != nil {
+	if err := n.dismantle(ctx, group); err != nil {
 		return err
 	}
-	rest, err := n.instances(name)
-	if err != nil || len(rest) > 0 || keep {
+	ids, err := n.instances(name)
+	if err != nil {
 		return err
 	}
-	return n.forget(ctx, name)
+	if last := !slices.ContainsFunc(ids, func(other uint64) bool { return other != id }); last && !keep {
+		if err := n.forget(ctx, name); err != nil {
+			return err
+		}
+	}
+	return n.vanish(name, id)
 }
 
-// dismantle removes an instance in any state of repair. The record goes first: what is left of a killed dismantle is Broken, not adopted.
-func (n *Node) dismantle(ctx context.Context, group *cgroup.Group, c spec.Container) error {
+// dismantle removes an instance in any state of repair, but for its state directory. The record goes first: what is left of a killed
+// dismantle is Broken, not adopted.
+func (n *Node) dismantle(ctx context.Context, group *cgroup.Group) error {
 	ctx, cancel := context.WithTimeout(ctx, destroyTimeout)
 	defer cancel()
 	name, id := group.Name, group.Instance
-	dir := n.instanceDir(name, id)
-	if err := discard(filepath.Join(dir, recordFile)); err != nil {
+	if err := discard(filepath.Join(n.instanceDir(name, id), recordFile)); err != nil {
 		return err
 	}
 	n.unwatch(group)
@@ -66,10 +68,12 @@ func (n *Node) dismantle(ctx context.Context, group *cgroup.Group, c spec.Contai
 	if err := mount.RemoveLayer(n.layerDir(name, id, spec.MediumMemory)); err != nil {
 		return err
 	}
-	if err := mount.RemoveLayer(n.layerDir(name, id, spec.MediumDisk)); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(dir); err != nil {
+	return mount.RemoveLayer(n.layerDir(name, id, spec.MediumDisk))
+}
+
+// vanish removes the state directory of a dismantled instance.
+func (n *Node) vanish(name string, id uint64) error {
+	if err := os.RemoveAll(n.instanceDir(name, id)); err != nil {
 		return fmt.Errorf("cannot remove its state directory: %w", err)
 	}
 	return n.tidy(name)
@@ -86,6 +90,22 @@ func (n *Node) tidy(name string) error {
 	return errors.Join(errs...)
 }
 
+// tidyAll tidies up after a Destroy that was killed in its last steps.
+func (n *Node) tidyAll() error {
+	entries, err := os.ReadDir(n.stateDir(""))
+	if err != nil {
+		return fmt.Errorf("cannot list the instances: %w", err)
+	}
+	for _, entry := range entries {
+		if entry.IsDir() && spec.ValidName(entry.Name()) == nil {
+			if err := n.tidy(entry.Name()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // end kills every process in the group and waits until they are gone.
 func (n *Node) end(ctx context.Context, group *cgroup.Group) error {
 	if err := group.Kill(); err != nil {
@@ -97,7 +117,7 @@ func (n *Node) end(ctx context.Context, group *cgroup.Group) error {
 	return nil
 }
 
-// forget removes what belongs to a name rather than to an instance: sandbox, Name-lived layers, output, directories.
+// forget removes what belongs to a name rather than to an instance: sandbox, Name-lived layers, output.
 func (n *Node) forget(ctx context.Context, name string) error {
 	if err := n.keeper.Forget(ctx, name); err != nil {
 		return err
@@ -106,6 +126,5 @@ func (n *Node) forget(ctx context.Context, name string) error {
 		n.removeLayers(name, spec.MediumMemory),
 		n.removeLayers(name, spec.MediumDisk),
 		os.RemoveAll(n.logDir(name)),
-		os.RemoveAll(n.stateDir(name)),
 	)
 }

@@ -72,6 +72,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.lock, err = lockFile(filepath.Join(n.stateDir(""), "agent.lock")); err != nil {
 		return err
 	}
+	if err := n.tidyAll(); err != nil {
+		return err
+	}
 	if n.boot, err = process.BootID(); err != nil {
 		return err
 	}

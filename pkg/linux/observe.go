@@ -94,6 +94,7 @@ func (n *Node) observe(name string, id uint64) (spec.Instance, error) {
 	if err != nil {
 		return in, err
 	}
+	in.Cgroup = group.Path()
 	// The cgroup is read last: an exit that is recorded between the reads is then seen with its process gone.
 	n.identify(&in, group)
 	lost := n.observeProcess(&in)

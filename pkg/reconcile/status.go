@@ -15,7 +15,7 @@ func (w *world) status(actions []Action, s step) spec.Status {
 		Override:           w.Record.Override,
 		Source:             spec.Source{Path: w.Record.Path, Line: w.Record.Line},
 		Container: spec.ContainerStatus{
-			Instance: in.ID, RestartCount: w.Record.Runs.Restarts, LastExit: w.Record.LastExit, Resources: in.Resources,
+			Instance: in.ID, RestartCount: w.Record.Runs.Restarts, LastExit: w.Record.LastExit, Cgroup: in.Cgroup, Resources: in.Resources,
 		},
 	}
 	if w.Desired != nil {

@@ -23,6 +23,7 @@ type Instance struct {
 	// Wanted is Spec.Resources as this kernel stores them (page rounded, unsupported limits left out).
 	Wanted Resources
 
+	Cgroup    string    // where the node keeps its processes, for people: a path
 	Pid       int       // process 1 as the node sees it, 0 when none
 	Starts    int       // how many times the process was started in this instance
 	StartedAt time.Time // of the latest start
