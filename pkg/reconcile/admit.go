@@ -38,8 +38,8 @@ type Request struct {
 	// Missing is what the admission before said.
 	Missing map[string]time.Time
 	Prune   PrunePolicy
-	// Confirmed are removals that somebody confirmed: the revision, by source.
-	Confirmed map[string]string
+	// Confirmed are removals that somebody confirmed, by source.
+	Confirmed map[string]Confirmation
 }
 
 // Admit decides which manifests are in force, without looking at anything but its arguments:

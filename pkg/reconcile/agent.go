@@ -49,7 +49,7 @@ type Agent struct {
 
 	mu        sync.Mutex
 	admission Admission
-	confirmed map[string]string
+	confirmed map[string]Confirmation // by source, until it is done
 	names     map[string]*entry
 	progress  chan struct{} // closed and replaced after every pass and admission
 
@@ -63,7 +63,7 @@ func New(cfg Config) (*Agent, error) {
 	cfg.Relist = orElse(cfg.Relist, 10*time.Second)
 	a := &Agent{
 		Config: cfg, queue: newQueue(), objects: newObjects(), events: newEvents(),
-		told: map[string]map[string]string{}, confirmed: map[string]string{}, names: map[string]*entry{},
+		told: map[string]map[string]string{}, confirmed: map[string]Confirmation{}, names: map[string]*entry{},
 		progress: make(chan struct{}), synced: make(chan struct{}),
 	}
 	for _, source := range cfg.Sources {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -91,6 +92,7 @@ func (a *Agent) admit() (unsettled bool) {
 	a.mu.Lock()
 	before := a.admission
 	a.admission = admission
+	maps.DeleteFunc(a.confirmed, func(_ string, c Confirmation) bool { return c.done(admission) })
 	var changed []string
 	for id, d := range admission.Desired {
 		if before.Desired[id] != d {
@@ -164,8 +166,8 @@ func (a *Agent) Sources() []SourceStatus {
 	return list
 }
 
-// ConfirmPrune lets the removals go on that were held back, for exactly one revision of a source. fs.ErrNotExist when there is no
-// such source, fs.ErrInvalid when its revision is another by now.
+// ConfirmPrune lets the removals go on that are held back now, if the source still has that revision. Later ones need a confirmation of
+// their own. fs.ErrNotExist when there is no such source, fs.ErrInvalid when its revision is another by now.
 func (a *Agent) ConfirmPrune(_ context.Context, source, revision string) error {
 	for _, s := range a.Sources() {
 		switch {
@@ -177,7 +179,7 @@ func (a *Agent) ConfirmPrune(_ context.Context, source, revision string) error {
 		a.intake.Lock()
 		defer a.intake.Unlock()
 		a.mu.Lock()
-		a.confirmed[source] = revision
+		a.confirmed[source] = Confirmation{revision, s.Blocked}
 		a.mu.Unlock()
 		a.tell(Event{Reason: "PruneConfirmed", Message: source + "@" + revision})
 		a.admit()

@@ -45,12 +45,28 @@ func (p PrunePolicy) holds(removed, total int) bool {
 	return removed > guardCount && 2*removed > total
 }
 
+// Confirmation is what somebody confirmed of one source: the removals that were held back then, and no later ones.
+type Confirmation struct {
+	Revision string
+	Names    []string
+}
+
+// covers tells whether a source of this revision may lose these names.
+func (c Confirmation) covers(revision string, names []string) bool {
+	return c.Revision == revision && !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(c.Names, name) })
+}
+
+// done tells whether nothing of a confirmation is left to do: an empty directory has the same revision each time it is emptied.
+func (c Confirmation) done(a Admission) bool {
+	return !slices.ContainsFunc(c.Names, func(name string) bool { _, missing := a.Missing[name]; return missing })
+}
+
 // prune decides about names that a readable source no longer has.
 func (a *admitter) prune() {
 	for _, source := range slices.Sorted(maps.Keys(a.gone)) {
 		names := slices.Sorted(slices.Values(a.gone[source]))
 		s := a.sources[source]
-		held := a.Prune.holds(len(names), a.held(source)) && a.Confirmed[source] != s.Revision
+		held := a.Prune.holds(len(names), a.held(source)) && !a.Confirmed[source].covers(s.Revision, names)
 		for _, name := range names {
 			since, missing := a.Request.Missing[name]
 			if !missing {
@@ -76,7 +92,7 @@ func (a *admitter) release() {
 	for source, names := range a.orphans {
 		slices.Sort(names)
 		revision := revisionOf(names)
-		if a.Confirmed[source] == revision {
+		if a.Confirmed[source].covers(revision, names) {
 			a.Removed = append(a.Removed, names...)
 			continue
 		}
