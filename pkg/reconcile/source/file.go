@@ -110,6 +110,9 @@ func (d *Dir) readOne(dir int, name string, before *file, all bool) (*file, erro
 	if errors.Is(err, unix.ENOENT) && st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return nil, errors.New("it is a symbolic link to nothing")
 	}
+	if errors.Is(err, errOpen) {
+		return before.written(d.path, name, openRead{at: time.Now()}), errOpen
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -139,17 +142,23 @@ func (f *file) current(now status) bool {
 	return f.readAt.Sub(changed) > racy
 }
 
+// openTries bounds the tries to open a file: EAGAIN is a rename that raced, see openat2(2), or somebody's write lease, see fcntl(2), which
+// the kernel breaks only after /proc/sys/fs/lease-break-time.
+const openTries = 32
+
 // open opens a file beneath the directory. Symbolic links may not lead out of it; opening never waits for the other end of a pipe.
 func open(dir int, name string) (int, error) {
 	how := unix.OpenHow{
 		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC | unix.O_NOCTTY,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
 	}
-	for {
+	for try := 1; ; try++ {
 		fd, err := unix.Openat2(dir, name, &how)
 		switch {
-		case errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN): // EAGAIN: a rename raced, see openat2(2)
+		case errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) && try < openTries:
 			continue
+		case errors.Is(err, unix.EAGAIN):
+			return -1, errOpen
 		case errors.Is(err, unix.EXDEV):
 			return -1, errors.New("it is a symbolic link that leads out of the directory")
 		}

@@ -205,6 +205,37 @@ func TestOpenWriter(t *testing.T) {
 	f.shows("other", "new")
 }
 
+// A file under somebody's write lease cannot be opened without waiting: it holds up no scan, and counts when the lease is gone.
+func TestWriteLease(t *testing.T) {
+	f := open(t)
+	f.put("other.yaml", "other")
+	f.put("web.yaml", "web")
+	f.shows("other", "web")
+	f.put("web.yaml", "new")
+	w, err := os.OpenFile(f.at("web.yaml"), os.O_RDWR, 0)
+	f.must(err)
+	defer w.Close()
+	if _, err := unix.FcntlInt(w.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		t.Skipf("no write lease on %s: %v", f.path, err)
+	}
+	f.must(write(f.at("late.yaml"), 0o644, 0))
+	for range 2 {
+		if s := f.shows("x", "other", "web"); !s.Unsettled {
+			t.Error("a leased file is settled")
+		}
+	}
+	fresh := f.source(f.path).Scan(t.Context(), false)
+	if got := contents(fresh); !fresh.Unsettled || len(got) != 3 || !strings.Contains(got[2], "it is being written") {
+		t.Errorf("seen for the first time: %q", got)
+	}
+	_, err = unix.FcntlInt(w.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	f.must(err)
+	f.must(w.Close())
+	if s := f.shows("x", "other", "new"); s.Unsettled {
+		t.Error("a file without a lease is not settled")
+	}
+}
+
 // Two changes within one tick of the file system's clock are both seen.
 func TestSameTime(t *testing.T) {
 	f := open(t)
