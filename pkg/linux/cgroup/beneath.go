@@ -22,18 +22,21 @@ func openRoot(path string) (root, error) {
 	return root{f}, err
 }
 
+// openTries bounds how often renames may race with one lookup.
+const openTries = 128
+
 // open opens name beneath the root. Errors are *fs.PathError with the full path.
 func (r root) open(name string, flags int) (*os.File, error) {
 	how := unix.OpenHow{
 		Flags:   uint64(flags | unix.O_CLOEXEC),
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
 	}
-	for {
+	for try := 1; ; try++ {
 		fd, err := unix.Openat2(int(r.dir.Fd()), name, &how)
 		switch {
 		case err == nil:
 			return os.NewFile(uintptr(fd), r.path(name)), nil
-		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN): // a rename somewhere raced with the lookup
+		case try < openTries && (errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN)): // a rename somewhere raced with the lookup
 		default:
 			return nil, &os.PathError{Op: "open", Path: r.path(name), Err: err}
 		}
