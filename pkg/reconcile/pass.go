@@ -74,7 +74,7 @@ func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 	a.tellExit(n, before)
 	a.show(n, desired, observed, d)
 	if len(d.Actions) == 0 {
-		a.rest(n, desired, observed, d)
+		a.rest(ctx, n, desired, observed, d)
 		return false
 	}
 	verb = d.Actions[0].Verb
@@ -82,13 +82,13 @@ func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 }
 
 // rest is the end of a pass that has nothing to do.
-func (a *Agent) rest(n *entry, desired *Desired, observed []spec.Instance, d Decision) {
+func (a *Agent) rest(ctx context.Context, n *entry, desired *Desired, observed []spec.Instance, d Decision) {
 	if !d.Held && !d.Waiting {
 		n.failure = Failure{}
 		n.restless = 0
 	}
 	if desired == nil && len(observed) == 0 {
-		a.forget(n)
+		a.forget(ctx, n)
 		return
 	}
 	wake := d.Wake
@@ -98,10 +98,15 @@ func (a *Agent) rest(n *entry, desired *Desired, observed []spec.Instance, d Dec
 	a.queue.Wake(n.id, wake)
 }
 
-// forget drops a name of which nothing is left.
-func (a *Agent) forget(n *entry) {
+// forget drops a name of which no instance is left. What belongs to the name itself, a layer on disk say, may still be there when its
+// instances ended with an earlier boot, or for a successor that never came: the node is asked to destroy that as well.
+func (a *Agent) forget(ctx context.Context, n *entry) {
 	if !reflect.DeepEqual(n.saved, record.Record{}) {
-		if err := a.Store.Delete(n.id); err != nil {
+		err := a.do(ctx, Action{Verb: VerbDestroy, Name: n.id, Instance: max(n.record.NextInstance, 1)})
+		if err == nil {
+			err = a.Store.Delete(n.id)
+		}
+		if err != nil {
 			a.fail(n, verbForget, err)
 			return
 		}
