@@ -81,11 +81,6 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 	if err != nil {
 		return err
 	}
-	lock, err := lockDir(f.stateDir)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
 	node, err := linux.Open(ctx, linux.Config{
 		RunDir: f.runDir, StateDir: f.stateDir, LogDir: f.logDir, CgroupParent: f.cgroupParent, Log: log,
 	})

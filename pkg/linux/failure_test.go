@@ -4,12 +4,14 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
+	"github.com/seed31d4122e/reconciler/pkg/linux"
 	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -126,5 +128,31 @@ func TestFailedRestart(t *testing.T) {
 	must(t, n.Start(t.Context(), "web", 1))
 	if got := n.await(t, "web", 1, exited); got.Starts != 2 || got.Exit.Code != 1 {
 		t.Errorf("after the repaired Start: %+v", got)
+	}
+}
+
+// TestDirectoriesOfOthers are refused: what is in them is believed.
+func TestDirectoriesOfOthers(t *testing.T) {
+	kerneltest.Root(t)
+	dir := t.TempDir()
+	cfg := linux.Config{RunDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "state"), LogDir: filepath.Join(dir, "log"), CgroupParent: kerneltest.Parent(t)}
+	for _, spoil := range []func(path string) error{
+		func(path string) error { return os.Chmod(path, 0o777) },
+		func(path string) error { return os.Chown(path, 1, 1) },
+	} {
+		for _, path := range []string{cfg.RunDir, filepath.Join(cfg.RunDir, "state"), cfg.StateDir, cfg.LogDir} {
+			if err := errors.Join(os.MkdirAll(path, 0o755), spoil(path)); err != nil {
+				t.Fatal(err)
+			}
+			n, err := linux.Open(t.Context(), cfg)
+			if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: got %v, want a refusal that names it", path, err)
+			}
+			if err == nil {
+				n.Close()
+			}
+			os.RemoveAll(dir)
+			os.Mkdir(dir, 0o755)
+		}
 	}
 }

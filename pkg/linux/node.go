@@ -8,13 +8,10 @@ package linux
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup/systemd"
@@ -39,7 +36,7 @@ type Config struct {
 type Node struct {
 	cfg     Config
 	parent  *cgroup.Parent
-	lock    *os.File
+	locks   []*os.File
 	boot    string
 	keeper  *keeper.Client // starts another keeper when the one it talks to dies
 	host    host
@@ -60,16 +57,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 }
 
 func (n *Node) open(ctx context.Context) (err error) {
-	dirs := []struct {
-		path string
-		mode os.FileMode
-	}{{n.cfg.RunDir, 0o755}, {n.stateDir(""), 0o700}, {n.cfg.StateDir, 0o700}, {n.cfg.LogDir, 0o750}}
-	for _, dir := range dirs {
-		if err := os.MkdirAll(dir.path, dir.mode); err != nil {
-			return fmt.Errorf("cannot make %s: %w", dir.path, err)
-		}
-	}
-	if n.lock, err = lockFile(filepath.Join(n.stateDir(""), "agent.lock")); err != nil {
+	if err := n.openDirs(); err != nil {
 		return err
 	}
 	if err := n.tidyAll(); err != nil {
@@ -125,33 +113,11 @@ func (n *Node) Close() error {
 		errs = append(errs, n.parent.Close())
 	}
 	errs = append(errs, n.host.close())
-	if n.lock != nil {
-		errs = append(errs, n.lock.Close())
+	for _, lock := range n.locks {
+		errs = append(errs, lock.Close())
 	}
 	return errors.Join(errs...)
 }
 
 // LogDir is where the output of a container is kept, for package log to read.
 func (n *Node) LogDir(name string) string { return n.logDir(name) }
-
-// lockFile locks a file for as long as it is open, and writes our pid into it.
-func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("cannot open the lock: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		owner := make([]byte, 20)
-		size, _ := f.Read(owner)
-		f.Close()
-		return nil, fmt.Errorf("another agent, pid %s, uses %s: %w\nhint: stop it, or give this one a --run-dir of its own", owner[:size], filepath.Dir(filepath.Dir(path)), err)
-	}
-	if err := f.Truncate(0); err == nil {
-		_, err = fmt.Fprint(f, os.Getpid())
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	return f, nil
-}
