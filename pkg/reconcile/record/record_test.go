@@ -142,6 +142,29 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// A record that cannot be read now may be whole: it stays where it is and holds its name, and is read when that is possible. Opening
+// fails here for a write lease, see fcntl(2), as it would for want of descriptors.
+func TestUnread(t *testing.T) {
+	store, dir := open(t)
+	want := sample("web")
+	must(t, store.Save(want))
+	f, err := os.OpenFile(filepath.Join(dir, "web.json"), os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		t.Skipf("no write lease on %s: %v", dir, err)
+	}
+	inv := load(t, store)
+	if err := inv.Held["web"]; !errors.Is(err, unix.EAGAIN) || len(inv.Records) != 0 || len(inv.Problems) != 0 {
+		t.Errorf("got %+v", inv)
+	}
+	_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	must(t, err)
+	if inv := load(t, store); !reflect.DeepEqual(inv.Records["web"], want) || len(inv.Held) != 0 {
+		t.Errorf("read again: %+v", inv)
+	}
+}
+
 // mutate changes a few bytes: flips, cuts, doubles, and words that mean something to a reader.
 func mutate(r *rand.Rand, data []byte) []byte {
 	data = bytes.Clone(data)

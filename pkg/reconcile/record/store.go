@@ -46,13 +46,14 @@ func (s *Store) Close() error { return s.dir.Close() }
 // Inventory is what Load found.
 type Inventory struct {
 	Records map[string]Record
-	// Held are names to be left alone, with the reason: their records were written by a newer version.
+	// Held are names to be left alone, with the reason: their records could not be read now, or were written by a newer version.
 	Held map[string]error
 	// Problems are files that could not be used and were set aside.
 	Problems []error
 }
 
-// Load reads all records. A file that cannot be used is set aside and reported; only an unreadable directory is an error.
+// Load reads all records. A file that holds no record is set aside and reported; one that cannot be read stays, and holds its name. Only
+// an unreadable directory is an error.
 func (s *Store) Load() (Inventory, error) {
 	inv := Inventory{Records: map[string]Record{}, Held: map[string]error{}}
 	entries, err := fs.ReadDir(s.dir.FS(), ".")
@@ -73,20 +74,23 @@ func (s *Store) Load() (Inventory, error) {
 
 func (inv *Inventory) load(s *Store, name string) {
 	data, err := s.read(name + suffix)
-	if err == nil {
-		var r Record
-		if r, err = Decode(name, data); err == nil {
-			inv.Records[name] = r
-			return
-		}
-	}
-	err = fmt.Errorf("record of %q: %w", name, err)
-	if errors.Is(err, ErrNewer) {
-		inv.Held[name] = err
+	if err != nil && !errors.Is(err, errNoFile) {
+		inv.Held[name] = fmt.Errorf("cannot read the record of %q: %w\nhint: restart the agent when the file can be read", name, err)
 		return
 	}
-	inv.note(err)
-	inv.note(s.dir.Rename(name+suffix, name+suffixBroken))
+	var r Record
+	if err == nil {
+		r, err = Decode(name, data)
+	}
+	switch {
+	case err == nil:
+		inv.Records[name] = r
+	case errors.Is(err, ErrNewer):
+		inv.Held[name] = fmt.Errorf("record of %q: %w", name, err)
+	default:
+		inv.note(fmt.Errorf("record of %q: %w", name, err))
+		inv.note(s.dir.Rename(name+suffix, name+suffixBroken))
+	}
 }
 
 func (inv *Inventory) note(err error) {
@@ -95,20 +99,23 @@ func (inv *Inventory) note(err error) {
 	}
 }
 
+// errNoFile tells that what bears a record's name can hold none.
+var errNoFile = errors.New("it is no regular file")
+
 // read reads a regular file and nothing else, without waiting for whoever is at the other end of a pipe.
 func (s *Store) read(file string) ([]byte, error) {
+	info, err := s.dir.Lstat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errNoFile
+	}
 	f, err := s.dir.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no file", file)
-	}
 	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }
 
