@@ -39,7 +39,8 @@ test: ## run all tests (as root where possible) and list the skips
 bench: ## measure ratios against crun, runc and a bare clone3
 	@scripts/deps.sh bench
 	$(SUDO) go test -run '^$$' -bench . -benchtime 200x ./internal/bench
-	$(SUDO) go test -run '^$$' -bench . -benchtime 1x ./internal/e2e ./pkg/reconcile/...
+	$(SUDO) go test -run '^$$' -bench 'Drop|Restart' -benchtime 200x ./internal/e2e
+	$(SUDO) go test -run '^$$' -bench 'Idle|TenThousand' -benchtime 1x ./internal/e2e ./pkg/reconcile/...
 
 check: ## what CI runs besides the tests: generated files, format, vet, lint, budget
 	@scripts/check.sh

@@ -17,7 +17,7 @@ fi
 # command:package pairs
 case "$1" in
 run) wants="busybox:busybox-static curl:curl" ;;
-test) wants="busybox:busybox-static strace:strace gcc:gcc" ;;
+test) wants="busybox:busybox-static strace:strace" ;;
 bench) wants="busybox:busybox-static crun:crun runc:runc" ;;
 vm) wants="busybox:busybox-static qemu-system-x86_64:qemu-system-x86 debootstrap:debootstrap mke2fs:e2fsprogs" ;;
 *) echo "usage: $0 run|test|bench|vm" >&2; exit 1 ;;
@@ -27,6 +27,10 @@ missing=
 for want in $wants; do
 	command -v "${want%%:*}" >/dev/null 2>&1 || missing="$missing ${want##*:}"
 done
+# Debian's plain busybox is dynamic: in a root of its own it cannot run.
+if busybox=$(command -v busybox) && ldd "$busybox" >/dev/null 2>&1; then
+	missing="$missing busybox-static"
+fi
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

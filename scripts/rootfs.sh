@@ -1,12 +1,13 @@
 #!/bin/sh
 # Makes a small busybox root file system. usage: scripts/rootfs.sh DIR
 set -eu
-dir=$1
-[ ! -x "$dir/bin/busybox" ] || exit 0
+root=$1
+[ ! -d "$root" ] || exit 0
+dir=$root.new
+rm -rf "$dir"
 mkdir -p "$dir"/bin "$dir"/sbin "$dir"/usr/bin "$dir"/usr/sbin "$dir"/proc "$dir"/sys "$dir"/dev "$dir"/etc "$dir"/tmp "$dir"/root "$dir"/run "$dir"/var/tmp "$dir"/www
 chmod 1777 "$dir/tmp" "$dir/var/tmp"
-cp "$(command -v busybox)" "$dir/bin/busybox.new"
-mv "$dir/bin/busybox.new" "$dir/bin/busybox"
+cp "$(command -v busybox)" "$dir/bin/busybox"
 for applet in $("$dir/bin/busybox" --list); do
 	[ "$applet" = busybox ] || ln -sf busybox "$dir/bin/$applet"
 done
@@ -22,4 +23,5 @@ tty:x:5:daemon
 nogroup:x:65534:
 EOF
 echo '<h1>reconciled</h1>' >"$dir/www/index.html"
-echo "made $dir from $(command -v busybox)"
+mv -T "$dir" "$root"
+echo "made $root from $(command -v busybox)"

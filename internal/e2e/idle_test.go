@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -34,6 +35,7 @@ func BenchmarkIdle(b *testing.B) {
 				before[who] = usageOf(b, pid)
 			}
 			time.Sleep(window)
+			b.ReportMetric(float64(children(pids["keeper"])-count), "helpers")
 			for who, pid := range pids {
 				after := usageOf(b, pid)
 				b.ReportMetric(float64(after.rss)/(1<<20), "MiB-"+who)
@@ -67,6 +69,16 @@ func usageOf(b *testing.B, pid int) (u usage) {
 	system, _ := strconv.ParseInt(fields[12], 10, 64)
 	u.cpu = time.Duration(user+system) * 10 * time.Millisecond // clock ticks of USER_HZ 100
 	return u
+}
+
+// children is how many processes have this one as their parent.
+func children(pid int) (count int) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		count += len(strings.Fields(string(text)))
+	}
+	return count
 }
 
 func field(file, key string) int64 {

@@ -2,12 +2,8 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -97,36 +93,4 @@ func (n *node) gone(name string) {
 		}
 		return nil
 	})
-}
-
-// TestDropLatency measures, and never asserts, the time from the rename to the process's first write.
-func TestDropLatency(t *testing.T) {
-	n := newNode(t)
-	n.start()
-	var took []time.Duration
-	for i := range sample(200, 1000) {
-		name := fmt.Sprintf("drop-%d", i)
-		shared := n.path("shared")
-		_ = os.Mkdir(shared, 0o777)
-		mark := filepath.Join(shared, name)
-		text := manifest(name, "echo up > /shared/"+name+"; exec sleep 1000",
-			fmt.Sprintf("  mounts: [{type: bind, source: %s, destination: /shared, options: [rw]}]\n  stop: {timeout: 0.1s}\n", shared))
-		began := time.Now()
-		n.put(name+".yaml", text)
-		for {
-			if info, err := os.Stat(mark); err == nil && info.Size() > 0 {
-				break
-			}
-			if time.Since(began) > 20*time.Second*slow {
-				log, _ := os.ReadFile(n.path("agent.log"))
-				t.Fatalf("%s never wrote\n%s", name, tail(log))
-			}
-			time.Sleep(100 * time.Microsecond)
-		}
-		took = append(took, time.Since(began))
-		n.remove(name + ".yaml")
-		n.gone(name)
-	}
-	slices.Sort(took)
-	t.Logf("rename to first write over %d rounds: p50 %v, p99 %v", len(took), took[len(took)/2], took[len(took)*99/100])
 }

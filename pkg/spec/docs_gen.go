@@ -48,7 +48,7 @@ var docs = map[string]string{
 	"Security.Seccomp":               "Seccomp is Default (the default filter) or Unconfined.",
 	"Security.MaskedPaths":           "MaskedPaths replaces the default list of paths hidden from the container; an empty list hides none.",
 	"Security.ReadonlyPaths":         "ReadonlyPaths replaces the default list of paths that are read-only in the container; an empty list frees all.",
-	"Capabilities.Add":               "Add names capabilities to add, without CAP_: NET_ADMIN.",
+	"Capabilities.Add":               "Add names capabilities to add, without CAP_: NET_ADMIN. Beware of MKNOD: with it a container can open the node's disks.",
 	"Capabilities.Drop":              "Drop names capabilities to take away.",
 	"Rlimit.Soft":                    "Soft is the limit in force.",
 	"Rlimit.Hard":                    "Hard is the ceiling the process may raise the soft limit to.",
