@@ -3,6 +3,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ type Dir struct {
 }
 
 // New is the directory at a path, which need not be there yet. Files and directory have to belong to root, to the user of this process or to
-// one of owners, and nobody else may be able to write to them: who can write a manifest is root.
+// one of owners, and nobody else may be able to write to them, nor to rename anything on the way to them: who can write a manifest is root.
 func New(path string, owners ...uint32) (*Dir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -110,14 +111,17 @@ func (d *Dir) placeOf(dir *os.File) (place, error) {
 	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
 		return place{}, err
 	}
-	if err := d.trust(&st, "the directory"); err != nil {
+	if err := d.trust(&st, "the directory", d.path); err != nil {
 		return place{}, err
 	}
 	if st.Nlink == 0 {
 		return place{}, fs.ErrNotExist
 	}
-	resolved, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()))
+	resolved, err := pathOf(dir.Fd())
 	if err != nil {
+		return place{}, err
+	}
+	if err := cmp.Or(d.trustWay(filepath.Dir(resolved)), d.trustWay(d.path)); err != nil {
 		return place{}, err
 	}
 	var more unix.Statx_t
@@ -135,19 +139,4 @@ func (d *Dir) placeNow() (place, error) {
 	}
 	defer dir.Close()
 	return d.placeOf(dir)
-}
-
-// trust refuses what somebody else may have written.
-func (d *Dir) trust(st *unix.Stat_t, what string) error {
-	trusted := false
-	for _, owner := range d.owners {
-		trusted = trusted || st.Uid == owner
-	}
-	switch {
-	case !trusted:
-		return fmt.Errorf("%s belongs to user %d, who is not trusted: %w\nhint: chown it to root, or trust its owner with --manifest-owner", what, st.Uid, fs.ErrPermission)
-	case st.Mode&0o022 != 0:
-		return fmt.Errorf("%s can be written by others, mode %#o: %w\nhint: chmod go-w", what, st.Mode&0o7777, fs.ErrPermission)
-	}
-	return nil
 }

@@ -103,11 +103,12 @@ func (d *Dir) readOne(dir int, name string, before *file, all bool) (*file, erro
 	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return nil, err
 	}
+	linked := st.Mode&unix.S_IFMT == unix.S_IFLNK
 	if st.Mode&unix.S_IFMT == unix.S_IFREG && before.current(statusOf(&st)) && !all {
 		return before, nil
 	}
 	fd, err := open(dir, name)
-	if errors.Is(err, unix.ENOENT) && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+	if errors.Is(err, unix.ENOENT) && linked {
 		return nil, errors.New("it is a symbolic link to nothing")
 	}
 	if errors.Is(err, errOpen) {
@@ -127,7 +128,7 @@ func (d *Dir) readOne(dir int, name string, before *file, all bool) (*file, erro
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, errors.New("it is no regular file")
 	}
-	if err := d.trust(&st, "it"); err != nil {
+	if err := d.trustFile(f, &st, name, linked); err != nil {
 		return nil, err
 	}
 	return d.decode(f, name, statusOf(&st), before)

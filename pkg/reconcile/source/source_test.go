@@ -33,6 +33,7 @@ type folder struct {
 func open(t testing.TB) *folder {
 	t.Helper()
 	f := &folder{TB: t, path: filepath.Join(t.TempDir(), "m")}
+	f.must(os.Chmod(filepath.Dir(f.path), 0o755)) // whatever the umask
 	f.must(os.Mkdir(f.path, 0o755))
 	f.dir = f.source(f.path)
 	return f
@@ -173,6 +174,70 @@ func TestManifestOwner(t *testing.T) {
 	f.must(os.Chown(f.path, 0, 0))
 	f.must(os.Chmod(f.path, 0o777))
 	f.shows("the directory can be written by others")
+}
+
+// Whoever can rename on the way to the manifests, or leads it by a link, is as good as their writer. The error names the place and what helps.
+func TestTrustsTheWay(t *testing.T) {
+	const stranger = 12345
+	for name, c := range map[string]struct {
+		do   func(base string) error
+		want string // with BASE for the directory that holds the directory
+	}{
+		"as it should be": {func(string) error { return nil }, "web"},
+		"others may rename above": {func(base string) error { return os.Chmod(base, 0o757) },
+			"BASE can be written by others, mode 0757: permission denied\nhint: chmod go-w BASE"},
+		"a group may rename above": {func(base string) error { return os.Chmod(base, 0o775) }, "hint: chmod go-w BASE"},
+		"sticky above":             {func(base string) error { return os.Chmod(base, 0o777|os.ModeSticky) }, "web"},
+		"a stranger's above": {func(base string) error { return os.Chown(base, stranger, 0) },
+			"BASE belongs to user 12345, who is not trusted: permission denied\nhint: chown root BASE, or trust its owner with --manifest-owner"},
+		"a stranger's sticky above": {func(base string) error {
+			return errors.Join(os.Chmod(base, 0o777|os.ModeSticky), os.Chown(base, stranger, 0))
+		}, "BASE belongs to user 12345"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := open(t)
+			base := filepath.Dir(f.path)
+			f.put("web.yaml", "web")
+			f.must(c.do(base))
+			f.shows(strings.ReplaceAll(c.want, "BASE", base))
+		})
+	}
+}
+
+func TestTrustsLinks(t *testing.T) {
+	f := open(t)
+	f.put("web.yaml", "web")
+	base := filepath.Dir(f.path)
+	other := filepath.Join(base, "other")
+	link := filepath.Join(other, "current")
+	f.must(os.Mkdir(other, 0o755))
+	f.must(os.Symlink(f.path, link))
+	f.dir = f.source(link)
+	f.shows("web")
+	f.must(os.Chmod(other, 0o777))
+	f.shows("hint: chmod go-w " + other)
+	f.must(os.Chmod(other, 0o777|os.ModeSticky))
+	f.shows("web")
+	f.must(os.Lchown(link, 12345, 0))
+	f.shows(link + " belongs to user 12345")
+	f.dir = f.source(link, 12345)
+	f.shows("web")
+}
+
+// What stands behind ..data is held to the same as the directory itself.
+func TestTrustsData(t *testing.T) {
+	f := open(t)
+	version := f.at("..1")
+	f.must(os.Mkdir(version, 0o755))
+	f.must(write(filepath.Join(version, "x.yaml"), 0o644, 0))
+	f.must(os.Symlink("..1", f.at("..data")))
+	f.must(os.Symlink("..data/x.yaml", f.at("x.yaml")))
+	f.must(os.Chmod(version, 0o777))
+	f.shows("hint: chmod go-w " + version)
+	f.must(errors.Join(os.Chmod(version, 0o755), os.Chown(version, 12345, 0)))
+	f.shows("hint: chown root " + version)
+	f.must(os.Chown(version, 0, 0))
+	f.shows("x")
 }
 
 // A file that somebody has open for writing counts when it is the same after a while; closed, at once.
