@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -40,18 +41,35 @@ func BootID() (string, error) {
 }
 
 // OpenVerified opens a pidfd that is proven to be of the process with this pid and start time. The error is ESRCH if
-// there is none any more, even if a stranger has the pid now.
+// there is none any more, even if a stranger has the pid now; any other (EMFILE, ENOMEM) leaves it open whether there is.
 func OpenVerified(pid int, startTime uint64) (*os.File, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open process %d: %w", pid, err)
+		return nil, fmt.Errorf("cannot open process %d: %w", pid, gone(err))
 	}
 	pidfd := os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid))
 	found, err := StartTime(pid)
-	// The pid cannot have been another's when the time was read, if its process is not reaped even now.
-	if gone := Signal(pidfd, 0); gone != nil || err != nil || found != startTime {
+	if err == nil {
+		// The pid cannot have been another's when the time was read, if its process is not reaped even now.
+		err = Signal(pidfd, 0)
+	}
+	if err == nil && found != startTime {
+		err = unix.ESRCH
+	}
+	if err != nil {
 		_ = pidfd.Close()
-		return nil, fmt.Errorf("cannot open process %d started at %d: %w", pid, startTime, unix.ESRCH)
+		return nil, fmt.Errorf("cannot open process %d started at %d: %w", pid, startTime, gone(err))
 	}
 	return pidfd, nil
+}
+
+// gone is ESRCH in place of every error that means it. A number that only a thread has is refused by pidfd_open(2)
+// with EINVAL, from Linux 6.14 on with ENOENT.
+func gone(err error) error {
+	for _, same := range []unix.Errno{unix.ENOENT, unix.EINVAL} {
+		if errors.Is(err, same) {
+			return fmt.Errorf("%w (%v)", unix.ESRCH, err)
+		}
+	}
+	return err
 }

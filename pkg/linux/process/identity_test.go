@@ -61,6 +61,50 @@ func TestOpenVerified(t *testing.T) {
 	}
 }
 
+// Only a process that is gone gives ESRCH: whoever has no descriptor left to look cannot know.
+func TestOpenVerifiedTellsWhy(t *testing.T) {
+	kerneltest.InSubprocess(t, func(t *testing.T) {
+		pid := os.Getpid()
+		began, err := process.StartTime(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil || len(threads) < 2 {
+			t.Fatalf("%d threads, %v", len(threads), err)
+		}
+		thread, err := strconv.Atoi(threads[len(threads)-1].Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := process.OpenVerified(thread, began); !errors.Is(err, unix.ESRCH) {
+			t.Errorf("of a thread: %v", err)
+		}
+		var limit unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+		limit.Cur = 64
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+		var filler []int
+		for fd, err := unix.Dup(0); err == nil; fd, err = unix.Dup(0) {
+			filler = append(filler, fd)
+		}
+		for range 2 { // without a descriptor for the pidfd, then without one for the start time
+			if _, err := process.OpenVerified(pid, began); !errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ESRCH) {
+				t.Errorf("without descriptors: %v", err)
+			}
+			_ = unix.Close(filler[0])
+			filler = filler[1:]
+		}
+		for _, fd := range filler {
+			_ = unix.Close(fd)
+		}
+	})
+}
+
 func TestBootID(t *testing.T) {
 	if id, err := process.BootID(); len(id) != 36 || err != nil {
 		t.Errorf("id = %q, %v", id, err)
