@@ -1,10 +1,13 @@
 package linux_test
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -105,6 +108,33 @@ func TestDescriptorsInside(t *testing.T) {
 	n := open(t)
 	got := n.say(t, n.container("web", `ls /proc/1/fd; readlink /proc/1/fd/0; echo to stderr >&2; stat -L -c %F /proc/1/fd/1 /proc/1/fd/2; echo reopened > /dev/stdout`))
 	if want := "0\n1\n2\n/dev/null\nfifo\nfifo\nreopened\n"; strings.ReplaceAll(got, "to stderr\n", "") != want || !strings.Contains(got, "to stderr") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Standard input is the container's own /dev/null: what root in there does to it, the node's does not feel.
+func TestStdinIsTheContainersOwn(t *testing.T) {
+	n := open(t)
+	var host unix.Stat_t
+	must(t, unix.Stat(os.DevNull, &host))
+	got := strings.Split(strings.TrimSpace(n.say(t, n.container("web", `stat -L -c %d:%i /proc/1/fd/0 /dev/null; chmod 0 /dev/null; stat -L -c %a /proc/1/fd/0; grep flags /proc/1/fdinfo/0`))), "\n")
+	if len(got) != 4 || got[0] != got[1] || got[0] == fmt.Sprintf("%d:%d", host.Dev, host.Ino) || got[2] != "0" || got[3] != "flags:\t0100000" {
+		t.Errorf("got %q, the node's is %d:%d", got, host.Dev, host.Ino)
+	}
+	var now unix.Stat_t
+	must(t, unix.Stat(os.DevNull, &now))
+	if now.Mode != host.Mode {
+		t.Errorf("the node's /dev/null was of mode %o, is %o", host.Mode, now.Mode)
+	}
+}
+
+// A FIFO in the place of /dev/null keeps no start waiting.
+func TestStdinUnderAMount(t *testing.T) {
+	n := open(t)
+	must(t, unix.Mkfifo(n.path("fifo"), 0o600))
+	c := n.container("web", `stat -L -c %F /proc/1/fd/0`)
+	c.Spec.Mounts = []spec.Mount{{Type: spec.MountBind, Source: n.path("fifo"), Destination: os.DevNull}}
+	if got := n.say(t, c); got != "fifo\n" {
 		t.Errorf("got %q", got)
 	}
 }

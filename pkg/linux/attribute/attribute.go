@@ -11,7 +11,7 @@
 //
 // and within Late:
 //
-//   - stdio before the limits: a nofile below 3 would refuse it. Limits after every open: the child begins with the
+//   - stdio after the root has changed: it opens the container's /dev/null. Before the limits: a nofile below 3 would refuse it. Limits after every open: the child begins with the
 //     keeper's many descriptors, and a lower nofile refuses new numbers.
 //   - limits, securebits and the bounding set before the user changes: they need root's capabilities.
 //   - groups before gid before uid: each needs the privilege that the next one gives up.
@@ -32,7 +32,6 @@ import (
 // Names of the descriptors a program of Early and Late uses.
 const (
 	FileProc   = "proc" // a proc file system of the keeper's pid namespace, see OpenProc
-	FileStdin  = "stdin"
 	FileStdout = "stdout"
 	FileStderr = "stderr"
 	FileInit   = "init"

@@ -122,17 +122,12 @@ func run(t *testing.T, p *process.Program) (string, error) {
 		t.Fatal(err)
 	}
 	defer proc.Close()
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer null.Close()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	child, err := process.Start(p, map[string]*os.File{"proc": proc, "stdin": null, "stdout": w, "stderr": w})
+	child, err := process.Start(p, map[string]*os.File{"proc": proc, "stdout": w, "stderr": w})
 	w.Close()
 	if err != nil {
 		return "", err

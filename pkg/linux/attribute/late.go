@@ -3,7 +3,9 @@ package attribute
 import (
 	"encoding/binary"
 	"fmt"
+	"os"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -11,17 +13,29 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/process/tinyinit"
 )
 
-// stdio puts the three files onto descriptors 0 to 2. A user other than root becomes owner of its output pipes, because
-// opening /dev/stdout, as servers' log settings do, opens the pipe anew and asks for permission. What cannot change
-// hands (a terminal of another's, a file system of another kind) stays as it is.
+// stdio puts the container's own /dev/null and the two output files onto descriptors 0 to 2. A user other than root becomes
+// owner of its output pipes, because opening /dev/stdout, as servers' log settings do, opens the pipe anew and asks for
+// permission. What cannot change hands (a terminal of another's, a file system of another kind) stays as it is.
 func stdio(p *process.Program, plan Plan) {
-	for fd, name := range []string{FileStdin, FileStdout, FileStderr} {
-		p.Call("set up stdio", name, unix.SYS_DUP3, p.File(name), process.Int(fd), process.Int(0))
-		if fd > 0 && plan.UID != 0 {
-			p.Call("give stdio to user", name, unix.SYS_FCHOWN, process.Int(fd), process.Int(plan.UID), process.Int(-1)).
+	stdin(p)
+	for i, name := range []string{FileStdout, FileStderr} {
+		fd := process.Int(syscall.Stdout + i)
+		p.Call("set up stdio", name, unix.SYS_DUP3, p.File(name), fd, process.Int(0))
+		if plan.UID != 0 {
+			p.Call("give stdio to user", name, unix.SYS_FCHOWN, fd, process.Int(plan.UID), process.Int(-1)).
 				Accept = process.Accept(unix.EPERM, unix.EROFS, unix.EINVAL, unix.EOPNOTSUPP)
 		}
 	}
+}
+
+// stdin opens /dev/null inside: the mode of the node's would be root's in the container to change. A manifest may have
+// mounted something else there, so no link is followed, and O_NONBLOCK, taken back afterwards, keeps a FIFO from holding up the start.
+func stdin(p *process.Program) {
+	const step = "set up stdio"
+	how := openHow(unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, unix.RESOLVE_NO_SYMLINKS)
+	fd := p.CallFD(step, os.DevNull, unix.SYS_OPENAT2, process.Int(unix.AT_FDCWD), process.Str(os.DevNull), process.Data(how), process.Int(len(how)))
+	p.Call(step, os.DevNull, unix.SYS_FCNTL, fd, process.Int(unix.F_SETFL), process.Int(0))
+	p.Call(step, os.DevNull, unix.SYS_DUP3, fd, process.Int(syscall.Stdin), process.Int(0))
 }
 
 // setUser changes groups, group and user, real, effective, saved and file system ids alike.

@@ -184,10 +184,14 @@ func resetDumpFilter(p *process.Program, _ Plan) {
 
 // writeProc writes a file below FileProc and returns the op of the write; Late closes the file.
 func writeProc(p *process.Program, step, path, text string) *process.Op {
-	// struct open_how: u64 flags, mode, resolve, see openat2(2).
-	how := binary.NativeEndian.AppendUint64(nil, unix.O_WRONLY|unix.O_CLOEXEC)
-	how = binary.NativeEndian.AppendUint64(how, 0)
-	how = binary.NativeEndian.AppendUint64(how, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS|unix.RESOLVE_NO_XDEV)
+	how := openHow(unix.O_WRONLY|unix.O_CLOEXEC, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS|unix.RESOLVE_NO_XDEV)
 	fd := p.CallFD(step, path, unix.SYS_OPENAT2, p.File(FileProc), process.Str(path), process.Data(how), process.Int(len(how)))
 	return p.Call(fmt.Sprintf("%s to %s", step, text), path, unix.SYS_WRITE, fd, process.Data([]byte(text)), process.Int(len(text)))
+}
+
+// openHow is a struct open_how of u64 flags, mode and resolve; see openat2(2).
+func openHow(flags, resolve uint64) []byte {
+	how := binary.NativeEndian.AppendUint64(nil, flags)
+	how = binary.NativeEndian.AppendUint64(how, 0)
+	return binary.NativeEndian.AppendUint64(how, resolve)
 }

@@ -153,16 +153,19 @@ func (n *node) request(name string, instance uint64, script string) keeper.Start
 			n.t.Fatal(err)
 		}
 	}
-	dir, err := os.Open(r.Cgroup)
-	if err != nil {
-		n.t.Fatal(err)
+	r.Files = map[string]*os.File{}
+	for file, path := range map[string]string{"cgroup": r.Cgroup, "null": os.DevNull} {
+		f, err := os.Open(path)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		n.t.Cleanup(func() { f.Close() })
+		r.Files[file] = f
 	}
-	n.t.Cleanup(func() { dir.Close() })
 	r.Program.Clone = unix.CLONE_NEWPID
 	r.Program.Cgroup = "cgroup"
 	r.Program.File("cgroup")
-	r.Files = map[string]*os.File{"cgroup": dir}
-	for fd, file := range []string{keeper.FileStdin, keeper.FileStdout, keeper.FileStderr} {
+	for fd, file := range []string{"null", keeper.FileStdout, keeper.FileStderr} {
 		r.Program.Call("connect", file, unix.SYS_DUP3, r.Program.File(file), process.Int(fd), process.Int(0))
 	}
 	r.Program.Call("execute", busybox, unix.SYS_EXECVE, process.Str(busybox),

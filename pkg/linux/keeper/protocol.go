@@ -19,7 +19,6 @@ type Key struct {
 
 // Files that the keeper brings to a program by these names; all others come with the request.
 const (
-	FileStdin  = "stdin"  // /dev/null
 	FileStdout = "stdout" // the instance's stdout pipe, open for reading and writing so that it never breaks
 	FileStderr = "stderr"
 	FileNet    = "net" // the namespaces of the container's sandbox

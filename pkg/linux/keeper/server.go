@@ -25,7 +25,6 @@ type keeper struct {
 	argv   []string // the command that a successor is executed with
 	build  string
 	boot   string
-	null   *os.File // every container's stdin
 	lock   *os.File
 	socket *net.UnixListener
 	loop   *loop
@@ -91,9 +90,6 @@ func (k *keeper) prepare(from *handover) (err error) {
 	if k.boot, err = process.BootID(); err != nil {
 		return err
 	}
-	if k.null, err = os.Open(os.DevNull); err != nil {
-		return err
-	}
 	if k.loop, err = newLoop(); err != nil {
 		return err
 	}
@@ -120,10 +116,8 @@ func (k *keeper) close() {
 	if k.loop != nil {
 		k.loop.epoll.Close()
 	}
-	for _, f := range []*os.File{k.null, k.lock} {
-		if f != nil {
-			f.Close()
-		}
+	if k.lock != nil {
+		k.lock.Close()
 	}
 }
 

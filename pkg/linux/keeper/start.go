@@ -99,7 +99,7 @@ func (in *instance) files(sent map[string]*os.File) (map[string]*os.File, error)
 	if err != nil {
 		return nil, err
 	}
-	own := map[string]*os.File{FileStdin: in.k.null, FileStdout: in.pipes[0], FileStderr: in.pipes[1], FileIPC: sandbox.IPC, FileUTS: sandbox.UTS}
+	own := map[string]*os.File{FileStdout: in.pipes[0], FileStderr: in.pipes[1], FileIPC: sandbox.IPC, FileUTS: sandbox.UTS}
 	if sandbox.Net != nil {
 		own[FileNet] = sandbox.Net
 	}
