@@ -2,8 +2,10 @@ package reconcile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -52,6 +54,16 @@ func (f Failure) final() Failure {
 
 // holds tells whether the action is not to be tried now.
 func (f Failure) holds(now time.Time) bool { return f.Err != nil && (f.Final || f.Retry.After(now)) }
+
+// retryText says for people why an action failed and when it is tried again; the hint of an error stays last.
+func (f Failure) retryText() string {
+	why, hint, hinted := strings.Cut(f.Err.Error(), "\nhint: ")
+	text := fmt.Sprintf("%s; try %d at %s", why, f.Count+1, clock(f.Retry))
+	if hinted {
+		text += "\nhint: " + hint
+	}
+	return text
+}
 
 // stalled tells whether somebody should look.
 func (f Failure) stalled() bool { return f.Err != nil && (f.Final || f.Count >= stalledAfter) }

@@ -240,6 +240,23 @@ func TestPlanReaches(t *testing.T) {
 	}
 }
 
+// A status says when a failed action is tried again, before the hint of the error, which stays last.
+func TestRetryBeforeHint(t *testing.T) {
+	for failure, want := range map[string]string{
+		"no memory":                           "no memory; try 6 at 12:00:30Z",
+		"no rootfs at /srv\nhint: unpack one": "no rootfs at /srv; try 6 at 12:00:30Z\nhint: unpack one",
+	} {
+		c := (&dice{}).container()
+		s := reconcile.Subject{
+			Name: "web", Desired: &reconcile.Desired{Container: c},
+			Failure: reconcile.Failure{Verb: reconcile.VerbCreate, Err: errors.New(failure), Count: 5, Retry: epoch.Add(30 * time.Second)},
+		}
+		if status := reconcile.Plan(s, epoch).Status; status.Phase != spec.PhaseBackOff || status.Message != want {
+			t.Errorf("got %s %q, want %q", status.Phase, status.Message, want)
+		}
+	}
+}
+
 // From any state of node and store, acting on plans leads to what is asked for, in few rounds, and every action can be done.
 func FuzzPlan(f *testing.F) {
 	f.Add([]byte{})

@@ -81,7 +81,7 @@ func (w *world) failedPhase(s step) (spec.Phase, string) {
 	if s.held.Final {
 		return spec.PhaseFailed, s.held.Err.Error()
 	}
-	return spec.PhaseBackOff, fmt.Sprintf("%v; try %d at %s", s.held.Err, s.held.Count+1, clock(s.held.Retry))
+	return spec.PhaseBackOff, s.held.retryText()
 }
 
 func (w *world) runningPhase(in spec.Instance) (spec.Phase, string) {
