@@ -135,6 +135,10 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("%s: got %v, want %v", what, c.err, c.want)
 			}
 		}
+		const unknown = "unknown source \"nowhere\"\nhint: the sources are main"
+		if err := s.agent.ConfirmPrune(ctx, "nowhere", "x"); err == nil || err.Error() != unknown {
+			t.Errorf("got %q, want %q", err, unknown)
+		}
 		if _, now := s.agent.Objects(); now != version {
 			t.Error("something changed")
 		}

@@ -96,7 +96,7 @@ func (a *Agent) Kill(ctx context.Context, name, signal string) error {
 		case err != nil:
 			return err
 		case !ok || !live(in):
-			return fmt.Errorf("container %q has no process: %w", name, fs.ErrNotExist)
+			return refuse(fs.ErrNotExist, "container %q has no process", name)
 		}
 		a.tell(Event{Name: name, Reason: "Killing", Message: signal + " by hand"})
 		return a.Node.Kill(ctx, name, in.ID, signal)

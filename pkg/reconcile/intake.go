@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -169,12 +170,14 @@ func (a *Agent) Sources() []SourceStatus {
 // ConfirmPrune lets the removals go on that are held back now, if the source still has that revision. Later ones need a confirmation of
 // their own. fs.ErrNotExist when there is no such source, fs.ErrInvalid when its revision is another by now.
 func (a *Agent) ConfirmPrune(_ context.Context, source, revision string) error {
+	var known []string
 	for _, s := range a.Sources() {
+		known = append(known, s.Name)
 		switch {
 		case s.Name != source:
 			continue
 		case s.Revision != revision || revision == "":
-			return fmt.Errorf("cannot confirm %s@%s: its revision is %s by now: %w", source, revision, s.Revision, fs.ErrInvalid)
+			return refuse(fs.ErrInvalid, "cannot confirm %s@%s: its revision is %s by now\nhint: look again at what is held back: reconciler prune", source, revision, s.Revision)
 		}
 		a.intake.Lock()
 		defer a.intake.Unlock()
@@ -185,5 +188,5 @@ func (a *Agent) ConfirmPrune(_ context.Context, source, revision string) error {
 		a.admit()
 		return nil
 	}
-	return fmt.Errorf("no source %s: %w", source, fs.ErrNotExist)
+	return refuse(fs.ErrNotExist, "unknown source %q\nhint: the sources are %s", source, strings.Join(known, ", "))
 }

@@ -3,7 +3,6 @@ package reconcile
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io/fs"
 	"reflect"
 	"slices"
@@ -82,7 +81,7 @@ func (o *objects) Get(name string) (spec.Object, error) {
 	defer o.mu.Unlock()
 	object, ok := o.byName[name]
 	if !ok {
-		return object, fmt.Errorf("no container %q: %w", name, fs.ErrNotExist)
+		return object, refuse(fs.ErrNotExist, "no container %q", name)
 	}
 	return object, nil
 }
