@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -79,11 +78,91 @@ func strace(t *testing.T) string {
 	return path
 }
 
-// converged runs the agent to the end and checks that the container started exactly once since the name was new.
-func (n *node) converged(what string) {
-	n.t.Helper()
-	if starts := n.starts(what); starts != 1 {
-		n.t.Errorf("%s: started %d times, want once", what, starts)
+// sweep is one campaign: whom it kills, and what it has found.
+type sweep struct {
+	n   *node
+	who string
+	// run runs the agent to the end, with the victim traced as strace's further arguments say.
+	run func(inject ...string)
+	// points reads the places to die at from the traces of a run with these arguments.
+	points func() []point
+	quiet  []string
+	// spoil breaks the node after each kill, for the negative control; nil does not.
+	spoil func()
+
+	tried, kills int
+	faults       []string
+}
+
+// everywhere kills at a sample of the points of one create and one destroy, and notes what did not converge.
+func (s *sweep) everywhere(create, destroy int) {
+	n := s.n
+	n.put("victim.yaml", manifest("victim", once))
+	s.run(s.quiet...)
+	creating := s.points()
+	n.remove("victim.yaml")
+	s.run(s.quiet...)
+	destroying := s.points()
+	n.t.Logf("%d points of create, %d of destroy", len(creating), len(destroying))
+	for _, p := range choose(creating, create) {
+		what := fmt.Sprintf("%s killed at %s %d of create", s.who, p.call, p.n)
+		n.put("victim.yaml", manifest("victim", once))
+		s.kill(p)
+		s.converged(what)
+		n.remove("victim.yaml")
+		s.cleared(what)
+	}
+	for _, p := range choose(destroying, destroy) {
+		what := fmt.Sprintf("%s killed at %s %d of destroy", s.who, p.call, p.n)
+		n.put("victim.yaml", manifest("victim", once))
+		s.converged(what)
+		n.remove("victim.yaml")
+		s.kill(p)
+		s.cleared(what)
+	}
+	n.t.Logf("%d points tried, %d kills", s.tried, s.kills)
+}
+
+// kill runs the agent with the victim killed at the point, if it comes there.
+func (s *sweep) kill(p point) {
+	s.tried++
+	trace := s.n.path("trace")
+	_ = os.Remove(trace)
+	s.run("-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", p.call, p.n))
+	if text, _ := os.ReadFile(trace); strings.Contains(string(text), "+++ killed by SIGKILL") {
+		s.kills++
+	}
+	if s.spoil != nil {
+		s.spoil()
+	}
+}
+
+// converged notes whether the container, made to converge after the kill, has not started exactly once since the name was new.
+func (s *sweep) converged(what string) {
+	s.n.t.Helper()
+	if starts := s.n.starts(what); starts != 1 {
+		s.faults = append(s.faults, fmt.Sprintf("%s: started %d times, want once", what, starts))
+	}
+}
+
+// cleared notes whether something is left after the agent has run to the end without the manifest.
+func (s *sweep) cleared(what string) {
+	s.n.t.Helper()
+	if out, err := s.n.once("--prune", "always"); err != nil {
+		s.n.t.Fatalf("%s: cannot remove afterwards: %v\n%s", what, err, out)
+	}
+	if left := s.n.leftovers(); left != "" {
+		s.faults = append(s.faults, fmt.Sprintf("%s: left behind:\n%s", what, left))
+	}
+}
+
+// verdict fails the test for every fault, and when so few points were reached that it proves nothing.
+func (s *sweep) verdict() {
+	for _, fault := range s.faults {
+		s.n.t.Error(fault)
+	}
+	if 4*s.kills < s.tried {
+		s.n.t.Errorf("%d of %d points were reached: the sweep proves little", s.kills, s.tried)
 	}
 }
 
@@ -106,75 +185,39 @@ func (n *node) starts(what string) int {
 	return count
 }
 
-// cleared removes the manifest, runs the agent to the end and checks that nothing is left.
-func (n *node) cleared(what string) {
-	n.t.Helper()
-	if out, err := n.once("--prune", "always"); err != nil {
-		n.t.Fatalf("%s: cannot remove afterwards: %v\n%s", what, err, out)
+// sweepAgent traces the agent and all its threads.
+func sweepAgent(t *testing.T) *sweep {
+	path, n := strace(t), newNode(t)
+	s := &sweep{n: n, who: "agent", points: func() []point { return calls(t, n.path("trace")) }}
+	s.run = func(inject ...string) {
+		n.keep()
+		n.prefix = append([]string{path, "-f", "-q", "-o", n.path("trace"), "-e", "trace=" + mutating}, inject...)
+		_, _ = n.once("--prune", "always")
+		n.prefix = nil
 	}
-	if left := n.leftovers(); left != "" {
-		n.t.Fatalf("%s: left behind:\n%s", what, left)
-	}
+	return s
 }
 
 // TestKillAgentAtEveryCall kills the agent at (call, n) while it creates and while it destroys.
 func TestKillAgentAtEveryCall(t *testing.T) {
-	path := strace(t)
-	n := newNode(t)
-	trace := n.path("trace")
-	kills := 0
-	run := func(inject ...string) {
-		n.keep()
-		n.prefix = append([]string{path, "-f", "-qqq", "-o", trace, "-e", "trace=" + mutating}, inject...)
-		if _, err := n.once("--prune", "always"); err != nil {
-			kills++
-		}
-		n.prefix = nil
-	}
-	n.put("victim.yaml", manifest("victim", once))
-	run()
-	creating := calls(t, trace)
-	n.remove("victim.yaml")
-	run()
-	destroying := calls(t, trace)
-	n.cleared("without a kill")
-	t.Logf("%d points of create, %d of destroy", len(creating), len(destroying))
-	for _, p := range choose(creating, 25) {
-		what := fmt.Sprintf("agent killed at %s %d of create", p.call, p.n)
-		n.put("victim.yaml", manifest("victim", once))
-		run("-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", p.call, p.n))
-		n.converged(what)
-		n.remove("victim.yaml")
-		n.cleared(what)
-	}
-	for _, p := range choose(destroying, 15) {
-		what := fmt.Sprintf("agent killed at %s %d of destroy", p.call, p.n)
-		n.put("victim.yaml", manifest("victim", once))
-		n.converged(what)
-		n.remove("victim.yaml")
-		run("-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", p.call, p.n))
-		n.cleared(what)
-	}
-	if t.Logf("%d kills", kills); kills == 0 {
-		t.Error("no point of the sample was reached: the test proves nothing")
-	}
+	s := sweepAgent(t)
+	s.everywhere(25, 15)
+	s.verdict()
 }
 
-// TestKillSweepCatches is the sweep's negative control: an agent that does not commit its instances (their records vanish with
-// it) starts the container twice, and the sweep's own check sees it.
+// TestKillSweepCatches is the negative control: the same sweep finds out an agent that does not commit what it has created (the
+// records of its instances go with it).
 func TestKillSweepCatches(t *testing.T) {
-	n := newNode(t)
-	n.put("victim.yaml", manifest("victim", once))
-	n.converged("at first")
-	records, _ := filepath.Glob(n.path("run/state/victim/*/instance.json"))
-	if len(records) != 1 {
-		t.Fatalf("got records %v, want one", records)
+	s := sweepAgent(t)
+	s.spoil = func() {
+		records, _ := filepath.Glob(s.n.path("run/state/victim/*/instance.json"))
+		for _, record := range records {
+			_ = os.Remove(record)
+		}
 	}
-	if err := os.Remove(records[0]); err != nil {
-		t.Fatal(err)
-	}
-	if starts := n.starts("without its record"); starts != 2 {
-		t.Errorf("started %d times by its own account, want the second start to be seen", starts)
+	s.everywhere(12, 0)
+	if len(s.faults) == 0 {
+		t.Error("the sweep has not found out an agent without records")
 	}
 }
 
@@ -185,7 +228,7 @@ func (n *node) traceKeeper(path, trace string, inject ...string) (stop func()) {
 	if len(pids) != 1 {
 		n.t.Fatalf("got keepers %v, want one", pids)
 	}
-	args := append([]string{"-qqq", "-o", trace, "-e", "trace=" + mutating}, inject...)
+	args := append([]string{"-q", "-o", trace, "-e", "trace=" + mutating}, inject...)
 	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pids[0]))
 	for _, task := range tasks {
 		args = append(args, "-p", task.Name())
@@ -211,49 +254,20 @@ func (n *node) traceKeeper(path, trace string, inject ...string) (stop func()) {
 
 // TestKillKeeperAtEveryCall kills the keeper at (call, n) while a container is created and while it is destroyed.
 func TestKillKeeperAtEveryCall(t *testing.T) {
-	path := strace(t)
-	n := newNode(t)
-	trace, kills := n.path("trace"), 0
-	traced := func(inject ...string) {
+	path, n := strace(t), newNode(t)
+	s := &sweep{n: n, who: "keeper", quiet: []string{"-ff"}, points: func() []point { return n.traced() }}
+	s.run = func(inject ...string) {
 		n.keep()
-		stop, before := n.traceKeeper(path, trace, inject...), n.keepers()
+		stop := n.traceKeeper(path, n.path("trace"), inject...)
 		defer stop()
 		_, _ = n.once("--prune", "always")
-		if !slices.Equal(before, n.keepers()) {
-			kills++
-		}
 	}
-	n.put("victim.yaml", manifest("victim", once))
-	traced("-ff")
-	creating := n.traced(trace)
-	n.remove("victim.yaml")
-	traced("-ff")
-	destroying := n.traced(trace)
-	t.Logf("%d points of create, %d of destroy", len(creating), len(destroying))
-	kills = 0
-	for _, p := range choose(creating, 25) {
-		what := fmt.Sprintf("keeper killed at %s %d of create", p.call, p.n)
-		n.put("victim.yaml", manifest("victim", once))
-		traced("-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", p.call, p.n))
-		n.converged(what)
-		n.remove("victim.yaml")
-		n.cleared(what)
-	}
-	for _, p := range choose(destroying, 10) {
-		what := fmt.Sprintf("keeper killed at %s %d of destroy", p.call, p.n)
-		n.put("victim.yaml", manifest("victim", once))
-		n.converged(what)
-		n.remove("victim.yaml")
-		traced("-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", p.call, p.n))
-		n.cleared(what)
-	}
-	if t.Logf("%d kills", kills); kills == 0 {
-		t.Error("no point of the sample was reached: the test proves nothing")
-	}
+	s.everywhere(25, 10)
+	s.verdict()
 }
 
 // traced reads the traces that `strace -ff` left, one file a thread, as points.
-func (n *node) traced(trace string) (points []point) {
+func (n *node) traced() (points []point) {
 	most := map[string]int{}
 	entries, _ := os.ReadDir(n.dir)
 	for _, entry := range entries {
