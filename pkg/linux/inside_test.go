@@ -42,20 +42,28 @@ CapBnd:	00000000000405fb
 CapAmb:	0000000000000000
 NoNewPrivs:	1
 Seccomp:	2`},
-		{"no-capabilities", func(s *spec.ContainerSpec) { s.Security.Capabilities.Drop = []string{"ALL"} },
-			`grep -E '^Cap' /proc/self/status | cut -f 2 | sort -u; chown 1 /dev/shm 2>/dev/null || echo refused`, "0000000000000000\nrefused"},
+		{
+			"no-capabilities", func(s *spec.ContainerSpec) { s.Security.Capabilities.Drop = []string{"ALL"} },
+			`grep -E '^Cap' /proc/self/status | cut -f 2 | sort -u; chown 1 /dev/shm 2>/dev/null || echo refused`, "0000000000000000\nrefused",
+		},
 		{"added-capability", func(s *spec.ContainerSpec) {
 			s.User, s.Security.Capabilities = "web", spec.Capabilities{Drop: []string{"ALL"}, Add: []string{"NET_BIND_SERVICE"}}
 		}, `grep -E '^Cap' /proc/self/status | cut -f 2 | uniq`, "0000000000000400"},
-		{"new-privileges", func(s *spec.ContainerSpec) {
-			s.Security.AllowNewPrivileges, s.Security.Seccomp = true, spec.SeccompUnconfined
+		{
+			"new-privileges", func(s *spec.ContainerSpec) {
+				s.Security.AllowNewPrivileges, s.Security.Seccomp = true, spec.SeccompUnconfined
+			},
+			`grep -E '^(NoNewPrivs|Seccomp:)' /proc/self/status`, "NoNewPrivs:\t0\nSeccomp:\t0",
 		},
-			`grep -E '^(NoNewPrivs|Seccomp:)' /proc/self/status`, "NoNewPrivs:\t0\nSeccomp:\t0"},
 		{"seccomp", nil, `unshare -m true 2>/dev/null || echo refused`, "refused"},
-		{"user", func(s *spec.ContainerSpec) { s.User = "web" }, `id; echo $HOME; grep -E '^(CapEff|CapAmb)' /proc/self/status`,
-			"uid=1000(web) gid=1000(web) groups=29(audio),44(video)\n/home/web\nCapEff:\t0000000000000000\nCapAmb:\t0000000000000000"},
-		{"user-and-group", func(s *spec.ContainerSpec) { s.User, s.AdditionalGroups = "web:daemon", []string{"1234", "nogroup"} }, `id -u; id -g; id -G`,
-			"1000\n1\n1 29 44 1234 65534"},
+		{
+			"user", func(s *spec.ContainerSpec) { s.User = "web" }, `id; echo $HOME; grep -E '^(CapEff|CapAmb)' /proc/self/status`,
+			"uid=1000(web) gid=1000(web) groups=29(audio),44(video)\n/home/web\nCapEff:\t0000000000000000\nCapAmb:\t0000000000000000",
+		},
+		{
+			"user-and-group", func(s *spec.ContainerSpec) { s.User, s.AdditionalGroups = "web:daemon", []string{"1234", "nogroup"} }, `id -u; id -g; id -G`,
+			"1000\n1\n1 29 44 1234 65534",
+		},
 		{"unlisted-user", func(s *spec.ContainerSpec) { s.User = "4242" }, `id -u; id -g; id -G; echo $HOME`, "4242\n0\n0\n/"},
 		{"environment", func(s *spec.ContainerSpec) {
 			s.Env = map[string]string{"A": "1 $B", "HOME": "/said", "PATH": "/bin", "EMPTY": ""}
@@ -72,24 +80,34 @@ Seccomp:	2`},
 		}, `cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax`, "1\n4096"},
 		{"oom-score", func(s *spec.ContainerSpec) { s.OOMScoreAdj = 321 }, `cat /proc/self/oom_score_adj`, "321"},
 		{"masked", nil, `wc -c < /proc/interrupts; wc -c < /proc/keys; ls /sys/firmware | wc -l; (echo x > /proc/keys) && echo gone`, "0\n0\n0\ngone"},
-		{"masked-otherwise", func(s *spec.ContainerSpec) {
-			s.Security.MaskedPaths = &[]string{"/proc/uptime", "/proc/absent", "/home/"}
+		{
+			"masked-otherwise", func(s *spec.ContainerSpec) {
+				s.Security.MaskedPaths = &[]string{"/proc/uptime", "/proc/absent", "/home/"}
+			},
+			`wc -c < /proc/uptime; ls /home | wc -l; ls /proc/absent 2>/dev/null || echo absent`, "0\n0\nabsent",
 		},
-			`wc -c < /proc/uptime; ls /home | wc -l; ls /proc/absent 2>/dev/null || echo absent`, "0\n0\nabsent"},
-		{"read-only", nil, `for f in /x /proc/sys/kernel/hostname /proc/sys/vm/drop_caches /sys/x /sys/fs/cgroup/cgroup.freeze; do (echo b > $f) 2>&1 | grep -o 'Read-only file system'; done`,
-			strings.Repeat("Read-only file system\n", 5)},
-		{"read-only-otherwise", func(s *spec.ContainerSpec) { s.Security.ReadonlyPaths = &[]string{"/dev/shm"} },
-			`(echo > /dev/shm/x) 2>&1 | grep -o 'Read-only file system'; echo box > /proc/sys/kernel/hostname; hostname`, "Read-only file system\nbox"},
-		{"nothing-read-only", func(s *spec.ContainerSpec) { s.Security.MaskedPaths, s.Security.ReadonlyPaths = &empty, &empty },
-			`awk '$5 ~ "^/proc/" {print}' /proc/self/mountinfo | wc -l`, "0"},
-		{"mounts", func(s *spec.ContainerSpec) {
-			s.Mounts = []spec.Mount{
-				{Type: spec.MountTmpfs, Destination: "/tmp", Options: []string{"size=64k", "mode=0700"}},
-				{Type: spec.MountBind, Source: n.path("rootfs", "etc"), Destination: "/tmp/etc", Options: []string{"ro"}},
-				{Type: spec.MountBind, Source: n.path("rootfs", "etc", "hostname"), Destination: "/tmp/file"},
-			}
-		}, `stat -c %a /tmp; head -c 100000 /dev/zero 2>/dev/null > /tmp/big; stat -c %s /tmp/big; cat /tmp/etc/hostname /tmp/file; (touch /tmp/etc/x) 2>&1 | grep -o 'Read-only file system'`,
-			"700\n65536\nrootfs\nrootfs\nRead-only file system"},
+		{
+			"read-only", nil, `for f in /x /proc/sys/kernel/hostname /proc/sys/vm/drop_caches /sys/x /sys/fs/cgroup/cgroup.freeze; do (echo b > $f) 2>&1 | grep -o 'Read-only file system'; done`,
+			strings.Repeat("Read-only file system\n", 5),
+		},
+		{
+			"read-only-otherwise", func(s *spec.ContainerSpec) { s.Security.ReadonlyPaths = &[]string{"/dev/shm"} },
+			`(echo > /dev/shm/x) 2>&1 | grep -o 'Read-only file system'; echo box > /proc/sys/kernel/hostname; hostname`, "Read-only file system\nbox",
+		},
+		{
+			"nothing-read-only", func(s *spec.ContainerSpec) { s.Security.MaskedPaths, s.Security.ReadonlyPaths = &empty, &empty },
+			`awk '$5 ~ "^/proc/" {print}' /proc/self/mountinfo | wc -l`, "0",
+		},
+		{
+			"mounts", func(s *spec.ContainerSpec) {
+				s.Mounts = []spec.Mount{
+					{Type: spec.MountTmpfs, Destination: "/tmp", Options: []string{"size=64k", "mode=0700"}},
+					{Type: spec.MountBind, Source: n.path("rootfs", "etc"), Destination: "/tmp/etc", Options: []string{"ro"}},
+					{Type: spec.MountBind, Source: n.path("rootfs", "etc", "hostname"), Destination: "/tmp/file"},
+				}
+			}, `stat -c %a /tmp; head -c 100000 /dev/zero 2>/dev/null > /tmp/big; stat -c %s /tmp/big; cat /tmp/etc/hostname /tmp/file; (touch /tmp/etc/x) 2>&1 | grep -o 'Read-only file system'`,
+			"700\n65536\nrootfs\nrootfs\nRead-only file system",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := n.container(test.name, test.script)
@@ -146,7 +164,9 @@ func TestExit(t *testing.T) {
 		script, signal, reason string
 		code                   int
 	}{
-		{"exit 0", "", spec.ExitCompleted, 0}, {"exit 255", "", spec.ExitError, 255}, {"kill -KILL $$; exit 3", "", spec.ExitError, 3},
+		{"exit 0", "", spec.ExitCompleted, 0},
+		{"exit 255", "", spec.ExitError, 255},
+		{"kill -KILL $$; exit 3", "", spec.ExitError, 3},
 		{`sh -c 'kill -SEGV $$'; exit $?`, "", spec.ExitError, 139},
 	} {
 		name := "exit-" + strconv.Itoa(test.code)

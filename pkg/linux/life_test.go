@@ -17,9 +17,12 @@ func TestLife(t *testing.T) {
 	}
 	all := kerneltest.Scope{Parent: n.groups(), Dirs: []string{n.dir}, Pids: []int{0, n.keeper(t)}}
 	for _, w := range []spec.Writable{
-		{Medium: spec.MediumMemory, Life: spec.LifeStart}, {Medium: spec.MediumMemory, Life: spec.LifeInstance},
-		{Medium: spec.MediumMemory, Life: spec.LifeName}, {Medium: spec.MediumDisk, Life: spec.LifeStart},
-		{Medium: spec.MediumDisk, Life: spec.LifeInstance}, {Medium: spec.MediumDisk, Life: spec.LifeName},
+		{Medium: spec.MediumMemory, Life: spec.LifeStart},
+		{Medium: spec.MediumMemory, Life: spec.LifeInstance},
+		{Medium: spec.MediumMemory, Life: spec.LifeName},
+		{Medium: spec.MediumDisk, Life: spec.LifeStart},
+		{Medium: spec.MediumDisk, Life: spec.LifeInstance},
+		{Medium: spec.MediumDisk, Life: spec.LifeName},
 	} {
 		t.Run(string(w.Medium)+string(w.Life), func(t *testing.T) {
 			kerneltest.NoLeaks(t, all)

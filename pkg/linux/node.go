@@ -70,11 +70,13 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n.keeper, err = keeper.Ensure(ctx, keeper.Config{RunDir: n.cfg.RunDir, Command: n.cfg.Keeper, Log: n.cfg.Log,
+	n.keeper, err = keeper.Ensure(ctx, keeper.Config{
+		RunDir: n.cfg.RunDir, Command: n.cfg.Keeper, Log: n.cfg.Log,
 		Place: func(ctx context.Context, pid int) error {
 			_, err := n.place(ctx, tree, pid)
 			return err
-		}})
+		},
+	})
 	if err != nil {
 		return err
 	}

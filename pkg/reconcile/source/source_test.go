@@ -184,12 +184,16 @@ func TestTrustsTheWay(t *testing.T) {
 		want string // with BASE for the directory that holds the directory
 	}{
 		"as it should be": {func(string) error { return nil }, "web"},
-		"others may rename above": {func(base string) error { return os.Chmod(base, 0o757) },
-			"BASE can be written by others, mode 0757: permission denied\nhint: chmod go-w BASE"},
+		"others may rename above": {
+			func(base string) error { return os.Chmod(base, 0o757) },
+			"BASE can be written by others, mode 0757: permission denied\nhint: chmod go-w BASE",
+		},
 		"a group may rename above": {func(base string) error { return os.Chmod(base, 0o775) }, "hint: chmod go-w BASE"},
 		"sticky above":             {func(base string) error { return os.Chmod(base, 0o777|os.ModeSticky) }, "web"},
-		"a stranger's above": {func(base string) error { return os.Chown(base, stranger, 0) },
-			"BASE belongs to user 12345, who is not trusted: permission denied\nhint: chown root BASE, or trust its owner with --manifest-owner"},
+		"a stranger's above": {
+			func(base string) error { return os.Chown(base, stranger, 0) },
+			"BASE belongs to user 12345, who is not trusted: permission denied\nhint: chown root BASE, or trust its owner with --manifest-owner",
+		},
 		"a stranger's sticky above": {func(base string) error {
 			return errors.Join(os.Chmod(base, 0o777|os.ModeSticky), os.Chown(base, stranger, 0))
 		}, "BASE belongs to user 12345"},
