@@ -1,6 +1,7 @@
 package simnode
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
@@ -53,11 +54,14 @@ func (s *Store) Load() (record.Inventory, error) {
 	inv := record.Inventory{Records: map[string]record.Record{}, Held: map[string]error{}}
 	for name, data := range s.disk.files {
 		r, err := record.Decode(name, data)
-		if err != nil {
+		switch {
+		case err == nil:
+			inv.Records[name] = r
+		case errors.Is(err, record.ErrNewer):
+			inv.Held[name] = err
+		default:
 			inv.Problems = append(inv.Problems, err)
-			continue
 		}
-		inv.Records[name] = r
 	}
 	return inv, nil
 }

@@ -1,12 +1,14 @@
 package reconcile_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -35,9 +37,29 @@ func running(t *testing.T, names ...string) *story {
 	return s
 }
 
+// damage changes a record's bytes: some are others, words that mean something to a reader stand between them, it stands twice, or its end is missing.
+func damage(r *rand.Rand, data []byte) []byte {
+	data = slices.Clone(data)
+	for range 1 + r.IntN(4) {
+		at := r.IntN(len(data))
+		switch r.IntN(8) {
+		case 0:
+			data = data[:at+1]
+		case 1:
+			data = slices.Concat(data[:at], data)
+		case 2:
+			words := []string{"null", "-1", "1e999", "{}", "[[[[", `"schema":9,`, `"removed":true,`, "\x00"}
+			data = slices.Insert(data, at, []byte(words[r.IntN(len(words))])...)
+		default:
+			data[at] = byte(r.Uint32())
+		}
+	}
+	return bytes.Replace(data, []byte(`"schema":1`), fmt.Appendf(nil, `"schema":%d`, max(1, r.IntN(20)-16)), 1)
+}
+
 // An agent starts with any record file there can be, and does nothing to what runs.
 func TestMutatedRecords(t *testing.T) {
-	rounds := 40
+	rounds := 250
 	if os.Getenv("RECONCILER_SOAK") != "" {
 		rounds = 10_000
 	}
@@ -47,12 +69,7 @@ func TestMutatedRecords(t *testing.T) {
 			s := running(t, "a", "b")
 			clear(s.did)
 			s.stop()
-			s.disk.Change("a", func(data []byte) []byte {
-				for range 1 + r.IntN(4) {
-					data[r.IntN(len(data))] = byte(r.Uint32())
-				}
-				return data[:len(data)-r.IntN(2)*r.IntN(len(data))]
-			})
+			s.disk.Change("a", func(data []byte) []byte { return damage(r, data) })
 			if err := s.start(); err != nil {
 				t.Fatal(err)
 			}
