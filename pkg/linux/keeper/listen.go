@@ -8,12 +8,19 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // maxClients bounds the connections at one time.
 const maxClients = 256
+
+// How long the keeper waits after one, two, ... connections that it could not accept, for want of descriptors say.
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
 
 // listen opens the socket. A file of a dead keeper is replaced: the lock is ours.
 func (k *keeper) listen(from *handover) (err error) {
@@ -39,6 +46,7 @@ func (k *keeper) listen(from *handover) (err error) {
 // accept serves clients until the socket is closed.
 func (k *keeper) accept(ctx context.Context, work *sync.WaitGroup) {
 	slots := make(chan struct{}, maxClients)
+	var pause time.Duration
 	for {
 		conn, err := k.socket.AcceptUnix()
 		if errors.Is(err, net.ErrClosed) {
@@ -46,8 +54,11 @@ func (k *keeper) accept(ctx context.Context, work *sync.WaitGroup) {
 		}
 		if err != nil {
 			k.cfg.Log.Error(err, "cannot accept a client")
+			pause = longer(pause)
+			rest(ctx, pause)
 			continue
 		}
+		pause = 0
 		slots <- struct{}{}
 		work.Go(func() {
 			defer func() { <-slots }()
@@ -59,6 +70,19 @@ func (k *keeper) accept(ctx context.Context, work *sync.WaitGroup) {
 			}
 			k.converse(ctx, conn)
 		})
+	}
+}
+
+// longer doubles a pause within its bounds.
+func longer(pause time.Duration) time.Duration {
+	return min(max(2*pause, minAcceptPause), maxAcceptPause)
+}
+
+// rest waits, unless ctx ends first.
+func rest(ctx context.Context, pause time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(pause):
 	}
 }
 

@@ -74,6 +74,7 @@ func keep(runDir string, argv []string, resume int) error {
 		return err
 	}
 	os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(oomScore)), 0) // needs CAP_SYS_RESOURCE
+	raiseFiles()
 	var from *handover
 	if resume >= 0 {
 		var err error
