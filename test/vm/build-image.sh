@@ -94,6 +94,9 @@ Type=oneshot
 ExecStart=/usr/local/sbin/payload
 Environment=HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 TimeoutStartSec=infinity
+# Switches the kernel's jump labels of cpuset and cpu.max on for as long as the tests run, see run.sh.
+AllowedCPUs=0-1
+CPUQuota=1000%
 
 [Install]
 WantedBy=graphical.target
@@ -119,7 +122,7 @@ mv "$work/initrd.img" "$work/image/initrd"
 truncate -s 2G "$work/image/root.img"
 mke2fs -q -t ext4 -O ^has_journal -E root_owner=0:0 -d "$root" "$work/image/root.img"
 touch "$work/image/complete"
-find "$cache" -mindepth 1 -maxdepth 1 -regex '.*/[0-9a-f]+' -exec rm -rf {} + # images of older scripts
+find "$cache" -mindepth 1 -maxdepth 1 -regex '.*/[0-9a-f]+' -mmin +1440 -exec rm -rf {} + # images of older scripts
 mv "$work/image" "$image"
 [ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-0}" "$cache"
 say "image ready after $((SECONDS - begin)) s: $image ($(du -sh "$image" | cut -f 1))"
