@@ -13,13 +13,13 @@ import (
 // pipeSize is what a pipe is asked to hold while no one drains it; a busy kernel may refuse, see fcntl(2), F_SETPIPE_SZ.
 const pipeSize = 256 << 10
 
-// openFIFO opens a FIFO in dir for reading and writing, made if missing. One description serves keeper and container: the
+// openFIFO opens a FIFO in dir for reading and writing, made if missing, and anew if something else has its place. One description serves keeper and container: the
 // container's end never breaks, whoever dies, and the keeper never blocks on it because it only splices.
 // Its mode lets every user of the container open /dev/stdout again; on the node, the directories above it are closed.
 func openFIFO(dir, name string) (*os.File, error) {
 	path := filepath.Join(dir, name)
-	if err := unix.Mkfifo(path, 0o666); err != nil && !errors.Is(err, unix.EEXIST) {
-		return nil, &fs.PathError{Op: "mkfifo", Path: path, Err: err}
+	if err := makeFIFO(path); err != nil {
+		return nil, err
 	}
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -31,6 +31,28 @@ func openFIFO(dir, name string) (*os.File, error) {
 		return nil, fmt.Errorf("cannot use %s: %w", path, err)
 	}
 	return f, nil
+}
+
+// makeFIFO makes a FIFO if there is none.
+func makeFIFO(path string) error {
+	err := unix.Mkfifo(path, 0o666)
+	if errors.Is(err, unix.EEXIST) {
+		info, failed := os.Lstat(path)
+		if failed != nil {
+			return failed
+		}
+		if info.Mode().Type() == fs.ModeNamedPipe {
+			return nil
+		}
+		if failed := os.Remove(path); failed != nil {
+			return failed
+		}
+		err = unix.Mkfifo(path, 0o666)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "mkfifo", Path: path, Err: err}
+	}
+	return nil
 }
 
 func prepareFIFO(fd int) error {

@@ -1,49 +1,148 @@
 package keeper
 
 import (
+	"errors"
+	"fmt"
+	"os"
 	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/log"
 )
 
-// logs are the writers in use, one a directory, shared by the instances of a name.
+// logs are the logs in use, one a directory, shared by the instances of a name.
 type logs struct {
 	mu    sync.Mutex
 	byDir map[string]*sharedLog
 }
 
-// sharedLog is a writer and how many use it.
+// sharedLog is a log and how many use it. While its directory cannot be used it has no writer: output is then dropped and
+// counted, because a container must never wait for its log.
 type sharedLog struct {
-	*log.Writer
-	dir   string
-	users int
+	dir     string
+	users   int
+	writer  atomic.Pointer[log.Writer] // so that counting drops waits for nobody
+	dropped atomic.Int64               // bytes, while there was no writer
+
+	mu     sync.Mutex
+	limits log.Limits
+	tried  time.Time // when the directory was last found useless
 }
 
-// open gives the writer of a log, with the newest user's limits.
+// open gives a log, with the newest user's limits. One whose directory cannot be used comes with the error why; close either.
 func (l *logs) open(c Log) (*sharedLog, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limits := log.Limits{MaxSize: c.MaxSize, MaxFiles: c.MaxFiles}
 	s := l.byDir[c.Dir]
 	if s == nil {
-		w, err := log.OpenWriter(c.Dir, limits)
-		if err != nil {
-			return nil, err
-		}
-		s = &sharedLog{Writer: w, dir: c.Dir}
+		s = &sharedLog{dir: c.Dir}
 		l.byDir[c.Dir] = s
 	}
-	s.SetLimits(limits)
 	s.users++
-	return s, nil
+	return s, s.limit(log.Limits{MaxSize: c.MaxSize, MaxFiles: c.MaxFiles})
 }
 
 // close ends one use.
 func (l *logs) close(s *sharedLog) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s.users--; s.users == 0 {
-		s.Writer.Close()
-		delete(l.byDir, s.dir)
+	if s.users--; s.users > 0 {
+		return
+	}
+	if w := s.writer.Load(); w != nil {
+		w.Close()
+	}
+	delete(l.byDir, s.dir)
+}
+
+// limit sets the limits and opens the writer if there is none.
+func (s *sharedLog) limit(limits log.Limits) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limits = limits
+	if w := s.writer.Load(); w != nil {
+		w.SetLimits(limits)
+		return nil
+	}
+	return s.tryOpen()
+}
+
+// tryOpen opens the writer. The caller holds mu.
+func (s *sharedLog) tryOpen() error {
+	s.tried = time.Now()
+	w, err := log.OpenWriter(s.dir, s.limits)
+	if err == nil {
+		s.writer.Store(w)
+	}
+	return err
+}
+
+// ready gives the writer, looking for it now and then while there is none; then it is nil.
+func (s *sharedLog) ready() *log.Writer {
+	if w := s.writer.Load(); w != nil {
+		return w
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writer.Load() == nil && time.Since(s.tried) >= retryPause {
+		_ = s.tryOpen() // said when it failed first
+	}
+	return s.writer.Load()
+}
+
+// Begin notes the beginning of a run, if that can be.
+func (s *sharedLog) Begin(run log.Run) {
+	if w := s.ready(); w != nil {
+		w.Begin(run)
+	}
+}
+
+// End notes the end of a run, if that can be.
+func (s *sharedLog) End(run log.Run) {
+	if w := s.ready(); w != nil {
+		w.End(run)
+	}
+}
+
+// Drain takes what is in the pipe, or a good part of it, and returns how many bytes that was.
+func (s *sharedLog) Drain(run log.Run, stream log.Stream, pipe *os.File) (int64, error) {
+	if w := s.ready(); w != nil {
+		return w.Drain(run, stream, pipe)
+	}
+	gone, err := discard(pipe)
+	s.dropped.Add(gone)
+	return gone, err
+}
+
+// Dropped counts the bytes that could not be written.
+func (s *sharedLog) Dropped() int64 {
+	n := s.dropped.Load()
+	if w := s.writer.Load(); w != nil {
+		n += w.Dropped()
+	}
+	return n
+}
+
+// discard takes what is in a pipe, without waiting for more, and returns how many bytes that was.
+func discard(pipe *os.File) (int64, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return 0, fmt.Errorf("cannot drop output: %w", err)
+	}
+	defer null.Close()
+	for {
+		n, err := unix.Splice(int(pipe.Fd()), nil, int(null.Fd()), nil, pipeSize, unix.SPLICE_F_NONBLOCK)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			return 0, nil
+		case err != nil:
+			return 0, fmt.Errorf("cannot drop output: %w", os.NewSyscallError("splice", err))
+		}
+		return int64(n), nil
 	}
 }
