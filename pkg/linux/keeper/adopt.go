@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -40,11 +42,12 @@ func (k *keeper) adoptAll(from *handover) error {
 
 // adopt takes over one instance.
 func (k *keeper) adopt(key Key, from *handover) {
-	r, started, err := k.lastStart(key)
+	defer survive(k.cfg.Log, nil, "name", key.Name, "instance", key.Instance)
+	r, left, err := k.lastStart(key)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		k.cfg.Log.Error(err, "cannot adopt", "name", key.Name, "instance", key.Instance)
 	}
-	if err != nil || r.BootID != k.boot {
+	if left == nothing || r.BootID != k.boot {
 		return
 	}
 	in := k.findOrAdd(key)
@@ -56,38 +59,124 @@ func (k *keeper) adopt(key Key, from *handover) {
 	if readRecord(in.dir, ExitFile, &e) == nil && ofRun(e, r) {
 		return
 	}
-	if err := errors.Join(in.takeOver(from, started), remove(in.dir, intentFile)); err != nil {
-		k.cfg.Log.Error(err, "cannot adopt", "name", key.Name, "instance", key.Instance, "pid", r.Pid)
+	in.holdings = from.holdings(key)
+	in.left = left
+	if in.stop, err = in.lastStop(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		k.cfg.Log.Error(err, "stop is forgotten", "name", key.Name, "instance", key.Instance)
+	}
+	in.pursue()
+	if err := remove(in.dir, intentFile); err != nil {
+		k.cfg.Log.Error(err, "cannot forget intent", "name", key.Name, "instance", key.Instance)
 	}
 }
+
+// leftover is what an earlier keeper left of a run that this one has not wholly taken over yet.
+type leftover int
+
+const (
+	nothing  leftover = iota
+	starting          // a process that may be in the middle of its start program
+	started
+)
 
 // lastStart reads the record of an instance's latest start. If the last keeper was killed in the middle of one, the
-// record is completed from the process in the cgroup; started is false for it. If there is no such process, there was no start.
-func (k *keeper) lastStart(key Key) (r record, started bool, err error) {
+// record is completed from the process in the cgroup. If there is no such process, there was no start.
+func (k *keeper) lastStart(key Key) (r record, left leftover, err error) {
 	dir := k.dir(key)
-	err = readRecord(dir, StartFile, &r)
-	var intent record
-	if readRecord(dir, intentFile, &intent) != nil || intent.BootID != k.boot || intent.Starts <= r.Starts {
-		return r, true, err
+	if r, err = readStart(dir, StartFile, key); err == nil {
+		left = started
+	}
+	intent, failed := readStart(dir, intentFile, key)
+	if failed != nil && !errors.Is(failed, fs.ErrNotExist) {
+		k.cfg.Log.Error(failed, "intent is ignored", "name", key.Name, "instance", key.Instance)
+	}
+	if failed != nil || intent.BootID != k.boot || intent.Starts <= r.Starts {
+		return r, left, err
 	}
 	if intent.Pid, intent.StartTime = findInit(intent.Cgroup, intent.Init); intent.Pid == 0 {
-		return r, true, errors.Join(err, remove(dir, intentFile))
+		return r, left, errors.Join(err, remove(dir, intentFile))
 	}
-	return intent, false, writeRecord(dir, StartFile, intent)
+	if err := writeRecord(dir, StartFile, intent); err != nil {
+		return record{}, nothing, err
+	}
+	return intent, starting, nil
 }
 
-// takeOver makes the process of the record this keeper's, or records that nobody knows how it ended.
-func (in *instance) takeOver(from *handover, started bool) (err error) {
-	in.holdings = from.holdings(in.key)
+// readStart reads what a start left; the zero record if that cannot be believed.
+func readStart(dir, file string, key Key) (record, error) {
+	var r record
+	err := readRecord(dir, file, &r)
+	if err == nil {
+		err = r.believe(key, file == intentFile)
+	}
+	if err != nil {
+		return record{}, fmt.Errorf("%s: %w", filepath.Join(dir, file), err)
+	}
+	return r, nil
+}
+
+// lastStop reads the stop that was under way; the zero stop if that cannot be believed.
+func (in *instance) lastStop() (stopRecord, error) {
+	var s stopRecord
+	err := readRecord(in.dir, StopFile, &s)
+	if err == nil {
+		err = s.believe()
+	}
+	if err != nil {
+		return stopRecord{}, fmt.Errorf("%s: %w", filepath.Join(in.dir, StopFile), err)
+	}
+	return s, nil
+}
+
+// pursue takes over what is left, again and again until nothing is. The caller holds mu.
+func (in *instance) pursue() {
+	defer func() {
+		if in.left != nothing && !in.gone {
+			in.k.after(retryPause, func() {
+				in.mu.Lock()
+				defer in.mu.Unlock()
+				in.pursue()
+			})
+		}
+	}()
+	if err := in.settle(); err != nil {
+		in.k.cfg.Log.Error(err, "cannot adopt", "name", in.key.Name, "instance", in.key.Instance, "pid", in.record.Pid)
+	}
+}
+
+// settle takes over what is left, if anything is. After an error the process may run, whether this keeper holds it or not.
+func (in *instance) settle() error {
+	if in.left == nothing {
+		return nil
+	}
+	defer in.show()
+	if err := in.takeOver(); err != nil {
+		return err
+	}
+	in.left = nothing
+	return nil
+}
+
+// hold is settle for whom it is enough to have the process, or to know that there is none.
+func (in *instance) hold() error {
+	if err := in.settle(); err != nil && !in.running() {
+		return fmt.Errorf("process %d of %q cannot be adopted: %w", in.record.Pid, in.key.Name, err)
+	}
+	return nil
+}
+
+// takeOver makes the process of the record this keeper's, or records that nobody knows how it ended. Done in part, it can be repeated.
+func (in *instance) takeOver() (err error) {
 	if in.pidfd == nil {
 		in.pidfd, err = process.OpenVerified(in.record.Pid, in.record.StartTime)
 	}
-	if err != nil {
-		return writeRecord(in.dir, ExitFile, in.describe(nil))
+	if errors.Is(err, unix.ESRCH) {
+		return in.recordUnseen()
 	}
-	readRecord(in.dir, StopFile, &in.stop)
-	// A process in the middle of its start program may still be in the node's namespaces.
-	if started {
+	if err != nil {
+		return err
+	}
+	if in.left == started { // one that is starting may still be in the node's namespaces
 		err = in.k.sandboxes.adopt(in.key.Name, in.record.Network, in.record.Pid)
 	}
 	err = errors.Join(err, in.open(in.record.Log), in.watch())
@@ -95,4 +184,13 @@ func (in *instance) takeOver(from *handover, started bool) (err error) {
 		in.armStop()
 	}
 	return err
+}
+
+// recordUnseen records an exit that nobody saw.
+func (in *instance) recordUnseen() error {
+	if err := writeRecord(in.dir, ExitFile, in.describe(nil)); err != nil {
+		return err
+	}
+	in.k.subscribers.publish(Event{Key: in.key, Kind: spec.EventExit})
+	return nil
 }

@@ -22,10 +22,15 @@ const finalTurns = 16
 
 // ended is what to do when the pidfd is readable: the process has ended.
 func (in *instance) ended() bool {
+	in.end()
+	return false
+}
+
+// end is finish for who does not hold mu.
+func (in *instance) end() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.finish()
-	return false
 }
 
 // finish takes a dead process to its end: output, record, reap, event; in this order, so that whoever kills the keeper
@@ -43,11 +48,10 @@ func (in *instance) finish() {
 		in.k.cfg.Log.Error(err, "processes are left", "name", in.key.Name, "instance", in.key.Instance)
 	}
 	in.drainAll()
-	in.log.End(in.run())
 	err := writeRecord(in.dir, ExitFile, in.describe(exit))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !in.gone { // without its directory nobody will ask
 		in.k.cfg.Log.Error(err, "cannot record exit", "name", in.key.Name, "instance", in.key.Instance)
-		time.AfterFunc(retryPause, func() { in.k.guarded(in.ended)() })
+		in.k.after(retryPause, in.end)
 		return
 	}
 	process.Reap(in.pidfd) // ECHILD: an adopted one, reaped by its new parent
@@ -56,17 +60,21 @@ func (in *instance) finish() {
 	in.k.subscribers.publish(Event{Key: in.key, Kind: spec.EventExit})
 }
 
-// drainAll moves all that the pipes hold to the log.
+// drainAll moves all that the pipes hold to the log, and ends the run there. An adopted process may lack either.
 func (in *instance) drainAll() {
 	in.io.Lock()
 	defer in.io.Unlock()
-	for i := range in.pipes {
+	if in.log == nil {
+		return
+	}
+	for i, pipe := range in.pipes {
 		for range finalTurns {
-			if in.drain(i) == 0 {
+			if pipe == nil || in.drain(i) == 0 {
 				break
 			}
 		}
 	}
+	in.log.End(in.run())
 }
 
 // outcome tells how the process ended; nil if nobody knows. A child is asked by waitid(2), an adopted one by its

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"errors"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,7 @@ type instance struct {
 	record record     // the latest start; Pid 0 before the first. Its run changes only while log is nil, so io is enough to read that
 	stop   stopRecord // a stop under way
 	timer  *time.Timer
+	left   leftover
 	holdings
 }
 
@@ -50,7 +52,8 @@ func (in *instance) run() log.Run {
 
 // show publishes what List shows.
 func (in *instance) show() {
-	in.view.Store(&view{Process{Key: in.key, Started: in.record.Started, Running: in.running()}, in.log})
+	running := in.running() || in.left != nothing
+	in.view.Store(&view{Process{Key: in.key, Started: in.record.Started, Running: running}, in.log})
 }
 
 // view is an instance as it was after its latest step.
@@ -68,32 +71,38 @@ func (v *view) process() Process {
 	return p
 }
 
-// open opens the pipes and the log of a process. What was opened before an error is closed by close.
+// open opens the log and the pipes of a process that are not open yet. Whatever the error, what could be opened is, until close.
 func (in *instance) open(c Log) (err error) {
 	in.io.Lock()
 	defer in.io.Unlock()
+	if in.log == nil {
+		in.log, err = in.k.logs.open(c)
+	}
 	for i, name := range pipeNames {
 		if in.pipes[i] != nil {
 			continue // handed over by a predecessor
 		}
-		if in.pipes[i], err = openFIFO(in.dir, name); err != nil {
-			return err
-		}
+		var failed error
+		in.pipes[i], failed = openFIFO(in.dir, name)
+		err = errors.Join(err, failed)
 	}
-	in.log, err = in.k.logs.open(c)
 	return err
 }
 
-// watch begins to wait for the end and the output of the process.
-func (in *instance) watch() (err error) {
+// watch begins to wait for the end and the output of the process, as far as they are open and not waited for yet.
+func (in *instance) watch() error {
+	var errs []error
 	files := [3]*os.File{in.pidfd, in.pipes[0], in.pipes[1]}
 	ready := [3]func() bool{in.ended, in.output(0), in.output(1)}
 	for i, f := range files {
-		if in.sources[i], err = in.k.loop.add(f, in.k.guarded(ready[i])); err != nil {
-			return err
+		if f == nil || in.sources[i] != nil {
+			continue
 		}
+		var err error
+		in.sources[i], err = in.k.loop.add(f, in.k.guarded(ready[i]))
+		errs = append(errs, err)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // output is what to do when pipe i is readable.
@@ -136,5 +145,5 @@ func (in *instance) close() {
 	if in.timer != nil {
 		in.timer.Stop()
 	}
-	in.holdings, in.timer = holdings{}, nil
+	in.holdings, in.timer, in.left = holdings{}, nil, nothing
 }

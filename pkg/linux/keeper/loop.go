@@ -7,7 +7,9 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,6 +22,7 @@ type loop struct {
 	epoll *os.File
 	conn  syscall.RawConn
 	slots chan struct{}
+	log   logr.Logger
 	work  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -35,7 +38,7 @@ type source struct {
 	ready func() bool
 }
 
-func newLoop() (*loop, error) {
+func newLoop(log logr.Logger) (*loop, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("cannot create epoll: %w", err)
@@ -50,7 +53,7 @@ func newLoop() (*loop, error) {
 		epoll.Close()
 		return nil, err
 	}
-	return &loop{epoll: epoll, conn: conn, slots: make(chan struct{}, workers), sources: map[uint64]*source{}}, nil
+	return &loop{epoll: epoll, conn: conn, slots: make(chan struct{}, workers), log: log, sources: map[uint64]*source{}}, nil
 }
 
 // add waits for f to become readable.
@@ -77,11 +80,11 @@ func (l *loop) remove(s *source) {
 	l.control(unix.EPOLL_CTL_DEL, s)
 }
 
-// rearm waits for the source again, if it was not removed meanwhile.
+// rearm waits for the source again, if it was not removed meanwhile. A nil source is no source.
 func (l *loop) rearm(s *source) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.sources[s.id] == s {
+	if s != nil && l.sources[s.id] == s {
 		l.control(unix.EPOLL_CTL_MOD, s)
 	}
 }
@@ -123,7 +126,7 @@ func (l *loop) wait(events []unix.EpollEvent) (n int, err error) {
 	return n, errors.Join(err, failed)
 }
 
-// serve hands a source to a worker, waiting until one is free.
+// serve hands a source to a worker, waiting until one is free. After a panic it is served again, but not at once.
 func (l *loop) serve(id uint64) {
 	l.mu.Lock()
 	s := l.sources[id]
@@ -134,6 +137,7 @@ func (l *loop) serve(id uint64) {
 	l.slots <- struct{}{}
 	l.work.Go(func() {
 		defer func() { <-l.slots }()
+		defer survive(l.log, func() { time.AfterFunc(retryPause, func() { l.rearm(s) }) })
 		if s.ready() {
 			l.rearm(s)
 		}

@@ -33,12 +33,13 @@ func (n *node) limitMemory(r *keeper.StartRequest) {
 	if _, err := os.Stat(v1 + "/memory.limit_in_bytes"); err != nil {
 		n.t.Skip("needs a memory controller")
 	}
-	group := filepath.Join(v1, fmt.Sprintf("reconciler-test-keeper-%d", os.Getpid()))
-	if err := os.Mkdir(group, 0o755); err != nil {
+	parent := filepath.Join(v1, fmt.Sprintf("reconciler-test-keeper-%d", os.Getpid()))
+	group := filepath.Join(parent, r.Name, "1")
+	if err := os.MkdirAll(group, 0o755); err != nil {
 		n.t.Fatal(err)
 	}
 	n.t.Cleanup(func() {
-		n.eventually("removal of "+group, func() bool { return os.Remove(group) == nil })
+		n.eventually("removal of "+parent, func() bool { removeBelow(parent); return os.Remove(parent) == nil })
 	})
 	n.write(filepath.Join(group, "memory.limit_in_bytes"), memoryLimit)
 	r.OOM = filepath.Join(group, "memory.oom_control")

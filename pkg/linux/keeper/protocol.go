@@ -39,9 +39,10 @@ type StartRequest struct {
 	Network spec.NetworkMode
 	// Log is where the output goes.
 	Log Log
-	// Cgroup is the absolute path of the instance's cgroup v2 directory: cgroup.kill, cgroup.procs.
+	// Cgroup is the absolute path of the instance's cgroup v2 directory, which ends in /NAME/INSTANCE: cgroup.kill, cgroup.procs.
 	Cgroup string
-	// OOM is the absolute path of the file whose "oom_kill N" line counts kills: memory.events (v2) or memory.oom_control (v1); "" if there is none.
+	// OOM is the absolute path of the file whose "oom_kill N" line counts kills: memory.events (v2) or memory.oom_control (v1), in
+	// a directory that ends alike; "" if there is none.
 	OOM string
 }
 

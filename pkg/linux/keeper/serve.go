@@ -85,8 +85,11 @@ func (k *keeper) start(req request, body []byte, files []*os.File) (Started, err
 	if err := req.Key.check(); err != nil {
 		return Started{}, err
 	}
-	if filepath.Clean(req.Start.Dir) != k.dir(req.Key) || !filepath.IsAbs(req.Start.Log.Dir) || len(files) != len(req.Start.Files) {
-		return Started{}, fmt.Errorf("cannot start %q: its directory must be %s, its log's absolute, its files named: %w", req.Key.Name, k.dir(req.Key), fs.ErrInvalid)
+	if err := believePlaces(req.Key, req.Start.Log, req.Start.Cgroup, req.Start.OOM); err != nil { // or no later keeper will
+		return Started{}, fmt.Errorf("cannot start %q: %w", req.Key.Name, err)
+	}
+	if filepath.Clean(req.Start.Dir) != k.dir(req.Key) || len(files) != len(req.Start.Files) {
+		return Started{}, fmt.Errorf("cannot start %q: its directory must be %s, its files named: %w", req.Key.Name, k.dir(req.Key), fs.ErrInvalid)
 	}
 	var program process.Program
 	if err := program.UnmarshalBinary(body); err != nil {

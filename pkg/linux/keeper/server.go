@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
@@ -90,7 +91,7 @@ func (k *keeper) prepare(from *handover) (err error) {
 	if k.boot, err = process.BootID(); err != nil {
 		return err
 	}
-	if k.loop, err = newLoop(); err != nil {
+	if k.loop, err = newLoop(k.cfg.Log); err != nil {
 		return err
 	}
 	k.sandboxes.pool = network.NewPool(poolSize)
@@ -128,6 +129,14 @@ func (k *keeper) guarded(f func() bool) func() bool {
 		defer k.gate.RUnlock()
 		return f()
 	}
+}
+
+// after runs f once, after a pause, as the loop runs what a descriptor is ready for.
+func (k *keeper) after(pause time.Duration, f func()) *time.Timer {
+	return time.AfterFunc(pause, func() {
+		defer survive(k.cfg.Log, nil)
+		k.guarded(func() bool { f(); return false })()
+	})
 }
 
 // dir is the directory of an instance.

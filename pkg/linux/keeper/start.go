@@ -18,6 +18,9 @@ import (
 func (in *instance) start(head startHeader, program *process.Program, files map[string]*os.File) (_ Started, err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if err := in.hold(); err != nil {
+		return Started{}, err
+	}
 	switch {
 	case in.gone:
 		return Started{}, errGone

@@ -32,8 +32,8 @@ func (in *instance) requestStop(name string, timeout time.Duration) error {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if !in.running() {
-		return nil
+	if err := in.hold(); err != nil || !in.running() {
+		return err
 	}
 	timeout = max(timeout, 0)
 	stop := stopRecord{
@@ -94,9 +94,7 @@ func (in *instance) armStop() {
 	if in.timer != nil {
 		in.timer.Stop()
 	}
-	in.timer = time.AfterFunc(in.stop.remaining(), func() {
-		in.k.guarded(func() bool { in.expire(); return false })()
-	})
+	in.timer = in.k.after(in.stop.remaining(), in.expire)
 }
 
 // expire kills what has not ended by the deadline.
@@ -114,9 +112,7 @@ func (in *instance) expire() {
 	stop.Reason = spec.ExitStopTimeout
 	if err := in.kill(stop); err != nil {
 		in.k.cfg.Log.Error(err, "cannot kill at the stop deadline", "name", in.key.Name, "instance", in.key.Instance)
-		time.AfterFunc(retryPause, func() {
-			in.k.guarded(func() bool { in.expire(); return false })()
-		})
+		in.k.after(retryPause, in.expire)
 	}
 }
 
@@ -128,10 +124,10 @@ func (in *instance) requestKill(name string) error {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	switch {
-	case !in.running():
-		return nil
-	case sig != unix.SIGKILL:
+	if err := in.hold(); err != nil || !in.running() {
+		return err
+	}
+	if sig != unix.SIGKILL {
 		return ignoreDead(process.Signal(in.pidfd, sig))
 	}
 	return in.kill(stopRecord{
@@ -153,6 +149,9 @@ func (in *instance) killAll() error {
 func (in *instance) release() error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if err := in.hold(); err != nil {
+		return err
+	}
 	in.gone = true // even if its directory is lost, which keeps the exit from being recorded
 	if in.running() {
 		killCgroup(in.record.Cgroup) // may be gone already
