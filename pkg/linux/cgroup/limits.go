@@ -147,14 +147,19 @@ func (g *Group) want(b bound, r spec.Resources) ([]string, error) {
 	wanted := slices.Clone(b.store.unset)
 	for i, text := range wanted {
 		if text == inherit {
-			above, err := b.root.read(g.Name + "/" + b.store.files[i])
-			if err != nil {
+			var err error
+			if wanted[i], err = g.above(b.root, b.store.files[i]); err != nil {
 				return nil, err
 			}
-			wanted[i] = strings.TrimSpace(above)
 		}
 	}
 	return wanted, nil
+}
+
+// above reads a file of the name's cgroup, the one above the group's.
+func (g *Group) above(r root, file string) (string, error) {
+	text, err := r.read(g.Name + "/" + file)
+	return strings.TrimSpace(text), err
 }
 
 // texts reads files of a limit as the kernel prints them.
@@ -204,6 +209,11 @@ func (g *Group) write(c change) error {
 	}
 	if err == nil {
 		err = dir.write(c.file, c.new)
+	}
+	if errors.Is(err, unix.ENOSPC) && c.new == "" { // a cpuset with processes cannot be made empty, which would mean what is above
+		if c.new, err = g.above(c.root, c.file+".effective"); err == nil {
+			err = dir.write(c.file, c.new)
+		}
 	}
 	if errors.Is(err, unix.EBUSY) && c.store == c.v1 && c.controller == "memory" { // it could not reclaim enough
 		err = cmp.Or(inUse(dir, "memory.usage_in_bytes", c.new), err)

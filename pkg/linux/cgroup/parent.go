@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -147,6 +149,11 @@ func (p *Parent) Name() string { return p.name }
 
 // Path is the parent's directory in the unified hierarchy.
 func (p *Parent) Path() string { return p.unified.dir.Name() }
+
+// Exists tells whether the parent is still there. systemd, for one, removes the cgroup of a scope whose last process has ended.
+func (p *Parent) Exists() bool {
+	return unix.Faccessat(int(p.unified.dir.Fd()), "cgroup.procs", unix.F_OK, 0) == nil
+}
 
 // Unsupported says which of the limits said in r this host cannot keep, all at once, as *ControllerError
 // wrapped in errors; nil when it keeps them all. Set refuses with the same error.

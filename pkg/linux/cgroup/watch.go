@@ -17,7 +17,6 @@ import (
 // for want of memory from memory.events (v2 only; v1 has no such notice, the exit says it). One inotify
 // descriptor watches every group.
 type Watcher struct {
-	parent  *Parent
 	inotify *os.File
 	hints   chan spec.Event
 
@@ -39,7 +38,6 @@ func (p *Parent) Watch(ctx context.Context) (*Watcher, error) {
 		return nil, fmt.Errorf("cannot watch cgroups: %w\nhint: raise fs.inotify.max_user_instances", err)
 	}
 	w := &Watcher{
-		parent:  p,
 		inotify: os.NewFile(uintptr(fd), "inotify"),
 		hints:   make(chan spec.Event),
 		watches: map[int32]*watch{},
@@ -57,10 +55,10 @@ func (w *Watcher) Hints() <-chan spec.Event { return w.hints }
 
 // Add watches a group until it is removed; adding it again does nothing. A group that is not there is fs.ErrNotExist.
 func (w *Watcher) Add(g *Group) error {
-	if err := w.add(w.parent.unified, g, "cgroup.events", spec.EventExit); err != nil {
+	if err := w.add(g.parent.unified, g, "cgroup.events", spec.EventExit); err != nil {
 		return err
 	}
-	for _, b := range w.parent.limits {
+	for _, b := range g.parent.limits {
 		if b.key == "memory.max" && b.err == nil && b.store == b.v2 {
 			return w.add(b.root, g, "memory.events", spec.EventOOM)
 		}
