@@ -180,7 +180,7 @@ func neverTheBinary(t *testing.T, n *node, _ string) {
 	}
 	n.image(t, "bin/again", "#!/proc/self/exe keeper\n")
 	must(t, os.Chmod(n.path("rootfs", "bin", "again"), 0o755))
-	for _, command := range [][]string{{"/proc/self/exe", "keeper", "--check", "1"}, {"/bin/again", "--check", "1"}, {"/proc/1/exe", "keeper"}} {
+	for _, command := range [][]string{{"/proc/self/exe", "keeper", "--check", "1"}, {"/bin/again", "--check", "1"}, {"/proc/1/exe", "keeper", "--check", "1"}} {
 		_, _ = n.tries(t, "", func(s *spec.ContainerSpec) { s.Command = command })
 	}
 	if now, err := os.Stat("/proc/self/exe"); err != nil || now.Size() != own.Size() || !now.ModTime().Equal(own.ModTime()) {

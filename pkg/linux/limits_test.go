@@ -19,7 +19,7 @@ var limits = map[string][2]spec.Resources{
 	"memory.high": {{Memory: spec.Memory{High: spec.NewLimit(64 * mebi)}}, {Memory: spec.Memory{High: spec.MaxLimit()}}},
 	"memory.low":  {{Memory: spec.Memory{Low: spec.NewLimit(8 * mebi)}}, {Memory: spec.Memory{Low: spec.NewLimit(4 * mebi)}}},
 	"memory.swap": {{Memory: spec.Memory{Max: spec.NewLimit(64 * mebi), Swap: spec.NewLimit(0)}}, {Memory: spec.Memory{Max: spec.NewLimit(64 * mebi), Swap: spec.NewLimit(mebi)}}},
-	"cpu.max":     {{CPU: spec.CPU{Max: spec.NewCores(500)}}, {CPU: spec.CPU{Max: spec.MaxCores()}}},
+	"cpu.max":     {{CPU: spec.CPU{Max: spec.NewCores(500_000)}}, {CPU: spec.CPU{Max: spec.MaxCores()}}},
 	"cpu.weight":  {{CPU: spec.CPU{Weight: 50}}, {CPU: spec.CPU{Weight: 10000}}},
 	"pids.max":    {{Pids: spec.Pids{Max: spec.NewLimit(20)}}, {Pids: spec.Pids{Max: spec.MaxLimit()}}},
 	"cpuset.cpus": {{Cpuset: spec.Cpuset{Cpus: "0"}}, {Cpuset: spec.Cpuset{Cpus: "0-1"}}},
