@@ -25,7 +25,7 @@ func (n *Node) Create(ctx context.Context, c spec.Container, id uint64, defaults
 		return n.checkCreated(made)
 	}
 	full := spec.Defaulted(c, defaults)
-	if err := n.parent.Unsupported(full.Spec.Resources); err != nil {
+	if err := n.groups().Unsupported(full.Spec.Resources); err != nil {
 		return err
 	}
 	if _, err := n.planStart(full, n.layer(full, id)); err != nil {

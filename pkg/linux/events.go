@@ -19,11 +19,11 @@ func (n *Node) Events(ctx context.Context) (<-chan spec.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	watcher, err := n.parent.Watch(ctx)
+	watcher, err := n.groups().Watch(ctx)
 	if err != nil {
 		return nil, err
 	}
-	groups, err := n.parent.List()
+	groups, err := n.groups().List()
 	if err != nil {
 		return nil, err
 	}

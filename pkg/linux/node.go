@@ -10,12 +10,11 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-logr/logr"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
-	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup/systemd"
-	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
@@ -34,13 +33,15 @@ type Config struct {
 
 // Node is this machine. Verbs of different names may run in parallel, those of one name may not.
 type Node struct {
-	cfg     Config
-	parent  *cgroup.Parent
-	locks   []*os.File
-	boot    string
-	keeper  *keeper.Client // starts another keeper when the one it talks to dies
-	host    host
-	filters seccomp.Cache
+	cfg      Config
+	locks    []*os.File
+	boot     string
+	tree     cgroup.Tree
+	settling sync.Mutex
+	parent   atomic.Pointer[cgroup.Parent] // replaced when systemd removes it
+	keeper   *keeper.Client                // starts another keeper when the one it talks to dies
+	host     host
+	filters  seccomp.Cache
 
 	mu       sync.Mutex
 	watchers []*cgroup.Watcher // one for each Events
@@ -66,16 +67,12 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.boot, err = process.BootID(); err != nil {
 		return err
 	}
-	tree, err := cgroup.Detect()
-	if err != nil {
+	if n.tree, err = cgroup.Detect(); err != nil {
 		return err
 	}
 	n.keeper, err = keeper.Ensure(ctx, keeper.Config{
 		RunDir: n.cfg.RunDir, Command: n.cfg.Keeper, Log: n.cfg.Log,
-		Place: func(ctx context.Context, pid int) error {
-			_, err := n.place(ctx, tree, pid)
-			return err
-		},
+		Place: n.settle,
 	})
 	if err != nil {
 		return err
@@ -88,21 +85,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.host, err = readHost(hello.Pid); err != nil {
 		return err
 	}
-	parent, err := n.place(ctx, tree, hello.Pid)
-	if err != nil {
-		return err
-	}
-	n.parent, err = cgroup.Open(cgroup.Config{Tree: tree, Parent: parent})
-	return err
-}
-
-// place puts a keeper where it belongs and says below which cgroup the containers go. systemd owns the cgroups of its machine but for
-// what it delegates: a scope that lives as long as the keeper or a container. Elsewhere the keeper stays where it was started.
-func (n *Node) place(ctx context.Context, tree cgroup.Tree, keeper int) (parent string, err error) {
-	if feature.Systemd.Probe() != nil {
-		return n.cfg.CgroupParent, nil
-	}
-	return systemd.Delegate(ctx, tree, n.cfg.CgroupParent, keeper)
+	return n.settle(ctx, hello.Pid)
 }
 
 // Close lets go of the node; the containers and the keeper stay.
@@ -111,8 +94,8 @@ func (n *Node) Close() error {
 	if n.keeper != nil {
 		errs = append(errs, n.keeper.Close())
 	}
-	if n.parent != nil {
-		errs = append(errs, n.parent.Close())
+	if parent := n.parent.Load(); parent != nil {
+		errs = append(errs, parent.Close())
 	}
 	errs = append(errs, n.host.close())
 	for _, lock := range n.locks {

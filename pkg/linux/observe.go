@@ -17,7 +17,24 @@ import (
 
 // Observe shows every instance of every name: what has a cgroup below the parent or a directory below RUN/state.
 func (n *Node) Observe(ctx context.Context) ([]spec.Instance, error) {
-	groups, err := n.parent.List()
+	names, err := n.names()
+	if err != nil {
+		return nil, err
+	}
+	var all []spec.Instance
+	for _, name := range names {
+		one, err := n.ObserveOne(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one...)
+	}
+	return all, nil
+}
+
+// names are all names with a trace of an instance, sorted.
+func (n *Node) names() ([]string, error) {
+	groups, err := n.groups().List()
 	if err != nil {
 		return nil, err
 	}
@@ -34,15 +51,7 @@ func (n *Node) Observe(ctx context.Context) ([]spec.Instance, error) {
 			names[entry.Name()] = true
 		}
 	}
-	var all []spec.Instance
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		one, err := n.ObserveOne(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, one...)
-	}
-	return all, nil
+	return slices.Sorted(maps.Keys(names)), nil
 }
 
 // ObserveOne shows the instances of one name, oldest first.
@@ -64,7 +73,7 @@ func (n *Node) ObserveOne(_ context.Context, name string) ([]spec.Instance, erro
 
 // instances are the ids of a name, ascending: those with a cgroup and those with a directory.
 func (n *Node) instances(name string) ([]uint64, error) {
-	groups, err := n.parent.ListOne(name)
+	groups, err := n.groups().ListOne(name)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +136,7 @@ func (n *Node) identify(in *spec.Instance, group *cgroup.Group) {
 	r, err := n.readRecord(in.Name, in.ID)
 	if err == nil {
 		in.Spec, in.Hash, in.Defaults = r.Spec, r.Hash, r.Defaults
-		in.Wanted = n.parent.Wanted(r.Spec.Spec.Resources)
+		in.Wanted = n.groups().Wanted(r.Spec.Spec.Resources)
 		return
 	}
 	id, idErr := group.Identity()

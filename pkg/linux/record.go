@@ -42,7 +42,7 @@ func (n *Node) group(name string, id uint64) (*cgroup.Group, error) {
 	if id == 0 {
 		return nil, fmt.Errorf("instances are numbered from 1: %w", fs.ErrInvalid)
 	}
-	return n.parent.Group(name, id)
+	return n.groups().Group(name, id)
 }
 
 // instanceDir is the directory of an instance below the run directory.

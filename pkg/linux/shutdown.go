@@ -21,7 +21,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	if err := n.endKeeper(ctx); err != nil {
 		return err
 	}
-	return n.parent.Remove()
+	return n.groups().Remove()
 }
 
 // giveUp ends the keeper that a failed Open has started, or found with nothing to keep.
@@ -74,4 +74,4 @@ func (n *Node) endKeeper(ctx context.Context) error {
 }
 
 // shutdownTimeout bounds the wait for a keeper that was asked to end.
-const shutdownTimeout = 5 * time.Second
+const shutdownTimeout = 30 * time.Second

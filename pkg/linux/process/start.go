@@ -13,7 +13,7 @@ import (
 
 // Timeout is how long a start may take until it is given up and its child killed, so that a dead file
 // system below a rootfs or a frozen cgroup cannot hold the starter's thread forever.
-const Timeout = 10 * time.Second
+const Timeout = 30 * time.Second
 
 // Process is a started process: a child of the caller, who reaps it.
 type Process struct {

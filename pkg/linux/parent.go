@@ -1,0 +1,75 @@
+package linux
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup/systemd"
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
+)
+
+// groups is the cgroup above the containers.
+func (n *Node) groups() *cgroup.Parent { return n.parent.Load() }
+
+// place puts a keeper where it belongs and says below which cgroup the containers go. systemd owns the cgroups of its machine but for
+// what it delegates: a scope that lives as long as the keeper or a container. Elsewhere the keeper stays where it was started.
+func (n *Node) place(ctx context.Context, keeper int) (parent string, err error) {
+	if feature.Systemd.Probe() != nil {
+		return n.cfg.CgroupParent, nil
+	}
+	return systemd.Delegate(ctx, n.tree, n.cfg.CgroupParent, keeper)
+}
+
+// settle places a keeper and opens the cgroup above the containers, unless the one that is open is still there. A keeper that dies
+// while no container runs takes its scope along, and with it the cgroups of the instances that have ended: they are made anew.
+func (n *Node) settle(ctx context.Context, keeper int) error {
+	n.settling.Lock()
+	defer n.settling.Unlock()
+	path, err := n.place(ctx, keeper)
+	if err != nil {
+		return err
+	}
+	old := n.groups()
+	if old != nil && old.Exists() {
+		return nil
+	}
+	parent, err := cgroup.Open(cgroup.Config{Tree: n.tree, Parent: path})
+	if err != nil {
+		return err
+	}
+	n.parent.Store(parent)
+	if old != nil {
+		err = old.Close()
+	}
+	return errors.Join(err, n.regroup())
+}
+
+// regroup makes the cgroup of every instance that has a record and no cgroup.
+func (n *Node) regroup() error {
+	names, err := n.names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		ids, err := n.instances(name)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			group, err := n.group(name, id)
+			if err != nil {
+				return err
+			}
+			r, err := n.readRecord(name, id)
+			if err != nil || group.Exists() {
+				continue // half-made, or not concerned
+			}
+			if err := n.makeGroup(group, r); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
