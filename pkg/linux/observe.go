@@ -17,6 +17,9 @@ import (
 
 // Observe shows every instance of every name: what has a cgroup below the parent or a directory below RUN/state.
 func (n *Node) Observe(ctx context.Context) ([]spec.Instance, error) {
+	if err := n.present(ctx); err != nil {
+		return nil, err
+	}
 	names, err := n.names()
 	if err != nil {
 		return nil, err
@@ -55,7 +58,10 @@ func (n *Node) names() ([]string, error) {
 }
 
 // ObserveOne shows the instances of one name, oldest first.
-func (n *Node) ObserveOne(_ context.Context, name string) ([]spec.Instance, error) {
+func (n *Node) ObserveOne(ctx context.Context, name string) ([]spec.Instance, error) {
+	if err := n.present(ctx); err != nil {
+		return nil, err
+	}
 	ids, err := n.instances(name)
 	if err != nil {
 		return nil, err

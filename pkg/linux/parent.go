@@ -46,6 +46,18 @@ func (n *Node) settle(ctx context.Context, keeper int) error {
 	return errors.Join(err, n.regroup())
 }
 
+// present settles again when the cgroup parent is gone, so that nobody takes for Broken what only lost its scope.
+func (n *Node) present(ctx context.Context) error {
+	if n.groups().Exists() {
+		return nil
+	}
+	hello, err := n.keeper.Hello(ctx)
+	if err != nil {
+		return err
+	}
+	return n.settle(ctx, hello.Pid)
+}
+
 // regroup makes the cgroup of every instance that has a record and no cgroup.
 func (n *Node) regroup() error {
 	names, err := n.names()

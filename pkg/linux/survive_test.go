@@ -2,7 +2,10 @@ package linux_test
 
 import (
 	"errors"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +83,32 @@ func TestExitWithoutKeeper(t *testing.T) {
 		t.Errorf("got %+v, want SIGKILL or Unknown", got)
 	}
 	must(t, n.Start(t.Context(), "web", 1))
+}
+
+// The cgroup parent may go while nothing runs, as systemd's scope does with its keeper: what has ended is still what it was.
+func TestParentGoes(t *testing.T) {
+	n := open(t)
+	c := n.container("web", "exit 6")
+	c.Spec.Resources.Pids.Max = spec.NewLimit(50)
+	n.run(t, c, 1)
+	before := n.await(t, "web", 1, exited)
+	n.killKeeper(t)
+	for _, root := range append(slices.Collect(maps.Values(kerneltest.Tree(t).V1)), kerneltest.Tree(t).Unified) {
+		for _, dir := range []string{"web/1", "web", ""} {
+			if err := unix.Rmdir(filepath.Join(root, n.groups(), dir)); err != nil && !errors.Is(err, unix.ENOENT) {
+				t.Fatal(dir, err)
+			}
+		}
+	}
+	all, err := n.Observe(t.Context())
+	must(t, err)
+	if len(all) != 1 || all[0].Phase != spec.InstanceExited || *all[0].Exit != *before.Exit || all[0].Resources != before.Resources {
+		t.Errorf("got %+v, was %+v", all, before)
+	}
+	must(t, n.Start(t.Context(), "web", 1))
+	if got := n.await(t, "web", 1, exited); got.Starts != 2 {
+		t.Errorf("after the next Start: %+v", got)
+	}
 }
 
 // A second agent on one run directory or one cgroup parent is refused and told whose it is, and leaves no keeper behind.
