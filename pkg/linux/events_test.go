@@ -45,7 +45,8 @@ func TestEvents(t *testing.T) {
 		next(t, events, spec.Event{Name: name, Kind: spec.EventExit})
 	}
 	n.killKeeper(t)
-	must(t, n.Start(t.Context(), "after", 1)) // by another keeper
+	next(t, events, spec.Event{Kind: spec.EventLost}) // another keeper is there; what happened in between nobody told
+	must(t, n.Start(t.Context(), "after", 1))
 	must(t, n.Kill(t.Context(), "after", 1, "SIGKILL"))
 	next(t, events, spec.Event{Name: "after", Kind: spec.EventExit})
 	if feature.Memory.Probe() == nil && kerneltest.Tree(t).V1["memory"] == "" { // v1 does not tell
