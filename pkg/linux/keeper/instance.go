@@ -72,11 +72,11 @@ func (v *view) process() Process {
 }
 
 // open opens the log and the pipes of a process that are not open yet. Whatever the error, what could be opened is, until close.
-func (in *instance) open(c Log) (err error) {
+func (in *instance) open(c Log, make bool) (err error) {
 	in.io.Lock()
 	defer in.io.Unlock()
 	if in.log == nil {
-		in.log, err = in.k.logs.open(c)
+		in.log, err = in.k.logs.open(c, make)
 	}
 	for i, name := range pipeNames {
 		if in.pipes[i] != nil {

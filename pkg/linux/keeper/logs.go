@@ -29,11 +29,13 @@ type sharedLog struct {
 
 	mu     sync.Mutex
 	limits log.Limits
+	make   bool      // whether a missing directory is made: a start request says so, a record of one does not
 	tried  time.Time // when the directory was last found useless
 }
 
-// open gives a log, with the newest user's limits. One whose directory cannot be used comes with the error why; close either.
-func (l *logs) open(c Log) (*sharedLog, error) {
+// open gives a log, with the newest user's limits, and makes its directory or does not. One whose directory cannot be used comes with the
+// error why; close either.
+func (l *logs) open(c Log, make bool) (*sharedLog, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.byDir[c.Dir]
@@ -42,7 +44,7 @@ func (l *logs) open(c Log) (*sharedLog, error) {
 		l.byDir[c.Dir] = s
 	}
 	s.users++
-	return s, s.limit(log.Limits{MaxSize: c.MaxSize, MaxFiles: c.MaxFiles})
+	return s, s.limit(log.Limits{MaxSize: c.MaxSize, MaxFiles: c.MaxFiles}, make)
 }
 
 // close ends one use.
@@ -59,10 +61,10 @@ func (l *logs) close(s *sharedLog) {
 }
 
 // limit sets the limits and opens the writer if there is none.
-func (s *sharedLog) limit(limits log.Limits) error {
+func (s *sharedLog) limit(limits log.Limits, make bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.limits = limits
+	s.limits, s.make = limits, s.make || make
 	if w := s.writer.Load(); w != nil {
 		w.SetLimits(limits)
 		return nil
@@ -73,6 +75,9 @@ func (s *sharedLog) limit(limits log.Limits) error {
 // tryOpen opens the writer. The caller holds mu.
 func (s *sharedLog) tryOpen() error {
 	s.tried = time.Now()
+	if _, err := os.Stat(s.dir); err != nil && !s.make {
+		return err
+	}
 	w, err := log.OpenWriter(s.dir, s.limits)
 	if err == nil {
 		s.writer.Store(w)

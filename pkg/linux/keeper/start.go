@@ -50,7 +50,7 @@ func (in *instance) start(head startHeader, program *process.Program, files map[
 
 // launch makes the process and records it. After an error there is no process; the caller closes the rest.
 func (in *instance) launch(program *process.Program, files map[string]*os.File) error {
-	if err := in.open(in.record.Log); err != nil {
+	if err := in.open(in.record.Log, true); err != nil {
 		return err
 	}
 	all, err := in.files(files)
