@@ -85,12 +85,12 @@ func TestStop(t *testing.T) {
 		{"another-signal", `trap 'exit 4' USR1; echo up; while :; do sleep 0.05; done`, "SIGUSR1", patience, false, false, 4, spec.ExitStopped},
 		{"timeout", stubborn, "SIGTERM", 50 * time.Millisecond, false, false, 137, spec.ExitStopTimeout},
 		{"no-timeout", stubborn, "SIGTERM", 0, false, false, 137, spec.ExitStopTimeout},
-		{"unhandled", "echo up; sleep 1000; true", "SIGTERM", patience, false, false, 137, spec.ExitStopSignalUnhandled},
-		{"ignored", "trap '' TERM; echo up; sleep 1000; true", "SIGTERM", patience, false, false, 137, spec.ExitStopSignalUnhandled},
+		{"unhandled", "echo up; exec sleep 1000", "SIGTERM", patience, false, false, 137, spec.ExitStopSignalUnhandled},
+		{"ignored", "trap '' TERM; echo up; exec sleep 1000", "SIGTERM", patience, false, false, 137, spec.ExitStopSignalUnhandled},
 		{"kill", forever, "SIGKILL", patience, false, false, 137, spec.ExitStopped},
 		{"below-init", "echo up; exec sleep 1000", "SIGTERM", patience, true, false, 143, spec.ExitStopped},
 		{"paused", `trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done`, "SIGTERM", patience, false, true, 5, spec.ExitStopped},
-		{"paused-unhandled", "echo up; sleep 1000; true", "SIGTERM", patience, false, true, 137, spec.ExitStopSignalUnhandled},
+		{"paused-unhandled", "echo up; exec sleep 1000", "SIGTERM", patience, false, true, 137, spec.ExitStopSignalUnhandled},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := n.container(test.name, test.script)

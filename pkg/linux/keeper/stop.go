@@ -62,17 +62,29 @@ func (in *instance) requestStop(name string, timeout time.Duration) error {
 }
 
 // heeds tells whether the process reacts to a signal. The kernel discards signals that the first process of a pid namespace
-// neither handles nor blocks; see pid_namespaces(7). When in doubt it does.
+// neither handles nor blocks; see pid_namespaces(7). When in doubt it does. A signal counts as blocked when it stays so: for the moments of
+// a fork every shell blocks all of them.
 func (in *instance) heeds(sig unix.Signal) bool {
 	if !in.record.Init {
 		return true
 	}
-	signals, err := process.ReadSignals(in.record.Pid)
-	if err != nil || !in.alive() {
-		return true // dead, and the pid perhaps a stranger's
+	for pause := firstBlockedPause; ; pause *= 2 {
+		signals, err := process.ReadSignals(in.record.Pid)
+		if err != nil || !in.alive() {
+			return true // dead, and the pid perhaps a stranger's
+		}
+		if signals.Caught.Has(sig) || !signals.Blocked.Has(sig) || pause > lastBlockedPause {
+			return signals.Heeds(sig)
+		}
+		time.Sleep(pause)
 	}
-	return signals.Heeds(sig)
 }
+
+// A signal that is found blocked is looked at again after these pauses, each twice the one before.
+const (
+	firstBlockedPause = time.Millisecond
+	lastBlockedPause  = 8 * time.Millisecond
+)
 
 // noteStop records why the process will end, before anything makes it end. A record that cannot be written is missed only if this
 // keeper dies before the process.
