@@ -34,6 +34,8 @@ type Metadata struct {
 type ContainerSpec struct {
 	// State is what the container should be doing: Running (default), Paused or Stopped.
 	State State `json:"state,omitzero" class:"live"`
+	// Base is what a container has beside what its manifest says: Standard (the usual mounts, environment, limits and groups; default) or None (nothing: only the mounts and variables that are said, in that order, limits as inherited, numbers for users).
+	Base Base `json:"base,omitzero" class:"replace"`
 	// Rootfs is the file system the container sees as /.
 	Rootfs Rootfs `json:"rootfs" class:"replace"`
 	// Command is the program and its arguments; a first word without a slash is looked up in PATH inside the rootfs.
@@ -50,8 +52,14 @@ type ContainerSpec struct {
 	Umask string `json:"umask,omitzero" class:"replace" format:"umask"`
 	// Hostname is the container's host name. Default: its name.
 	Hostname string `json:"hostname,omitzero" class:"replace" format:"hostname"`
+	// TTY gives the command a terminal as its standard input, output and error.
+	TTY bool `json:"tty,omitzero" class:"replace"`
+	// Stdin keeps the standard input open for `reconciler attach`; without it, it is /dev/null.
+	Stdin bool `json:"stdin,omitzero" class:"replace"`
 	// Init puts a tiny reaper and signal forwarder in front of the command as process 1.
 	Init bool `json:"init,omitzero" class:"replace"`
+	// Namespaces says which other namespaces are the container's own.
+	Namespaces Namespaces `json:"namespaces,omitzero" class:"replace"`
 	// Network says which network the container sees.
 	Network Network `json:"network,omitzero" class:"replace"`
 	// Mounts are further file systems inside the container, mounted in the order given; / and what is below /proc and /sys cannot be mounted over, but for a cgroup mount on /sys/fs/cgroup.
@@ -74,6 +82,15 @@ type ContainerSpec struct {
 	Logs Logs `json:"logs,omitzero" class:"live"`
 }
 
+// Base is what a container has beside what its manifest says.
+type Base string
+
+// The bases.
+const (
+	BaseStandard Base = "Standard"
+	BaseNone     Base = "None"
+)
+
 // State is what a manifest wants a container to be doing.
 type State string
 
@@ -86,7 +103,7 @@ const (
 
 // Rootfs is where a container's root file system comes from. One of its sources is set: path today.
 type Rootfs struct {
-	// Path is an absolute directory on the node. It is never written to: many containers can share one.
+	// Path is an absolute directory on the node. It is never written to, unless writable.medium is Direct: many containers can share one.
 	Path string `json:"path" class:"replace" format:"path"`
 	// ReadOnly makes / read-only inside the container.
 	ReadOnly bool `json:"readOnly,omitzero" class:"replace"`
@@ -96,7 +113,7 @@ type Rootfs struct {
 
 // Writable is the writable layer above a rootfs: an overlay upper directory.
 type Writable struct {
-	// Medium is where writes are kept: Memory (a tmpfs, counted as the container's memory; default) or Disk (below the state directory).
+	// Medium is where writes are kept: Memory (a tmpfs, counted as the container's memory; default), Disk (below the state directory) or Direct (the rootfs directory itself).
 	Medium Medium `json:"medium,omitzero" class:"replace"`
 	// Size bounds the layer. Default 64Mi in Memory. On Disk it needs a file system with project quotas, and is unbounded when not said.
 	Size Bytes `json:"size,omitzero" class:"replace" min:"64Ki"`
@@ -114,6 +131,7 @@ type Life string
 const (
 	MediumMemory Medium = "Memory"
 	MediumDisk   Medium = "Disk"
+	MediumDirect Medium = "Direct"
 
 	LifeStart    Life = "Start"
 	LifeInstance Life = "Instance"

@@ -7,6 +7,9 @@ import (
 
 // DefaultsVersion is the newest version of the default values. It grows when a default of an existing field changes or
 // a field gains one; Defaulted keeps every older version, so that what was created under it does not change.
+//
+// A field that is new gets no entry in Defaulted: not said, the zero value, means its default everywhere, so that the
+// identity of what was created before the field existed stays as it is.
 const DefaultsVersion = 1
 
 // DefaultMaskedPaths are hidden from a container that does not say maskedPaths.
@@ -29,6 +32,9 @@ func Defaulted(c Container, version int) Container {
 	if !s.Rootfs.ReadOnly {
 		s.Rootfs.Writable = defaultWritable(s.Rootfs.Writable)
 	}
+	if s.Namespaces.User.Mode == UserAuto {
+		orElse(&s.Namespaces.User.Size, 1<<16)
+	}
 	orElse(&s.User, "0")
 	orElse(&s.WorkingDir, "/")
 	orElse(&s.Umask, "0022")
@@ -50,7 +56,10 @@ func Defaulted(c Container, version int) Container {
 
 func defaultWritable(w Writable) Writable {
 	orElse(&w.Medium, MediumMemory)
-	if w.Medium == MediumDisk {
+	switch w.Medium {
+	case MediumDirect:
+		return w
+	case MediumDisk:
 		orElse(&w.Life, LifeInstance)
 		return w
 	}

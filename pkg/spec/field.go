@@ -79,7 +79,9 @@ var kindNames = map[kind][2]string{
 // enums are the words of the types that have only a few, the default first.
 var enums = map[reflect.Type][]string{
 	reflect.TypeFor[State]():         words(StateRunning, StatePaused, StateStopped),
-	reflect.TypeFor[Medium]():        words(MediumMemory, MediumDisk),
+	reflect.TypeFor[Base]():          words(BaseStandard, BaseNone),
+	reflect.TypeFor[UserMode]():      words(UserHost, UserAuto, UserMap, UserJoin),
+	reflect.TypeFor[Medium]():        words(MediumMemory, MediumDisk, MediumDirect),
 	reflect.TypeFor[Life]():          words(LifeStart, LifeInstance, LifeName),
 	reflect.TypeFor[NetworkMode]():   words(NetworkPrivate, NetworkHost, NetworkNone),
 	reflect.TypeFor[SeccompMode]():   words(SeccompDefault, SeccompUnconfined),

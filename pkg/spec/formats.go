@@ -43,6 +43,7 @@ var formats = sync.OnceValue(func() map[string]format {
 		"envName":    {wants: "a variable name: not empty, without =", pattern: `^[^=]+$`, longest: stringMax},
 		"user":       {wants: "a user such as daemon, 1000 or 1000:1000", pattern: `^` + accountPattern + `(:` + accountPattern + `)?$`, longest: 513, check: checkUser},
 		"group":      {wants: "a group such as audio or 1000", pattern: `^` + accountPattern + `$`, longest: 256, check: checkUser},
+		"namespace":  {wants: "Private, Host, container:NAME or the absolute path of a namespace file", pattern: `^(Private|Host|container:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|/.+)$`, longest: pathMax},
 		"umask":      {wants: `an octal mask such as "0022"`, pattern: `^0?[0-7]{1,3}$`},
 		"hostname":   {wants: "a host name: at most 64 of letters, digits, - and .", pattern: `^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`, longest: 64},
 		"mountType":  {wants: "a type of mount", words: MountTypes},

@@ -97,7 +97,7 @@ func kindOf(t reflect.Type) kind {
 		return kindText
 	case reflect.Bool:
 		return kindSwitch
-	case reflect.Int, reflect.Int64, reflect.Uint64:
+	case reflect.Int, reflect.Int64, reflect.Uint32, reflect.Uint64:
 		return kindNumber
 	}
 	panic(fmt.Sprintf("spec: a manifest cannot hold a %v", t))
