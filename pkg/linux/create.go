@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -28,7 +29,7 @@ func (n *Node) Create(ctx context.Context, c spec.Container, id uint64, defaults
 	if err := n.groups().Unsupported(full.Spec.Resources); err != nil {
 		return err
 	}
-	if _, err := n.planStart(full, n.layer(full, id)); err != nil {
+	if _, err := start.NewPlan(full, n.layer(full, id), n.host); err != nil {
 		return err
 	}
 

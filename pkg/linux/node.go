@@ -16,8 +16,9 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
-	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
+	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 )
 
 // Config says where a node keeps its things. All directories are made where missing.
@@ -40,8 +41,8 @@ type Node struct {
 	settling sync.Mutex
 	parent   atomic.Pointer[cgroup.Parent] // replaced when systemd removes it
 	keeper   *keeper.Client                // starts another keeper when the one it talks to dies
-	host     host
-	filters  seccomp.Cache
+	host     *start.Host                   // what that keeper has to give
+	pool     *network.Pool
 
 	mu       sync.Mutex
 	watchers []*cgroup.Watcher // one for each Events
@@ -82,9 +83,10 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.renew(ctx, hello)
-	if n.host, err = readHost(hello.Pid); err != nil {
+	if n.host, err = start.OpenHost(hello.Pid); err != nil {
 		return err
 	}
+	n.pool = network.NewPool(sandboxPool)
 	return n.settle(ctx, hello.Pid)
 }
 
@@ -97,7 +99,10 @@ func (n *Node) Close() error {
 	if parent := n.parent.Load(); parent != nil {
 		errs = append(errs, parent.Close())
 	}
-	errs = append(errs, n.host.close())
+	if n.pool != nil {
+		errs = append(errs, n.pool.Close())
+	}
+	errs = append(errs, n.host.Close())
 	for _, lock := range n.locks {
 		errs = append(errs, lock.Close())
 	}

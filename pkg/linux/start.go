@@ -9,7 +9,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
-	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -40,39 +40,29 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 		return err
 	}
 	request := keeper.StartRequest{
-		Key:     keeper.Key{Name: name, Instance: id},
-		Dir:     n.instanceDir(name, id),
-		Network: full.Spec.Network.Mode,
-		Log:     keeper.Log{Dir: n.logDir(name), MaxSize: int64(full.Spec.Logs.MaxSize), MaxFiles: full.Spec.Logs.MaxFiles},
-		Cgroup:  group.Path(),
-		OOM:     group.OOMFile(),
+		Key:    keeper.Key{Name: name, Instance: id},
+		Dir:    n.instanceDir(name, id),
+		Log:    keeper.Log{Dir: n.logDir(name), MaxSize: int64(full.Spec.Logs.MaxSize), MaxFiles: full.Spec.Logs.MaxFiles},
+		Cgroup: group.Path(),
+		OOM:    group.OOMFile(),
 	}
-	files, err := n.compose(&request.Program, full, group, id)
-	defer closeAll(files)
+	plan, err := start.NewPlan(full, n.layer(full, id), n.host)
 	if err != nil {
 		return err
 	}
-	request.Files = n.host.lend(files)
+	files, err := plan.Compose(&request.Program, group)
+	defer func() { closeAll(files) }()
+	if err != nil {
+		return err
+	}
+	var namespaces map[string]*os.File
+	if request.Sandbox, namespaces, err = n.sandbox(ctx, full); err != nil {
+		return err
+	}
+	maps.Copy(files, namespaces)
+	request.Files = n.host.Lend(files)
 	_, err = n.keeper.Start(ctx, request)
 	return err
-}
-
-// compose writes the start program of a defaulted container and opens the files it names, which the caller closes even after an error.
-func (n *Node) compose(p *process.Program, c spec.Container, group *cgroup.Group, id uint64) (map[string]*os.File, error) {
-	plan, err := n.planStart(c, n.layer(c, id))
-	if err != nil {
-		return nil, err
-	}
-	files, err := group.Files()
-	if err != nil {
-		return nil, err
-	}
-	cgroup.Enter(p, files)
-	plan.namespace.Moves = len(files) > 1
-	plan.append(p)
-	mounts, err := plan.mount.Open()
-	maps.Copy(files, mounts)
-	return files, err
 }
 
 // clearGroup ends whatever somebody left in the group of an ended process. The group is then made anew: into a cgroup that was killed once,

@@ -5,8 +5,8 @@ import "strings"
 // Namespaces says which of the kernel's namespaces are the container's own. A text is Private (its own; default), Host (the
 // node's), container:NAME (that of another container, while it runs) or the absolute path of a namespace file. See namespaces(7).
 type Namespaces struct {
-	// Pid is the process namespace: Private (default), Host, container:NAME or a path.
-	Pid string `json:"pid,omitzero" class:"replace" format:"namespace"`
+	// PID is the process namespace: Private (default), Host, container:NAME or a path.
+	PID string `json:"pid,omitzero" class:"replace" format:"namespace"`
 	// IPC is the namespace of System V IPC and POSIX message queues: Private (default), Host, container:NAME or a path.
 	IPC string `json:"ipc,omitzero" class:"replace" format:"namespace"`
 	// UTS is the namespace of the host name: Private (default), Host, container:NAME or a path.

@@ -15,9 +15,6 @@ import (
 // maxPid is the largest pid that Linux gives out; see PID_MAX_LIMIT in proc_sys_kernel(5), pid_max.
 const maxPid = 1 << 22
 
-// networks are the modes that a record may name.
-var networks = []spec.NetworkMode{"", spec.NetworkPrivate, spec.NetworkHost, spec.NetworkNone}
-
 // stopReasons are those of a stop under way.
 var stopReasons = []string{spec.ExitStopped, spec.ExitStopTimeout, spec.ExitStopSignalUnhandled, spec.ExitKilled}
 
@@ -31,8 +28,8 @@ func (r record) believe(key Key, intent bool) error {
 		return disbelief("no process has the number %d", r.Pid)
 	case r.Starts <= 0 || r.Starts > math.MaxUint32:
 		return disbelief("%d starts", r.Starts)
-	case !slices.Contains(networks, r.Network):
-		return disbelief("unknown network mode %q", r.Network)
+	case r.Sandbox.check() != nil:
+		return disbelief("%w", r.Sandbox.check())
 	}
 	return believePlaces(key, r.Log, r.Cgroup, r.OOM)
 }

@@ -66,7 +66,7 @@ func (c *Client) Start(ctx context.Context, r StartRequest) (Started, error) {
 
 // startMessage is a start as it goes over the socket: header, body, files.
 func startMessage(r StartRequest) (request, []byte, []*os.File, error) {
-	head := startHeader{ID: rand.Text(), Dir: r.Dir, Network: r.Network, Log: r.Log, Cgroup: r.Cgroup, OOM: r.OOM}
+	head := startHeader{ID: rand.Text(), Dir: r.Dir, Sandbox: r.Sandbox, Log: r.Log, Cgroup: r.Cgroup, OOM: r.OOM}
 	head.Files = slices.Sorted(maps.Keys(r.Files))
 	files := make([]*os.File, len(head.Files))
 	for i, name := range head.Files {
@@ -96,9 +96,26 @@ func (c *Client) Release(ctx context.Context, key Key) error {
 	return err
 }
 
-// Forget drops the sandbox of a name: its namespaces end with the last process in them.
-func (c *Client) Forget(ctx context.Context, name string) error {
-	_, err := c.do(ctx, request{Verb: verbForget, Key: Key{Name: name}}, nil, nil)
+// Sandbox gives the namespaces that are kept for a key, by kind; none if there are none. The caller closes them.
+func (c *Client) Sandbox(ctx context.Context, key string) (Sandbox, map[string]*os.File, error) {
+	resp, files, err := c.ask(ctx, request{Verb: verbSandbox, Key: Key{Name: key}}, nil, nil)
+	if err == nil && len(files) != len(resp.Sandbox.Kinds) {
+		err = fmt.Errorf("cannot take over the namespaces of %q: %w", key, errFrame)
+	}
+	if err != nil {
+		closeAll(files)
+		return Sandbox{}, nil, err
+	}
+	byKind := map[string]*os.File{}
+	for i, kind := range resp.Sandbox.Kinds {
+		byKind[kind] = files[i]
+	}
+	return resp.Sandbox, byKind, nil
+}
+
+// Forget drops a sandbox: its namespaces end with the last process in them.
+func (c *Client) Forget(ctx context.Context, key string) error {
+	_, err := c.do(ctx, request{Verb: verbForget, Key: Key{Name: key}}, nil, nil)
 	return err
 }
 
@@ -126,47 +143,58 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// do sends a request, again over a new connection when one breaks, and returns the keeper's answer or error.
+// do is ask for requests that are answered without files.
 func (c *Client) do(ctx context.Context, req request, body []byte, files []*os.File) (response, error) {
+	resp, extra, err := c.ask(ctx, req, body, files)
+	closeAll(extra)
+	return resp, err
+}
+
+// ask sends a request, again over a new connection when one breaks, and returns the keeper's answer with its files, or its error.
+func (c *Client) ask(ctx context.Context, req request, body []byte, files []*os.File) (response, []*os.File, error) {
 	req.Protocol = protocol
 	var last error
 	for range attempts {
 		conn, err := c.connect(ctx)
 		if err != nil {
-			return response{}, err
+			return response{}, nil, err
 		}
-		resp, err := exchange(ctx, conn, req, body, files)
+		resp, back, err := exchange(ctx, conn, req, body, files)
 		if err == nil {
 			c.park(conn)
 			if resp.Error != nil {
-				return response{}, resp.Error
+				closeAll(back)
+				return response{}, nil, resp.Error
 			}
-			return resp, nil
+			return resp, back, nil
 		}
 		conn.Close()
 		if ctx.Err() != nil {
-			return response{}, context.Cause(ctx)
+			return response{}, nil, context.Cause(ctx)
 		}
 		last = err
 		c.Close() // the idle connections lead to the same dead keeper
 	}
-	return response{}, fmt.Errorf("cannot %s: the keeper hung up: %w", req.Verb, last)
+	return response{}, nil, fmt.Errorf("cannot %s: the keeper hung up: %w", req.Verb, last)
 }
 
 // exchange sends one request and waits for its answer as long as ctx lasts.
-func exchange(ctx context.Context, conn *net.UnixConn, req request, body []byte, files []*os.File) (resp response, err error) {
+func exchange(ctx context.Context, conn *net.UnixConn, req request, body []byte, files []*os.File) (resp response, back []*os.File, err error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer func() {
 		if !stop() && err == nil {
 			err = context.Cause(ctx) // the deadline may already stand: the connection is spent
 		}
+		if err != nil {
+			closeAll(back)
+			back = nil
+		}
 	}()
 	if err := send(conn, req, body, files); err != nil {
-		return response{}, err
+		return response{}, nil, err
 	}
-	_, extra, err := receive(conn, &resp)
-	closeAll(extra)
-	return resp, err
+	_, back, err = receive(conn, &resp)
+	return resp, back, err
 }
 
 // connect takes an idle connection or makes one, starting a keeper when there is none and the client may.

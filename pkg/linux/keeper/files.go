@@ -24,3 +24,19 @@ func raiseFiles() {
 	limit.Cur = limit.Max
 	unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 }
+
+// duplicate copies descriptors; after an error there are none.
+func duplicate(files map[string]*os.File) (copies map[string]*os.File, err error) {
+	copies = map[string]*os.File{}
+	for name, f := range files {
+		fd, err := unix.FcntlInt(uintptr(number(f)), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			for _, f := range copies {
+				f.Close()
+			}
+			return nil, os.NewSyscallError("fcntl", err)
+		}
+		copies[name] = os.NewFile(uintptr(fd), f.Name())
+	}
+	return copies, nil
+}

@@ -8,13 +8,11 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // handoverVersion is the version of the handover: what a keeper leaves to the successor it executes in its place. All
 // else the successor reads from the records, as any new keeper does.
-const handoverVersion = 1
+const handoverVersion = 2
 
 // handover are descriptors by number; -1 is none. A nil handover, of a keeper that starts by itself, hands nothing over.
 type handover struct {
@@ -32,11 +30,10 @@ type handedProcess struct {
 	Pipes [2]int `json:"pipes"`
 }
 
-// handedSandbox is the sandbox of a name: net, ipc, uts.
+// handedSandbox is a sandbox with its descriptors in the order of its kinds.
 type handedSandbox struct {
-	Name string           `json:"name"`
-	Mode spec.NetworkMode `json:"mode"`
-	FDs  [3]int           `json:"fds"`
+	Sandbox
+	FDs []int `json:"fds"`
 }
 
 // readHandover reads the file a predecessor left open.
@@ -121,10 +118,10 @@ func (h *handover) restore(all *sandboxes) {
 		return
 	}
 	for _, s := range h.Sandboxes {
-		had := sandbox{mode: s.Mode}
-		for i, ns := range had.files() {
-			*ns.file = inherited(s.FDs[i], ns.kind)
+		kept := keptSandbox{s.Sandbox, map[string]*os.File{}}
+		for i, kind := range s.Kinds {
+			kept.files[kind] = inherited(s.FDs[i], kind)
 		}
-		all.byName[s.Name] = had
+		all.byKey[s.Key] = kept
 	}
 }

@@ -142,11 +142,10 @@ func (n *node) request(name string, instance uint64, script string) keeper.Start
 	n.t.Helper()
 	id := strconv.FormatUint(instance, 10)
 	r := keeper.StartRequest{
-		Key:     keeper.Key{Name: name, Instance: instance},
-		Dir:     filepath.Join(n.run, "state", name, id),
-		Network: spec.NetworkHost,
-		Log:     keeper.Log{Dir: filepath.Join(n.run, "log", name), MaxSize: 64 << 20, MaxFiles: 5},
-		Cgroup:  filepath.Join(n.cgroup, name, id),
+		Key:    keeper.Key{Name: name, Instance: instance},
+		Dir:    filepath.Join(n.run, "state", name, id),
+		Log:    keeper.Log{Dir: filepath.Join(n.run, "log", name), MaxSize: 64 << 20, MaxFiles: 5},
+		Cgroup: filepath.Join(n.cgroup, name, id),
 	}
 	for _, dir := range []string{r.Dir, r.Cgroup} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -66,7 +66,8 @@ func answers(ctx context.Context, cfg Config) bool {
 		return false
 	}
 	defer conn.Close()
-	_, err = exchange(ctx, conn, request{Protocol: protocol, Verb: verbHello}, nil, nil)
+	_, extra, err := exchange(ctx, conn, request{Protocol: protocol, Verb: verbHello}, nil, nil)
+	closeAll(extra)
 	return err == nil
 }
 

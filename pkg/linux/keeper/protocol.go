@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
-	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Key names one instance.
@@ -21,9 +20,6 @@ type Key struct {
 const (
 	FileStdout = "stdout" // the instance's stdout pipe, open for reading and writing so that it never breaks
 	FileStderr = "stderr"
-	FileNet    = "net" // the namespaces of the container's sandbox
-	FileIPC    = "ipc"
-	FileUTS    = "uts"
 )
 
 // StartRequest asks the keeper to start a process in an instance. Starting one that runs is success and changes nothing.
@@ -35,8 +31,8 @@ type StartRequest struct {
 	// Program is what the child runs; Files are the descriptors it names, except the keeper's own.
 	Program process.Program
 	Files   map[string]*os.File
-	// Network says how the sandbox's network namespace is made on first use. Host leaves the sandbox without one.
-	Network spec.NetworkMode
+	// Sandbox says which of the Files are namespaces to be kept; none if its Key is "".
+	Sandbox Sandbox
 	// Log is where the output goes.
 	Log Log
 	// Cgroup is the absolute path of the instance's cgroup v2 directory, which ends in /NAME/INSTANCE: cgroup.kill, cgroup.procs.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
-	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Without a descriptor to spare nobody can know whether a process runs: it is neither declared ended nor started again
@@ -20,7 +19,7 @@ import (
 func TestPursue(t *testing.T) {
 	kerneltest.InSubprocess(t, func(t *testing.T) {
 		k := &keeper{cfg: Config{RunDir: t.TempDir()}, instances: map[Key]*instance{}}
-		k.sandboxes.byName = map[string]sandbox{}
+		k.sandboxes.byKey = map[string]keptSandbox{}
 		k.logs.byDir = map[string]*sharedLog{}
 		if err := k.prepare(nil); err != nil {
 			t.Fatal(err)
@@ -41,7 +40,7 @@ func TestPursue(t *testing.T) {
 			t.Fatal(err)
 		}
 		in.record = record{
-			Key: in.key, Network: spec.NetworkHost, Log: Log{Dir: filepath.Join(k.cfg.RunDir, "log")}, Cgroup: "/nowhere/web/1",
+			Key: in.key, Log: Log{Dir: filepath.Join(k.cfg.RunDir, "log")}, Cgroup: "/nowhere/web/1",
 			Started: Started{Pid: child.Process.Pid, StartTime: began, Starts: 1},
 		}
 

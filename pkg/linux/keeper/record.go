@@ -25,12 +25,12 @@ const maxRecord = 1 << 20
 // record is start.json: who was started, and what a later keeper needs to take over.
 type record struct {
 	Started
-	ID      string           `json:"id,omitzero"` // of the request
-	Key     Key              `json:"key"`
-	Network spec.NetworkMode `json:"network,omitzero"`
-	Log     Log              `json:"log"`
-	Cgroup  string           `json:"cgroup"`
-	OOM     string           `json:"oom,omitzero"`
+	ID      string  `json:"id,omitzero"` // of the request
+	Key     Key     `json:"key"`
+	Sandbox Sandbox `json:"sandbox,omitzero"`
+	Log     Log     `json:"log"`
+	Cgroup  string  `json:"cgroup"`
+	OOM     string  `json:"oom,omitzero"`
 	// Init tells that process 1 is the first of a pid namespace of its own.
 	Init bool `json:"init"`
 }

@@ -2,87 +2,130 @@ package keeper
 
 import (
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"sync"
-
-	"github.com/seed31d4122e/reconciler/pkg/linux/network"
-	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// poolSize is how many sandboxes are kept ready.
-const poolSize = 2
-
-// sandboxes are the namespaces of each name, from its first start until Forget.
-type sandboxes struct {
-	pool *network.Pool
-
-	mu     sync.Mutex
-	byName map[string]sandbox
+// Sandbox names what outlives the processes of a name, or of a group of names: namespaces, kept by descriptor from the first
+// start until Forget. Whoever starts makes them; the keeper only keeps them.
+type Sandbox struct {
+	// Key is whose they are.
+	Key string `json:"key,omitzero"`
+	// Shape says, in the starter's own words, how they were made: a start with another shape replaces them.
+	Shape string `json:"shape,omitzero"`
+	// Kinds are the names of the namespaces below /proc/PID/ns, which are also those of their files.
+	Kinds []string `json:"kinds,omitzero"`
 }
 
-// sandbox is what a name's processes share.
-type sandbox struct {
-	mode spec.NetworkMode
-	network.Sandbox
-}
+// kinds are the namespaces that can be kept.
+var kinds = []string{"net", "ipc", "uts", "user"}
 
-// take gives the sandbox of a name, made at first use and again when the network mode has changed. The
-// files are the sandboxes': good until forget, or take with another mode.
-func (s *sandboxes) take(name string, mode spec.NetworkMode) (network.Sandbox, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	had, ok := s.byName[name]
-	if ok && had.mode == mode {
-		return had.Sandbox, nil
-	}
-	made, err := s.pool.Take(mode)
-	if err != nil {
-		return network.Sandbox{}, fmt.Errorf("cannot make the namespaces of %q: %w", name, err)
-	}
-	had.Close()
-	s.byName[name] = sandbox{mode, made}
-	return made, nil
-}
+// maxShape bounds what a starter may say of a sandbox.
+const maxShape = 4096
 
-// adopt takes over the sandbox of a name from a process in it, unless it is known.
-func (s *sandboxes) adopt(name string, mode spec.NetworkMode, pid int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.byName[name]; ok {
-		return nil
-	}
-	found := sandbox{mode: mode}
-	for _, ns := range found.files() {
-		if ns.kind == "net" && mode == spec.NetworkHost {
-			continue
+// check refuses a sandbox that nobody can have made.
+func (s Sandbox) check() error {
+	if s.Key != "" {
+		if err := (Key{s.Key, 1}).check(); err != nil {
+			return err
 		}
-		f, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", pid, ns.kind))
-		if err != nil {
-			found.Close()
-			return fmt.Errorf("cannot adopt the namespaces of %q: %w", name, err)
-		}
-		*ns.file = f
 	}
-	s.byName[name] = found
+	for i, kind := range s.Kinds {
+		if !slices.Contains(kinds, kind) || slices.Contains(s.Kinds[:i], kind) {
+			return fmt.Errorf("no sandbox can hold %q: %w", s.Kinds, fs.ErrInvalid)
+		}
+	}
+	if len(s.Shape) > maxShape || s.Key == "" && len(s.Kinds) > 0 {
+		return fmt.Errorf("no sandbox can be %q of %q: %w", s.Shape, s.Key, fs.ErrInvalid)
+	}
 	return nil
 }
 
-// forget lets go of the sandbox of a name.
-func (s *sandboxes) forget(name string) {
+// sandboxes are those that are kept, by key.
+type sandboxes struct {
+	mu    sync.Mutex
+	byKey map[string]keptSandbox
+}
+
+// keptSandbox is a sandbox with its namespaces by kind.
+type keptSandbox struct {
+	Sandbox
+	files map[string]*os.File
+}
+
+func (s keptSandbox) close() {
+	for _, f := range s.files {
+		f.Close()
+	}
+}
+
+// get copies the sandbox of a key; one that is not kept has no kinds. The caller closes the files.
+func (s *sandboxes) get(key string) (keptSandbox, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	had := s.byName[name]
-	had.Close()
-	delete(s.byName, name)
+	kept := s.byKey[key]
+	files, err := duplicate(kept.files)
+	return keptSandbox{kept.Sandbox, files}, err
 }
 
-// namespace is one of a sandbox's, by its name below /proc/PID/ns, which is also its name in a start program.
-type namespace struct {
-	kind string
-	file **os.File
+// keep keeps copies of a sandbox's namespaces, unless one of that shape is kept already.
+func (s *sandboxes) keep(sandbox Sandbox, files map[string]*os.File) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	had, ok := s.byKey[sandbox.Key]
+	if sandbox.Key == "" || ok && had.Shape == sandbox.Shape {
+		return nil
+	}
+	own := map[string]*os.File{}
+	for _, kind := range sandbox.Kinds {
+		if files[kind] == nil {
+			return fmt.Errorf("cannot keep the namespaces of %q: no file %q came along: %w", sandbox.Key, kind, fs.ErrInvalid)
+		}
+		own[kind] = files[kind]
+	}
+	own, err := duplicate(own)
+	if err != nil {
+		return fmt.Errorf("cannot keep the namespaces of %q: %w", sandbox.Key, err)
+	}
+	had.close()
+	s.byKey[sandbox.Key] = keptSandbox{sandbox, own}
+	return nil
 }
 
-// files are the namespaces of a sandbox; absent ones are nil.
-func (s *sandbox) files() []namespace {
-	return []namespace{{FileNet, &s.Net}, {FileIPC, &s.IPC}, {FileUTS, &s.UTS}}
+// adopt takes over a sandbox from a process in it, unless it is known.
+func (s *sandboxes) adopt(sandbox Sandbox, pid int) error {
+	s.mu.Lock()
+	_, known := s.byKey[sandbox.Key]
+	s.mu.Unlock()
+	if known {
+		return nil
+	}
+	found := keptSandbox{sandbox, map[string]*os.File{}}
+	defer found.close()
+	for _, kind := range sandbox.Kinds {
+		f, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+		if err != nil {
+			return fmt.Errorf("cannot adopt the namespaces of %q: %w", sandbox.Key, err)
+		}
+		found.files[kind] = f
+	}
+	return s.keep(sandbox, found.files)
+}
+
+// forget lets go of a sandbox: its namespaces end with the last process in them.
+func (s *sandboxes) forget(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byKey[key].close()
+	delete(s.byKey, key)
+}
+
+// keys are those of all sandboxes.
+func (s *sandboxes) keys() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.byKey))
 }

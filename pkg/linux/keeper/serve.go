@@ -27,20 +27,22 @@ func (k *keeper) converse(ctx context.Context, conn *net.UnixConn) {
 			}
 			return
 		}
-		resp := k.serve(conn, req, body, files)
+		resp, back := k.serve(conn, req, body, files)
 		closeAll(files)
 		if req.Verb == verbEvents && resp.Error == nil {
 			k.subscribers.serve(ctx, conn)
 			return
 		}
-		if err := send(conn, resp, nil, nil); err != nil {
+		err = send(conn, resp, nil, back)
+		closeAll(back)
+		if err != nil {
 			return
 		}
 	}
 }
 
-// serve carries out one request.
-func (k *keeper) serve(conn *net.UnixConn, req request, body []byte, files []*os.File) (resp response) {
+// serve carries out one request. The caller closes the files that go back.
+func (k *keeper) serve(conn *net.UnixConn, req request, body []byte, files []*os.File) (resp response, back []*os.File) {
 	var err error
 	switch {
 	case req.Verb == verbUpgrade:
@@ -52,14 +54,14 @@ func (k *keeper) serve(conn *net.UnixConn, req request, body []byte, files []*os
 	default:
 		k.gate.RLock()
 		defer k.gate.RUnlock()
-		resp, err = k.act(req, body, files)
+		resp, back, err = k.act(req, body, files)
 	}
 	resp.Error = toError(err)
-	return resp
+	return resp, back
 }
 
 // act carries out a request of this protocol.
-func (k *keeper) act(req request, body []byte, files []*os.File) (resp response, err error) {
+func (k *keeper) act(req request, body []byte, files []*os.File) (resp response, back []*os.File, err error) {
 	switch req.Verb {
 	case verbStart:
 		resp.Started, err = k.start(req, body, files)
@@ -69,6 +71,8 @@ func (k *keeper) act(req request, body []byte, files []*os.File) (resp response,
 		if in, unknown := k.find(req.Key); unknown == nil {
 			err = in.release()
 		}
+	case verbSandbox:
+		resp.Sandbox, back, err = k.sandbox(req.Key.Name)
 	case verbForget:
 		k.sandboxes.forget(req.Key.Name)
 	case verbList:
@@ -77,7 +81,20 @@ func (k *keeper) act(req request, body []byte, files []*os.File) (resp response,
 	default:
 		err = fmt.Errorf("unknown verb %q: %w", req.Verb, errors.ErrUnsupported)
 	}
-	return resp, err
+	return resp, back, err
+}
+
+// sandbox gives copies of the namespaces that are kept for a key.
+func (k *keeper) sandbox(key string) (Sandbox, []*os.File, error) {
+	kept, err := k.sandboxes.get(key)
+	if err != nil {
+		return Sandbox{}, nil, err
+	}
+	var files []*os.File
+	for _, kind := range kept.Kinds {
+		files = append(files, kept.files[kind])
+	}
+	return kept.Sandbox, files, nil
 }
 
 // start starts a process as requested.
@@ -86,6 +103,9 @@ func (k *keeper) start(req request, body []byte, files []*os.File) (Started, err
 		return Started{}, err
 	}
 	if err := believePlaces(req.Key, req.Start.Log, req.Start.Cgroup, req.Start.OOM); err != nil { // or no later keeper will
+		return Started{}, fmt.Errorf("cannot start %q: %w", req.Key.Name, err)
+	}
+	if err := req.Start.Sandbox.check(); err != nil {
 		return Started{}, fmt.Errorf("cannot start %q: %w", req.Key.Name, err)
 	}
 	if filepath.Clean(req.Start.Dir) != k.dir(req.Key) || len(files) != len(req.Start.Files) {

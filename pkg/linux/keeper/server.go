@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
@@ -51,7 +50,7 @@ func run(ctx context.Context, cfg Config, argv []string, from *handover, ready f
 		return err
 	}
 	k := &keeper{cfg: cfg, argv: argv, build: BuildID("/proc/self/exe"), instances: map[Key]*instance{}}
-	k.sandboxes.byName = map[string]sandbox{}
+	k.sandboxes.byKey = map[string]keptSandbox{}
 	k.logs.byDir = map[string]*sharedLog{}
 	defer k.close()
 	if err := k.prepare(from); err != nil {
@@ -94,7 +93,6 @@ func (k *keeper) prepare(from *handover) (err error) {
 	if k.loop, err = newLoop(k.cfg.Log); err != nil {
 		return err
 	}
-	k.sandboxes.pool = network.NewPool(poolSize)
 	return nil
 }
 
@@ -108,11 +106,8 @@ func (k *keeper) close() {
 		in.close()
 		in.mu.Unlock()
 	}
-	if k.sandboxes.pool != nil {
-		k.sandboxes.pool.Close()
-	}
-	for name := range k.sandboxes.byName {
-		k.sandboxes.forget(name)
+	for _, key := range k.sandboxes.keys() {
+		k.sandboxes.forget(key)
 	}
 	if k.loop != nil {
 		k.loop.epoll.Close()

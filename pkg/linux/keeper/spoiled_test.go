@@ -60,7 +60,7 @@ func (n *node) victim() (files map[string]string, cmd *exec.Cmd) {
 	group := filepath.Join(n.cgroup, "m0000", "1")
 	text := func(pid int, starts int) string {
 		return fmt.Sprintf(`{"pid":%d,"startTime":%d,"bootID":%q,"startedAt":"2026-01-02T03:04:05.678Z","starts":%d,"oomKills":0,"id":"x",`+
-			`"key":{"name":"m0000","instance":1},"network":"Host","log":{"dir":"%s/log/m0000","maxSize":65536,"maxFiles":2},`+
+			`"key":{"name":"m0000","instance":1},"sandbox":{"key":"m0000","kinds":[]},"log":{"dir":"%s/log/m0000","maxSize":65536,"maxFiles":2},`+
 			`"cgroup":%q,"oom":"%s/memory.events","init":false}`, pid, start, boot, starts, n.run, group, group)
 	}
 	return map[string]string{
@@ -191,7 +191,8 @@ func TestForeignRecords(t *testing.T) {
 		{"log": nil},
 		{"oom": "/dev/zero"},
 		{"oom": "memory.events"},
-		{"network": "Hose"},
+		{"sandbox": map[string]any{"key": "../m0000", "kinds": []string{"uts"}}},
+		{"sandbox": map[string]any{"key": "m0000", "kinds": []string{"mnt"}}},
 		{"starts": 0},
 		{"starts": -1},
 	}

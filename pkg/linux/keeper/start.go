@@ -29,7 +29,7 @@ func (in *instance) start(head startHeader, program *process.Program, files map[
 	}
 	before := in.record
 	in.record = record{
-		ID: head.ID, Key: in.key, Network: head.Network, Log: head.Log, Cgroup: head.Cgroup, OOM: head.OOM,
+		ID: head.ID, Key: in.key, Sandbox: head.Sandbox, Log: head.Log, Cgroup: head.Cgroup, OOM: head.OOM,
 		Init: program.Clone&unix.CLONE_NEWPID != 0,
 		Started: Started{
 			BootID: in.k.boot, Starts: before.Starts + 1, OOMKills: oomKills(head.OOM), StartedAt: time.Now(),
@@ -70,7 +70,7 @@ func (in *instance) launch(program *process.Program, files map[string]*os.File) 
 		return err
 	}
 	in.pidfd, in.record.Pid = p.Pidfd, p.Pid
-	if err := errors.Join(in.recordStart(), in.watch()); err != nil {
+	if err := errors.Join(in.k.sandboxes.keep(in.record.Sandbox, files), in.recordStart(), in.watch()); err != nil {
 		in.discard()
 		return err
 	}
@@ -98,14 +98,7 @@ func (in *instance) discard() {
 
 // files adds the keeper's own files to those that came with the request, which may not take their names.
 func (in *instance) files(sent map[string]*os.File) (map[string]*os.File, error) {
-	sandbox, err := in.k.sandboxes.take(in.key.Name, in.record.Network)
-	if err != nil {
-		return nil, err
-	}
-	own := map[string]*os.File{FileStdout: in.pipes[0], FileStderr: in.pipes[1], FileIPC: sandbox.IPC, FileUTS: sandbox.UTS}
-	if sandbox.Net != nil {
-		own[FileNet] = sandbox.Net
-	}
+	own := map[string]*os.File{FileStdout: in.pipes[0], FileStderr: in.pipes[1]}
 	for name := range own {
 		if sent[name] != nil {
 			return nil, fmt.Errorf("cannot start %q: file %q is the keeper's to bring: %w", in.key.Name, name, fs.ErrInvalid)

@@ -40,7 +40,8 @@ func (c *Client) subscribe(ctx context.Context) (*net.UnixConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := exchange(ctx, conn, request{Protocol: protocol, Verb: verbEvents}, nil, nil)
+	resp, extra, err := exchange(ctx, conn, request{Protocol: protocol, Verb: verbEvents}, nil, nil)
+	closeAll(extra)
 	if err == nil && resp.Error != nil {
 		err = resp.Error
 	}

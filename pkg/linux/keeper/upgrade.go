@@ -98,10 +98,10 @@ func (k *keeper) handover(conn *net.UnixConn) (h handover, kept kept, err error)
 		}
 		in.mu.Unlock()
 	}
-	for name, s := range k.sandboxes.byName {
-		handed := handedSandbox{Name: name, Mode: s.mode}
-		for i, ns := range s.files() {
-			handed.FDs[i] = kept.keep(*ns.file)
+	for _, s := range k.sandboxes.byKey {
+		handed := handedSandbox{Sandbox: s.Sandbox}
+		for _, kind := range s.Kinds {
+			handed.FDs = append(handed.FDs, kept.keep(s.files[kind]))
 		}
 		h.Sandboxes = append(h.Sandboxes, handed)
 	}

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // A frame on the socket is, in little-endian order, the lengths of header and body and the number of files, four
@@ -21,7 +19,7 @@ import (
 // that a subscriber gets responses until it hangs up.
 
 // protocol is the version of the requests. hello and upgrade are understood across versions.
-const protocol = 1
+const protocol = 2
 
 // Bounds of a frame: what is longer is refused before it is read.
 const (
@@ -38,6 +36,7 @@ const (
 	verbStop    = "stop"
 	verbKill    = "kill"
 	verbRelease = "release"
+	verbSandbox = "sandbox"
 	verbForget  = "forget"
 	verbList    = "list"
 	verbEvents  = "events"
@@ -57,20 +56,21 @@ type request struct {
 // startHeader is a StartRequest without its program, which is the body, and its files, which are named here in order.
 // A client that lost the answer sends the same ID again, and a process that was started and has ended is not started twice.
 type startHeader struct {
-	ID      string           `json:"id,omitzero"`
-	Dir     string           `json:"dir"`
-	Network spec.NetworkMode `json:"network,omitzero"`
-	Log     Log              `json:"log"`
-	Cgroup  string           `json:"cgroup"`
-	OOM     string           `json:"oom,omitzero"`
-	Files   []string         `json:"files,omitzero"`
+	ID      string   `json:"id,omitzero"`
+	Dir     string   `json:"dir"`
+	Sandbox Sandbox  `json:"sandbox,omitzero"`
+	Log     Log      `json:"log"`
+	Cgroup  string   `json:"cgroup"`
+	OOM     string   `json:"oom,omitzero"`
+	Files   []string `json:"files,omitzero"`
 }
 
-// response is the header of an answer.
+// response is the header of an answer. The files of a sandbox come along, in the order of its kinds.
 type response struct {
 	Error     *Error    `json:"error,omitempty"`
 	Hello     Hello     `json:"hello,omitzero"`
 	Started   Started   `json:"started,omitzero"`
+	Sandbox   Sandbox   `json:"sandbox,omitzero"`
 	Processes []Process `json:"processes,omitzero"`
 	Event     Event     `json:"event,omitzero"`
 }

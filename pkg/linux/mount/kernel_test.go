@@ -77,7 +77,7 @@ func prepare(c spec.Container, layer, script string) (*process.Program, mount.Fi
 		return nil, nil, err
 	}
 	p := &process.Program{}
-	namespace.Append(p, namespace.Plan{HostNetwork: c.Spec.Network.Mode == spec.NetworkHost, Hostname: c.Spec.Hostname})
+	namespace.Append(p, namespace.NewPlan(c.Spec))
 	mount.Append(p, plan)
 	for fd := range 2 {
 		p.Call("connect stdout", "", unix.SYS_DUP3, p.File("out"), process.Int(fd+1), process.Int(0))

@@ -1,39 +1,57 @@
-// Package namespace says which kernel namespaces a container's first process gets: made with it, or joined by
-// descriptor. It knows clone flags and setns; it refuses to know what is done inside (mount, network) and who keeps them.
+// Package namespace says which kernel namespaces a container's first process gets: made with it, joined by descriptor, or
+// left as the starter's. It knows clone flags and setns; it refuses to know what is done inside (mount, network) and who keeps them.
 package namespace
 
 import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// Names of the descriptors a program of Append uses.
+// Names of the descriptors a program of Append uses: the namespaces that it joins, as they are called below /proc/PID/ns.
 const (
-	FileNet = "net" // the sandbox's namespaces
-	FileIPC = "ipc"
-	FileUTS = "uts"
+	FilePID    = "pid"
+	FileNet    = "net"
+	FileIPC    = "ipc"
+	FileUTS    = "uts"
+	FileCgroup = "cgroup"
+	FileUser   = "user"
 )
 
-// Plan is the choice of namespaces for one start. Process, mount and cgroup namespaces are always new.
+// Source says where a namespace of a process comes from.
+type Source int
+
+// The sources.
+const (
+	New    Source = iota // made with the process
+	Joined               // that of a descriptor
+	Node                 // that of the starter, which is the node's
+)
+
+// Plan is the choice of namespaces for one start. The mount namespace is always new.
 type Plan struct {
-	// HostNetwork leaves the process in the network namespace of its parent instead of joining FileNet.
-	HostNetwork bool
-	// Hostname is set in the joined UTS namespace; "" leaves the name it has.
+	PID, Net, IPC, UTS, Cgroup Source
+	// Hostname is set in the UTS namespace; "" leaves the name it has.
 	Hostname string
 	// Moves says that the process enters cgroups by itself (cgroup.Enter on a host with v1 hierarchies), instead of being
 	// cloned into the only one.
 	Moves bool
 }
 
-// joins are the namespaces of the sandbox, in the order in which they are joined.
-var joins = []struct {
-	file string
-	flag uint64
-}{
-	{FileNet, unix.CLONE_NEWNET},
-	{FileIPC, unix.CLONE_NEWIPC},
-	{FileUTS, unix.CLONE_NEWUTS},
+// NewPlan is the choice of a container whose sandbox, see Sandbox, is there already: what of it is the container's own is joined.
+func NewPlan(s spec.ContainerSpec) Plan {
+	var p Plan
+	for _, k := range Kinds {
+		*k.source(&p) = k.Wanted(s)
+		if k.Sandbox && k.Wanted(s) == New {
+			*k.source(&p) = Joined
+		}
+	}
+	if s.Namespaces.UTS == "" || s.Namespaces.UTS == spec.NamespacePrivate {
+		p.Hostname = s.Hostname
+	}
+	return p
 }
 
 // Append sets p.Clone and adds the ops that put the child into its namespaces. They come after it has entered its cgroups
@@ -43,20 +61,31 @@ var joins = []struct {
 // A cgroup namespace is rooted where its maker is (cgroup_namespaces(7)): with v1 hierarchies to enter it is unshared
 // after the moves; without, clone3 makes it together with CLONE_INTO_CGROUP.
 func Append(p *process.Program, plan Plan) {
-	p.Clone |= unix.CLONE_NEWPID | unix.CLONE_NEWNS
-	if !plan.Moves {
-		p.Clone |= unix.CLONE_NEWCGROUP
-	} else {
-		p.Call("make cgroup namespace", "", unix.SYS_UNSHARE, process.Int(unix.CLONE_NEWCGROUP))
-	}
-	for _, j := range joins {
-		if j.file == FileNet && plan.HostNetwork {
-			continue
+	p.Clone |= unix.CLONE_NEWNS
+	for _, k := range Kinds {
+		switch *k.source(&plan) {
+		case New:
+			k.make(p, plan)
+		case Joined:
+			k.join(p)
 		}
-		p.Call("join namespace", j.file, unix.SYS_SETNS, p.File(j.file), process.Int(j.flag))
 	}
 	if plan.Hostname != "" {
 		name := []byte(plan.Hostname)
 		p.Call("set hostname", plan.Hostname, unix.SYS_SETHOSTNAME, process.Data(name), process.Int(len(name)))
 	}
+}
+
+// make adds what makes a namespace with the child.
+func (k Kind) make(p *process.Program, plan Plan) {
+	if k.Name == FileCgroup && plan.Moves {
+		p.Call("make cgroup namespace", "", unix.SYS_UNSHARE, process.Int(k.Flag))
+		return
+	}
+	p.Clone |= uint64(k.Flag)
+}
+
+// join adds what puts the child into a namespace. That of processes counts for children only, so the starter is in it.
+func (k Kind) join(p *process.Program) {
+	p.Call("join namespace", k.Name, unix.SYS_SETNS, p.File(k.Name), process.Int(k.Flag))
 }

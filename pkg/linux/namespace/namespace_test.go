@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 func TestAppend(t *testing.T) {
@@ -21,24 +22,37 @@ func TestAppend(t *testing.T) {
 	}{
 		{
 			"cgroup v2",
-			namespace.Plan{Hostname: "web"},
+			namespace.NewPlan(spec.ContainerSpec{Hostname: "web"}),
 			unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
 			[]string{"join namespace net", "join namespace ipc", "join namespace uts", "set hostname web"},
 			[]string{"net", "ipc", "uts"},
 		},
 		{
 			"cgroup v1",
-			namespace.Plan{Moves: true},
+			namespace.Plan{Moves: true, Net: namespace.Joined, IPC: namespace.Joined, UTS: namespace.Joined},
 			unix.CLONE_NEWPID | unix.CLONE_NEWNS,
-			[]string{"make cgroup namespace ", "join namespace net", "join namespace ipc", "join namespace uts"},
+			[]string{"join namespace net", "join namespace ipc", "join namespace uts", "make cgroup namespace "},
 			[]string{"net", "ipc", "uts"},
 		},
 		{
 			"the node's network",
-			namespace.Plan{HostNetwork: true, Hostname: "web"},
+			namespace.NewPlan(spec.ContainerSpec{Hostname: "web", Network: spec.Network{Mode: spec.NetworkHost}}),
 			unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
 			[]string{"join namespace ipc", "join namespace uts", "set hostname web"},
 			[]string{"ipc", "uts"},
+		},
+		{
+			"the node's names and processes",
+			namespace.NewPlan(spec.ContainerSpec{Hostname: "web", Namespaces: spec.Namespaces{PID: "Host", IPC: "Private", UTS: "Host", Cgroup: "Host"}}),
+			unix.CLONE_NEWNS,
+			[]string{"join namespace net", "join namespace ipc"},
+			[]string{"net", "ipc"},
+		},
+		{
+			"everything new, without a sandbox",
+			namespace.Plan{},
+			unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
+			nil, nil,
 		},
 	} {
 		var p process.Program

@@ -1,0 +1,66 @@
+package start
+
+import (
+	"errors"
+	"maps"
+	"os"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
+	"github.com/seed31d4122e/reconciler/pkg/linux/capability"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process/tinyinit"
+	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
+)
+
+// Host is what all starts by one process have in common: what it has to give, and the files that every start uses and
+// none consumes. It does not change, and may be used from many goroutines.
+type Host struct {
+	capability capability.Node
+	ceilings   attribute.Ceilings
+	proc       *os.File // for attribute.FileProc
+	init       *os.File // for attribute.FileInit
+	filters    seccomp.Cache
+}
+
+// OpenHost reads what process pid, which will run the programs, has to give.
+func OpenHost(pid int) (_ *Host, err error) {
+	h := &Host{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.Close())
+		}
+	}()
+	if h.capability, err = capability.ReadNode(pid); err != nil {
+		return nil, err
+	}
+	if h.ceilings, err = attribute.ReadCeilings(pid); err != nil {
+		return nil, err
+	}
+	if h.proc, err = attribute.OpenProc(); err != nil {
+		return nil, err
+	}
+	if h.init, err = tinyinit.Open(); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// Lend adds the files that every start uses to those of one start. They stay the host's to close.
+func (h *Host) Lend(files map[string]*os.File) map[string]*os.File {
+	files = maps.Clone(files)
+	files[attribute.FileProc], files[attribute.FileInit] = h.proc, h.init
+	return files
+}
+
+// Close closes what was opened. A nil host has nothing to close.
+func (h *Host) Close() error {
+	if h == nil {
+		return nil
+	}
+	var errs []error
+	for _, f := range []*os.File{h.proc, h.init} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

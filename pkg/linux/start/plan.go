@@ -1,0 +1,131 @@
+// Package start composes a start: a container's words become one program, the files it names, and nothing else yet. It
+// knows the order of the parts; it refuses to know who runs the program, who keeps the container and where it is recorded, so
+// that manifests, library and OCI command line share it.
+package start
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
+	"github.com/seed31d4122e/reconciler/pkg/linux/capability"
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
+	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Plan is a start as a value: what each package will write into the program.
+type Plan struct {
+	Namespace namespace.Plan
+	Mount     mount.Plan
+	Attribute attribute.Plan
+}
+
+// NewPlan plans a start of a defaulted container with the given layer directory. It changes nothing; what the container asks
+// for and this node, or the rootfs, cannot give is an error that names it.
+func NewPlan(c spec.Container, layer string, host *Host) (Plan, error) {
+	if err := checkSaid(c.Spec); err != nil {
+		return Plan{}, err
+	}
+	facts, err := mount.Look(c, layer)
+	if err != nil {
+		return Plan{}, err
+	}
+	tree, err := mount.NewPlan(c, facts)
+	if err != nil {
+		return Plan{}, err
+	}
+	attributes, err := newAttributes(c, host)
+	if err != nil {
+		return Plan{}, err
+	}
+	return Plan{Namespace: namespace.NewPlan(c.Spec), Mount: tree, Attribute: attributes}, nil
+}
+
+// Compose writes the program and opens the files it names beside those of the namespaces, which the caller brings. The caller
+// closes the files, even after an error.
+func (plan Plan) Compose(p *process.Program, group *cgroup.Group) (map[string]*os.File, error) {
+	files, err := group.Files()
+	if err != nil {
+		return nil, err
+	}
+	cgroup.Enter(p, files)
+	plan.Namespace.Moves = len(files) > 1
+	plan.Append(p)
+	mounts, err := plan.Mount.Open()
+	maps.Copy(files, mounts)
+	return files, err
+}
+
+// Append writes the program of a child that has entered its cgroups. The order is explained in package attribute.
+func (plan Plan) Append(p *process.Program) {
+	namespace.Append(p, plan.Namespace)
+	mount.Append(p, plan.Mount)
+	attribute.Early(p, plan.Attribute)
+	attribute.Late(p, plan.Attribute)
+}
+
+// checkSaid refuses what no manifest can say, but a program that uses this library can.
+func checkSaid(s spec.ContainerSpec) error {
+	switch {
+	case !filepath.IsAbs(s.Rootfs.Path):
+		return fmt.Errorf("rootfs.path %q is not absolute: %w", s.Rootfs.Path, fs.ErrInvalid)
+	case len(s.Command) == 0 || s.Command[0] == "":
+		return fmt.Errorf("the command is empty: %w", fs.ErrInvalid)
+	}
+	for _, text := range slices.Concat(s.Command, slices.Collect(maps.Keys(s.Env)), slices.Collect(maps.Values(s.Env))) {
+		if strings.Contains(text, "\x00") { // the kernel would take what is before it
+			return fmt.Errorf("%q in command or env holds a NUL: %w", text, fs.ErrInvalid)
+		}
+	}
+	return nil
+}
+
+// newAttributes plans what the process is: user, privileges, limits, command and environment.
+func newAttributes(c spec.Container, host *Host) (a attribute.Plan, err error) {
+	s := c.Spec
+	root, err := rootfs.Open(s.Rootfs.Path)
+	if err != nil {
+		return a, err
+	}
+	defer root.Close()
+	user, err := root.User(s.User, s.AdditionalGroups)
+	if err != nil {
+		return a, err
+	}
+	umask, err := strconv.ParseUint(s.Umask, 8, 32)
+	if err != nil || umask > 0o777 {
+		return a, fmt.Errorf("umask %q is not an octal mask: %w", s.Umask, fs.ErrInvalid)
+	}
+	caps, err := capability.NewSets(s.Security.Capabilities, user.UID, host.capability)
+	if err != nil {
+		return a, err
+	}
+	rlimits, err := attribute.Rlimits(s.Rlimits, host.ceilings)
+	if err != nil {
+		return a, err
+	}
+	var filter seccomp.Filter
+	if s.Security.Seccomp == spec.SeccompDefault {
+		if filter, err = host.filters.Default(caps.Bounding); err != nil {
+			return a, err
+		}
+	}
+	env := attribute.Environ(s.Env, user.Home, s.Hostname)
+	return attribute.Plan{
+		OOMScoreAdj: s.OOMScoreAdj, Rlimits: rlimits, Umask: uint32(umask),
+		UID: user.UID, GID: user.GID, Groups: user.Groups,
+		Capabilities: caps, LastCap: host.capability.Last, NewPrivs: s.Security.AllowNewPrivileges, Filter: filter,
+		Argv: s.Command, Paths: rootfs.Candidates(s.Command[0], s.Env["PATH"]), Env: env, Init: s.Init,
+	}, nil
+}
