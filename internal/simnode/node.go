@@ -160,3 +160,13 @@ func (n *Node) Destroy(ctx context.Context, name string, id uint64, _ bool) erro
 
 // Features says that all is there.
 func (n *Node) Features(ctx context.Context) map[string]error { return n.machine.features(ctx) }
+
+// Exec is for machines with real processes.
+func (n *Node) Exec(context.Context, string, uint64, spec.Exec) (spec.Session, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// Attach is for machines with real processes.
+func (n *Node) Attach(context.Context, string, uint64) (spec.Session, error) {
+	return nil, errors.ErrUnsupported
+}

@@ -45,6 +45,11 @@ type Node interface {
 	// Destroy kills what runs and removes processes, cgroup, mounts, layers and records of one instance; with the last
 	// instance of a name also its sandbox and Name-lived layer unless keep says that a successor is coming.
 	Destroy(ctx context.Context, name string, instance uint64, keep bool) error
+	// Exec starts a further process in a Running instance. A Paused one, or one without a process, is spec.ErrNotRunning. Unless
+	// it is detached the process ends with the session, and with the agent.
+	Exec(ctx context.Context, name string, instance uint64, e spec.Exec) (spec.Session, error)
+	// Attach joins the input and output of a Running or Paused instance's own process, from now on. Any number may.
+	Attach(ctx context.Context, name string, instance uint64) (spec.Session, error)
 	// Features says what this node can do, by feature name; the error says what is missing.
 	Features(ctx context.Context) map[string]error
 }

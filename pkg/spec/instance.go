@@ -1,6 +1,12 @@
 package spec
 
-import "time"
+import (
+	"errors"
+	"time"
+)
+
+// ErrNotRunning tells that what was asked for needs a container that runs, and is not frozen.
+var ErrNotRunning = errors.New("the container does not run")
 
 // Instance is one incarnation of a container as a node shows it: a cgroup and a run directory at
 // PARENT/NAME/ID. A restart of the process stays in its instance; a change of a replace field makes
