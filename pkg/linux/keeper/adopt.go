@@ -59,6 +59,7 @@ func (k *keeper) adopt(key Key, from *handover) {
 	if readRecord(in.dir, ExitFile, &e) == nil && ofRun(e, r) {
 		return
 	}
+	k.adoptExecs(key, r.Cgroup)
 	in.holdings = from.holdings(key)
 	in.left = left
 	if in.stop, err = in.lastStop(); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -202,6 +202,11 @@ func (c *Client) connect(ctx context.Context) (*net.UnixConn, error) {
 	if conn := c.unpark(); conn != nil {
 		return conn, nil
 	}
+	return c.fresh(ctx)
+}
+
+// fresh makes a connection, starting a keeper when there is none and the client may.
+func (c *Client) fresh(ctx context.Context) (*net.UnixConn, error) {
 	conn, err := dial(ctx, c.cfg)
 	if err == nil || !c.launch || !absent(err) {
 		return conn, err

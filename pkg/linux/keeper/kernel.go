@@ -37,7 +37,7 @@ const (
 // killListed kills every process in a cgroup one by one, which leaves the cgroup fit for a start.
 func killListed(cgroup string) error {
 	for range killRounds {
-		pids := processes(cgroup)
+		pids := processesBelow(cgroup)
 		if len(pids) == 0 {
 			return nil
 		}
@@ -59,13 +59,13 @@ func killIn(cgroup string, pid int) error {
 	}
 	pidfd := os.NewFile(uintptr(fd), "pidfd")
 	defer pidfd.Close()
-	if !slices.Contains(processes(cgroup), pid) {
+	if !slices.Contains(processesBelow(cgroup), pid) {
 		return nil
 	}
 	return ignoreDead(process.Signal(pidfd, unix.SIGKILL))
 }
 
-// processes lists a cgroup's; none if it is gone.
+// processes lists those in a cgroup itself; none if it is gone.
 func processes(cgroup string) (pids []int) {
 	text, err := os.ReadFile(filepath.Join(cgroup, "cgroup.procs"))
 	if err != nil {
@@ -74,6 +74,18 @@ func processes(cgroup string) (pids []int) {
 	for line := range strings.Lines(string(text)) {
 		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 0 {
 			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// processesBelow lists those in a cgroup and in those below it, which further processes and containers make.
+func processesBelow(cgroup string) []int {
+	pids := processes(cgroup)
+	entries, _ := os.ReadDir(cgroup)
+	for _, entry := range entries {
+		if entry.IsDir() {
+			pids = append(pids, processesBelow(filepath.Join(cgroup, entry.Name()))...)
 		}
 	}
 	return pids

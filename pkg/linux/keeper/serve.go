@@ -27,6 +27,10 @@ func (k *keeper) converse(ctx context.Context, conn *net.UnixConn) {
 			}
 			return
 		}
+		if req.Verb == verbExec {
+			k.converseExec(ctx, conn, req, body, files)
+			return
+		}
 		resp, back := k.serve(conn, req, body, files)
 		closeAll(files)
 		if req.Verb == verbEvents && resp.Error == nil {
@@ -41,6 +45,30 @@ func (k *keeper) converse(ctx context.Context, conn *net.UnixConn) {
 	}
 }
 
+// converseExec starts a further process, to which the connection belongs from then on.
+func (k *keeper) converseExec(ctx context.Context, conn *net.UnixConn, req request, body []byte, files []*os.File) {
+	var e *execution
+	err := req.current()
+	if err == nil {
+		k.gate.RLock()
+		e, err = k.exec(req, body, files)
+		k.gate.RUnlock()
+	}
+	closeAll(files)
+	resp := response{Error: toError(err)}
+	if err == nil {
+		resp.Pid = e.pid
+	}
+	failed := send(conn, resp, nil, nil)
+	switch {
+	case err != nil:
+	case failed != nil && !req.Exec.Detach:
+		e.report(e.kill())
+	default:
+		e.attend(ctx, conn, req.Exec.Detach)
+	}
+}
+
 // serve carries out one request. The caller closes the files that go back.
 func (k *keeper) serve(conn *net.UnixConn, req request, body []byte, files []*os.File) (resp response, back []*os.File) {
 	var err error
@@ -49,8 +77,8 @@ func (k *keeper) serve(conn *net.UnixConn, req request, body []byte, files []*os
 		err = k.upgrade(conn, files)
 	case req.Verb == verbHello:
 		resp.Hello = Hello{Protocol: protocol, Build: k.build, Pid: os.Getpid()}
-	case req.Protocol != protocol:
-		err = fmt.Errorf("keeper speaks protocol %d, not %d: %w", protocol, req.Protocol, errors.ErrUnsupported)
+	case req.current() != nil:
+		err = req.current()
 	default:
 		k.gate.RLock()
 		defer k.gate.RUnlock()
@@ -58,6 +86,14 @@ func (k *keeper) serve(conn *net.UnixConn, req request, body []byte, files []*os
 	}
 	resp.Error = toError(err)
 	return resp, back
+}
+
+// current refuses a request of another protocol.
+func (req request) current() error {
+	if req.Protocol != protocol {
+		return fmt.Errorf("keeper speaks protocol %d, not %d: %w", protocol, req.Protocol, errors.ErrUnsupported)
+	}
+	return nil
 }
 
 // act carries out a request of this protocol.
@@ -108,23 +144,35 @@ func (k *keeper) start(req request, body []byte, files []*os.File) (Started, err
 	if err := req.Start.Sandbox.check(); err != nil {
 		return Started{}, fmt.Errorf("cannot start %q: %w", req.Key.Name, err)
 	}
-	if filepath.Clean(req.Start.Dir) != k.dir(req.Key) || len(files) != len(req.Start.Files) {
-		return Started{}, fmt.Errorf("cannot start %q: its directory must be %s, its files named: %w", req.Key.Name, k.dir(req.Key), fs.ErrInvalid)
+	if filepath.Clean(req.Start.Dir) != k.dir(req.Key) {
+		return Started{}, fmt.Errorf("cannot start %q: its directory must be %s: %w", req.Key.Name, k.dir(req.Key), fs.ErrInvalid)
 	}
-	var program process.Program
-	if err := program.UnmarshalBinary(body); err != nil {
+	program, named, err := decodeProgram(body, req.Start.Files, files)
+	if err != nil {
 		return Started{}, err
 	}
-	named := map[string]*os.File{}
-	for i, name := range req.Start.Files {
-		named[name] = files[i]
-	}
 	for {
-		started, err := k.findOrAdd(req.Key).start(req.Start, &program, named)
+		started, err := k.findOrAdd(req.Key).start(req.Start, program, named)
 		if !errors.Is(err, errGone) {
 			return started, err
 		}
 	}
+}
+
+// decodeProgram reads a program and gives its files their names.
+func decodeProgram(body []byte, names []string, files []*os.File) (*process.Program, map[string]*os.File, error) {
+	if len(files) != len(names) {
+		return nil, nil, fmt.Errorf("%d files came along for %d names: %w", len(files), len(names), fs.ErrInvalid)
+	}
+	program := &process.Program{}
+	if err := program.UnmarshalBinary(body); err != nil {
+		return nil, nil, err
+	}
+	named := map[string]*os.File{}
+	for i, name := range names {
+		named[name] = files[i]
+	}
+	return program, named, nil
 }
 
 // signal stops or kills.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // A frame on the socket is, in little-endian order, the lengths of header and body and the number of files, four
@@ -33,6 +35,7 @@ const (
 const (
 	verbHello   = "hello"
 	verbStart   = "start"
+	verbExec    = "exec"
 	verbStop    = "stop"
 	verbKill    = "kill"
 	verbRelease = "release"
@@ -51,6 +54,7 @@ type request struct {
 	Signal   string        `json:"signal,omitzero"`
 	Timeout  time.Duration `json:"timeout,omitzero"`
 	Start    startHeader   `json:"start,omitzero"`
+	Exec     execHeader    `json:"exec,omitzero"`
 }
 
 // startHeader is a StartRequest without its program, which is the body, and its files, which are named here in order.
@@ -70,6 +74,8 @@ type response struct {
 	Error     *Error    `json:"error,omitempty"`
 	Hello     Hello     `json:"hello,omitzero"`
 	Started   Started   `json:"started,omitzero"`
+	Pid       int       `json:"pid,omitzero"` // of a further process
+	Exit      *spec.Exit `json:"exit,omitempty"`
 	Sandbox   Sandbox   `json:"sandbox,omitzero"`
 	Processes []Process `json:"processes,omitzero"`
 	Event     Event     `json:"event,omitzero"`

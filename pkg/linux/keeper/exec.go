@@ -1,0 +1,256 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// ExecRequest asks the keeper to start a further process in an instance.
+type ExecRequest struct {
+	Key
+	// Program is what the child runs; Files are the descriptors it names.
+	Program process.Program
+	Files   map[string]*os.File
+	// Cgroup is the absolute path of a cgroup v2 directory of its own, the instance's with one element more: ExecPrefix or DetachedPrefix
+	// and anything. The keeper kills what is left in it at the process's end, and removes it.
+	Cgroup string
+	// Detach lets the process live on after the connection that asked for it.
+	Detach bool
+}
+
+// The names of the cgroups of further processes begin with these. Without its session, or a keeper to watch it, the first kind is killed.
+const (
+	ExecPrefix     = "exec-"
+	DetachedPrefix = "detached-"
+)
+
+// execHeader is an ExecRequest without its program, which is the body, and its files, which are named here in order.
+type execHeader struct {
+	Cgroup string   `json:"cgroup,omitzero"`
+	Detach bool     `json:"detach,omitzero"`
+	Files  []string `json:"files,omitzero"`
+}
+
+// execGroups are the last elements of cgroups of further processes.
+var execGroups = regexp.MustCompile(`^(` + ExecPrefix + `|` + DetachedPrefix + `)[a-zA-Z0-9]{1,64}$`)
+
+// check refuses a cgroup that is not one below the instance's.
+func (h execHeader) check(key Key) error {
+	if dir, last := filepath.Split(h.Cgroup); !absolute(h.Cgroup) || !ofInstance(key, filepath.Clean(dir)) || !execGroups.MatchString(last) {
+		return fmt.Errorf("cgroup %q is none of %s/%d for a further process: %w", h.Cgroup, key.Name, key.Instance, fs.ErrInvalid)
+	}
+	return nil
+}
+
+// execution is a further process.
+type execution struct {
+	k      *keeper
+	key    Key
+	cgroup string
+	pid    int
+	pidfd  *os.File
+	source *source
+	done   chan struct{} // closed when it has been reaped
+	exit   process.Exit  // then
+	mu     sync.Mutex    // held to signal and to reap
+}
+
+// exec starts a further process in an instance that runs.
+func (k *keeper) exec(req request, body []byte, files []*os.File) (*execution, error) {
+	if err := req.Exec.check(req.Key); err != nil {
+		return nil, err
+	}
+	in, err := k.find(req.Key)
+	if err != nil {
+		return nil, err
+	}
+	if v := in.view.Load(); !v.shown.Running {
+		return nil, fmt.Errorf("%s/%d has ended: %w", req.Key.Name, req.Key.Instance, fs.ErrNotExist)
+	}
+	program, named, err := decodeProgram(body, req.Exec.Files, files)
+	if err != nil {
+		return nil, err
+	}
+	p, err := process.Start(program, named)
+	if err != nil {
+		return nil, errors.Join(err, clearExec(req.Exec.Cgroup))
+	}
+	e := &execution{k: k, key: req.Key, cgroup: req.Exec.Cgroup, pid: p.Pid, pidfd: p.Pidfd, done: make(chan struct{})}
+	if err := e.watch(); err != nil {
+		return nil, errors.Join(err, e.discard())
+	}
+	return e, nil
+}
+
+// watch waits for the end of the process.
+func (e *execution) watch() (err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.source, err = e.k.loop.add(e.pidfd, func() bool { e.finish(); return false })
+	return err
+}
+
+// finish takes a dead process to its end, and with it all that it has left in its cgroup.
+func (e *execution) finish() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	exit, err := process.Reap(e.pidfd)
+	if err != nil {
+		e.k.cfg.Log.Error(err, "further process lost", "name", e.key.Name, "instance", e.key.Instance)
+	}
+	e.exit = exit
+	e.k.loop.remove(e.source)
+	if err := clearExec(e.cgroup); err != nil {
+		e.k.cfg.Log.Error(err, "further process leaves its cgroup", "name", e.key.Name, "instance", e.key.Instance)
+	}
+	e.pidfd.Close()
+	close(e.done)
+}
+
+// discard ends a process that cannot be watched.
+func (e *execution) discard() error {
+	err := e.kill()
+	_, failed := process.Reap(e.pidfd)
+	return errors.Join(err, failed, clearExec(e.cgroup), e.pidfd.Close())
+}
+
+// kill ends the process and everything else in its cgroup. One that has ended is no error.
+func (e *execution) kill() error {
+	if err := killCgroup(e.cgroup); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, e.signal(unix.SIGKILL))
+	}
+	return e.signal(unix.SIGKILL)
+}
+
+// signal signals the process. One that has ended is no error.
+func (e *execution) signal(sig unix.Signal) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	select {
+	case <-e.done:
+		return nil
+	default:
+		return ignoreDead(process.Signal(e.pidfd, sig))
+	}
+}
+
+// clearExec kills what is left in the cgroup of a further process and removes it. One that is gone is no error.
+func clearExec(cgroup string) error {
+	for range killRounds {
+		err := unix.Rmdir(cgroup)
+		if err == nil || errors.Is(err, unix.ENOENT) {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) {
+			return &fs.PathError{Op: "rmdir", Path: cgroup, Err: err}
+		}
+		if err := killListed(cgroup); err != nil {
+			return err
+		}
+		removeBelow(cgroup)
+		rest(context.Background(), killPause)
+	}
+	return fmt.Errorf("cannot remove %s: %w", cgroup, unix.EBUSY)
+}
+
+// removeBelow removes the cgroups that a process has made in its own, as far as they are empty.
+func removeBelow(cgroup string) {
+	entries, _ := os.ReadDir(cgroup)
+	for _, entry := range entries {
+		if entry.IsDir() {
+			removeBelow(filepath.Join(cgroup, entry.Name()))
+			unix.Rmdir(filepath.Join(cgroup, entry.Name()))
+		}
+	}
+}
+
+// attend serves the connection that a further process was asked for on: signals go to it, its end comes back. A client that hangs up ends
+// a process that is not detached.
+func (e *execution) attend(ctx context.Context, conn *net.UnixConn, detached bool) {
+	var reader sync.WaitGroup
+	defer reader.Wait()
+	defer conn.Close()
+	reader.Go(func() {
+		for {
+			var req request
+			_, files, err := receive(conn, &req)
+			closeAll(files)
+			if err != nil {
+				break
+			}
+			if sig, err := parseSignal(req.Signal); req.Verb == verbKill && err == nil {
+				e.report(e.signal(sig))
+			}
+		}
+		if !detached && ctx.Err() == nil {
+			e.report(e.kill())
+		}
+	})
+	select {
+	case <-e.done:
+		exit := describeExit(e.exit)
+		send(conn, response{Exit: &exit}, nil, nil)
+	case <-ctx.Done():
+	}
+}
+
+func (e *execution) report(err error) {
+	if err != nil && !errors.Is(err, io.EOF) {
+		e.k.cfg.Log.Error(err, "further process not signalled", "name", e.key.Name, "instance", e.key.Instance)
+	}
+}
+
+// describeExit is how a process ended, for people.
+func describeExit(exit process.Exit) spec.Exit {
+	e := spec.Exit{Code: exit.Code, Reason: reason(exit, "", false)}
+	if exit.Signal != 0 {
+		e.Code, e.Signal = 128+int(exit.Signal), unix.SignalName(exit.Signal)
+	}
+	return e
+}
+
+// adoptExecs ends the further processes of an instance whose sessions ended with an earlier keeper, and watches detached ones that are
+// still this process's children, as after an upgrade.
+func (k *keeper) adoptExecs(key Key, cgroup string) {
+	entries, _ := os.ReadDir(cgroup)
+	for _, entry := range entries {
+		group := filepath.Join(cgroup, entry.Name())
+		switch h := (execHeader{Cgroup: group}); {
+		case h.check(key) != nil:
+		case !strings.HasPrefix(entry.Name(), DetachedPrefix):
+			if err := clearExec(group); err != nil {
+				k.cfg.Log.Error(err, "cannot end further processes", "name", key.Name, "instance", key.Instance)
+			}
+		default:
+			k.adoptDetached(key, group)
+		}
+	}
+}
+
+// adoptDetached watches the children of this process in a cgroup.
+func (k *keeper) adoptDetached(key Key, group string) {
+	for _, pid := range processes(group) {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue
+		}
+		e := &execution{k: k, key: key, cgroup: group, pid: pid, pidfd: os.NewFile(uintptr(fd), "pidfd"), done: make(chan struct{})}
+		if _, _, err := process.Peek(e.pidfd); err != nil || e.watch() != nil { // ECHILD: another's, or a grandchild
+			e.pidfd.Close()
+		}
+	}
+}
