@@ -28,24 +28,25 @@ func pages(root string) map[string][]byte {
 func reference() []byte {
 	var b bytes.Buffer
 	b.Write(intro)
-	manifest, _ := spec.Explain("")
-	section(&b, manifest)
+	container, _ := spec.Explain(spec.KindContainer)
+	section(&b, "Container", container, true)
+	group, _ := spec.Explain(spec.KindGroup)
+	section(&b, "Group", group, false)
+	below, _ := spec.Explain(spec.KindGroup + ".spec")
+	section(&b, "Group: spec", below, false)
 	return b.Bytes()
 }
 
-func section(b *bytes.Buffer, object spec.Field) {
-	title := object.Path
-	if title == "" {
-		title = "The document"
-	}
+// section is the table of one object and, if deep, those of the objects below it.
+func section(b *bytes.Buffer, title string, object spec.Field, deep bool) {
 	fmt.Fprintf(b, "\n## %s\n\n%s\n\n", title, object.Doc)
 	b.WriteString("| key | value | default | change | meaning | kernel file |\n|---|---|---|---|---|---|\n")
 	for _, f := range object.Fields {
 		fmt.Fprintln(b, row(f))
 	}
 	for _, f := range object.Fields {
-		if len(f.Fields) > 0 {
-			section(b, f)
+		if deep && len(f.Fields) > 0 {
+			section(b, f.Path, f, true)
 		}
 	}
 }

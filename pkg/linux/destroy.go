@@ -119,10 +119,11 @@ func (n *Node) end(ctx context.Context, group *cgroup.Group) error {
 
 // forget removes what belongs to a name rather than to an instance: sandbox, Name-lived layers, output.
 func (n *Node) forget(ctx context.Context, name string) error {
-	if err := n.keeper.Forget(ctx, name); err != nil {
+	if err := n.keeper.Forget(ctx, sandboxKey(name, "")); err != nil {
 		return err
 	}
 	return errors.Join(
+		n.forgetGroups(ctx, name),
 		n.removeLayers(name, spec.MediumMemory),
 		n.removeLayers(name, spec.MediumDisk),
 		os.RemoveAll(n.logDir(name)),

@@ -6,13 +6,14 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // freezeTimeout bounds a freeze: a task stuck in the kernel cannot be frozen, and the container is then thawed again.
 const freezeTimeout = 5 * time.Second
 
-// Pause freezes an instance and returns when every process has stopped.
+// Pause freezes an instance, and with it the rest of its group, and returns when every process has stopped.
 func (n *Node) Pause(ctx context.Context, name string, id uint64) (err error) {
 	defer func() { err = about("pause", name, err) }()
 	in, err := n.known(name, id)
@@ -22,28 +23,29 @@ func (n *Node) Pause(ctx context.Context, name string, id uint64) (err error) {
 	if !live(in) {
 		return fmt.Errorf("instance %d is %s, not Running: %w", id, in.Phase, fs.ErrInvalid)
 	}
-	group, err := n.group(name, id)
+	groups, err := n.frozenWith(in)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, freezeTimeout)
 	defer cancel()
-	return group.Freeze(ctx)
+	return cgroup.Freeze(ctx, groups...)
 }
 
-// Resume thaws an instance and returns when it runs; one that is not frozen is success.
+// Resume thaws an instance, and with it the rest of its group, and returns when it runs; one that is not frozen is success.
 func (n *Node) Resume(ctx context.Context, name string, id uint64) (err error) {
 	defer func() { err = about("resume", name, err) }()
-	if _, err := n.known(name, id); err != nil {
+	in, err := n.known(name, id)
+	if err != nil {
 		return err
 	}
-	group, err := n.group(name, id)
+	groups, err := n.frozenWith(in)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, freezeTimeout)
 	defer cancel()
-	return group.Thaw(ctx)
+	return cgroup.Thaw(ctx, groups...)
 }
 
 // known observes an instance that must be there: fs.ErrNotExist otherwise, or when it is Broken.

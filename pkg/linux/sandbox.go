@@ -17,7 +17,7 @@ const sandboxPool = 2
 // sandbox gives the namespaces that belong to the container's name: those the keeper has kept since an earlier start or, at
 // the first start and when the manifest wants others, new ones. The caller closes the files.
 func (n *Node) sandbox(ctx context.Context, c spec.Container) (keeper.Sandbox, map[string]*os.File, error) {
-	want := keeper.Sandbox{Key: c.Metadata.Name, Shape: shape(c.Spec)}
+	want := keeper.Sandbox{Key: sandboxKey(c.Metadata.Name, c.Spec.Group), Shape: shape(c.Spec)}
 	for _, k := range namespace.Kinds {
 		if k.Sandbox && k.Wanted(c.Spec) == namespace.New {
 			want.Kinds = append(want.Kinds, k.Name)

@@ -11,6 +11,14 @@ import (
 // agree checks what fields say together. It reads the tree, so that it also works where other fields are wrong.
 func (c *checker) agree(root *yamltree.Node) {
 	spec := at(root, "spec")
+	if n := at(spec, "group"); n != nil {
+		c.add(n, "spec.group", fault{"cannot be said", "write a manifest of kind " + KindGroup + " with the containers below spec.containers"})
+	}
+	c.agreeContainer(spec)
+}
+
+// agreeContainer checks what the fields of a container's spec say together.
+func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeCommand(spec)
 	c.agreeRootfs(spec)
 	c.agreeSysctls(spec)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	yamltree "go.yaml.in/yaml/v3"
 )
@@ -13,7 +14,8 @@ const maxProblems = 50
 
 // checker collects the problems of one document.
 type checker struct {
-	offset   int // lines of the file before the document
+	offset   int    // lines of the file before the document
+	member   string // the path of a group's container while it is checked as one
 	problems Problems
 }
 
@@ -21,6 +23,9 @@ type checker struct {
 func (c *checker) add(n *yamltree.Node, path string, err error) {
 	if c.full() {
 		return
+	}
+	if below, ok := strings.CutPrefix(path, "spec."); ok && c.member != "" {
+		path = c.member + "." + below
 	}
 	p := Problem{Line: c.offset + n.Line, Column: n.Column, Path: path, Message: err.Error()}
 	if f, ok := errors.AsType[fault](err); ok {
@@ -52,10 +57,16 @@ func (c *checker) document(root *yamltree.Node) {
 		c.add(root, "", faultf("wants an object with apiVersion, kind, metadata and spec, not %s", what(root)))
 		return
 	}
-	if c.ours(root) {
-		c.object("", fieldTree(), root)
-		c.agree(root)
+	if !c.ours(root) {
+		return
 	}
+	if scalar(root, "kind") == KindGroup { // whose containers have other names
+		c.object("", trees()[KindGroup], root)
+		c.agreeGroup(root)
+		return
+	}
+	c.object("", fieldTree(), root)
+	c.agree(root)
 	name := scalar(root, "metadata", "name")
 	for i := range c.problems {
 		if ValidName(name) == nil {

@@ -1,6 +1,6 @@
 package spec
 
-// APIVersion and KindContainer are the only values a manifest may carry today.
+// APIVersion is the version of a manifest's words, KindContainer the kind of most. See also KindGroup.
 const (
 	APIVersion    = "reconciler/v1alpha1"
 	KindContainer = "Container"
@@ -34,6 +34,8 @@ type Metadata struct {
 type ContainerSpec struct {
 	// State is what the container should be doing: Running (default), Paused or Stopped.
 	State State `json:"state,omitzero" class:"live"`
+	// Group is the group that the container belongs to. It is set by a manifest of kind Group, and cannot be said.
+	Group string `json:"group,omitzero" class:"replace" format:"name"`
 	// Base is what a container has beside what its manifest says: Standard (the usual mounts, environment, limits and groups; default) or None (nothing: only the mounts and variables that are said, in that order, limits as inherited, numbers for users).
 	Base Base `json:"base,omitzero" class:"replace"`
 	// Rootfs is the file system the container sees as /.

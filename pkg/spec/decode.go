@@ -10,10 +10,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Document is one valid document of a file.
+// Document is one valid container of a file.
 type Document struct {
 	Container Container
-	Line      int // where its first key stands, from 1
+	Line      int // where its first key stands, from 1; in a group, its name
 }
 
 // Decode reads the documents of a manifest file and reports every problem of every document, in file order, under the given file name.
@@ -36,10 +36,8 @@ func Decode(file string, data []byte) ([]Document, Problems) {
 	var documents []Document
 	var problems Problems
 	for _, s := range sections {
-		document, found := decodeSection(s)
-		if found == nil {
-			documents = append(documents, document)
-		}
+		decoded, found := decodeSection(s)
+		documents = append(documents, decoded...)
 		for _, p := range found {
 			p.File = file
 			problems = append(problems, p)
@@ -48,23 +46,44 @@ func Decode(file string, data []byte) ([]Document, Problems) {
 	return documents, problems
 }
 
-// decodeSection reads one document. The tree finds and places the problems; the value is what the strict decoder reads.
-func decodeSection(s section) (Document, Problems) {
+// decodeSection reads one document: a container, or the containers of a group. The tree finds and places the problems; the value is
+// what the strict decoder reads.
+func decodeSection(s section) ([]Document, Problems) {
 	root, err := parse(s.text)
 	if err != nil {
-		return Document{}, Problems{syntaxProblem(s, err)}
+		return nil, Problems{syntaxProblem(s, err)}
 	}
 	c := checker{offset: s.line}
 	c.document(root)
 	if len(c.problems) > 0 {
-		return Document{}, c.sorted()
+		return nil, c.sorted()
+	}
+	if scalar(root, "kind") == KindGroup {
+		return decodeGroup(s, root)
 	}
 	d := Document{Line: s.line + root.Line}
 	if err := yaml.UnmarshalStrict(s.text, &d.Container); err != nil {
-		return Document{}, Problems{undecodable(s, d.Container.Metadata.Name, err)}
+		return nil, Problems{undecodable(s, d.Container.Metadata.Name, err)}
 	}
 	tidy(&d.Container)
-	return d, nil
+	return []Document{d}, nil
+}
+
+// decodeGroup reads the containers of a group, each at the line of its name.
+func decodeGroup(s section, root *yamltree.Node) (documents []Document, _ Problems) {
+	var g Group
+	if err := yaml.UnmarshalStrict(s.text, &g); err != nil {
+		return nil, Problems{undecodable(s, "", err)}
+	}
+	lines := map[string]int{}
+	for key := range keys(at(root, "spec", "containers")) {
+		lines[memberName(g.Metadata.Name, key.Value)] = s.line + key.Line
+	}
+	for _, c := range g.Expand() {
+		tidy(&c)
+		documents = append(documents, Document{Container: c, Line: lines[c.Metadata.Name]})
+	}
+	return documents, nil
 }
 
 // undecodable places an error of the strict decoder in a document whose tree is right: it heeds the tag ! that the tree leaves out.

@@ -2,15 +2,19 @@ package spec
 
 import "strings"
 
-// Explain finds a field by its path, such as spec.resources.memory.max; "" is the manifest as a whole. A path may also begin with
-// "container." or below spec, as in resources.memory; false when there is no such field (see Suggest).
+// Explain finds a field of a container by its path, such as spec.resources.memory.max; "" is the manifest as a whole. A path may also
+// begin with a kind, "container." or "group.", or below spec, as in resources.memory; false when there is no such field (see Suggest).
 func Explain(path string) (Field, bool) {
 	path = strings.TrimSuffix(path, ".")
-	if len(path) >= len(KindContainer) && strings.EqualFold(path[:len(KindContainer)], KindContainer) {
-		path = strings.TrimPrefix(path[len(KindContainer):], ".")
+	tree := fieldTree()
+	for _, kind := range []string{KindContainer, KindGroup} {
+		if first, rest, _ := strings.Cut(path, "."); strings.EqualFold(first, kind) {
+			tree, path = trees()[kind], rest
+			break
+		}
 	}
 	for _, start := range []string{"", "spec."} {
-		if f := fieldTree().at(start + path); f != nil {
+		if f := tree.at(start + path); f != nil {
 			return *f, true
 		}
 	}

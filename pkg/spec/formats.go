@@ -28,7 +28,7 @@ const optionFormat = "option"
 var formats = sync.OnceValue(func() map[string]format {
 	table := map[string]format{
 		"apiVersion": {wants: "an apiVersion", words: []string{APIVersion}},
-		"kind":       {wants: "a kind", words: []string{KindContainer}},
+		"kind":       {wants: "a kind", words: []string{KindContainer, KindGroup}},
 		"name":       {wants: "a name: at most 63 of a-z, 0-9 and - between letters or digits", pattern: namePattern, longest: 4096, hint: nameHint},
 		"labelKey": {
 			wants:   "a key such as app or example.com/app",

@@ -28,7 +28,8 @@ var foreignKeys = map[string]string{
 	"gracePeriod":            "it is spec.stop.timeout",
 	"stopSignal":             "it is spec.stop.signal",
 	"ulimits":                "they are spec.rlimits",
-	"containers":             "each container has a document of its own, of kind Container",
+	"containers":             "several containers stand below spec.containers of a document of kind Group",
+	"shareProcessNamespace":  sharedPID,
 	"namespace":              "a node has no namespaces: names are unique on the node",
 }
 

@@ -12,9 +12,19 @@ type node map[string]any
 // Schema is the JSON Schema (2020-12) of a manifest document, for editors and pipelines. It says what a schema can say;
 // Decode says the rest.
 func Schema() []byte {
-	root := fieldTree().schema()
-	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	root["title"] = KindContainer + " of " + APIVersion
+	container, group := fieldTree().schema(), trees()[KindGroup].schema()
+	spec := container["properties"].(node)["spec"]
+	group["properties"].(node)["spec"].(node)["properties"].(node)["containers"].(node)["additionalProperties"] = node{"$ref": "#/$defs/containerSpec"}
+	container["properties"].(node)["spec"] = node{"$ref": "#/$defs/containerSpec"}
+	root := node{
+		"$schema": "https://json-schema.org/draft/2020-12/schema",
+		"title":   KindContainer + " or " + KindGroup + " of " + APIVersion,
+		"type":    "object",
+		"$defs":   node{"containerSpec": spec},
+		"if":      node{"properties": node{"kind": node{"const": KindGroup}}, "required": []string{"kind"}},
+		"then":    group,
+		"else":    container,
+	}
 	data, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
 		panic("spec: a schema is always JSON: " + err.Error())

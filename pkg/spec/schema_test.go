@@ -27,10 +27,21 @@ type schema struct {
 	Pattern              string
 	Minimum, Maximum     *float64
 	AnyOf                []*schema
+	If, Then, Else       *schema
+	Const                string
+	Ref                  string             `json:"$ref"`
+	Defs                 map[string]*schema `json:"$defs"`
 }
 
 // accepts tells why a value does not fit, nil if it does.
 func (s *schema) accepts(path string, v any) error {
+	if s.If != nil {
+		object, _ := v.(map[string]any)
+		if object["kind"] == s.If.Properties["kind"].Const {
+			return s.Then.accepts(path, v)
+		}
+		return s.Else.accepts(path, v)
+	}
 	if len(s.AnyOf) > 0 {
 		fits := func(alternative *schema) bool { return alternative.accepts(path, v) == nil }
 		if !slices.ContainsFunc(s.AnyOf, fits) {
@@ -123,12 +134,38 @@ func readSchema(t *testing.T) *schema {
 	if err := json.Unmarshal(spec.Schema(), &s); err != nil {
 		t.Fatal(err)
 	}
+	container := s.Defs["containerSpec"]
+	for _, of := range []*schema{s.Else.Properties["spec"], s.Then.Properties["spec"].Properties["containers"]} {
+		if of.Ref == "" {
+			of = new(schema)
+			if err := json.Unmarshal(s.Then.Properties["spec"].Properties["containers"].AdditionalProperties, of); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if of.Ref != "#/$defs/containerSpec" {
+			t.Fatalf("a container's spec is %q", of.Ref)
+		}
+	}
+	s.Else.Properties["spec"] = container
+	var document struct {
+		Defs map[string]json.RawMessage `json:"$defs"`
+	}
+	if err := json.Unmarshal(spec.Schema(), &document); err != nil {
+		t.Fatal(err)
+	}
+	s.Then.Properties["spec"].Properties["containers"].AdditionalProperties = document.Defs["containerSpec"]
 	return &s
 }
 
 // The schema takes what Decode takes.
 func TestSchemaAccepts(t *testing.T) {
 	s := readSchema(t)
+	if err := s.check(readFile(t, "group.yaml")); err != nil {
+		t.Errorf("group.yaml: %v", err)
+	}
+	if s.check(strings.ReplaceAll(readFile(t, "group.yaml"), "memory:", "memry:")) == nil {
+		t.Error("a broken container of a group fits")
+	}
 	for _, name := range []string{"typical.yaml", "full.yaml"} {
 		text := readFile(t, name)
 		if err := s.check(text); err != nil {

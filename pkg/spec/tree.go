@@ -11,13 +11,21 @@ import (
 // defaultName stands in the tree for the container's name where that is a default.
 const defaultName = "metadata.name"
 
-// fieldTree is the manifest as a whole: a field without a name whose Fields are apiVersion, kind, metadata and spec.
-var fieldTree = sync.OnceValue(func() *Field {
+// trees are the manifests of each kind as a whole: fields without a name whose Fields are apiVersion, kind, metadata and spec.
+var trees = sync.OnceValue(func() map[string]*Field {
 	sample := Defaulted(Container{Metadata: Metadata{Name: defaultName}}, DefaultsVersion)
-	root := &Field{Type: kindNames[kindObject][0], Doc: docs["Container"]}
-	root.Fields = fieldsOf("", reflect.TypeFor[Container](), reflect.ValueOf(sample))
-	return root
+	return map[string]*Field{
+		KindContainer: treeOf(KindContainer, reflect.TypeFor[Container](), reflect.ValueOf(sample)),
+		KindGroup:     treeOf(KindGroup, reflect.TypeFor[Group](), reflect.Value{}),
+	}
 })
+
+func treeOf(kind string, t reflect.Type, sample reflect.Value) *Field {
+	return &Field{Type: kindNames[kindObject][0], Doc: docs[kind], Fields: fieldsOf("", t, sample)}
+}
+
+// fieldTree is the manifest of a container.
+func fieldTree() *Field { return trees()[KindContainer] }
 
 // fieldsOf are the fields of a struct type below a path. sample holds the defaults; invalid when there are none.
 func fieldsOf(path string, t reflect.Type, sample reflect.Value) []Field {

@@ -32,26 +32,56 @@ func (g *Group) Kill() error {
 	return g.command("kill", "cgroup.kill", "1")
 }
 
-// Freeze stops every process in the group and returns when all have stopped. When ctx ends before, a
-// process may be stuck in the kernel: the group is thawed again and the error is that of ctx.
-func (g *Group) Freeze(ctx context.Context) error {
-	err := g.command("freeze", "cgroup.freeze", "1")
+// Freeze stops every process in the groups, as nearly at once as can be, and returns when all have stopped. When ctx ends before, a
+// process may be stuck in the kernel: all groups are thawed again and the error is that of ctx.
+func Freeze(ctx context.Context, groups ...*Group) error {
+	err := all(groups, func(g *Group) error { return g.command("freeze", "cgroup.freeze", "1") })
 	if err == nil {
-		err = g.Wait(ctx, func(s State) bool { return s.Frozen })
-		if err != nil {
-			err = errors.Join(fmt.Errorf("cannot freeze %s: %w", g, err), g.command("thaw", "cgroup.freeze", "0"))
-		}
+		err = all(groups, func(g *Group) error {
+			if err := g.Wait(ctx, func(s State) bool { return s.Frozen }); err != nil {
+				return fmt.Errorf("cannot freeze %s: %w", g, err)
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		err = errors.Join(err, thaw(groups))
 	}
 	return err
 }
 
-// Thaw lets the processes run again and returns when they do.
-func (g *Group) Thaw(ctx context.Context) error {
-	if err := g.command("thaw", "cgroup.freeze", "0"); err != nil {
+// Thaw lets the processes of the groups run again and returns when they do.
+func Thaw(ctx context.Context, groups ...*Group) error {
+	if err := thaw(groups); err != nil {
 		return err
 	}
-	return g.Wait(ctx, func(s State) bool { return !s.Frozen })
+	return all(groups, func(g *Group) error { return g.Wait(ctx, func(s State) bool { return !s.Frozen }) })
 }
+
+// thaw tells the groups to run, all of them whatever the errors.
+func thaw(groups []*Group) error {
+	var errs []error
+	for _, g := range groups {
+		errs = append(errs, g.command("thaw", "cgroup.freeze", "0"))
+	}
+	return errors.Join(errs...)
+}
+
+// all does something to each group until an error.
+func all(groups []*Group, do func(*Group) error) error {
+	for _, g := range groups {
+		if err := do(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Freeze is Freeze of this group alone.
+func (g *Group) Freeze(ctx context.Context) error { return Freeze(ctx, g) }
+
+// Thaw is Thaw of this group alone.
+func (g *Group) Thaw(ctx context.Context) error { return Thaw(ctx, g) }
 
 // Freezing tells whether the group was told to freeze, done or not.
 func (g *Group) Freezing() (bool, error) {

@@ -71,14 +71,14 @@ type startHeader struct {
 
 // response is the header of an answer. The files of a sandbox come along, in the order of its kinds.
 type response struct {
-	Error     *Error    `json:"error,omitempty"`
-	Hello     Hello     `json:"hello,omitzero"`
-	Started   Started   `json:"started,omitzero"`
-	Pid       int       `json:"pid,omitzero"` // of a further process
+	Error     *Error     `json:"error,omitempty"`
+	Hello     Hello      `json:"hello,omitzero"`
+	Started   Started    `json:"started,omitzero"`
+	Pid       int        `json:"pid,omitzero"` // of a further process
 	Exit      *spec.Exit `json:"exit,omitempty"`
-	Sandbox   Sandbox   `json:"sandbox,omitzero"`
-	Processes []Process `json:"processes,omitzero"`
-	Event     Event     `json:"event,omitzero"`
+	Sandbox   Sandbox    `json:"sandbox,omitzero"`
+	Processes []Process  `json:"processes,omitzero"`
+	Event     Event      `json:"event,omitzero"`
 }
 
 // Hello is what a keeper says of itself.

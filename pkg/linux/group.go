@@ -1,0 +1,88 @@
+package linux
+
+import (
+	"context"
+	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// sandboxKey is what the keeper keeps a container's sandbox under. No container can have the name of a group's.
+func sandboxKey(name, group string) string {
+	if group != "" {
+		return "group:" + group
+	}
+	return name
+}
+
+// frozenWith are the cgroups that are frozen and thawed together with an instance: those of its group's running ones, its own included.
+func (n *Node) frozenWith(in spec.Instance) ([]*cgroup.Group, error) {
+	own, err := n.group(in.Name, in.ID)
+	if err != nil || in.Spec.Spec.Group == "" {
+		return []*cgroup.Group{own}, err
+	}
+	members, err := n.members(in.Spec.Spec.Group)
+	if err != nil {
+		return nil, err
+	}
+	var groups []*cgroup.Group
+	for _, member := range members {
+		if !live(member) {
+			continue
+		}
+		group, err := n.group(member.Name, member.ID)
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, group)
+	}
+	return groups, nil
+}
+
+// members are all instances of a group. A container's name begins with that of its group.
+func (n *Node) members(group string) (members []spec.Instance, err error) {
+	names, err := n.names()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, group+"-") {
+			continue
+		}
+		ids, err := n.instances(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			in, err := n.observe(name, id)
+			if err != nil {
+				return nil, err
+			}
+			if in.Spec.Spec.Group == group {
+				members = append(members, in)
+			}
+		}
+	}
+	return members, nil
+}
+
+// forgetGroups lets go of the sandboxes of groups whose last container was of this name. The record is gone by then, but the name begins
+// with that of the group.
+func (n *Node) forgetGroups(ctx context.Context, name string) error {
+	for i, c := range name {
+		if c != '-' {
+			continue
+		}
+		members, err := n.members(name[:i])
+		if err != nil {
+			return err
+		}
+		if len(members) == 0 {
+			if err := n.keeper.Forget(ctx, sandboxKey("", name[:i])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
