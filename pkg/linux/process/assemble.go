@@ -9,19 +9,36 @@ import (
 )
 
 // assembly is a program in the form the child runs: one block of memory, in this order: the frame, the records, the
-// words (constants, slots, time stamps), the data. It is allocated on the heap, where nothing moves, and
-// holds no Go pointer.
+// time stamps, the words (constants and slots), the data. It holds no Go pointer, and does not move: it is on the heap, or
+// in an image that a parked child maps at the same address.
 type assembly struct {
 	program *Program
+	park    int // the op that parks, or -1
+	layout
+	base    uintptr // the address of the memory
 	memory  []uint64
 	frame   *frame
 	records []record
+	origins []int32  // of each record: the op it is part of
+	own     []int32  // of each op: the record that is its call
 	stamps  []uint64 // of the parent, then of the child; empty unless traced
 	words   []uint64 // not yet handed out
 	data    []byte   // not yet handed out
 	unused  uintptr  // the address of a zero word, for arguments that are not given
 	sink    uintptr  // the address of a word that nobody reads, for results that are not wanted
 	slots   uintptr  // the address of slot 1
+	move    int      // the next of the records that are kept for the slots an op's data takes in
+}
+
+// added is a system call that is put before an op for the starter's own ends; it counts as part of op `of`.
+type added struct {
+	before, of int
+	op         Op
+}
+
+// layout is how many words and bytes the parts of an assembly take.
+type layout struct {
+	recordCount, stampCount, wordCount, dataSize int
 }
 
 const (
@@ -35,54 +52,85 @@ const (
 // dataAlign is the alignment of every piece of data: enough for each struct of the kernel's interface.
 const dataAlign = 8
 
-func assemble(p *Program, fds []int, traced bool) *assembly {
-	words, data := measure(p)
-	words += 2 + p.Slots + cloneWords
-	stamps := 0
+// measure tells how much memory a program takes.
+func measure(p *Program, more []added, traced bool) (l layout) {
+	l.recordCount = len(p.Ops) + len(more)
+	l.wordCount = 2 + p.Slots + cloneWords
+	for i := range p.Ops {
+		l.add(&p.Ops[i])
+	}
+	for i := range more {
+		l.add(&more[i].op)
+	}
 	if traced {
-		stamps = parentStamps + 1 + len(p.Ops)
+		l.stampCount = parentStamps + 1 + l.recordCount
 	}
-	fixed := frameWords + len(p.Ops)*opWords
-	memory := make([]uint64, fixed+stamps+words+data/wordSize)
+	return l
+}
 
-	a := &assembly{program: p, memory: memory}
-	a.frame = (*frame)(unsafe.Pointer(&memory[0]))
-	a.records = unsafe.Slice((*record)(unsafe.Pointer(&memory[frameWords])), len(p.Ops)+1)[:len(p.Ops)]
-	a.stamps = memory[fixed : fixed+stamps]
-	a.words = memory[fixed+stamps : fixed+stamps+words]
-	if data > 0 {
-		a.data = unsafe.Slice((*byte)(unsafe.Pointer(&memory[fixed+stamps+words])), data)
+func (l *layout) add(op *Op) {
+	for n := range op.Args {
+		arg := &op.Args[n]
+		switch {
+		case arg.Kind == ArgData:
+			l.wordCount++
+			l.dataSize += aligned(len(arg.Data))
+			for i := range arg.Refs {
+				l.dataSize += aligned(len(arg.Refs[i].Data))
+			}
+		case arg.Kind == ArgFile || arg.Int != 0 && arg.Kind == ArgInt:
+			l.wordCount++
+		}
 	}
+	l.recordCount += op.slotRefs()
+}
+
+// slotRefs is how many slots the data of an op takes in.
+func (op *Op) slotRefs() (count int) {
+	for n := range op.Args {
+		for i := range op.Args[n].Refs {
+			if op.Args[n].Refs[i].Slot != 0 {
+				count++
+			}
+		}
+	}
+	return count
+}
+
+func aligned(n int) int { return (n + dataAlign - 1) &^ (dataAlign - 1) }
+
+// readable is how many words tell how a program went: all but the data.
+func (l *layout) readable() int {
+	return frameWords + l.recordCount*opWords + l.stampCount + l.wordCount
+}
+
+func (l *layout) total() int { return l.readable() + l.dataSize/wordSize }
+
+// assemble fills zeroed memory of the layout's total size.
+func assemble(p *Program, fds []int, more []added, l layout, memory []uint64) *assembly {
+	a := &assembly{program: p, park: -1, layout: l, base: uintptr(unsafe.Pointer(&memory[0]))}
+	a.view(memory)
+	begin := l.readable() - l.wordCount
+	a.words = memory[begin : begin+l.wordCount]
+	if l.dataSize > 0 {
+		a.data = unsafe.Slice((*byte)(unsafe.Pointer(&memory[l.readable()])), l.dataSize)
+	}
+	a.origins, a.own = make([]int32, l.recordCount), make([]int32, len(p.Ops))
 	a.unused, a.sink = a.word(0), a.word(0)
 	a.putSlots(p.Slots)
-	for i := range p.Ops {
-		a.putOp(i, fds)
-	}
+	a.putOps(more, fds)
 	a.putFrame(fds)
 	return a
 }
 
-// measure tells how many words and bytes of data the arguments of a program take.
-func measure(p *Program) (words, data int) {
-	for i := range p.Ops {
-		for n := range p.Ops[i].Args {
-			arg := &p.Ops[i].Args[n]
-			switch {
-			case arg.Kind == ArgData:
-				words++
-				data += aligned(len(arg.Data))
-				for _, ref := range arg.Refs {
-					data += aligned(len(ref.Data))
-				}
-			case arg.Kind == ArgFile || arg.Int != 0 && arg.Kind == ArgInt:
-				words++
-			}
-		}
-	}
-	return words, data
+// view makes memory, which may be a copy without the data, the one that frame, records and stamps are seen in.
+func (a *assembly) view(memory []uint64) {
+	a.memory = memory
+	a.frame = (*frame)(unsafe.Pointer(&memory[0]))
+	a.records = unsafe.Slice((*record)(unsafe.Pointer(&memory[frameWords])), a.recordCount)
+	begin := frameWords + a.recordCount*opWords
+	a.stamps = memory[begin : begin+a.stampCount]
 }
-
-func aligned(n int) int { return (n + dataAlign - 1) &^ (dataAlign - 1) }
 
 // word puts a number into memory and returns where.
 func (a *assembly) word(n uint64) uintptr {
@@ -115,14 +163,53 @@ func (a *assembly) putSlots(n int) {
 
 func (a *assembly) slot(s Slot) uintptr { return a.slots + uintptr(s-1)*wordSize }
 
-func (a *assembly) putOp(i int, fds []int) {
-	op, r := &a.program.Ops[i], &a.records[i]
+// slotWord is where a slot is in memory.
+func (a *assembly) slotWord(s Slot) int { return int(a.slot(s)-a.base) / wordSize }
+
+// putOps writes all records: for each op what is added before it, the moves of slots into its data, and its call.
+func (a *assembly) putOps(more []added, fds []int) {
+	first := a.firstRecords(more)
+	for i := range a.program.Ops {
+		at := int(first[i])
+		for ; len(more) > 0 && more[0].before == i; more = more[1:] {
+			a.origins[at] = int32(more[0].of)
+			a.move = at
+			a.put(at, &more[0].op, at+1, at+1, fds)
+			at++
+		}
+		op, own := &a.program.Ops[i], int(first[i+1])-1
+		for n := at; n <= own; n++ {
+			a.origins[n] = int32(i)
+		}
+		a.move, a.own[i] = at, int32(own)
+		a.put(own, op, int(first[i+1+op.Else]), int(first[i+1+op.Skip]), fds)
+	}
+}
+
+// firstRecords is the number of the record that each op begins with, and of the end.
+func (a *assembly) firstRecords(more []added) []int32 {
+	first := make([]int32, len(a.program.Ops)+1)
+	next := 0
+	for i := range a.program.Ops {
+		first[i] = int32(next)
+		for ; len(more) > 0 && more[0].before == i; more = more[1:] {
+			next++
+		}
+		next += a.program.Ops[i].slotRefs() + 1
+	}
+	first[len(first)-1] = int32(next)
+	return first
+}
+
+// put writes the record of a system call, to go on with record `then`, or with record `accepted` after an accepted error.
+func (a *assembly) put(i int, op *Op, then, accepted int, fds []int) {
+	r := &a.records[i]
 	*r = record{
 		nr:       uintptr(op.Nr),
 		out:      a.sink,
 		accept:   op.Accept,
-		then:     a.recordAddress(i + 1 + op.Else),
-		accepted: a.recordAddress(i + 1 + op.Skip),
+		then:     a.recordAddress(then),
+		accepted: a.recordAddress(accepted),
 		result:   notRun,
 	}
 	if op.Out != 0 {
@@ -141,8 +228,8 @@ func (a *assembly) argument(arg *Arg, fds []int) uintptr {
 			return a.unused // NULL
 		}
 		b := a.bytes(arg.Data)
-		for _, ref := range arg.Refs {
-			binary.NativeEndian.PutUint64(b[ref.At:], uint64(address(a.bytes(ref.Data))))
+		for i := range arg.Refs {
+			a.putRef(&arg.Refs[i], b)
 		}
 		return a.word(uint64(address(b)))
 	case ArgFile:
@@ -157,23 +244,49 @@ func (a *assembly) argument(arg *Arg, fds []int) uintptr {
 	}
 }
 
+func (a *assembly) putRef(ref *Ref, b []byte) {
+	if ref.Slot != 0 {
+		next := a.recordAddress(a.move + 1)
+		args := [6]uintptr{a.slot(ref.Slot), address(b[ref.At:])}
+		a.records[a.move] = record{nr: moves, args: args, out: a.sink, then: next, accepted: next, result: notRun}
+		a.move++
+		return
+	}
+	to := address(b) + uintptr(ref.To)
+	if ref.To == 0 {
+		to = address(a.bytes(ref.Data))
+	}
+	binary.NativeEndian.PutUint64(b[ref.At:], uint64(to))
+}
+
 func (a *assembly) recordAddress(i int) uintptr {
-	return uintptr(unsafe.Pointer(&a.memory[frameWords])) + uintptr(i*opWords*wordSize)
+	return a.base + uintptr((frameWords+i*opWords)*wordSize)
 }
 
-// index is the reverse of recordAddress.
+// index is the op whose record is at an address.
 func (a *assembly) index(address uintptr) int {
-	return int(address-a.recordAddress(0)) / (opWords * wordSize)
+	return int(a.origins[a.record(address)])
 }
 
-func (a *assembly) result(i int) int64 { return a.records[i].result }
+// record is the number of the record at an address, or of the first one: what wrote the address may be a stranger's by now.
+func (a *assembly) record(address uintptr) int {
+	if i := (address - a.recordAddress(0)) / uintptr(opWords*wordSize); address >= a.recordAddress(0) && i < uintptr(len(a.records)) {
+		return int(i)
+	}
+	return 0
+}
+
+// result is what the kernel returned to an op, or notRun.
+func (a *assembly) result(op int) int64 { return a.records[a.own[op]].result }
 
 // putFrame writes the clone3 call and the bounds of the program.
 func (a *assembly) putFrame(fds []int) {
 	f := a.frame
 	f.args = cloneArgs{
-		flags:      unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_CLEAR_SIGHAND | unix.CLONE_PIDFD | a.program.Clone,
+		flags: unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_CLEAR_SIGHAND | unix.CLONE_PIDFD | unix.CLONE_PARENT_SETTID |
+			a.program.Clone,
 		pidfd:      uint64(uintptr(unsafe.Pointer(&f.pidfd))),
+		parentTID:  uint64(uintptr(unsafe.Pointer(&f.pid))),
 		exitSignal: uint64(unix.SIGCHLD),
 	}
 	if a.program.Cgroup != "" {

@@ -18,10 +18,10 @@ const (
 // refSize is what a reference counts towards MaxSize besides its data, which bounds their number.
 const refSize = 64
 
-// namespaces are the clone flags a program may ask for. A time namespace needs a child with
-// memory of its own, a user namespace somebody who writes its maps meanwhile.
+// namespaces are the clone flags a program may ask for. A user namespace needs somebody who writes its maps meanwhile:
+// see StartWith. A time namespace is entered by execve(2), from Linux 6.2 on; until then its offsets can be written.
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
-	unix.CLONE_NEWPID | unix.CLONE_NEWNET
+	unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUSER | unix.CLONE_NEWTIME
 
 // Check tells what is wrong with the form of a program: a jump or a reference out of bounds, an unknown kind
 // of argument, too large. Start and UnmarshalBinary make it; a program that passes it ends after at most len(Ops) calls.
@@ -37,11 +37,35 @@ func (p *Program) Check() error {
 		return fmt.Errorf("bad program: clone flags %#x are not among %#x", p.Clone, uint64(namespaces))
 	case p.Cgroup != "" && !slices.Contains(p.Files, p.Cgroup):
 		return fmt.Errorf("bad program: cgroup %q is not among the files %q", p.Cgroup, p.Files)
+	case p.PidNS != "" && !slices.Contains(p.Files, p.PidNS):
+		return fmt.Errorf("bad program: pid namespace %q is not among the files %q", p.PidNS, p.Files)
+	case p.PidNS != "" && p.Clone&unix.CLONE_NEWPID != 0:
+		return fmt.Errorf("bad program: it starts both in pid namespace %q and in a new one", p.PidNS)
 	}
 	size := 0
 	for i := range p.Ops {
 		if err := p.checkOp(i, &size); err != nil {
 			return fmt.Errorf("bad program: op %d (%s): %w", i, p.Ops[i].Step, err)
+		}
+	}
+	return p.checkPark()
+}
+
+// checkPark: there is one park point at most, with something after it, and no way around it.
+func (p *Program) checkPark() error {
+	at := p.parkPoint()
+	if at < 0 {
+		return nil
+	}
+	for i := range p.Ops {
+		op := &p.Ops[i]
+		switch {
+		case i > at && op.Nr == parks:
+			return fmt.Errorf("bad program: op %d (%s): parks a second time", i, op.Step)
+		case i < at && i+1+max(op.Skip, op.Else) > at:
+			return fmt.Errorf("bad program: op %d (%s): skips the park point", i, op.Step)
+		case i == at && (i == len(p.Ops)-1 || !op.bare()):
+			return fmt.Errorf("bad program: op %d (%s): a park point has neither arguments nor result, and is not the end", i, op.Step)
 		}
 	}
 	return nil
@@ -79,11 +103,25 @@ func (p *Program) checkArg(arg *Arg, size *int) error {
 		return fmt.Errorf("kind %d has no data", arg.Kind)
 	}
 	*size += len(arg.Data)
-	for _, ref := range arg.Refs {
-		if ref.At < 0 || ref.At > len(arg.Data)-wordSize {
-			return fmt.Errorf("reference at %d of %d bytes", ref.At, len(arg.Data))
+	for i := range arg.Refs {
+		if err := p.checkRef(&arg.Refs[i], len(arg.Data)); err != nil {
+			return err
 		}
-		*size += refSize + len(ref.Data)
+		*size += refSize + len(arg.Refs[i].Data)
+	}
+	return nil
+}
+
+func (p *Program) checkRef(ref *Ref, size int) error {
+	switch {
+	case ref.At < 0 || ref.At > size-ref.size():
+		return fmt.Errorf("reference at %d of %d bytes", ref.At, size)
+	case ref.Slot < 0 || int(ref.Slot) > p.Slots:
+		return fmt.Errorf("reference to slot %d of %d", ref.Slot, p.Slots)
+	case ref.To < 0 || ref.To > size:
+		return fmt.Errorf("reference to byte %d of %d", ref.To, size)
+	case ref.Slot != 0 && (ref.To != 0 || len(ref.Data) > 0), ref.To != 0 && len(ref.Data) > 0:
+		return fmt.Errorf("reference to more than one of slot %d, byte %d and %d bytes", ref.Slot, ref.To, len(ref.Data))
 	}
 	return nil
 }

@@ -44,6 +44,8 @@ func (e *Error) Unwrap() error { return e.Errno }
 // Hint is the one action that helps, or "".
 func (e *Error) Hint() string {
 	switch {
+	case e.Op < 0 && e.Path != "":
+		return pidNamespaceHints[e.Errno]
 	case e.Op < 0:
 		return cloneHints[e.Errno]
 	case e.Exec:
@@ -69,5 +71,13 @@ var cloneHints = map[unix.Errno]string{
 	unix.ENOSPC:     "a limit on the number of namespaces is reached: look at the files in /proc/sys/user, such as max_pid_namespaces",
 	unix.EPERM:      "new namespaces need CAP_SYS_ADMIN",
 	unix.EACCES:     "writing to cgroup.procs of the cgroup, and of the common parent of it and the starter's own, must be permitted",
+	unix.ENOMEM:     "the first process of the pid namespace has ended, so that it takes no more, or memory is short",
 	unix.ENOSYS:     "clone3 needs Linux 5.7, and a seccomp filter around this process must allow it",
+}
+
+// pidNamespaceHints are the causes of a failed setns; man 2 setns, section ERRORS.
+var pidNamespaceHints = map[unix.Errno]string{
+	unix.EINVAL: "it must be a pid namespace, or a process in one, that is this process's own or below it",
+	unix.ESRCH:  "the process has ended",
+	unix.EPERM:  "joining a pid namespace needs CAP_SYS_ADMIN",
 }

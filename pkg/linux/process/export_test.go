@@ -7,6 +7,6 @@ import (
 
 // StartWithin is Start with another timeout.
 func StartWithin(p *Program, files map[string]*os.File, timeout time.Duration) (*Process, error) {
-	process, _, err := start(p, files, false, timeout)
+	process, _, err := start(p, files, manner{timeout: timeout})
 	return process, err
 }

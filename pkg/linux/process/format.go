@@ -21,6 +21,9 @@ func (p *Program) Format(t *Trace) string {
 	if p.Cgroup != "" {
 		b.WriteString(", cgroup <" + p.Cgroup + ">")
 	}
+	if p.PidNS != "" {
+		b.WriteString(", pid namespace <" + p.PidNS + ">")
+	}
 	b.WriteString(")")
 	if t != nil {
 		fmt.Fprintf(&b, " (%v)", t.Clone)
@@ -46,9 +49,17 @@ func (t *Trace) format(i int) string {
 	case result == NotRun:
 		return ": not returned"
 	case result < 0:
-		return fmt.Sprintf(": %s (%v)", errnoName(unix.Errno(-result)), t.Times[i])
+		return fmt.Sprintf(": %s%s", errnoName(unix.Errno(-result)), t.formatTime(i))
 	}
-	return fmt.Sprintf(": %d (%v)", result, t.Times[i])
+	return fmt.Sprintf(": %d%s", result, t.formatTime(i))
+}
+
+// formatTime is nothing for an op that was not timed.
+func (t *Trace) formatTime(i int) string {
+	if t.Times[i] == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%v)", t.Times[i])
 }
 
 func errnoName(e unix.Errno) string {
@@ -60,6 +71,9 @@ func errnoName(e unix.Errno) string {
 
 // formatOp is one op: mount proc: fsopen("proc", FSOPEN_CLOEXEC) = $3; skip 2 on ENOENT
 func (p *Program) formatOp(op *Op) string {
+	if op.Nr == parks {
+		return "--- " + op.Step + ": from here on in memory of its own"
+	}
 	known, ok := calls[op.Nr]
 	if !ok {
 		known.name = fmt.Sprintf("syscall_%d", op.Nr)
@@ -128,11 +142,25 @@ func formatData(data []byte, refs []Ref) string {
 
 func formatRefs(data []byte, refs []Ref) string {
 	if len(data) != (len(refs)+1)*wordSize {
-		return fmt.Sprintf("{%d bytes}", len(data))
+		return formatSlots(data, refs)
 	}
 	texts := make([]string, len(refs))
 	for i, ref := range refs {
+		if ref.Slot != 0 || ref.To != 0 {
+			return formatSlots(data, refs)
+		}
 		texts[i] = formatData(ref.Data, nil)
 	}
 	return "[" + strings.Join(texts, ", ") + "]"
+}
+
+// formatSlots is the number of bytes and the slots they take in.
+func formatSlots(data []byte, refs []Ref) string {
+	text := fmt.Sprintf("{%d bytes", len(data))
+	for _, ref := range refs {
+		if ref.Slot != 0 {
+			text += fmt.Sprintf(", $%d at %d", ref.Slot, ref.At)
+		}
+	}
+	return text + "}"
 }

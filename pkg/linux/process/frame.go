@@ -10,18 +10,19 @@ type frame struct {
 	clone   record    // the clone3 call; its zero result is the child
 	args    cloneArgs // of the clone3 call
 	pidfd   int32     // written by the kernel before the child runs
-	_       int32
-	current uintptr // the record being run
-	failed  uintptr // the record whose error ended the program
-	first   uintptr // the first record
-	end     uintptr // past the last record
-	clock   uintptr // where the parent's time stamps go, before and after the call; 0 for none
-	ticks   uintptr // where the child's time stamps go, at its begin and after each op; 0 for none
+	pid     int32     // likewise, as the starter sees it
+	current uintptr   // the record being run
+	failed  uintptr   // the record whose error ended the program
+	first   uintptr   // the first record
+	end     uintptr   // past the last record
+	clock   uintptr   // where the parent's time stamps go, before and after the call; 0 for none
+	ticks   uintptr   // where the child's time stamps go, at its begin and after each record; 0 for none
 }
 
-// record is one op. Each argument is read through an address, so that numbers, slots and descriptors are all alike.
+// record is one op, or a small step that the assembler adds to one. Each argument is read through an address, so that
+// numbers, slots and descriptors are all alike. The parker reads frame and record as well: parker/layout.inc.
 type record struct {
-	nr       uintptr
+	nr       uintptr    // of the system call, or moves
 	args     [6]uintptr // where each argument is
 	out      uintptr    // where the result goes
 	accept   Errnos
@@ -29,6 +30,9 @@ type record struct {
 	accepted uintptr // the record to go on with after an accepted error
 	result   int64   // what the kernel returned: -errno, or notRun
 }
+
+// moves in place of a number makes a record copy the four bytes at args[0] to args[1].
+const moves = ^uintptr(0)
 
 // notRun is the result of a record that was never run; no system call returns it.
 const notRun = -1 << 63

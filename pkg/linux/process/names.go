@@ -67,6 +67,7 @@ var (
 		{unix.CLONE_NEWUSER, "CLONE_NEWUSER"},
 		{unix.CLONE_NEWPID, "CLONE_NEWPID"},
 		{unix.CLONE_NEWNET, "CLONE_NEWNET"},
+		{unix.CLONE_NEWTIME, "CLONE_NEWTIME"},
 	}}
 	fsopenBits   = &words{names: []word{{unix.FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC"}}}
 	fsmountBits  = &words{names: []word{{unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"}}}

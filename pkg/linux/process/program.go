@@ -18,10 +18,13 @@ type Program struct {
 	// Files names the descriptors the program uses; whoever runs it brings a file for each name.
 	Files []string
 	// Clone are the namespace flags of clone3 (CLONE_NEWPID...). The starter adds CLONE_VM, CLONE_VFORK,
-	// CLONE_CLEAR_SIGHAND, CLONE_PIDFD, and CLONE_INTO_CGROUP when Cgroup is said.
+	// CLONE_CLEAR_SIGHAND, CLONE_PIDFD, CLONE_PARENT_SETTID, and CLONE_INTO_CGROUP when Cgroup is said.
 	Clone uint64
 	// Cgroup names the file (one of Files) that is the cgroup v2 directory to start in; "" for none.
 	Cgroup string
+	// PidNS names the file (one of Files) that is the pid namespace to start in, or a pidfd of a process in it; "" for the
+	// starter's own. It must be the starter's or below it (setns(2)), and excludes CLONE_NEWPID.
+	PidNS string
 }
 
 // Op is one system call. A failure ends the program and is reported as *Error with Step, Path and errno,
@@ -59,7 +62,7 @@ type Arg struct {
 	Kind ArgKind
 	Int  uint64 // ArgInt: the value; ArgFile: index into Program.Files; ArgSlot: the Slot
 	Data []byte // ArgData: bytes whose address is passed; the call may write into them
-	Refs []Ref  // ArgData: pointers to be put into Data before the program runs (argv, iovec, sock_fprog)
+	Refs []Ref  // ArgData: pointers and slots to be put into Data (argv, iovec, sock_fprog)
 }
 
 // ArgKind says what an argument is.
@@ -73,11 +76,25 @@ const (
 	ArgSlot                // the value in a slot
 )
 
-// Ref puts the address of Data into the data it belongs to, at byte offset At.
+// Ref fills a place in the data it belongs to, at byte offset At: before the program runs with the address of Data or, if
+// To is said, with that of byte To of the very data it belongs to; or before each call with the low four bytes of Slot's
+// value, which is a descriptor as struct pollfd and struct landlock_path_beneath_attr hold it.
 type Ref struct {
 	At   int
 	Data []byte
+	To   int
+	Slot Slot
 }
+
+// size is how many bytes a reference fills.
+func (r *Ref) size() int {
+	if r.Slot != 0 {
+		return slotRefSize
+	}
+	return wordSize
+}
+
+const slotRefSize = 4
 
 // Int is a plain number; negative values (AT_FDCWD) are sign-extended.
 func Int[T ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64 | ~uintptr](n T) Arg {

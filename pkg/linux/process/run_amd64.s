@@ -55,9 +55,13 @@ child:
 
 next:
 	CMPQ BX, frame_end(R12)
-	JEQ  exit
+	JEQ  end
 	MOVQ BX, frame_current(R12)
+	CMPQ record_nr(BX), $-1
+	JEQ  move
 	CALL
+
+store:
 	MOVQ AX, record_result(BX)
 	MOVQ record_out(BX), CX
 	MOVQ AX, (CX)
@@ -67,6 +71,14 @@ next:
 	JCC  error
 	MOVQ record_then(BX), BX
 	JMP  next
+
+move:
+	MOVQ (record_args+0)(BX), SI
+	MOVQ (record_args+8)(BX), DI
+	MOVL (SI), AX
+	MOVL AX, (DI)
+	XORL AX, AX
+	JMP  store
 
 error:
 	NEGQ AX
@@ -79,9 +91,13 @@ error:
 
 fail:
 	MOVQ BX, frame_failed(R12)
+	MOVQ $127, DI
+	JMP  exit
+
+end:
+	XORL DI, DI
 
 exit:
-	MOVQ $127, DI
 	MOVQ $SYS_exit_group, AX
 	SYSCALL
 	UD2 // a filter of the program's refused the exit

@@ -52,9 +52,14 @@ child:
 next:
 	MOVD frame_end(R19), R9
 	CMP  R9, R20
-	BEQ  exit
+	BEQ  end
 	MOVD R20, frame_current(R19)
+	MOVD record_nr(R20), R9
+	CMN  $1, R9
+	BEQ  move
 	CALL
+
+store:
 	MOVD R0, record_result(R20)
 	MOVD record_out(R20), R9
 	MOVD R0, (R9)
@@ -63,6 +68,14 @@ next:
 	BCS  error
 	MOVD record_then(R20), R20
 	B    next
+
+move:
+	MOVD (record_args+0)(R20), R9
+	MOVD (record_args+8)(R20), R10
+	MOVWU (R9), R9
+	MOVW R9, (R10)
+	MOVD $0, R0
+	B    store
 
 error:
 	NEG  R0, R0
@@ -78,9 +91,13 @@ error:
 
 fail:
 	MOVD R20, frame_failed(R19)
+	MOVD $127, R0
+	B    exit
+
+end:
+	MOVD $0, R0
 
 exit:
-	MOVD $127, R0
 	MOVD $SYS_exit_group, R8
 	SVC
 	UNDEF // a filter of the program's refused the exit

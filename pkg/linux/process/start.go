@@ -2,10 +2,7 @@ package process
 
 import (
 	"fmt"
-	"maps"
 	"os"
-	"runtime"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +14,7 @@ const Timeout = 30 * time.Second
 
 // Process is a started process: a child of the caller, who reaps it.
 type Process struct {
-	Pid   int
+	Pid   int      // as the starter sees it
 	Pidfd *os.File // close-on-exec; owned by the caller
 }
 
@@ -29,71 +26,110 @@ type Process struct {
 // without CLONE_VFORK the OOM killer would hold the caller to the child's memory limit). Handled signals are reset to
 // their default, ignored ones stay ignored; whatever else is to be reset is the program's business.
 func Start(p *Program, files map[string]*os.File) (*Process, error) {
-	process, _, err := start(p, files, false, Timeout)
+	process, _, err := start(p, files, manner{timeout: Timeout})
+	return process, err
+}
+
+// StartWith is Start with something that another thread does during it, such as to write the id maps of a new user
+// namespace. It is called with the child's pid before the first op, and its error kills the child. A program waits for it
+// with a read from a pipe (of unix.Pipe2: what os.Pipe makes does not block); that holds the starter's thread as well,
+// for Timeout at most. The start waits for it to return.
+func StartWith(p *Program, files map[string]*os.File, during func(pid int) error) (*Process, error) {
+	process, _, err := start(p, files, manner{timeout: Timeout, during: during})
 	return process, err
 }
 
 // Traced is Start with a record of what each op did. The trace is there whenever the child was made, even if the
 // start then failed; otherwise it is nil.
 func Traced(p *Program, files map[string]*os.File) (*Process, *Trace, error) {
-	return start(p, files, true, Timeout)
+	return start(p, files, manner{timeout: Timeout, traced: true})
 }
 
-func start(p *Program, files map[string]*os.File, traced bool, timeout time.Duration) (*Process, *Trace, error) {
+// Run runs a program that executes nothing: its child ends with its last op and is reaped, all within Timeout. It is the
+// way to do something in other namespaces, which a thread of this process could not leave again.
+func Run(p *Program, files map[string]*os.File) error { return RunWith(p, files, nil) }
+
+// RunWith is Run with something that another thread does during it, as with StartWith.
+func RunWith(p *Program, files map[string]*os.File, during func(pid int) error) error {
+	_, _, err := start(p, files, manner{timeout: Timeout, during: during, ends: true})
+	return err
+}
+
+// manner is how a program is to be run.
+type manner struct {
+	timeout time.Duration
+	traced  bool
+	during  func(pid int) error // nil for nothing
+	ends    bool                // it executes nothing
+}
+
+func (m *manner) check(p *Program) error {
 	if err := p.Check(); err != nil {
+		return err
+	}
+	for i := range p.Ops {
+		switch nr := p.Ops[i].Nr; {
+		case nr == parks:
+			return fmt.Errorf("bad program: op %d (%s): only StartParked can park", i, p.Ops[i].Step)
+		case m.ends && executes(nr):
+			return fmt.Errorf("bad program: op %d (%s): Run executes nothing", i, p.Ops[i].Step)
+		}
+	}
+	return nil
+}
+
+func start(p *Program, files map[string]*os.File, m manner) (*Process, *Trace, error) {
+	if err := m.check(p); err != nil {
 		return nil, nil, err
 	}
-	fds, err := descriptors(p, files)
+	c, err := newChild(p, files, m.during)
 	if err != nil {
 		return nil, nil, err
 	}
-	a := assemble(p, fds, traced)
-	restore := keepDumpable()
-	watch := startWatchdog(a.frame, timeout)
-	begin := time.Now()
-	pid := run(a.frame)
-	elapsed := time.Since(begin)
-	timedOut := watch.stop()
-	restore()
-	runtime.KeepAlive(files)
-
-	if pid < 0 {
-		return nil, nil, &Error{Step: "create process", Errno: unix.Errno(-pid), Op: -1}
+	defer c.close()
+	l := measure(p, c.more, m.traced)
+	a := assemble(p, c.fds, c.more, l, make([]uint64, l.total()))
+	o, err := c.spawn(a, m.timeout)
+	if err != nil {
+		return nil, nil, err
 	}
-	process := &Process{Pid: pid, Pidfd: os.NewFile(uintptr(a.frame.pidfd), fmt.Sprintf("pidfd:%d", pid))}
-	trace := a.trace(elapsed)
-	failure := a.failure(timedOut)
-	if failure == nil {
-		return process, trace, nil
+	trace := a.trace(o.elapsed)
+	if err := o.settle(a, a.failure(o.timedOut, m.ends)); err != nil {
+		return nil, trace, err
 	}
-	if exit := process.discard(); exit.Signal != 0 && a.frame.failed == 0 {
-		failure.Signal = exit.Signal
-		if !timedOut {
-			failure.Errno = unix.EINTR
-		}
+	if m.ends {
+		return nil, trace, o.finish(a)
 	}
-	return nil, trace, failure
+	return o.process, trace, nil
 }
 
 // failure tells how a program ended once the kernel has let go of the starter: nil if it executed its command, for
-// that call does not return. A child that did not is on its way out, though perhaps not a zombie yet.
-func (a *assembly) failure(timedOut bool) *Error {
-	index := a.index(a.frame.current)
-	op, result := &a.program.Ops[index], a.result(index)
-	failure := &Error{Step: op.Step, Path: op.Path, Op: index, Exec: executes(op.Nr)}
+// that call does not return, or if it came to the end that it should. A child that did not is on its way out, though perhaps
+// not a zombie yet.
+func (a *assembly) failure(timedOut, ends bool) *Error {
+	failure := a.at(a.frame.current)
 	switch {
 	case a.frame.failed != 0:
-		failure.Errno = unix.Errno(-result)
+		failure.Errno = unix.Errno(-a.records[a.record(a.frame.failed)].result)
 	case timedOut:
 		failure.Errno = unix.ETIMEDOUT
-	case result != notRun: // and no op after this one
+	case a.result(failure.Op) != notRun && ends:
+		return nil
+	case a.result(failure.Op) != notRun: // and no op after this one
 		failure.Errno = a.noExec()
-	case !executes(op.Nr):
+	case !executes(a.program.Ops[failure.Op].Nr):
 		failure.Errno = unix.EINTR
 	default:
 		return nil
 	}
 	return failure
+}
+
+// at is the error of a record, yet without its reason.
+func (a *assembly) at(record uintptr) *Error {
+	i := a.index(record)
+	op := &a.program.Ops[i]
+	return &Error{Step: op.Step, Path: op.Path, Op: i, Exec: executes(op.Nr) && i != a.park}
 }
 
 // noExec is the errno of a program whose every command was refused, as execvp(3) has it: one that exists but may
@@ -108,40 +144,3 @@ func (a *assembly) noExec() unix.Errno {
 }
 
 func executes(nr uint32) bool { return nr == unix.SYS_EXECVE || nr == unix.SYS_EXECVEAT }
-
-// discard kills and reaps a child that is of no use, and tells how it ended.
-func (p *Process) discard() Exit {
-	defer p.Pidfd.Close()
-	_ = Signal(p.Pidfd, unix.SIGKILL)
-	exit, _ := Reap(p.Pidfd) // ECHILD: somebody else has
-	return exit
-}
-
-// descriptors gives the number of each file of the program.
-func descriptors(p *Program, files map[string]*os.File) ([]int, error) {
-	fds := make([]int, len(p.Files))
-	for i, name := range p.Files {
-		file := files[name]
-		if file == nil {
-			return nil, fmt.Errorf("cannot start: no file %q among %q", name, slices.Sorted(maps.Keys(files)))
-		}
-		fd, err := number(file)
-		if err != nil {
-			return nil, fmt.Errorf("cannot start: file %q: %w", name, err)
-		}
-		fds[i] = fd
-	}
-	return fds, nil
-}
-
-// number is the descriptor of a file, without the change to blocking mode that os.File.Fd makes.
-func number(file *os.File) (fd int, err error) {
-	conn, err := file.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	if err := conn.Control(func(n uintptr) { fd = int(n) }); err != nil {
-		return -1, err
-	}
-	return fd, nil
-}

@@ -23,15 +23,18 @@ func (a *assembly) trace(elapsed time.Duration) *Trace {
 	unit := float64(elapsed) / float64(max(end-begin, 1))
 	since := func(from, to uint64) time.Duration { return time.Duration(float64(to-from) * unit) }
 
-	t := &Trace{Results: make([]int64, len(a.records)), Times: make([]time.Duration, len(a.records))}
+	t := &Trace{Results: make([]int64, len(a.own)), Times: make([]time.Duration, len(a.own))}
 	t.Clone = since(begin, last)
 	child := a.stamps[parentStamps+1:]
 	for i := range a.records {
-		if t.Results[i] = a.result(i); t.Results[i] == NotRun {
+		if a.records[i].result == notRun {
 			continue
 		}
-		t.Times[i] = since(last, child[0])
+		t.Times[a.origins[i]] += since(last, child[0])
 		last, child = child[0], child[1:]
+	}
+	for i := range t.Results {
+		t.Results[i] = a.result(i)
 	}
 	t.Exec = since(last, end)
 	return t

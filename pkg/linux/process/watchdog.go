@@ -25,6 +25,13 @@ func startWatchdog(f *frame, timeout time.Duration) *watchdog {
 	return w
 }
 
+// kill ends the child, whose pidfd is known.
+func (w *watchdog) kill() {
+	w.Lock()
+	defer w.Unlock()
+	_ = unix.PidfdSendSignal(int(w.frame.pidfd), unix.SIGKILL, nil, 0)
+}
+
 // bite kills the child, or comes back later if the kernel is still making it.
 func (w *watchdog) bite() {
 	w.Lock()

@@ -7,9 +7,9 @@ import (
 )
 
 // wireVersion is the first byte of the wire form. After it come, as varints and length-prefixed strings: the files,
-// slots, clone flags and cgroup; the numbers of ops and of references; then each op with its arguments up to
+// slots, clone flags, cgroup and pid namespace; the numbers of ops and of references; then each op with its arguments up to
 // the last that is not zero.
-const wireVersion = 1
+const wireVersion = 2
 
 var errTruncated = errors.New("truncated")
 
@@ -27,6 +27,7 @@ func (p *Program) MarshalBinary() ([]byte, error) {
 	w = putUint(w, p.Slots)
 	w = binary.AppendUvarint(w, p.Clone)
 	w = putBytes(w, p.Cgroup)
+	w = putBytes(w, p.PidNS)
 	w = putUint(w, len(p.Ops))
 	w = putUint(w, refs)
 	for i := range p.Ops {
@@ -40,7 +41,7 @@ func (p *Program) MarshalBinary() ([]byte, error) {
 
 // wireSize is about how many bytes the wire form takes, and how many references there are.
 func (p *Program) wireSize() (size, refs int) {
-	const head, most, least = 64, 64, 8 // of the program; of an op and of a reference without their data
+	const head, most, least = 64, 64, 12 // of the program; of an op and of a reference without their data
 	size = head
 	for i := range p.Ops {
 		op := &p.Ops[i]
@@ -85,7 +86,7 @@ func (arg *Arg) append(w []byte) []byte {
 	w = putBytes(w, arg.Data)
 	w = putUint(w, len(arg.Refs))
 	for _, ref := range arg.Refs {
-		w = putBytes(putUint(w, ref.At), ref.Data)
+		w = putBytes(putUint(putUint(putUint(w, ref.At), ref.To), int(ref.Slot)), ref.Data)
 	}
 	return w
 }
@@ -120,7 +121,7 @@ func (p *Program) UnmarshalBinary(wire []byte) error {
 }
 
 // The least bytes of an op and of a reference.
-const leastOp, leastRef = 9, 2
+const leastOp, leastRef = 9, 4
 
 // wireReader takes a wire form apart. After the first error it yields only zeros.
 type wireReader struct {
@@ -140,6 +141,7 @@ func (r *wireReader) program() (p Program) {
 	p.Slots = r.int(MaxSlots)
 	p.Clone = r.uint()
 	p.Cgroup = r.string()
+	p.PidNS = r.string()
 	n := r.count(MaxOps, leastOp)
 	r.refs = make([]Ref, 0, r.count(MaxSize/refSize, leastRef))
 	if r.err == nil && n > 0 {
@@ -173,7 +175,7 @@ func (r *wireReader) arg(arg *Arg) {
 	arg.Data = r.bytes()
 	first := len(r.refs)
 	for range r.count(MaxSize/refSize, leastRef) {
-		r.refs = append(r.refs, Ref{At: r.int(MaxSize), Data: r.bytes()})
+		r.refs = append(r.refs, Ref{At: r.int(MaxSize), To: r.int(MaxSize), Slot: Slot(r.int(MaxSlots)), Data: r.bytes()})
 	}
 	if len(r.refs) > first {
 		arg.Refs = r.refs[first:len(r.refs):len(r.refs)]

@@ -27,8 +27,26 @@ func rich() *process.Program {
 	return p
 }
 
+// patient is a program that parks, with the rest of what there is.
+func patient() *process.Program {
+	p := &process.Program{Clone: unix.CLONE_NEWUSER | unix.CLONE_NEWTIME, PidNS: "pid namespace"}
+	p.File("pid namespace")
+	file := p.Slot()
+	p.Call("open", "/dev/null", unix.SYS_OPENAT, process.Int(unix.AT_FDCWD), process.Str("/dev/null"), process.Int(unix.O_RDONLY|unix.O_CLOEXEC)).Out = file
+	p.Park()
+	p.Call("wait for start", "", unix.SYS_READ, p.File("start"), process.Data(make([]byte, 8)), process.Int(1))
+	p.Call("send", "file", unix.SYS_SENDMSG, p.File("socket"), process.Message([]byte("x"), file), process.Int(0))
+	exec(p, "/bin/true")
+	return p
+}
+
 func TestWireForm(t *testing.T) {
-	want := rich()
+	testWireForm(t, rich())
+	testWireForm(t, patient())
+}
+
+func testWireForm(t *testing.T, want *process.Program) {
+	t.Helper()
 	wire, err := want.MarshalBinary()
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +82,7 @@ func TestTruncatedWireForm(t *testing.T) {
 func TestCheck(t *testing.T) {
 	for name, spoil := range map[string]func(p *process.Program){
 		"0 ops":                    func(p *process.Program) { p.Ops = nil },
-		"clone flags":              func(p *process.Program) { p.Clone |= unix.CLONE_NEWTIME },
+		"clone flags":              func(p *process.Program) { p.Clone |= unix.CLONE_FILES },
 		"cgroup \"other\"":         func(p *process.Program) { p.Cgroup = "other" },
 		"op 0 (mount proc): skips": func(p *process.Program) { p.Ops[0].Skip = 8 },
 		"op 1 (mount proc): skips": func(p *process.Program) { p.Ops[1].Else = -1 },
@@ -102,7 +120,11 @@ func FuzzUnmarshal(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(wire)
-	f.Add([]byte{1, 0, 0, 0, 0, 1, 0})
+	if wire, err = patient().MarshalBinary(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(wire)
+	f.Add([]byte{2, 0, 0, 0, 0, 0, 1, 0})
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		p := &process.Program{}
 		if p.UnmarshalBinary(wire) != nil {
