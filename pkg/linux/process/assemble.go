@@ -130,6 +130,7 @@ func (a *assembly) view(memory []uint64) {
 	a.records = unsafe.Slice((*record)(unsafe.Pointer(&memory[frameWords])), a.recordCount)
 	begin := frameWords + a.recordCount*opWords
 	a.stamps = memory[begin : begin+a.stampCount]
+	a.words, a.data = nil, nil
 }
 
 // word puts a number into memory and returns where.

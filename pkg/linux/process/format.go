@@ -31,7 +31,7 @@ func (p *Program) Format(t *Trace) string {
 	b.WriteString("\n")
 	for i := range p.Ops {
 		b.WriteString(p.formatOp(&p.Ops[i]))
-		if t != nil && i < len(t.Results) && i < len(t.Times) {
+		if t != nil && p.Ops[i].Nr != parks && i < len(t.Results) && i < len(t.Times) {
 			b.WriteString(t.format(i))
 		}
 		b.WriteString("\n")

@@ -1,19 +1,32 @@
 package process
 
+import (
+	"cmp"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process/parker"
+)
+
 // parks in place of a system call's number makes an op the park point.
 const parks = 1<<32 - 1
 
-// Park appends the park point.
+// Park appends the park point. There the child executes a tiny program that goes on with the rest of this one in memory of
+// its own, so that it no longer suspends the starter's thread and may wait for others as long as they take. Only
+// StartParked runs a program with a park point.
+//
+// To the kernel it is an execve(2) by whoever the child is then: capabilities and the dumpable flag are computed anew, a
+// new time namespace is entered, an AppArmor or SELinux label that waits for execution is taken. So a program parks before
+// it changes its user or prepares its command, and not in a user namespace where it is nobody yet. Across it go the
+// descriptors that later ops use (files, and slots that a call with a descriptor as its result has filled), and others only
+// if they are not close-on-exec. The child is not dumpable until it executes its command.
 func (p *Program) Park() { p.Call("park", "", parks) }
 
 // parkPoint is the index of the op at which the program parks, or -1.
 func (p *Program) parkPoint() int {
-	for i := range p.Ops {
-		if p.Ops[i].Nr == parks {
-			return i
-		}
-	}
-	return -1
+	return slices.IndexFunc(p.Ops, func(op Op) bool { return op.Nr == parks })
 }
 
 // bare tells whether an op is nothing but its name and number.
@@ -24,4 +37,123 @@ func (op *Op) bare() bool {
 		}
 	}
 	return op.Out == 0 && op.Accept == Errnos{} && op.Skip == 0 && op.Else == 0
+}
+
+// parking is a program that is rewritten so that its park point is a system call.
+type parking struct {
+	program Program // with slots of its own
+	at      int
+	more    []added
+}
+
+// newParking needs the parker's file, the image's, and the child's end of the pipe that closes as it executes its command.
+func newParking(p *Program, stub, image, report *os.File) (*parking, error) {
+	k := &parking{program: *p, at: p.parkPoint()}
+	k.program.Ops = slices.Clone(p.Ops)
+	var own [3]Arg
+	for i, file := range []*os.File{stub, image, report} {
+		fd, err := number(file)
+		if err != nil {
+			return nil, err
+		}
+		own[i] = Int(fd)
+	}
+	op := &k.program.Ops[k.at]
+	op.Nr = unix.SYS_EXECVEAT
+	op.Args = [6]Arg{own[0], Str(""), {}, {}, Int(unix.AT_EMPTY_PATH)}
+	k.lead(0, 0, 0)                                                // takes as many bytes as any other
+	k.add(k.at, unix.SYS_FCNTL, own[1], Int(unix.F_SETFD), Int(0)) // the parker closes it
+	for _, fd := range append(k.survivors(), own[2]) {
+		k.keep(fd)
+	}
+	slices.SortStableFunc(k.more, func(a, b added) int { return cmp.Compare(a.before, b.before) })
+	return k, nil
+}
+
+// lead tells the parker where the image is.
+func (k *parking) lead(fd int, address, size uintptr) {
+	k.program.Ops[k.at].Args[2] = Strs(parker.Arguments(fd, address, size))
+}
+
+// add puts a call before an op.
+func (k *parking) add(before int, nr uint32, args ...Arg) *Op {
+	k.more = append(k.more, added{before: before, of: k.at, op: Op{Nr: nr}})
+	op := &k.more[len(k.more)-1].op
+	copy(op.Args[:], args)
+	return op
+}
+
+// keep has a descriptor survive the park point and be close-on-exec behind it again, if it was. What is none has nothing to survive.
+func (k *parking) keep(fd Arg) {
+	none := Accept(unix.EBADF)
+	flags := k.program.Slot()
+	get := k.add(k.at, unix.SYS_FCNTL, fd, Int(unix.F_GETFD))
+	get.Out, get.Accept = flags, none
+	k.add(k.at, unix.SYS_FCNTL, fd, Int(unix.F_SETFD), Int(0)).Accept = none
+	k.add(k.at+1, unix.SYS_FCNTL, fd, Int(unix.F_SETFD), In(flags)).Accept = none
+}
+
+// survivors are the descriptors that ops behind the park point use: files, and slots filled before it.
+func (k *parking) survivors() (all []Arg) {
+	slots, files := map[Slot]bool{}, make([]bool, len(k.program.Files))
+	for _, op := range k.program.Ops[:k.at] {
+		if op.Out != 0 && makesDescriptor[op.Nr] {
+			slots[op.Out] = true
+		}
+	}
+	use := func(s Slot) {
+		if slots[s] {
+			slots[s] = false
+			all = append(all, In(s))
+		}
+	}
+	for i := range k.program.Ops[k.at+1:] {
+		for _, arg := range k.program.Ops[k.at+1+i].Args {
+			switch {
+			case arg.Kind == ArgSlot:
+				use(Slot(arg.Int))
+			case arg.Kind == ArgFile && !files[arg.Int]:
+				files[arg.Int] = true
+				all = append(all, arg)
+			}
+			for _, ref := range arg.Refs {
+				use(ref.Slot)
+			}
+		}
+	}
+	return all
+}
+
+// makesDescriptor are the calls whose result is, or can be, a new descriptor.
+var makesDescriptor = map[uint32]bool{
+	unix.SYS_ACCEPT4:                 true,
+	unix.SYS_BPF:                     true,
+	unix.SYS_DUP:                     true,
+	unix.SYS_DUP3:                    true,
+	unix.SYS_EPOLL_CREATE1:           true,
+	unix.SYS_EVENTFD2:                true,
+	unix.SYS_FANOTIFY_INIT:           true,
+	unix.SYS_FCNTL:                   true, // F_DUPFD
+	unix.SYS_FSMOUNT:                 true,
+	unix.SYS_FSOPEN:                  true,
+	unix.SYS_FSPICK:                  true,
+	unix.SYS_INOTIFY_INIT1:           true,
+	unix.SYS_IOCTL:                   true, // TIOCGPTPEER
+	unix.SYS_IO_URING_SETUP:          true,
+	unix.SYS_LANDLOCK_CREATE_RULESET: true,
+	unix.SYS_MEMFD_CREATE:            true,
+	unix.SYS_MQ_OPEN:                 true,
+	unix.SYS_OPENAT:                  true,
+	unix.SYS_OPENAT2:                 true,
+	unix.SYS_OPEN_BY_HANDLE_AT:       true,
+	unix.SYS_OPEN_TREE:               true,
+	unix.SYS_OPEN_TREE_ATTR:          true,
+	unix.SYS_PERF_EVENT_OPEN:         true,
+	unix.SYS_PIDFD_GETFD:             true,
+	unix.SYS_PIDFD_OPEN:              true,
+	unix.SYS_SECCOMP:                 true, // SECCOMP_FILTER_FLAG_NEW_LISTENER
+	unix.SYS_SIGNALFD4:               true,
+	unix.SYS_SOCKET:                  true,
+	unix.SYS_TIMERFD_CREATE:          true,
+	unix.SYS_USERFAULTFD:             true,
 }

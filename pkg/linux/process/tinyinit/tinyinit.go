@@ -10,51 +10,23 @@
 package tinyinit
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process/sealed"
 )
 
-//go:generate go run generate.go
+//go:generate go run ../assemble_elf.go init
 
 // Name is its first argument and its process name.
 const Name = "init"
 
 // Open makes a file of the program that nobody can change any more, in memory, so that the rootfs need not have it.
 // One is enough for any number of containers. It is close-on-exec.
-func Open() (*os.File, error) {
-	fd, err := create(unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING | unix.MFD_EXEC)
-	if errors.Is(err, unix.EINVAL) { // before Linux 6.3 there is no MFD_EXEC, and all are executable
-		fd, err = create(unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot make %s: %w", Name, err)
-	}
-	file := os.NewFile(uintptr(fd), Name)
-	if err := fill(file, fd); err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot make %s: %w", Name, err), file.Close())
-	}
-	return file, nil
-}
-
-func create(flags int) (int, error) { return unix.MemfdCreate(Name, flags) }
-
-func fill(file *os.File, fd int) error {
-	if _, err := file.Write(image); err != nil {
-		return err
-	}
-	if err := unix.Fchmod(fd, 0o555); err != nil {
-		return err
-	}
-	const seals = unix.F_SEAL_WRITE | unix.F_SEAL_GROW | unix.F_SEAL_SHRINK | unix.F_SEAL_SEAL
-	_, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
-	return err
-}
+func Open() (*os.File, error) { return sealed.File(Name, image) }
 
 // Execute appends the execution of the command under the program, which is the file of this name.
 func Execute(p *process.Program, file string, command, env []string) *process.Op {

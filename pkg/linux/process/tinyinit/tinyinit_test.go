@@ -203,17 +203,3 @@ func TestReapsOrphans(t *testing.T) {
 		}
 	}
 }
-
-func TestFileCannotBeChanged(t *testing.T) {
-	init, err := tinyinit.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer init.Close()
-	if _, err := init.WriteAt([]byte("x"), 0); err == nil {
-		t.Error("written")
-	}
-	if err := init.Truncate(0); err == nil {
-		t.Error("truncated")
-	}
-}
