@@ -42,6 +42,49 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
+// A parked start that is not made to wait, against a plain one of the same program.
+func BenchmarkParked(b *testing.B) {
+	for _, bench := range []struct {
+		name       string
+		namespaces uint64
+		ops        int
+	}{{"bare", 0, 0}, {"200 ops", 0, 200}, {"namespaces", allNamespaces, 0}} {
+		build := func(park bool) *process.Program {
+			p := &process.Program{Clone: bench.namespaces}
+			if park {
+				p.Park()
+			}
+			for range bench.ops {
+				p.Call("ask", "", unix.SYS_GETPPID)
+			}
+			exec(p, "/bin/busybox", "true")
+			return p
+		}
+		b.Run(bench.name+" plain", func(b *testing.B) {
+			p := build(false)
+			for b.Loop() {
+				startAndReap(b, p)
+			}
+		})
+		b.Run(bench.name+" parked", func(b *testing.B) {
+			p := build(true)
+			for b.Loop() {
+				child, err := process.StartParked(p, nil)
+				if err == nil {
+					err = child.Wait(b.Context())
+				}
+				if err == nil {
+					_, err = process.Reap(child.Pidfd)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+				_ = child.Pidfd.Close()
+			}
+		})
+	}
+}
+
 func startAndReap(b *testing.B, p *process.Program) {
 	child, err := process.Start(p, nil)
 	if err != nil {

@@ -29,8 +29,8 @@ type Parked struct {
 
 // StartParked runs a program up to its park point and returns once its child is past that, or with an error as Start's. The
 // rest goes on by itself, without a timeout; Wait tells what becomes of it. What it waits for is the program's business: a
-// read from a pipe that the caller writes to, a FIFO that somebody is to open. If the caller dies the child goes on, or
-// waits for good: killing its cgroup is the way to be rid of it.
+// read from a pipe that the caller writes to, a FIFO that somebody is to open. If the caller dies the child waits for
+// good, unless the end of that pipe is what it waits for: killing its cgroup is the way to be rid of it.
 func StartParked(p *Program, files map[string]*os.File) (k *Parked, err error) {
 	if err := p.Check(); err != nil {
 		return nil, err

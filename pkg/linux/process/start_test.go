@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/internal/kerneltest"
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
@@ -87,6 +90,22 @@ func TestStartInNamespaces(t *testing.T) {
 	})
 	if got != "1 inside" {
 		t.Fatalf("got %q", got)
+	}
+}
+
+// A new time namespace is entered by the execution of the command; its offsets are written before.
+func TestStartInTimeNamespace(t *testing.T) {
+	kerneltest.Require(t, feature.Privileges, feature.TimeNamespaces)
+	got := output(t, func(p *process.Program) {
+		p.Clone = unix.CLONE_NEWTIME
+		offsets := []byte("boottime 7777777 0\n")
+		file := p.CallFD("open", "offsets", unix.SYS_OPENAT, process.Int(unix.AT_FDCWD), process.Str("/proc/self/timens_offsets"), process.Int(unix.O_WRONLY|unix.O_CLOEXEC))
+		p.Call("write", "offsets", unix.SYS_WRITE, file, process.Data(offsets), process.Int(len(offsets)))
+		exec(p, "/bin/cat", "/proc/self/timens_offsets", "/proc/uptime")
+	})
+	fields := strings.Fields(got)
+	if len(fields) != 8 || fields[4] != "7777777" || len(fields[6]) < 7 {
+		t.Errorf("got %q", got)
 	}
 }
 
