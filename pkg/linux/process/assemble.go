@@ -72,7 +72,7 @@ func (l *layout) add(op *Op) {
 	for n := range op.Args {
 		arg := &op.Args[n]
 		switch {
-		case arg.Kind == ArgData:
+		case arg.Kind == ArgData && len(arg.Data) > 0:
 			l.wordCount++
 			l.dataSize += aligned(len(arg.Data))
 			for i := range arg.Refs {

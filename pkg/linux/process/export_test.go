@@ -29,3 +29,22 @@ func Layout() map[string]uintptr {
 		"record_result":   unsafe.Offsetof(r.result),
 	}
 }
+
+// Assemble puts a program that passes Check into memory, of this process only, as Start or StartParked would, and tells how many
+// words there were too many.
+func Assemble(p *Program) (left int) {
+	var more []added
+	if p.parkPoint() >= 0 {
+		k, err := newParking(p, os.Stdin, os.Stdout, os.Stderr)
+		if err != nil {
+			panic(err)
+		}
+		p, more = &k.program, k.more
+	}
+	l := measure(p, more, true)
+	a := assemble(p, make([]int, len(p.Files)), more, l, make([]uint64, l.total()))
+	if l.total()*wordSize > roomSize {
+		panic("larger than a room")
+	}
+	return len(a.words) + len(a.data)
+}

@@ -27,6 +27,17 @@ func ExampleProgram_String() {
 	// execute /usr/bin/web: execve("/usr/bin/web", ["/usr/bin/web", "--port=8080"], ["LANG=C"]); skip 0 on ENOENT|EACCES|ENOTDIR
 }
 
+func ExampleProgram_Park() {
+	fmt.Print(patient())
+	// Output:
+	// clone3(CLONE_NEWUSER|CLONE_NEWTIME, pid namespace <pid namespace>)
+	// open /dev/null: openat(AT_FDCWD, "/dev/null", O_CLOEXEC) = $1
+	// --- park: from here on in memory of its own
+	// wait for start: read(<start>, [], 1)
+	// send file: sendmsg(<socket>, {97 bytes, $1 at 88})
+	// execute /bin/true: execve("/bin/true", ["/bin/true"], ["LANG=C"])
+}
+
 func TestFormatTrace(t *testing.T) {
 	text := rich().Format(&process.Trace{
 		Results: []int64{5, 0, 6, 0, 1, -int64(unix.ENOENT), process.NotRun, process.NotRun},

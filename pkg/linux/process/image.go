@@ -85,7 +85,12 @@ func (m *image) read(into []uint64, first int) error {
 }
 
 // used tells whether somebody has the image mapped, so that it could be written to: then the kernel refuses to seal it.
-func (m *image) used() bool {
-	_, err := unix.FcntlInt(uintptr(m.fd), unix.F_ADD_SEALS, unix.F_SEAL_WRITE)
-	return err != nil
+func (m *image) used() (bool, error) {
+	conn, err := m.file.SyscallConn()
+	if err != nil {
+		return false, err
+	}
+	var seal error
+	err = conn.Control(func(fd uintptr) { _, seal = unix.FcntlInt(fd, unix.F_ADD_SEALS, unix.F_SEAL_WRITE) })
+	return seal != nil, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -166,8 +167,25 @@ func (k *Parked) result() (done bool, err error) {
 	return k.settled, k.err
 }
 
-// await returns when the child no longer has the image, so has a new one or none. The end of the pipe says when it is worth a look.
+// await returns when the child no longer has the image, so has a new one or none. The pipe says when that is worth a look.
 func (k *Parked) await(ctx context.Context) error {
+	if err := k.read(ctx); err != nil {
+		return err
+	}
+	for pause := 20 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
+		if used, err := k.image.used(); !used || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
+}
+
+// read waits for the pipe to close. Children that were made at the same time have it open as well, until they execute.
+func (k *Parked) read(ctx context.Context) error {
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		_ = k.watch.SetReadDeadline(time.Unix(1, 0))
@@ -178,20 +196,13 @@ func (k *Parked) await(ctx context.Context) error {
 		<-interrupted
 		_ = k.watch.SetReadDeadline(time.Time{})
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return context.Cause(ctx)
+	case errors.Is(err, io.EOF):
+		return nil
 	}
-	if errors.Is(err, os.ErrClosed) {
-		return err
-	}
-	for pause := 20 * time.Microsecond; k.image.used(); pause = min(2*pause, 5*time.Millisecond) {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(pause):
-		}
-	}
-	return nil
+	return err
 }
 
 // failure tells why a child that is done with its program executed no command, and ends it then.

@@ -1,6 +1,16 @@
 // Package process starts a process as a program: a flat list of system calls that a small interpreter
 // runs in a raw child between clone3 and execve. It knows how to carry, print and run such a list;
 // it refuses to know what the calls are for (that is mount, namespace, capability, seccomp, network).
+//
+// There are three ways through a program:
+//
+//	Start         clone3 --- all ops, in the starter's memory --- execve: the command
+//	Run           clone3 --- all ops, in the starter's memory --- the end
+//	StartParked   clone3 --- ops, in the starter's memory --- park --- ops, in memory of its own --- execve: the command
+//
+// While a child is in the starter's memory the starter's thread is suspended, so its ops do not wait for anybody but the
+// function that the starter itself runs meanwhile (StartWith, RunWith), and a watchdog ends what takes longer than Timeout. A
+// parked child suspends nobody and may wait as long as it likes.
 package process
 
 import (

@@ -27,6 +27,13 @@ func rich() *process.Program {
 	return p
 }
 
+// parkNr is the number that makes an op the park point.
+var parkNr = func() uint32 {
+	p := &process.Program{}
+	p.Park()
+	return p.Ops[0].Nr
+}()
+
 // patient is a program that parks, with the rest of what there is.
 func patient() *process.Program {
 	p := &process.Program{Clone: unix.CLONE_NEWUSER | unix.CLONE_NEWTIME, PidNS: "pid namespace"}
@@ -98,7 +105,22 @@ func TestCheck(t *testing.T) {
 		"8388608 bytes of data so": func(p *process.Program) {
 			p.Ops[7].Args[1].Refs = make([]process.Ref, process.MaxSize/64+1)
 		},
-		"16385 slots, must be 0 to": func(p *process.Program) { p.Slots = process.MaxSlots + 1 },
+		"16385 slots, must be 0 to":   func(p *process.Program) { p.Slots = process.MaxSlots + 1 },
+		"pid namespace \"other\"":     func(p *process.Program) { p.PidNS = "other" },
+		"in pid namespace \"stdout\"": func(p *process.Program) { p.PidNS = "stdout" },
+		"reference to slot 3 of 2":    func(p *process.Program) { p.Ops[7].Args[1].Refs[0] = process.Ref{Slot: 3} },
+		"reference to slot -1 of 2":   func(p *process.Program) { p.Ops[7].Args[1].Refs[0] = process.Ref{Slot: -1} },
+		"reference at 21 of 24":       func(p *process.Program) { p.Ops[7].Args[1].Refs[0] = process.Ref{Slot: 1, At: 21} },
+		"reference to byte 25 of 24":  func(p *process.Program) { p.Ops[7].Args[1].Refs[0] = process.Ref{To: 25} },
+		"more than one of slot 1, byte 0 and 1 bytes": func(p *process.Program) {
+			p.Ops[7].Args[1].Refs[0] = process.Ref{Slot: 1, Data: []byte("x")}
+		},
+		"more than one of slot 0, byte 8 and 1 bytes": func(p *process.Program) {
+			p.Ops[7].Args[1].Refs[0] = process.Ref{To: 8, Data: []byte("x")}
+		},
+		"parks a second time":      func(p *process.Program) { p.Ops[0], p.Ops[1] = process.Op{Nr: parkNr}, process.Op{Nr: parkNr} },
+		"skips the park point":     func(p *process.Program) { p.Ops[5] = process.Op{Nr: parkNr} },
+		"a park point has neither": func(p *process.Program) { p.Ops[7].Nr = parkNr },
 	} {
 		p := rich()
 		spoil(p)
@@ -129,6 +151,9 @@ func FuzzUnmarshal(f *testing.F) {
 		p := &process.Program{}
 		if p.UnmarshalBinary(wire) != nil {
 			return
+		}
+		if left := process.Assemble(p); left != 0 {
+			t.Fatalf("%d words and bytes too many", left)
 		}
 		again, err := p.MarshalBinary()
 		if err != nil {
