@@ -98,7 +98,7 @@ var attacks = []attack{
 		n.image(t, "proc/sys/net/ipv4/ip_forward", "->"+canary+"/file")
 		n.image(t, "proc/self", "->"+canary)
 		n.says(t, `cat /proc/sys/net/ipv4/ip_forward`, "1\n", func(s *spec.ContainerSpec) {
-			s.Sysctls, s.OOMScoreAdj = map[string]string{"net.ipv4.ip_forward": "1"}, 5
+			s.Sysctls, s.OOMScoreAdj = map[string]string{"net.ipv4.ip_forward": "1"}, spec.NewOOMScore(5)
 		})
 		for _, destination := range []string{"/proc/self/attr/exec", "/proc/self/sched", "/proc/sys/net", "/proc/sysrq-trigger"} {
 			n.refuses(t, fs.ErrInvalid, func(s *spec.ContainerSpec) {

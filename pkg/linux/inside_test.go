@@ -78,7 +78,7 @@ Seccomp:	2`},
 		{"sysctls", func(s *spec.ContainerSpec) {
 			s.Sysctls = map[string]string{"net.ipv4.ip_forward": "1", "kernel.msgmax": "4096"}
 		}, `cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax`, "1\n4096"},
-		{"oom-score", func(s *spec.ContainerSpec) { s.OOMScoreAdj = 321 }, `cat /proc/self/oom_score_adj`, "321"},
+		{"oom-score", func(s *spec.ContainerSpec) { s.OOMScoreAdj = spec.NewOOMScore(321) }, `cat /proc/self/oom_score_adj`, "321"},
 		{"masked", nil, `wc -c < /proc/interrupts; wc -c < /proc/keys; ls /sys/firmware | wc -l; (echo x > /proc/keys) && echo gone`, "0\n0\n0\ngone"},
 		{
 			"masked-otherwise", func(s *spec.ContainerSpec) {

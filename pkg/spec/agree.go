@@ -25,6 +25,8 @@ func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeRlimits(spec)
 	c.agreeBackoff(spec)
 	c.agreeMounts(spec)
+	c.agreeObjects(spec)
+	c.agreeUTS(spec)
 }
 
 func (c *checker) agreeCommand(spec *yamltree.Node) {
@@ -44,12 +46,15 @@ func (c *checker) agreeRootfs(spec *yamltree.Node) {
 }
 
 func (c *checker) agreeSysctls(spec *yamltree.Node) {
-	if scalar(spec, "network", "mode") != string(NetworkHost) {
-		return
-	}
+	hostNetwork := scalar(spec, "network", "mode") == string(NetworkHost)
+	users := scalar(spec, "namespaces", "user", "mode")
+	hostUsers := users == "" || users == string(UserHost)
 	for key := range keys(at(spec, "sysctls")) {
-		if strings.HasPrefix(key.Value, "net.") {
-			c.add(key, joinKey("spec.sysctls", key.Value), fault{"would change the node's network", "set it on the node, or use network mode Private"})
+		switch path := joinKey("spec.sysctls", key.Value); {
+		case hostNetwork && strings.HasPrefix(key.Value, "net."):
+			c.add(key, path, fault{"would change the node's network", "set it on the node, or use network mode Private"})
+		case hostUsers && strings.HasPrefix(key.Value, SysctlUserPrefix):
+			c.add(key, path, fault{"would change the node's limits on users", "set it on the node, or say namespaces.user"})
 		}
 	}
 }

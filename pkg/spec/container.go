@@ -54,6 +54,8 @@ type ContainerSpec struct {
 	Umask string `json:"umask,omitzero" class:"replace" format:"umask"`
 	// Hostname is the container's host name. Default: its name.
 	Hostname string `json:"hostname,omitzero" class:"replace" format:"hostname"`
+	// Domainname is the NIS domain name that setdomainname(2) sets. Default: none.
+	Domainname string `json:"domainname,omitzero" class:"replace" format:"hostname"`
 	// TTY gives the command a terminal as its standard input, output and error.
 	TTY bool `json:"tty,omitzero" class:"replace"`
 	// Stdin keeps the standard input open for `reconciler attach`; without it, it is /dev/null.
@@ -68,12 +70,22 @@ type ContainerSpec struct {
 	Mounts []Mount `json:"mounts,omitzero" class:"replace"`
 	// Security narrows or widens what the processes may do.
 	Security Security `json:"security,omitzero" class:"replace"`
-	// Sysctls are kernel parameters of the container's own namespaces, for example net.ipv4.ip_forward: "1". They begin with net. (not in the Host network) or fs.mqueue., or are kernel.msg*, kernel.shm* or kernel.sem.
+	// Sysctls are kernel parameters of the container's own namespaces, for example net.ipv4.ip_forward: "1". They begin with net. (not in the Host network) or fs.mqueue., or are kernel.msg*, kernel.shm* or kernel.sem; with a user namespace of its own also user.
 	Sysctls map[string]string `json:"sysctls,omitzero" class:"replace" keys:"sysctl" format:"sysctlText"`
 	// Rlimits are resource limits of setrlimit(2), by lower-case name without RLIMIT_, for example nofile.
 	Rlimits map[string]Rlimit `json:"rlimits,omitzero" class:"replace" keys:"rlimit"`
-	// OOMScoreAdj is added to the badness by which the kernel picks a victim when memory runs out, -1000 to 1000. See proc_pid_oom_score_adj(5). Default 0.
-	OOMScoreAdj int `json:"oomScoreAdj,omitzero" class:"replace" min:"-1000" max:"1000"`
+	// OOMScoreAdj is added to the badness by which the kernel picks a victim when memory runs out, -1000 to 1000. See proc_pid_oom_score_adj(5). Default 0; with base None what the agent has.
+	OOMScoreAdj OOMScore `json:"oomScoreAdj,omitzero" class:"replace" min:"-1000" max:"1000"`
+	// Scheduler says how the kernel shares processors with the command. See sched(7).
+	Scheduler Scheduler `json:"scheduler,omitzero" class:"replace"`
+	// IOPriority says how the block layer shares disks with the command. See ioprio_set(2).
+	IOPriority IOPriority `json:"ioPriority,omitzero" class:"replace"`
+	// CPUAffinity says which processors the command runs on, of those that resources.cpuset leaves it.
+	CPUAffinity CPUAffinity `json:"cpuAffinity,omitzero" class:"replace"`
+	// MemoryPolicy says on which nodes of a NUMA machine the command's memory is. See set_mempolicy(2).
+	MemoryPolicy MemoryPolicy `json:"memoryPolicy,omitzero" class:"replace"`
+	// Personality is the execution domain of the command. See personality(2).
+	Personality Personality `json:"personality,omitzero" class:"replace"`
 	// Resources are the limits, written to cgroup files and changed without a restart.
 	Resources Resources `json:"resources,omitzero" class:"live"`
 	// Restart says what happens when the process exits.
@@ -167,37 +179,6 @@ type Mount struct {
 	// Options are the words of mount(8): ro, rw, nosuid, nodev, noexec, relatime, noatime, nosymfollow and their opposites; for bind rbind, private, slave, shared, alone or with r in front; for tmpfs size=, nr_inodes= (with k, m or g, powers of 1024), mode=, uid=, gid=.
 	Options []string `json:"options,omitzero" class:"replace" format:"option"`
 }
-
-// Security narrows or widens what a container's processes may do.
-type Security struct {
-	// Capabilities changes the default list: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, NET_BIND_SERVICE, SETGID, SETPCAP, SETUID, SYS_CHROOT. Drop comes first, then add; ALL is every capability.
-	Capabilities Capabilities `json:"capabilities,omitzero" class:"replace"`
-	// AllowNewPrivileges switches no_new_privs off, so that set-uid programs work.
-	AllowNewPrivileges bool `json:"allowNewPrivileges,omitzero" class:"replace"`
-	// Seccomp is Default (the default filter) or Unconfined.
-	Seccomp SeccompMode `json:"seccomp,omitzero" class:"replace"`
-	// MaskedPaths replaces the default list of paths hidden from the container; an empty list hides none.
-	MaskedPaths *[]string `json:"maskedPaths,omitempty" class:"replace" format:"hidden"`
-	// ReadonlyPaths replaces the default list of paths that are read-only in the container; an empty list frees all.
-	ReadonlyPaths *[]string `json:"readonlyPaths,omitempty" class:"replace" format:"hidden"`
-}
-
-// Capabilities changes the default list: drop first, then add. ALL means every capability.
-type Capabilities struct {
-	// Add names capabilities to add, without CAP_: NET_ADMIN. Beware of MKNOD: with it a container can open the node's disks.
-	Add []string `json:"add,omitzero" class:"replace" format:"capability"`
-	// Drop names capabilities to take away.
-	Drop []string `json:"drop,omitzero" class:"replace" format:"capability"`
-}
-
-// SeccompMode names a system call filter.
-type SeccompMode string
-
-// The seccomp modes.
-const (
-	SeccompDefault    SeccompMode = "Default"
-	SeccompUnconfined SeccompMode = "Unconfined"
-)
 
 // Rlimit is one limit of setrlimit(2); -1 means unlimited.
 type Rlimit struct {

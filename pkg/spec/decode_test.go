@@ -73,7 +73,7 @@ func TestDecodeFull(t *testing.T) {
 			},
 			Sysctls:     map[string]string{"net.ipv4.ip_forward": "1", "kernel.shmmax": "4096"},
 			Rlimits:     map[string]spec.Rlimit{"nofile": {Soft: 1024, Hard: 4096}, "core": {Soft: 0, Hard: -1}},
-			OOMScoreAdj: -500,
+			OOMScoreAdj: spec.NewOOMScore(-500),
 			Resources: spec.Resources{
 				Memory: spec.Memory{Max: spec.NewLimit(512 << 20), High: spec.NewLimit(448 << 20), Low: spec.NewLimit(0), Swap: spec.MaxLimit()},
 				CPU:    spec.CPU{Max: spec.NewCores(1_500_000), Weight: 100},

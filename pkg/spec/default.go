@@ -35,6 +35,9 @@ func Defaulted(c Container, version int) Container {
 	if s.Namespaces.User.Mode == UserAuto {
 		orElse(&s.Namespaces.User.Size, 1<<16)
 	}
+	if s.Base != BaseNone && s.OOMScoreAdj == NewOOMScore(0) {
+		s.OOMScoreAdj = OOMScore{} // it says the default, which had no text of its own when identities began
+	}
 	orElse(&s.User, "0")
 	orElse(&s.WorkingDir, "/")
 	orElse(&s.Umask, "0022")

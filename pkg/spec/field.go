@@ -62,6 +62,7 @@ const (
 	kindBytes
 	kindCores
 	kindDuration
+	kindOffset
 )
 
 // kindNames are the kinds as people read them, alone and in a list or map.
@@ -74,18 +75,29 @@ var kindNames = map[kind][2]string{
 	kindBytes:    {"size", "sizes"},
 	kindCores:    {"processors or max", "limits"},
 	kindDuration: {"duration", "durations"},
+	kindOffset:   {"duration or its negative", "offsets"},
 }
 
 // enums are the words of the types that have only a few, the default first.
 var enums = map[reflect.Type][]string{
-	reflect.TypeFor[State]():         words(StateRunning, StatePaused, StateStopped),
-	reflect.TypeFor[Base]():          words(BaseStandard, BaseNone),
-	reflect.TypeFor[UserMode]():      words(UserHost, UserAuto, UserMap, UserJoin),
-	reflect.TypeFor[Medium]():        words(MediumMemory, MediumDisk, MediumDirect),
-	reflect.TypeFor[Life]():          words(LifeStart, LifeInstance, LifeName),
-	reflect.TypeFor[NetworkMode]():   words(NetworkPrivate, NetworkHost, NetworkNone),
-	reflect.TypeFor[SeccompMode]():   words(SeccompDefault, SeccompUnconfined),
-	reflect.TypeFor[RestartPolicy](): words(RestartAlways, RestartOnFailure, RestartNever),
+	reflect.TypeFor[State]():       words(StateRunning, StatePaused, StateStopped),
+	reflect.TypeFor[Base]():        words(BaseStandard, BaseNone),
+	reflect.TypeFor[UserMode]():    words(UserHost, UserAuto, UserMap, UserJoin),
+	reflect.TypeFor[Medium]():      words(MediumMemory, MediumDisk, MediumDirect),
+	reflect.TypeFor[Life]():        words(LifeStart, LifeInstance, LifeName),
+	reflect.TypeFor[NetworkMode](): words(NetworkPrivate, NetworkHost, NetworkNone),
+	reflect.TypeFor[SeccompMode](): words(SeccompDefault, SeccompUnconfined),
+	reflect.TypeFor[Keyring]():     words(KeyringNew, KeyringInherit),
+	reflect.TypeFor[TimeMode]():    words(TimeHost, TimePrivate),
+	reflect.TypeFor[SchedulerPolicy](): words(
+		SchedulerOther, SchedulerBatch, SchedulerIdle, SchedulerFIFO, SchedulerRR, SchedulerDeadline,
+	),
+	reflect.TypeFor[IOClass](): words(IOClassBE, IOClassRT, IOClassIdle),
+	reflect.TypeFor[MemoryMode](): words(
+		MemoryDefault, MemoryBind, MemoryInterleave, MemoryWeightedInterleave, MemoryPreferred, MemoryPreferredMany, MemoryLocal,
+	),
+	reflect.TypeFor[PersonalityDomain](): words(PersonalityLinux, PersonalityLinux32),
+	reflect.TypeFor[RestartPolicy]():     words(RestartAlways, RestartOnFailure, RestartNever),
 }
 
 func words[T ~string](values ...T) []string {

@@ -78,25 +78,27 @@ func TestBounds(t *testing.T) {
 
 // Every constant of a type that has only a few words is among the words.
 func TestEnumsComplete(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "container.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	listed := map[string][]string{}
 	for typ, words := range enums {
 		listed[typ.Name()] = words
 	}
-	ast.Inspect(file, func(n ast.Node) bool {
-		v, ok := n.(*ast.ValueSpec)
-		if !ok || v.Type == nil || len(v.Values) != 1 {
+	for _, name := range []string{"container.go", "namespace.go", "offset.go", "scheduling.go", "security.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			v, ok := n.(*ast.ValueSpec)
+			if !ok || v.Type == nil || len(v.Values) != 1 {
+				return true
+			}
+			name := v.Type.(*ast.Ident).Name
+			if word, _ := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value); !slices.Contains(listed[name], word) {
+				t.Errorf("%s of type %s is not in enums", word, name)
+			}
 			return true
-		}
-		name := v.Type.(*ast.Ident).Name
-		if word, _ := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value); !slices.Contains(listed[name], word) {
-			t.Errorf("%s of type %s is not in enums", word, name)
-		}
-		return true
-	})
+		})
+	}
 }
 
 // Every option of a tmpfs has a form.
@@ -151,6 +153,9 @@ func alter(v reflect.Value) {
 		return
 	case Cores:
 		v.Set(reflect.ValueOf(NewCores(4242)))
+		return
+	case OOMScore:
+		v.Set(reflect.ValueOf(NewOOMScore(4242)))
 		return
 	}
 	switch v.Kind() {

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -49,11 +50,20 @@ var formats = sync.OnceValue(func() map[string]format {
 		"mountType":  {wants: "a type of mount", words: MountTypes},
 		optionFormat: {wants: "a mount option", longest: 256},
 		"capability": {wants: "a capability", words: append(slices.Clone(CapabilityNames), CapabilityAll), hint: capabilityHint},
-		"signal":     {wants: "a signal", words: stopSignals(), hint: signalHint},
-		"sysctl":     {wants: "a kernel parameter such as net.ipv4.ip_forward", pattern: `^[a-z0-9_-]+([.][A-Za-z0-9_:@-]+)+$`, check: checkSysctl, hint: sysctlHint},
-		"sysctlText": {wants: "the text of a kernel parameter", pattern: `^.+$`, longest: 4095},
-		"rlimit":     {wants: "a resource limit", words: RlimitNames, hint: rlimitHint},
-		"cpuList":    {wants: `a list such as "0-3,8"`, pattern: `^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`, check: checkList},
+		"profile":    {wants: "the name of an AppArmor profile such as docker-default", pattern: `^[^ ](.*[^ ])?$`, longest: 1024},
+		"selinuxLabel": {
+			wants:   "a security context such as system_u:system_r:container_t:s0:c1,c2",
+			pattern: `^[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+(:[A-Za-z0-9_.,:-]+)?$`,
+		},
+		"landlockScope":   {wants: "a scope", words: LandlockScopes},
+		"schedulerFlag":   {wants: "a flag", words: SchedulerFlags, hint: prefixHint("SCHED_FLAG_", SchedulerFlags)},
+		"memoryFlag":      {wants: "a flag", words: MemoryFlags, hint: prefixHint("MPOL_F_", MemoryFlags)},
+		"personalityFlag": {wants: "a flag", words: slices.Sorted(maps.Keys(PersonalityFlags))},
+		"signal":          {wants: "a signal", words: stopSignals(), hint: signalHint},
+		"sysctl":          {wants: "a kernel parameter such as net.ipv4.ip_forward", pattern: `^[a-z0-9_-]+([.][A-Za-z0-9_:@-]+)+$`, check: checkSysctl, hint: sysctlHint},
+		"sysctlText":      {wants: "the text of a kernel parameter", pattern: `^.+$`, longest: 4095},
+		"rlimit":          {wants: "a resource limit", words: RlimitNames, hint: rlimitHint},
+		"cpuList":         {wants: `a list such as "0-3,8"`, pattern: `^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`, check: checkList},
 	}
 	for name, f := range table {
 		f.match = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(f.pattern) })

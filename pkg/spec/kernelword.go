@@ -47,7 +47,7 @@ func signalHint(s string) string {
 }
 
 func checkSysctl(s string) error {
-	if slices.Contains(SysctlNames, s) || slices.ContainsFunc(SysctlPrefixes, func(p string) bool { return strings.HasPrefix(s, p) }) {
+	if slices.Contains(SysctlNames, s) || strings.HasPrefix(s, SysctlUserPrefix) || slices.ContainsFunc(SysctlPrefixes, func(p string) bool { return strings.HasPrefix(s, p) }) {
 		return nil
 	}
 	f := fault{message: quote(s) + " is not a parameter of the container's own namespaces but of the whole node"}
@@ -55,11 +55,11 @@ func checkSysctl(s string) error {
 	case s == "kernel.hostname":
 		f = fault{"the host name has a field of its own", "set spec.hostname"}
 	case s == "kernel.domainname":
-		f = fault{"the NIS domain name is not supported", "set spec.hostname to the full name"}
+		f = fault{"the NIS domain name has a field of its own", "set spec.domainname"}
 	case didYouMean(s, SysctlNames) != "":
 		f.hint = didYouMean(s, SysctlNames)
 	default:
-		f.hint = "set it on the node with sysctl(8); a container's are net., fs.mqueue., kernel.msg*, kernel.shm* and kernel.sem"
+		f.hint = "set it on the node with sysctl(8); a container's are net., fs.mqueue., kernel.msg*, kernel.shm*, kernel.sem and user."
 	}
 	return f
 }
@@ -77,4 +77,14 @@ func rlimitHint(s string) string {
 		return "write " + bare
 	}
 	return ""
+}
+
+// prefixHint is the word without the prefix that the kernel's headers have.
+func prefixHint(prefix string, words []string) func(string) string {
+	return func(s string) string {
+		if bare := strings.TrimPrefix(strings.ToUpper(s), prefix); bare != s && slices.Contains(words, bare) {
+			return "write " + bare
+		}
+		return ""
+	}
 }

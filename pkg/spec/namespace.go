@@ -15,6 +15,8 @@ type Namespaces struct {
 	Cgroup string `json:"cgroup,omitzero" class:"replace" format:"namespace"`
 	// User is the namespace of users, groups and capabilities.
 	User UserNamespace `json:"user,omitzero" class:"replace"`
+	// Time is the namespace of the clocks that count from the node's boot.
+	Time TimeNamespace `json:"time,omitzero" class:"replace"`
 }
 
 // The words of a namespace.

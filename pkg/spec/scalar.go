@@ -122,6 +122,9 @@ func checkQuantity(f *Field, s string) error {
 		return checkParsed(f, s, ParseBytes, func(b Bytes) uint64 { return uint64(b) })
 	case kindCores:
 		return checkParsed(f, s, ParseCores, func(c Cores) uint64 { return c.value })
+	case kindOffset:
+		_, err := ParseOffset(s)
+		return err
 	}
 	return checkParsed(f, s, ParseDuration, func(d Duration) uint64 { return uint64(d) })
 }

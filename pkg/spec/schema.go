@@ -56,6 +56,9 @@ func (f *Field) schema() node {
 	return n
 }
 
+// durationPattern is what time.ParseDuration reads, without a sign.
+const durationPattern = `([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+`
+
 // one is the schema of one value.
 func (f *Field) one() node {
 	switch f.kind {
@@ -71,7 +74,9 @@ func (f *Field) one() node {
 	case kindNumber:
 		return f.bounds(node{"type": "integer"})
 	case kindDuration:
-		return node{"type": "string", "pattern": `^([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+$`}
+		return node{"type": "string", "pattern": "^" + durationPattern + "$"}
+	case kindOffset:
+		return node{"type": "string", "pattern": "^-?" + durationPattern + "$"}
 	case kindCores:
 		return node{"anyOf": []node{{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": `^(max|[0-9]+([.][0-9]+)?m?)$`}}}
 	}

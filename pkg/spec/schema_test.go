@@ -166,7 +166,7 @@ func TestSchemaAccepts(t *testing.T) {
 	if s.check(strings.ReplaceAll(readFile(t, "group.yaml"), "memory:", "memry:")) == nil {
 		t.Error("a broken container of a group fits")
 	}
-	for _, name := range []string{"typical.yaml", "full.yaml"} {
+	for _, name := range []string{"typical.yaml", "full.yaml", "attributes.yaml"} {
 		text := readFile(t, name)
 		if err := s.check(text); err != nil {
 			t.Errorf("%s: %v", name, err)

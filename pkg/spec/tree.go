@@ -97,6 +97,10 @@ func kindOf(t reflect.Type) kind {
 		return kindCores
 	case reflect.TypeFor[Duration]():
 		return kindDuration
+	case reflect.TypeFor[Offset]():
+		return kindOffset
+	case reflect.TypeFor[OOMScore]():
+		return kindNumber
 	}
 	switch t.Kind() {
 	case reflect.Struct:

@@ -82,3 +82,6 @@ var SysctlNames = []string{
 
 // SysctlPrefixes begin the kernel parameters of a container's network and ipc namespaces.
 var SysctlPrefixes = []string{"net.", "fs.mqueue."}
+
+// SysctlUserPrefix begins the kernel parameters of a user namespace, see namespaces(7).
+const SysctlUserPrefix = "user."

@@ -4,6 +4,7 @@
 //
 // A start program is put together in this order; each step says what has to be behind it:
 //
+//	First              the child has just been made
 //	namespace.Append   the child is in its cgroups (affinity is cut to the cpuset it is in)
 //	mount.Append       needs root's capabilities and the parent's umask set aside
 //	Early              needs the descriptors of Files and root's capabilities
@@ -25,25 +26,50 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/capability"
+	"github.com/seed31d4122e/reconciler/pkg/linux/landlock"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Names of the descriptors a program of Early and Late uses.
 const (
-	FileProc   = "proc" // a proc file system of the keeper's pid namespace, see OpenProc
-	FileStdout = "stdout"
-	FileStderr = "stderr"
-	FileInit   = "init"
+	FileProc     = "proc" // a proc file system of the keeper's pid namespace, see OpenProc
+	FileStdin    = "stdin"
+	FileStdout   = "stdout"
+	FileStderr   = "stderr"
+	FileTerminal = "terminal"
+	FileInit     = "init"
 )
 
 // Plan is what a process gets that differs between containers.
 type Plan struct {
-	// OOMScoreAdj is -1000 to 1000. 0 is also the default, so a node that may not lower it to 0 keeps what it has.
-	OOMScoreAdj int
-	// Rlimits are all limits of the process, see Rlimits.
+	// OOMScoreAdj is 0 when not said, and a node that may not lower it to that keeps what it has.
+	OOMScoreAdj spec.OOMScore
+	// Inherit leaves an adjustment that is not said as it is.
+	Inherit bool
+	// Rlimits are those that are set, see Rlimits and SaidRlimits.
 	Rlimits []Rlimit
 	Umask   uint32
+
+	Scheduler    Scheduler
+	IOPriority   IOPriority
+	Affinity     Affinity
+	MemoryPolicy MemoryPolicy
+	Personality  uint64 // see personality(2)
+
+	// Labels are what security modules are told, see NewLabels.
+	Labels []Label
+	// InheritKeyring leaves the process with the keeper's session keyring.
+	InheritKeyring bool
+	// Landlock are the rules it is under.
+	Landlock landlock.Rules
+	// Sysctls are those of its user namespace, see NewSysctls.
+	Sysctls []Sysctl
+
+	Stdio Stdio
+	// ExtraFiles are the names of the files that are descriptors 3, 4 and so on.
+	ExtraFiles []string
 
 	UID, GID uint32
 	Groups   []uint32 // the additional groups
@@ -72,7 +98,10 @@ func Early(p *process.Program, plan Plan) {
 
 // Late adds the ops that end the start.
 func Late(p *process.Program, plan Plan) {
-	stdio(p, plan)
+	setSysctls(p, plan)
+	files := keep(p, plan)
+	landlock.Append(p, plan.Landlock, scratch)
+	stdio(p, plan, files)
 	p.Call("set umask", "", unix.SYS_UMASK, process.Int(plan.Umask))
 	setRlimits(p, plan.Rlimits)
 	capability.Before(p, plan.Capabilities, plan.LastCap)
@@ -88,5 +117,5 @@ func Late(p *process.Program, plan Plan) {
 	if !plan.NewPrivs {
 		seccomp.Append(p, plan.Filter)
 	}
-	execute(p, plan)
+	execute(p, plan, files)
 }

@@ -13,9 +13,20 @@ import (
 func Environ(env map[string]string, home, hostname string) []string {
 	all := map[string]string{"PATH": rootfs.DefaultPath, "HOME": home, "HOSTNAME": hostname, "container": "reconciler"}
 	maps.Copy(all, env)
-	list := make([]string, 0, len(all))
-	for _, key := range slices.Sorted(maps.Keys(all)) {
-		list = append(list, key+"="+all[key])
+	return list(all)
+}
+
+func list(env map[string]string) []string {
+	list := make([]string, 0, len(env))
+	for _, key := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, key+"="+env[key])
 	}
 	return list
+}
+
+// SaidEnviron is the environment that a manifest with base None says, and HOME if it does not.
+func SaidEnviron(env map[string]string, home string) []string {
+	all := map[string]string{"HOME": home}
+	maps.Copy(all, env)
+	return list(all)
 }

@@ -304,7 +304,7 @@ func TestUser(t *testing.T) {
 func TestOOMScoreAdj(t *testing.T) {
 	kerneltest.Root(t)
 	plan := newPlan(t, "cat /proc/self/oom_score_adj")
-	plan.OOMScoreAdj = 700
+	plan.OOMScoreAdj = spec.NewOOMScore(700)
 	if got := start(t, plan); got != "700\n" {
 		t.Errorf("got %q", got)
 	}
@@ -312,7 +312,7 @@ func TestOOMScoreAdj(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan.OOMScoreAdj = -700
+	plan.OOMScoreAdj = spec.NewOOMScore(-700)
 	if node.Have.Has(unix.CAP_SYS_RESOURCE) {
 		if got := start(t, plan); got != "-700\n" {
 			t.Errorf("got %q", got)

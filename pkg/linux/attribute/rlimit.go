@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/attribute/nofile"
 	"github.com/seed31d4122e/reconciler/pkg/linux/capability"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -112,6 +113,26 @@ func Rlimits(asked map[string]spec.Rlimit, c Ceilings) ([]Rlimit, error) {
 			limit.Soft, limit.Hard = c.Hard[n], c.Hard[n]
 		}
 		limits = append(limits, Rlimit{n, min(limit.Soft, ceiling), min(limit.Hard, ceiling)})
+	}
+	return limits, nil
+}
+
+// SaidRlimits are the limits of a process that inherits what its manifest does not ask for: from the keeper, but for nofile, which the
+// keeper's runtime has raised for itself, and which is what the caller was started with.
+func SaidRlimits(asked map[string]spec.Rlimit, c Ceilings) (limits []Rlimit, err error) {
+	all, err := Rlimits(asked, c)
+	if err != nil {
+		return nil, err
+	}
+	for n, limit := range all {
+		_, said := asked[spec.RlimitNames[n]]
+		if n == unix.RLIMIT_NOFILE && !said {
+			ceiling := c.of(n)
+			limit, said = Rlimit{n, min(nofile.Initial.Soft, ceiling), min(nofile.Initial.Hard, ceiling)}, true
+		}
+		if said {
+			limits = append(limits, limit)
+		}
 	}
 	return limits, nil
 }

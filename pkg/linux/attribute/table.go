@@ -34,7 +34,7 @@ type Row struct {
 // Table is everything a process inherits.
 var Table = []Row{
 	// Sessions and signals. A handler never survives clone3 with CLONE_CLEAR_SIGHAND; an ignored signal does.
-	{"session, process group, terminal", "a new session without a terminal", ByEarly, newSession},
+	{"session, process group, terminal", "a new session; no terminal, unless stdio is one", ByEarly, newSession},
 	{"ignored signals", "none", ByEarly, defaultSignals},
 	{"signal handlers", "none", ByClone, nil},
 	{"signal mask", "empty", ByEarly, unblockSignals},
@@ -44,16 +44,15 @@ var Table = []Row{
 	{"child subreaper", "no", ByClone, nil},
 
 	// Processor.
-	{"scheduling policy, nice value, reset-on-fork, slice", "SCHED_OTHER, 0, no, the kernel's", ByEarly, resetScheduling},
-	{"utilisation clamps", "none", ByEarly, resetClamps},
-	{"processor affinity", "every processor of the cpuset", ByEarly, resetAffinity},
-	{"memory policy", "MPOL_DEFAULT", ByEarly, resetMemoryPolicy},
-	{"input/output priority", "IOPRIO_CLASS_NONE", ByEarly, resetIOPriority},
+	{"scheduling policy, nice value, reset-on-fork, slice, clamps", "scheduler, or SCHED_OTHER, 0, no, the kernel's, none", ByEarly, setScheduling},
+	{"processor affinity", "cpuAffinity.final, or every processor of the cpuset", ByEarly, setAffinity},
+	{"memory policy", "memoryPolicy, or MPOL_DEFAULT", ByEarly, setMemoryPolicy},
+	{"input/output priority", "ioPriority, or IOPRIO_CLASS_NONE", ByEarly, setIOPriority},
 	{"input/output flusher", "no", ByEarly, option("reset io flusher", unix.PR_SET_IO_FLUSHER, 0)},
 	{"timer slack", "50 us", ByEarly, option("reset timer slack", unix.PR_SET_TIMERSLACK, 50_000)},
 	{"time stamp counter", "readable", ByEarly, option("reset time stamp counter", unix.PR_SET_TSC, unix.PR_TSC_ENABLE)},
 	{"memory failure policy", "the node's", ByEarly, option("reset memory failure policy", unix.PR_MCE_KILL, unix.PR_MCE_KILL_CLEAR)},
-	{"execution domain", "PER_LINUX", ByEarly, resetPersonality},
+	{"execution domain", "personality, or PER_LINUX", ByEarly, setPersonality},
 	{"speculation control", "the keeper's", Kept, nil},
 	{"core scheduling cookie", "the keeper's", Kept, nil},
 
@@ -64,25 +63,26 @@ var Table = []Row{
 	{"refusal of writable and executable memory", "the keeper's", Kept, nil},
 	{"dumpable", "yes", ByExec, nil},
 	{"memory locks", "none", ByExec, nil},
-	{"OOM score adjustment", "oomScoreAdj, or 0", ByEarly, setOOMScore},
+	{"OOM score adjustment", "oomScoreAdj, or 0; with base None the keeper's", ByEarly, setOOMScore},
 
 	// Identity and privileges.
-	{"session keyring", "a new, empty one", ByEarly, newKeyring},
+	{"security label", "apparmor, selinux, or the keeper's", ByEarly, setLabels},
+	{"session keyring", "a new, empty one, unless keyring says Inherit", ByEarly, newKeyring},
 	{"default keyring of requests", "KEY_REQKEY_DEFL_DEFAULT", ByEarly, resetRequestKeyring},
 	{"thread and process keyrings", "none", ByExec, nil},
 	{"user, group, additional groups", "user, additionalGroups", ByLate, nil},
 	{"capabilities, securebits", "capabilities; 0", ByLate, nil},
 	{"no_new_privs", "set, unless allowNewPrivileges", ByLate, nil},
 	{"seccomp filters", "seccomp, on top of the keeper's", ByLate, nil},
-	{"Landlock domain, security label", "the keeper's", Kept, nil},
+	{"Landlock domain", "landlock, within the keeper's", ByLate, nil},
 
 	// Files.
-	{"descriptors", "0, 1 and 2", ByLate, nil},
+	{"descriptors", "0, 1 and 2, and the extra files from 3 on", ByLate, nil},
 	{"umask", "umask", ByLate, nil},
 	{"root and working directory", "rootfs, workingDir", ByMount, nil},
 
 	// The rest.
-	{"resource limits", "rlimits, or the defaults of Rlimits", ByLate, nil},
+	{"resource limits", "rlimits, or the defaults of Rlimits; with base None the keeper's", ByLate, nil},
 	{"environment, arguments, name", "Environ, command", ByExec, nil},
 }
 
@@ -104,51 +104,6 @@ func unblockSignals(p *process.Program, _ Plan) {
 	p.Call("reset signal mask", "", unix.SYS_RT_SIGPROCMASK, process.Int(unix.SIG_SETMASK), process.Data(make([]byte, 8)), process.Int(0), process.Int(8))
 }
 
-// struct sched_attr up to SCHED_ATTR_SIZE_VER1, see sched_setattr(2).
-func schedAttr(flags uint64, clampMin, clampMax uint32) process.Arg {
-	b := make([]byte, unix.SizeofSchedAttr)
-	binary.NativeEndian.PutUint32(b[0:], uint32(len(b)))
-	binary.NativeEndian.PutUint64(b[8:], flags)
-	binary.NativeEndian.PutUint32(b[48:], clampMin)
-	binary.NativeEndian.PutUint32(b[52:], clampMax)
-	return process.Data(b)
-}
-
-func resetScheduling(p *process.Program, _ Plan) {
-	p.Call("reset scheduling", "", unix.SYS_SCHED_SETATTR, process.Int(0), schedAttr(0, 0, 0), process.Int(0))
-}
-
-// resetClamps: -1 resets a clamp since Linux 5.11; kernels without CONFIG_UCLAMP_TASK refuse the flag.
-func resetClamps(p *process.Program, _ Plan) {
-	const flags = unix.SCHED_FLAG_KEEP_ALL | unix.SCHED_FLAG_UTIL_CLAMP
-	p.Call("reset utilisation clamps", "", unix.SYS_SCHED_SETATTR, process.Int(0), schedAttr(flags, ^uint32(0), ^uint32(0)), process.Int(0)).
-		Accept = process.Accept(unix.EOPNOTSUPP, unix.EINVAL)
-}
-
-// resetAffinity allows 8192 processors, the most a kernel can be built for; it takes those of the cpuset.
-func resetAffinity(p *process.Program, _ Plan) {
-	mask := make([]byte, 8192/8)
-	for i := range mask {
-		mask[i] = 0xff
-	}
-	p.Call("reset affinity", "", unix.SYS_SCHED_SETAFFINITY, process.Int(0), process.Int(len(mask)), process.Data(mask))
-}
-
-func resetMemoryPolicy(p *process.Program, _ Plan) {
-	p.Call("reset memory policy", "", unix.SYS_SET_MEMPOLICY, process.Int(unix.MPOL_DEFAULT), process.Int(0), process.Int(0)).
-		Accept = process.Accept(unix.ENOSYS)
-}
-
-func resetIOPriority(p *process.Program, _ Plan) {
-	const whoProcess = 1 // IOPRIO_WHO_PROCESS
-	p.Call("reset io priority", "", unix.SYS_IOPRIO_SET, process.Int(whoProcess), process.Int(0), process.Int(0)).
-		Accept = process.Accept(unix.ENOSYS)
-}
-
-func resetPersonality(p *process.Program, _ Plan) {
-	p.Call("reset personality", "", unix.SYS_PERSONALITY, process.Int(0))
-}
-
 // option resets a flag by prctl(2). A kernel or machine without it has nothing to reset (EINVAL); a flag that needs a
 // capability the keeper lacks (EPERM) is one it could not have set.
 func option(step string, option int, value uint64) func(*process.Program, Plan) {
@@ -159,7 +114,10 @@ func option(step string, option int, value uint64) func(*process.Program, Plan) 
 
 // newKeyring joins an anonymous session keyring, charged to root. Kernels without keyrings have none to inherit; where
 // the call is filtered (EPERM) or the quota spent (EDQUOT) the container's own filter still keeps it from the keeper's keys.
-func newKeyring(p *process.Program, _ Plan) {
+func newKeyring(p *process.Program, plan Plan) {
+	if plan.InheritKeyring {
+		return
+	}
 	p.Call("join new session keyring", "", unix.SYS_KEYCTL, process.Int(unix.KEYCTL_JOIN_SESSION_KEYRING), process.Int(0)).
 		Accept = process.Accept(unix.ENOSYS, unix.EPERM, unix.EDQUOT)
 }
@@ -172,8 +130,11 @@ func resetRequestKeyring(p *process.Program, _ Plan) {
 // setOOMScore: lowering it needs CAP_SYS_RESOURCE (EACCES), which is no reason to fail when the manifest says nothing.
 // The kernel leaves a vfork child's address space sharers alone, see proc_oom_score_adj_write.
 func setOOMScore(p *process.Program, plan Plan) {
-	op := writeProc(p, "set OOM score adjustment", "self/oom_score_adj", strconv.Itoa(plan.OOMScoreAdj))
-	if plan.OOMScoreAdj == 0 {
+	if plan.OOMScoreAdj.IsZero() && plan.Inherit {
+		return
+	}
+	op := writeProc(p, "set OOM score adjustment", "self/oom_score_adj", strconv.Itoa(plan.OOMScoreAdj.Value()))
+	if plan.OOMScoreAdj.IsZero() {
 		op.Accept = process.Accept(unix.EACCES)
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // Before adds the ops that must run while the child is still root with all its capabilities, before its user changes:
 // no securebits of the parent, no ambient capabilities, the bounding set cut down to s (last is the number of the
-// kernel's last capability, so that those without a name here go too), and what makes ambient capabilities survive the change of user.
+// kernel's last capability, so that those without a name here go too), and what makes permitted capabilities survive the change of user.
 func Before(p *process.Program, s Sets, last int) {
 	prctl(p, "reset securebits", "", unix.PR_SET_SECUREBITS, 0)
 	prctl(p, "clear ambient capabilities", "", unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL)
@@ -19,7 +19,7 @@ func Before(p *process.Program, s Sets, last int) {
 			prctl(p, "drop capability", name(n), unix.PR_CAPBSET_DROP, uint64(n))
 		}
 	}
-	if s.Ambient != 0 {
+	if s.Permitted != 0 {
 		prctl(p, "keep capabilities", "", unix.PR_SET_KEEPCAPS, 1)
 	}
 }
@@ -41,7 +41,7 @@ func After(p *process.Program, s Sets) {
 // data is struct __user_cap_data_struct[2]: u32 effective, permitted, inheritable; first the low words, then the high ones.
 func (s Sets) data() (b []byte) {
 	for shift := 0; shift < 64; shift += 32 {
-		for _, set := range []Set{s.Permitted, s.Permitted, s.Ambient} {
+		for _, set := range []Set{s.Effective, s.Permitted, s.Inheritable} {
 			b = binary.NativeEndian.AppendUint32(b, uint32(set>>shift))
 		}
 	}

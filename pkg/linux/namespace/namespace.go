@@ -34,6 +34,10 @@ type Plan struct {
 	PID, Net, IPC, UTS, Cgroup Source
 	// Hostname is set in the UTS namespace; "" leaves the name it has.
 	Hostname string
+	// Domainname is the NIS domain name there; "" leaves the one it has, which a new namespace has of its maker's.
+	Domainname string
+	// Clocks are the container's.
+	Clocks Clocks
 	// Moves says that the process enters cgroups by itself (cgroup.Enter on a host with v1 hierarchies), instead of being
 	// cloned into the only one.
 	Moves bool
@@ -49,10 +53,16 @@ func NewPlan(s spec.ContainerSpec) Plan {
 		}
 	}
 	if s.Namespaces.UTS == "" || s.Namespaces.UTS == spec.NamespacePrivate {
-		p.Hostname = s.Hostname
+		p.Hostname, p.Domainname = s.Hostname, s.Domainname
+		if p.Domainname == "" && s.Base != spec.BaseNone {
+			p.Domainname = noDomainname
+		}
 	}
 	return p
 }
+
+// noDomainname is the kernel's word for no NIS domain name, linux/uts.h.
+const noDomainname = "(none)"
 
 // Append sets p.Clone and adds the ops that put the child into its namespaces. They come after it has entered its cgroups
 // and before everything that depends on a namespace: sysfs shows the network namespace it is mounted in, mqueue the ipc namespace, cgroup2
@@ -70,10 +80,13 @@ func Append(p *process.Program, plan Plan) {
 			k.join(p)
 		}
 	}
-	if plan.Hostname != "" {
-		name := []byte(plan.Hostname)
+	if name := []byte(plan.Hostname); len(name) > 0 {
 		p.Call("set hostname", plan.Hostname, unix.SYS_SETHOSTNAME, process.Data(name), process.Int(len(name)))
 	}
+	if name := []byte(plan.Domainname); len(name) > 0 {
+		p.Call("set domainname", plan.Domainname, unix.SYS_SETDOMAINNAME, process.Data(name), process.Int(len(name)))
+	}
+	plan.Clocks.append(p)
 }
 
 // make adds what makes a namespace with the child.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,7 +25,7 @@ func TestAppend(t *testing.T) {
 			"cgroup v2",
 			namespace.NewPlan(spec.ContainerSpec{Hostname: "web"}),
 			unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
-			[]string{"join namespace net", "join namespace ipc", "join namespace uts", "set hostname web"},
+			[]string{"join namespace net", "join namespace ipc", "join namespace uts", "set hostname web", "set domainname (none)"},
 			[]string{"net", "ipc", "uts"},
 		},
 		{
@@ -38,7 +39,7 @@ func TestAppend(t *testing.T) {
 			"the node's network",
 			namespace.NewPlan(spec.ContainerSpec{Hostname: "web", Network: spec.Network{Mode: spec.NetworkHost}}),
 			unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
-			[]string{"join namespace ipc", "join namespace uts", "set hostname web"},
+			[]string{"join namespace ipc", "join namespace uts", "set hostname web", "set domainname (none)"},
 			[]string{"ipc", "uts"},
 		},
 		{
@@ -47,6 +48,23 @@ func TestAppend(t *testing.T) {
 			unix.CLONE_NEWNS,
 			[]string{"join namespace net", "join namespace ipc"},
 			[]string{"net", "ipc"},
+		},
+		{
+			"what is said and nothing else",
+			namespace.NewPlan(spec.ContainerSpec{Base: spec.BaseNone, Hostname: "web"}),
+			unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
+			[]string{"join namespace net", "join namespace ipc", "join namespace uts", "set hostname web"},
+			[]string{"net", "ipc", "uts"},
+		},
+		{
+			"clocks and a domain",
+			namespace.Plan{
+				UTS: namespace.Joined, Net: namespace.Node, IPC: namespace.Node, PID: namespace.Node, Cgroup: namespace.Node, Domainname: "example",
+				Clocks: namespace.Clocks{Private: true, Monotonic: -time.Millisecond},
+			},
+			unix.CLONE_NEWNS,
+			[]string{"join namespace uts", "set domainname example", "make time namespace ", "set clocks self/timens_offsets", "set clocks monotonic -1ms, boottime 0s"},
+			[]string{"uts", "proc"},
 		},
 		{
 			"everything new, without a sandbox",

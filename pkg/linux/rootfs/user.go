@@ -35,6 +35,46 @@ func (r *Root) User(user string, additional []string) (User, error) {
 	return lookupUser(string(passwd), string(group), user, additional)
 }
 
+// Numbers is User for "uid" or "uid:gid" and gids, which are taken as they are: no file of the root gives the user a group, or anything
+// but the value of HOME, which is "/" when /etc/passwd cannot be read.
+func (r *Root) Numbers(user string, additional []string) (u User, err error) {
+	who, of, hasGroup := strings.Cut(user, ":")
+	if user == "" {
+		who = "0"
+	}
+	if u.UID, err = number("user", who); err != nil {
+		return User{}, err
+	}
+	if hasGroup {
+		if u.GID, err = number("group", of); err != nil {
+			return User{}, err
+		}
+	}
+	for _, group := range additional {
+		gid, err := number("group", group)
+		if err != nil {
+			return User{}, err
+		}
+		u.Groups = append(u.Groups, gid)
+	}
+	u.Home = "/"
+	if passwd, err := r.read("/etc/passwd"); err == nil {
+		if listed, err := parsePasswd(string(passwd), who); err == nil {
+			u.Home = listed.Home
+		}
+	}
+	return u, nil
+}
+
+// number reads an id that cannot be a name.
+func number(what, s string) (uint32, error) {
+	id, isID, err := parseID(what, s)
+	if err == nil && !isID {
+		err = fmt.Errorf("cannot use %s %q: with base None it is a number, not looked up in the rootfs: %w", what, s, fs.ErrInvalid)
+	}
+	return id, err
+}
+
 func lookupUser(passwd, group, user string, additional []string) (User, error) {
 	who, of, hasGroup := strings.Cut(user, ":")
 	if user == "" {

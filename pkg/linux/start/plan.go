@@ -49,7 +49,11 @@ func NewPlan(c spec.Container, layer string, host *Host) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	return Plan{Namespace: namespace.NewPlan(c.Spec), Mount: tree, Attribute: attributes}, nil
+	names := namespace.NewPlan(c.Spec)
+	if names.Clocks, err = namespace.NewClocks(c.Spec.Namespaces.Time, host.capability); err != nil {
+		return Plan{}, err
+	}
+	return Plan{Namespace: names, Mount: tree, Attribute: attributes}, nil
 }
 
 // Compose writes the program and opens the files it names beside those of the namespaces, which the caller brings. The caller
@@ -69,6 +73,7 @@ func (plan Plan) Compose(p *process.Program, group *cgroup.Group) (map[string]*o
 
 // Append writes the program of a child that has entered its cgroups. The order is explained in package attribute.
 func (plan Plan) Append(p *process.Program) {
+	attribute.First(p, plan.Attribute)
 	namespace.Append(p, plan.Namespace)
 	mount.Append(p, plan.Mount)
 	attribute.Early(p, plan.Attribute)
@@ -99,7 +104,11 @@ func newAttributes(c spec.Container, host *Host) (a attribute.Plan, err error) {
 		return a, err
 	}
 	defer root.Close()
-	user, err := root.User(s.User, s.AdditionalGroups)
+	lookup, limits := root.User, attribute.Rlimits
+	if s.Base == spec.BaseNone {
+		lookup, limits = root.Numbers, attribute.SaidRlimits
+	}
+	user, err := lookup(s.User, s.AdditionalGroups)
 	if err != nil {
 		return a, err
 	}
@@ -111,7 +120,7 @@ func newAttributes(c spec.Container, host *Host) (a attribute.Plan, err error) {
 	if err != nil {
 		return a, err
 	}
-	rlimits, err := attribute.Rlimits(s.Rlimits, host.ceilings)
+	rlimits, err := limits(s.Rlimits, host.ceilings)
 	if err != nil {
 		return a, err
 	}
@@ -122,10 +131,14 @@ func newAttributes(c spec.Container, host *Host) (a attribute.Plan, err error) {
 		}
 	}
 	env := attribute.Environ(s.Env, user.Home, s.Hostname)
-	return attribute.Plan{
-		OOMScoreAdj: s.OOMScoreAdj, Rlimits: rlimits, Umask: uint32(umask),
+	if s.Base == spec.BaseNone {
+		env = attribute.SaidEnviron(s.Env, user.Home)
+	}
+	a = attribute.Plan{
+		Rlimits: rlimits, Umask: uint32(umask),
 		UID: user.UID, GID: user.GID, Groups: user.Groups,
 		Capabilities: caps, LastCap: host.capability.Last, NewPrivs: s.Security.AllowNewPrivileges, Filter: filter,
 		Argv: s.Command, Paths: rootfs.Candidates(s.Command[0], s.Env["PATH"]), Env: env, Init: s.Init,
-	}, nil
+	}
+	return a, a.Say(s, host.capability)
 }

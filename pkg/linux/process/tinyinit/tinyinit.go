@@ -28,8 +28,8 @@ const Name = "init"
 // One is enough for any number of containers. It is close-on-exec.
 func Open() (*os.File, error) { return sealed.File(Name, image) }
 
-// Execute appends the execution of the command under the program, which is the file of this name.
-func Execute(p *process.Program, file string, command, env []string) *process.Op {
+// Execute appends the execution of the command under the program, which is that file.
+func Execute(p *process.Program, file process.Arg, command, env []string) *process.Op {
 	argv, envp := process.Strs(slices.Concat([]string{Name}, command)), process.Strs(env)
-	return p.Call("execute", Name, unix.SYS_EXECVEAT, p.File(file), process.Str(""), argv, envp, process.Int(unix.AT_EMPTY_PATH))
+	return p.Call("execute", Name, unix.SYS_EXECVEAT, file, process.Str(""), argv, envp, process.Int(unix.AT_EMPTY_PATH))
 }

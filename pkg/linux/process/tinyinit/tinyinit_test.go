@@ -44,7 +44,7 @@ func start(t *testing.T, env []string, command ...string) *container {
 	p.Call("make session", "", unix.SYS_SETSID)
 	p.Call("connect stdout", "", unix.SYS_DUP3, p.File("out"), process.Int(1), process.Int(0))
 	p.Call("connect stderr", "", unix.SYS_DUP3, p.File("out"), process.Int(2), process.Int(0))
-	tinyinit.Execute(p, "init", command, env)
+	tinyinit.Execute(p, p.File("init"), command, env)
 	child, err := process.Start(p, map[string]*os.File{"out": w, "init": init})
 	if err != nil {
 		t.Fatal(err)
