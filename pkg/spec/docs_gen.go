@@ -98,7 +98,7 @@ var docs = map[string]string{
 	"Landlock.BestEffort":            "BestEffort starts the container also where the kernel cannot narrow all of this; without it, such a start is refused.",
 	"Rlimit.Soft":                    "Soft is the limit in force.",
 	"Rlimit.Hard":                    "Hard is the ceiling the process may raise the soft limit to.",
-	"Scheduler.Policy":               "Policy is OTHER (default), BATCH, IDLE, FIFO, RR or DEADLINE.",
+	"Scheduler.Policy":               "Policy is OTHER (default), BATCH, IDLE, FIFO, RR or DEADLINE. FIFO and RR need a share of real time, cpu.rt_runtime_us, where the cpu controller is of cgroup v1.",
 	"Scheduler.Nice":                 "Nice weighs the container's processes with OTHER and BATCH, from -20 (most) to 19. Default 0.",
 	"Scheduler.Priority":             "Priority is that of FIFO and RR, from 1 to 99 (highest).",
 	"Scheduler.Flags":                "Flags are RESET_ON_FORK, RECLAIM, DL_OVERRUN, KEEP_POLICY, KEEP_PARAMS, UTIL_CLAMP_MIN and UTIL_CLAMP_MAX. A process with DEADLINE can only make others with RESET_ON_FORK.",

@@ -4,7 +4,7 @@ import "slices"
 
 // Scheduler says how the kernel shares processors, as sched_setattr(2) has it.
 type Scheduler struct {
-	// Policy is OTHER (default), BATCH, IDLE, FIFO, RR or DEADLINE.
+	// Policy is OTHER (default), BATCH, IDLE, FIFO, RR or DEADLINE. FIFO and RR need a share of real time, cpu.rt_runtime_us, where the cpu controller is of cgroup v1.
 	Policy SchedulerPolicy `json:"policy,omitzero" class:"replace"`
 	// Nice weighs the container's processes with OTHER and BATCH, from -20 (most) to 19. Default 0.
 	Nice int `json:"nice,omitzero" class:"replace" min:"-20" max:"19"`

@@ -12,6 +12,8 @@
 //
 // and within Late:
 //
+//   - what the end still needs is moved above the numbers of the container's descriptors, before any of them is set.
+//   - Landlock's rules where a low number is still free to be used; they apply after the last open, while root's capabilities are there.
 //   - stdio after the root has changed: it opens the container's /dev/null. Before the limits: a nofile below 3 would refuse it. Limits after every open: the child begins with the
 //     keeper's many descriptors, and a lower nofile refuses new numbers.
 //   - limits, securebits and the bounding set before the user changes: they need root's capabilities.
@@ -100,8 +102,9 @@ func Early(p *process.Program, plan Plan) {
 func Late(p *process.Program, plan Plan) {
 	setSysctls(p, plan)
 	files := keep(p, plan)
-	landlock.Append(p, plan.Landlock, scratch)
+	confine := landlock.Append(p, plan.Landlock, scratch)
 	stdio(p, plan, files)
+	confine()
 	p.Call("set umask", "", unix.SYS_UMASK, process.Int(plan.Umask))
 	setRlimits(p, plan.Rlimits)
 	capability.Before(p, plan.Capabilities, plan.LastCap)

@@ -117,6 +117,12 @@ func output(t *testing.T, p *process.Program) string {
 // run starts a program with its output going to a pipe and waits for its end.
 func run(t *testing.T, p *process.Program) (string, error) {
 	t.Helper()
+	return runWith(t, p, map[string]*os.File{})
+}
+
+// runWith is run with further files.
+func runWith(t *testing.T, p *process.Program, files map[string]*os.File) (string, error) {
+	t.Helper()
 	proc, err := attribute.OpenProc()
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +133,8 @@ func run(t *testing.T, p *process.Program) (string, error) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	child, err := process.Start(p, map[string]*os.File{"proc": proc, "stdout": w, "stderr": w})
+	files["proc"], files["stdout"], files["stderr"] = proc, w, w
+	child, err := process.Start(p, files)
 	w.Close()
 	if err != nil {
 		return "", err

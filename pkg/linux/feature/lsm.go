@@ -45,7 +45,7 @@ var (
 			case errors.Is(err, unix.EOPNOTSUPP):
 				return because("Landlock is switched off at boot")
 			case errors.Is(err, unix.ENOSYS):
-				return because("the kernel is built without Landlock")
+				return because("the kernel is built without Landlock, or older")
 			default:
 				return err
 			}

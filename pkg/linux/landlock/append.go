@@ -12,13 +12,13 @@ import (
 // ruleNetPort is LANDLOCK_RULE_NET_PORT of linux/landlock.h.
 const ruleNetPort = 2
 
-// Append adds the ops that put the child under the rules. They need CAP_SYS_ADMIN in the child's user namespace, or
-// no_new_privs; they come after the root is the container's, where paths are looked up, and after every other open. The kernel
-// takes a path's descriptor inside a structure, which a program cannot fill, so each goes by way of scratch: the
-// number of a descriptor that nothing needs any more.
-func Append(p *process.Program, r Rules, scratch int) {
+// Append adds the ops that make the rules, when the root is the container's, where paths are looked up, and returns what adds those that
+// put the child under them: after its last open, with CAP_SYS_ADMIN in its user namespace or no_new_privs. The kernel takes a
+// path's descriptor inside a structure, which a program cannot fill, so each goes by way of scratch: the number of a
+// descriptor that nothing needs any more.
+func Append(p *process.Program, r Rules, scratch int) (apply func()) {
 	if r.Empty() {
-		return
+		return func() {}
 	}
 	const step = "make Landlock rules"
 	attr := r.attr()
@@ -32,7 +32,9 @@ func Append(p *process.Program, r Rules, scratch int) {
 		b = binary.NativeEndian.AppendUint64(b, uint64(port.Port))
 		p.Call("allow by Landlock", fmt.Sprint("port ", port.Port), unix.SYS_LANDLOCK_ADD_RULE, set, process.Int(ruleNetPort), process.Data(b), process.Int(0))
 	}
-	p.Call("apply Landlock rules", "", unix.SYS_LANDLOCK_RESTRICT_SELF, set, process.Int(0))
+	return func() {
+		p.Call("apply Landlock rules", "", unix.SYS_LANDLOCK_RESTRICT_SELF, set, process.Int(0))
+	}
 }
 
 // attr is struct landlock_ruleset_attr, only as long as needed: older kernels refuse the rest.

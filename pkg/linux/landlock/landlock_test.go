@@ -91,7 +91,7 @@ func TestAppend(t *testing.T) {
 		t.Fatal(err)
 	}
 	var p process.Program
-	landlock.Append(&p, rules, 0)
+	landlock.Append(&p, rules, 0)()
 	var calls []uint32
 	for _, op := range p.Ops {
 		calls = append(calls, op.Nr)
@@ -104,7 +104,7 @@ func TestAppend(t *testing.T) {
 		t.Errorf("got\n%v", &p)
 	}
 	var none process.Program
-	if landlock.Append(&none, landlock.Rules{}, 0); len(none.Ops) > 0 {
+	if landlock.Append(&none, landlock.Rules{}, 0)(); len(none.Ops) > 0 {
 		t.Errorf("no rules: %v", none.Ops)
 	}
 }
