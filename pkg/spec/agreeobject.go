@@ -2,6 +2,7 @@ package spec
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	yamltree "go.yaml.in/yaml/v3"
@@ -44,10 +45,13 @@ func (c *checker) agreeObjects(spec *yamltree.Node) {
 	}
 }
 
-// checkObject reads a value and checks it. One that cannot be read has other problems, which are reported where they are.
+// checkObject reads a value and checks it. One that cannot be read, or has aliases, has other problems, which are reported where they are.
 func checkObject[T interface {
 	check() (key string, err error)
 }](n *yamltree.Node) (key string, err error) {
+	if hasAlias(n) {
+		return "", nil
+	}
 	var v T
 	text, err := yamltree.Marshal(n)
 	if err != nil || yaml.Unmarshal(text, &v) != nil {
@@ -70,4 +74,9 @@ func (c *checker) agreeUTS(spec *yamltree.Node) {
 	if uts := scalar(spec, "namespaces", "uts"); n != nil && uts != "" && uts != NamespacePrivate {
 		c.add(n, "spec.domainname", fault{"the uts namespace is not the container's own", "remove it, or namespaces.uts"})
 	}
+}
+
+// hasAlias tells a value that may be much larger than its text.
+func hasAlias(n *yamltree.Node) bool {
+	return n.Kind == yamltree.AliasNode || slices.ContainsFunc(n.Content, hasAlias)
 }

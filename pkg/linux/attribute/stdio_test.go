@@ -134,6 +134,24 @@ func TestInput(t *testing.T) {
 	}
 }
 
+// A root without /dev/null gives an input that is empty and stays so.
+func TestInputWithoutDevices(t *testing.T) {
+	kerneltest.Root(t)
+	root, err := os.Open(kerneltest.Rootfs(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	plan := newPlan(t, `cat; (echo more >&0) 2>/dev/null || echo refused; (echo more >>/proc/self/fd/0) 2>/dev/null || echo refused`)
+	p := &process.Program{}
+	p.Call("enter root", "", unix.SYS_FCHDIR, p.File("root"))
+	p.Call("change root", "", unix.SYS_CHROOT, process.Str("."))
+	attribute.Late(p, plan)
+	if got, err := runWith(t, p, map[string]*os.File{"root": root}); err != nil || got != "refused\nrefused\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 // A terminal is the session's, its three descriptors and the user's.
 func TestTerminal(t *testing.T) {
 	kerneltest.Root(t)

@@ -70,7 +70,7 @@ func held(names []string, node Node) (Set, error) {
 		return 0, err
 	}
 	if missing := set &^ node.Have; missing != 0 {
-		return 0, fmt.Errorf("cannot add capability %v: the node's keeper does not hold it: %w", missing, errors.ErrUnsupported)
+		return 0, fmt.Errorf("cannot give capability %v: the node's keeper does not hold it: %w", missing, errors.ErrUnsupported)
 	}
 	return set, nil
 }
