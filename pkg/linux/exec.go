@@ -2,19 +2,279 @@ package linux
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"maps"
+	"os"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
+	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
+	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Exec starts a further process in a running instance; see reconcile.Node.
-func (n *Node) Exec(_ context.Context, name string, _ uint64, _ spec.Exec) (_ spec.Session, err error) {
+func (n *Node) Exec(ctx context.Context, name string, id uint64, e spec.Exec) (_ spec.Session, err error) {
 	defer func() { err = about("exec in", name, err) }()
-	return nil, errors.ErrUnsupported
+	in, err := n.known(name, id)
+	if err != nil {
+		return nil, err
+	}
+	if in.Phase != spec.InstanceRunning {
+		return nil, fmt.Errorf("instance %d is %s: %w", id, in.Phase, spec.ErrNotRunning)
+	}
+	have, err := n.readRecord(name, id)
+	if err != nil {
+		return nil, err
+	}
+	target, err := n.target(name, id)
+	if err != nil {
+		return nil, err
+	}
+	defer target.close()
+	plan, err := start.NewExec(spec.Defaulted(have.Spec, have.Defaults), e, target.root, n.host)
+	if err != nil {
+		return nil, err
+	}
+	stdio, err := newStdio(e, target)
+	if err != nil {
+		return nil, err
+	}
+	s, err := n.exec(ctx, in, e, plan, target, stdio)
+	if err != nil {
+		return nil, errors.Join(err, stdio.close())
+	}
+	return s, nil
 }
 
-// Attach joins the input and output of an instance's own process; see reconcile.Node.
-func (n *Node) Attach(_ context.Context, name string, _ uint64) (_ spec.Session, err error) {
-	defer func() { err = about("attach to", name, err) }()
-	return nil, errors.ErrUnsupported
+// exec has the keeper start the process. What is left of a failure is the caller's stdio.
+func (n *Node) exec(ctx context.Context, in spec.Instance, e spec.Exec, plan start.Exec, target *target, stdio *stdio) (*session, error) {
+	group, err := n.group(in.Name, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	prefix := keeper.ExecPrefix
+	if e.Detach {
+		prefix = keeper.DetachedPrefix
+	}
+	files, path, err := group.ExecFiles(prefix + rand.Text())
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(files)
+	request := keeper.ExecRequest{Key: keeper.Key{Name: in.Name, Instance: in.ID}, Cgroup: path, Detach: e.Detach}
+	plan.Compose(&request.Program, files)
+	request.Files = n.host.Lend(files)
+	maps.Copy(request.Files, target.files(plan))
+	maps.Copy(request.Files, stdio.theirs)
+	further, err := n.keeper.Exec(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	stdio.handOver()
+	return &session{further: further, stdio: stdio, detached: e.Detach}, nil
+}
+
+// target is the process whose namespaces a further one joins.
+type target struct {
+	pidfd *os.File
+	root  *rootfs.Root
+	time  *os.File
+}
+
+// target opens process 1 of an instance. A stranger that has its number now is ESRCH.
+func (n *Node) target(name string, id uint64) (_ *target, err error) {
+	var started keeper.Started
+	if err := n.readJSON(name, id, keeper.StartFile, &started); err != nil {
+		return nil, err
+	}
+	t := &target{}
+	defer func() {
+		if err != nil {
+			t.close()
+		}
+	}()
+	if t.pidfd, err = process.OpenVerified(started.Pid, started.StartTime); err != nil {
+		return nil, err
+	}
+	if t.root, err = rootfs.Open(fmt.Sprintf("/proc/%d/root", started.Pid)); err != nil {
+		return nil, err
+	}
+	if t.time, err = os.Open(fmt.Sprintf("/proc/%d/ns/time", started.Pid)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	// What was opened by number is the process's if it is still there.
+	return t, process.Signal(t.pidfd, 0)
+}
+
+// files are those that a program of the plan joins by.
+func (t *target) files(plan start.Exec) map[string]*os.File {
+	files := map[string]*os.File{namespace.FileTarget: t.pidfd}
+	if plan.Time {
+		files[namespace.FileTime] = t.time
+	}
+	return files
+}
+
+func (t *target) close() {
+	for _, f := range []*os.File{t.pidfd, t.time} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	if t.root != nil {
+		t.root.Close()
+	}
+}
+
+// stdio are the two sides of a further process's input and output.
+type stdio struct {
+	ours   [3]*os.File // of 0 to 2; with a terminal its master is the first and the others are nil
+	tty    bool
+	theirs map[string]*os.File // by their names in a program
+}
+
+// newStdio makes the pipes, or opens a terminal of the container's own.
+func newStdio(e spec.Exec, target *target) (_ *stdio, err error) {
+	s := &stdio{tty: e.TTY, theirs: map[string]*os.File{}}
+	defer func() {
+		if err != nil {
+			s.handOver()
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if e.TTY {
+		s.ours[0], s.theirs[attribute.FileTerminal], err = openTerminal(target.root, e.Size)
+		return s, err
+	}
+	for i, name := range []string{attribute.FileStdin, attribute.FileStdout, attribute.FileStderr} {
+		switch {
+		case name == attribute.FileStdin && !e.Stdin:
+		case e.Detach:
+			s.theirs[name], err = os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		case name == attribute.FileStdin:
+			s.theirs[name], s.ours[i], err = pipe(1)
+		default:
+			s.ours[i], s.theirs[name], err = pipe(0)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// pipe makes a pipe of which only one end, 0 to read or 1 to write, is in non-blocking mode: few programs understand a standard
+// input or output that says EAGAIN.
+func pipe(ours int) (r, w *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, os.NewSyscallError("pipe2", err)
+	}
+	if err := unix.SetNonblock(fds[ours], true); err != nil {
+		return nil, nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(fds[0]), unix.Close(fds[1]))
+	}
+	return os.NewFile(uintptr(fds[0]), "|0"), os.NewFile(uintptr(fds[1]), "|1"), nil
+}
+
+// handOver closes the container's side, once it has it.
+func (s *stdio) handOver() {
+	closeAll(s.theirs)
+	s.theirs = nil
+}
+
+func (s *stdio) close() error {
+	s.handOver()
+	var errs []error
+	for _, f := range s.ours {
+		if f == nil {
+			continue
+		}
+		if err := f.Close(); !errors.Is(err, os.ErrClosed) { // the user of the session may have closed its input
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// devptsMagic is DEVPTS_SUPER_MAGIC of linux/magic.h.
+const devptsMagic = 0x1cd1
+
+// openTerminal opens a new terminal of the container's devpts: its master and, without a path, its other end. Nothing but a devpts is
+// opened: the container can have put anything there. See ioctl_tty(2), TIOCGPTPEER.
+func openTerminal(root *rootfs.Root, size spec.TerminalSize) (master, slave *os.File, err error) {
+	const path = "dev/pts/ptmx"
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("cannot open a terminal at /%s: %w", path, err)
+		}
+	}()
+	how := unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS,
+	}
+	fd, err := unix.Openat2(int(root.File().Fd()), path, &how)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unix.Close(fd)
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return nil, nil, err
+	}
+	if fs.Type != devptsMagic {
+		return nil, nil, errors.New("no devpts is mounted there")
+	}
+	if master, err = os.OpenFile(fmt.Sprintf("/proc/thread-self/fd/%d", fd), unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0); err != nil {
+		return nil, nil, err
+	}
+	number := -1
+	err = control(master, func(fd int) error {
+		if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+			return err
+		}
+		n, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+		if errno != 0 {
+			return errno
+		}
+		number = int(n)
+		return resize(fd, size)
+	})
+	if number >= 0 {
+		slave = os.NewFile(uintptr(number), "terminal")
+	}
+	if err != nil {
+		master.Close()
+		if slave != nil {
+			slave.Close()
+		}
+		return nil, nil, err
+	}
+	return master, slave, nil
+}
+
+// resize sets the size of a terminal; the zero size leaves it.
+func resize(fd int, size spec.TerminalSize) error {
+	if size == (spec.TerminalSize{}) {
+		return nil
+	}
+	return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: size.Rows, Col: size.Columns})
+}
+
+// control does something to a file's descriptor and leaves the file to the runtime's poller.
+func control(f *os.File, do func(fd int) error) (err error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if failed := conn.Control(func(fd uintptr) { err = do(int(fd)) }); failed != nil {
+		return failed
+	}
+	return err
 }

@@ -16,6 +16,7 @@
 //   - Landlock's rules where a low number is still free to be used; they apply after the last open, while root's capabilities are there.
 //   - stdio after the root has changed: it opens the container's /dev/null. Before the limits: a nofile below 3 would refuse it. Limits after every open: the child begins with the
 //     keeper's many descriptors, and a lower nofile refuses new numbers.
+//   - a user namespace is joined after what the node's superuser does, stdio and limits, and before capabilities: joining gives all of them anew.
 //   - limits, securebits and the bounding set before the user changes: they need root's capabilities.
 //   - groups before gid before uid: each needs the privilege that the next one gives up.
 //   - the final capabilities after the user: the kernel changes them with the uid.
@@ -75,6 +76,8 @@ type Plan struct {
 
 	UID, GID uint32
 	Groups   []uint32 // the additional groups
+	// Owner is the user's id on the node, which becomes the owner of stdio: UID, except in a user namespace.
+	Owner uint32
 
 	Capabilities capability.Sets
 	LastCap      int // capability.Node.Last
@@ -98,15 +101,19 @@ func Early(p *process.Program, plan Plan) {
 	}
 }
 
-// Late adds the ops that end the start.
-func Late(p *process.Program, plan Plan) {
-	setSysctls(p, plan)
+// Late adds the ops that end the start. What is given as join, if anything, joins the container's user namespace: it comes after what
+// only the node's superuser may do, and before what counts inside.
+func Late(p *process.Program, plan Plan, join func(*process.Program)) {
 	files := keep(p, plan)
 	confine := landlock.Append(p, plan.Landlock, scratch)
 	stdio(p, plan, files)
-	confine()
 	p.Call("set umask", "", unix.SYS_UMASK, process.Int(plan.Umask))
 	setRlimits(p, plan.Rlimits)
+	if join != nil {
+		join(p)
+	}
+	setSysctls(p, plan)
+	confine()
 	capability.Before(p, plan.Capabilities, plan.LastCap)
 	if plan.NewPrivs {
 		seccomp.Append(p, plan.Filter)

@@ -98,7 +98,7 @@ func TestOrderOfLate(t *testing.T) {
 	} {
 		plan.NewPrivs = c.newPrivs
 		var p process.Program
-		Late(&p, plan)
+		Late(&p, plan, nil)
 		var got []string
 		for _, op := range p.Ops {
 			if !slices.Contains(got, op.Step) {

@@ -101,7 +101,7 @@ func start(t *testing.T, plan attribute.Plan) string {
 	t.Helper()
 	p := &process.Program{}
 	attribute.Early(p, plan)
-	attribute.Late(p, plan)
+	attribute.Late(p, plan, nil)
 	return output(t, p)
 }
 
@@ -210,7 +210,7 @@ func TestNothingIsInherited(t *testing.T) {
 		// Without the resets none of it holds: the parent is as bad as this test believes. First, because some attributes
 		// belong to the memory that parent and child share.
 		p := &process.Program{}
-		attribute.Late(p, plan)
+		attribute.Late(p, plan, nil)
 		bad := strings.Split(output(t, p), "\n")
 		for _, line := range early {
 			if slices.Contains(bad, line) {
@@ -288,7 +288,7 @@ func TestUser(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			plan := newPlan(t, script)
-			plan.UID, plan.GID, plan.Groups, plan.NewPrivs = 1000, 1001, []uint32{29, 44}, c.newPrivs
+			plan.UID, plan.Owner, plan.GID, plan.Groups, plan.NewPrivs = 1000, 1000, 1001, []uint32{29, 44}, c.newPrivs
 			if plan.Capabilities, err = capability.NewSets(spec.Capabilities{Add: c.add}, plan.UID, node); err != nil {
 				t.Fatal(err)
 			}
@@ -328,7 +328,7 @@ func TestOOMScoreAdj(t *testing.T) {
 	}
 	p := &process.Program{}
 	attribute.Early(p, plan)
-	attribute.Late(p, plan)
+	attribute.Late(p, plan, nil)
 	_, err = run(t, p)
 	if failure, ok := errors.AsType[*process.Error](err); !ok || failure.Errno != unix.EACCES || failure.Step != "set OOM score adjustment to -700" {
 		t.Errorf("got %v", err)

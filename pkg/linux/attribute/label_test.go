@@ -145,7 +145,7 @@ func TestUserSysctls(t *testing.T) {
 	}
 	p := &process.Program{}
 	p.Call("join user namespace", "", unix.SYS_SETNS, p.File("user"), process.Int(unix.CLONE_NEWUSER))
-	attribute.Late(p, plan)
+	attribute.Late(p, plan, nil)
 	if got, err := runWith(t, p, map[string]*os.File{"user": users}); err != nil || got != "7\n" {
 		t.Errorf("got %q, %v", got, err)
 	}

@@ -79,9 +79,9 @@ func stdio(p *process.Program, plan Plan, files kept) {
 		if name == FileTerminal && i == syscall.Stdin {
 			p.Call("make it the session's terminal", name, unix.SYS_IOCTL, fd, process.Int(unix.TIOCSCTTY), process.Int(0))
 		}
-		if plan.UID != 0 && name != owned {
+		if plan.Owner != 0 && name != owned {
 			owned = name
-			p.Call("give stdio to user", name, unix.SYS_FCHOWN, fd, process.Int(plan.UID), process.Int(-1)).
+			p.Call("give stdio to user", name, unix.SYS_FCHOWN, fd, process.Int(plan.Owner), process.Int(-1)).
 				Accept = process.Accept(unix.EPERM, unix.EROFS, unix.EINVAL, unix.EOPNOTSUPP)
 		}
 	}

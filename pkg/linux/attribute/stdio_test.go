@@ -20,7 +20,7 @@ func program(plan attribute.Plan) *process.Program {
 	p := &process.Program{}
 	attribute.First(p, plan)
 	attribute.Early(p, plan)
-	attribute.Late(p, plan)
+	attribute.Late(p, plan, nil)
 	return p
 }
 
@@ -126,7 +126,7 @@ func TestInput(t *testing.T) {
 	}
 	typed.Close()
 	plan := newPlan(t, `cat; stat -L -c %u /proc/self/fd/0`)
-	plan.Stdio, plan.UID = attribute.StdioInput, 1000
+	plan.Stdio, plan.UID, plan.Owner = attribute.StdioInput, 1000, 1000
 	startWith(t, plan, map[string]*os.File{"stdin": in, "stdout": w, "stderr": w})
 	w.Close()
 	if text, err := io.ReadAll(out); err != nil || string(text) != "typed\n1000\n" {
@@ -146,7 +146,7 @@ func TestInputWithoutDevices(t *testing.T) {
 	p := &process.Program{}
 	p.Call("enter root", "", unix.SYS_FCHDIR, p.File("root"))
 	p.Call("change root", "", unix.SYS_CHROOT, process.Str("."))
-	attribute.Late(p, plan)
+	attribute.Late(p, plan, nil)
 	if got, err := runWith(t, p, map[string]*os.File{"root": root}); err != nil || got != "refused\nrefused\n" {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -157,7 +157,7 @@ func TestTerminal(t *testing.T) {
 	kerneltest.Root(t)
 	master, terminal := openTerminal(t)
 	plan := newPlan(t, `tty; stat -L -c '%u %t' /proc/self/fd/0 /proc/self/fd/2; echo there >/dev/tty; read -r line; echo got $line; ls -1 /proc/$$/fd; exit 0`)
-	plan.Stdio, plan.UID, plan.GID = attribute.StdioTerminal, 1000, 1000
+	plan.Stdio, plan.UID, plan.GID, plan.Owner = attribute.StdioTerminal, 1000, 1000, 1000
 	if _, err := io.WriteString(master, "hello\n"); err != nil {
 		t.Fatal(err)
 	}

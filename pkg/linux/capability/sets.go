@@ -86,3 +86,28 @@ func Known(names []string, node Node) (known, rest []string) {
 	}
 	return known, rest
 }
+
+// ExecSets are the sets of a further process of a container: those that the container's words give its user, minus what change
+// drops, plus what it adds. Errors are those of NewSets.
+func ExecSets(container, change spec.Capabilities, uid uint32, node Node) (Sets, error) {
+	s, err := NewSets(container, uid, node)
+	if err != nil {
+		return Sets{}, err
+	}
+	drop, err := parse(change.Drop, ^Set(0))
+	if err != nil {
+		return Sets{}, err
+	}
+	add, err := held(change.Add, node)
+	if err != nil {
+		return Sets{}, err
+	}
+	kept := Set(0) // across the change of the user
+	if uid != 0 {
+		kept = add
+	}
+	for set, more := range map[*Set]Set{&s.Bounding: add, &s.Permitted: add, &s.Effective: add, &s.Inheritable: kept, &s.Ambient: kept} {
+		*set = *set&^drop | more
+	}
+	return s, nil
+}

@@ -85,7 +85,7 @@ func (k *keeper) exec(req request, body []byte, files []*os.File) (*execution, e
 	if err != nil {
 		return nil, err
 	}
-	p, err := process.Start(program, named)
+	p, err := execute(program, named)
 	if err != nil {
 		return nil, errors.Join(err, clearExec(req.Exec.Cgroup))
 	}

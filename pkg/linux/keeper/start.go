@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -64,7 +65,7 @@ func (in *instance) launch(program *process.Program, files map[string]*os.File) 
 		return err
 	}
 	in.log.Begin(in.run())
-	p, err := process.Start(program, all)
+	p, err := execute(program, all)
 	if err != nil {
 		in.log.End(in.run())
 		return err
@@ -75,6 +76,29 @@ func (in *instance) launch(program *process.Program, files map[string]*os.File) 
 		return err
 	}
 	return nil
+}
+
+// execute runs a program until it executes its command. One that parks may wait for others as long as any start may take.
+func execute(program *process.Program, files map[string]*os.File) (*process.Process, error) {
+	if !program.Parks() {
+		return process.Start(program, files)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), process.Timeout)
+	defer cancel()
+	parked, err := process.StartParked(program, files)
+	if err != nil {
+		return nil, err
+	}
+	defer parked.Close()
+	err = parked.Wait(ctx)
+	if ctx.Err() != nil && err != nil {
+		process.Signal(parked.Pidfd, unix.SIGKILL)
+		err = errors.Join(err, parked.Wait(context.Background()))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &parked.Process, nil
 }
 
 // recordStart writes down the process that was made.

@@ -128,9 +128,17 @@ func (b *builder) pivot(workingDir string) {
 	b.Call("change root", "/", unix.SYS_FCHDIR, b.root)
 	b.Call("change root", "/", unix.SYS_PIVOT_ROOT, process.Str("."), process.Str("."))
 	b.Call("let go of the old root", "/", unix.SYS_UMOUNT2, process.Str("."), process.Int(unix.MNT_DETACH))
-	if workingDir == "/" {
+	EnterDir(b.Program, workingDir)
+}
+
+// EnterDir adds the ops that make a path of the root directory the working directory, of a child that is in the root directory. The path is resolved
+// before it is entered, so that no /proc/self/fd/N leads out.
+func EnterDir(p *process.Program, path string) {
+	if path == "/" {
 		return
 	}
 	const step = "enter working directory"
-	b.Call(step, workingDir, unix.SYS_FCHDIR, b.open(step, workingDir, b.root, workingDir, unix.O_DIRECTORY, inside))
+	b := &builder{Program: p}
+	root := b.CallFD(step, "/", unix.SYS_OPENAT, process.Int(unix.AT_FDCWD), process.Str("/"), process.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC))
+	b.Call(step, path, unix.SYS_FCHDIR, b.open(step, path, root, path, unix.O_DIRECTORY, inside))
 }

@@ -24,6 +24,9 @@ const parks = 1<<32 - 1
 // if they are not close-on-exec. The child is not dumpable until it executes its command.
 func (p *Program) Park() { p.Call("park", "", parks) }
 
+// Parks tells whether the program has a park point, and so needs StartParked.
+func (p *Program) Parks() bool { return p.parkPoint() >= 0 }
+
 // parkPoint is the index of the op at which the program parks, or -1.
 func (p *Program) parkPoint() int {
 	return slices.IndexFunc(p.Ops, func(op Op) bool { return op.Nr == parks })

@@ -45,7 +45,15 @@ func NewPlan(c spec.Container, layer string, host *Host) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	attributes, err := newAttributes(c, host)
+	root, err := rootfs.Open(c.Spec.Rootfs.Path)
+	if err != nil {
+		return Plan{}, err
+	}
+	defer root.Close()
+	caps := func(uid uint32) (capability.Sets, error) {
+		return capability.NewSets(c.Spec.Security.Capabilities, uid, host.capability)
+	}
+	attributes, err := newAttributes(c, root, caps, host)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -77,7 +85,7 @@ func (plan Plan) Append(p *process.Program) {
 	namespace.Append(p, plan.Namespace)
 	mount.Append(p, plan.Mount)
 	attribute.Early(p, plan.Attribute)
-	attribute.Late(p, plan.Attribute)
+	attribute.Late(p, plan.Attribute, nil)
 }
 
 // checkSaid refuses what no manifest can say, but a program that uses this library can.
@@ -96,14 +104,9 @@ func checkSaid(s spec.ContainerSpec) error {
 	return nil
 }
 
-// newAttributes plans what the process is: user, privileges, limits, command and environment.
-func newAttributes(c spec.Container, host *Host) (a attribute.Plan, err error) {
+// newAttributes plans what the process is: user, privileges, limits, command and environment. Users are looked up in the root.
+func newAttributes(c spec.Container, root *rootfs.Root, capabilities func(uid uint32) (capability.Sets, error), host *Host) (a attribute.Plan, err error) {
 	s := c.Spec
-	root, err := rootfs.Open(s.Rootfs.Path)
-	if err != nil {
-		return a, err
-	}
-	defer root.Close()
 	lookup, limits := root.User, attribute.Rlimits
 	if s.Base == spec.BaseNone {
 		lookup, limits = root.Numbers, attribute.SaidRlimits
@@ -116,7 +119,7 @@ func newAttributes(c spec.Container, host *Host) (a attribute.Plan, err error) {
 	if err != nil || umask > 0o777 {
 		return a, fmt.Errorf("umask %q is not an octal mask: %w", s.Umask, fs.ErrInvalid)
 	}
-	caps, err := capability.NewSets(s.Security.Capabilities, user.UID, host.capability)
+	caps, err := capabilities(user.UID)
 	if err != nil {
 		return a, err
 	}
@@ -134,9 +137,17 @@ func newAttributes(c spec.Container, host *Host) (a attribute.Plan, err error) {
 	if s.Base == spec.BaseNone {
 		env = attribute.SaidEnviron(s.Env, user.Home)
 	}
+	stdio := attribute.StdioLog
+	switch {
+	case s.TTY:
+		stdio = attribute.StdioTerminal
+	case s.Stdin:
+		stdio = attribute.StdioInput
+	}
 	a = attribute.Plan{
+		Stdio:   stdio,
 		Rlimits: rlimits, Umask: uint32(umask),
-		UID: user.UID, GID: user.GID, Groups: user.Groups,
+		UID: user.UID, GID: user.GID, Groups: user.Groups, Owner: user.UID,
 		Capabilities: caps, LastCap: host.capability.Last, NewPrivs: s.Security.AllowNewPrivileges, Filter: filter,
 		Argv: s.Command, Paths: rootfs.Candidates(s.Command[0], s.Env["PATH"]), Env: env, Init: s.Init,
 	}
