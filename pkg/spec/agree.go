@@ -47,7 +47,7 @@ func (c *checker) agreeRootfs(spec *yamltree.Node) {
 
 func (c *checker) agreeSysctls(spec *yamltree.Node) {
 	hostNetwork := scalar(spec, "network", "mode") == string(NetworkHost)
-	users := scalar(spec, "namespaces", "user", "mode")
+	users := scalar(spec, "namespaces", "user", "mode") + scalar(spec, "user", "mode") // the second is a group's
 	hostUsers := users == "" || users == string(UserHost)
 	for key := range keys(at(spec, "sysctls")) {
 		switch path := joinKey("spec.sysctls", key.Value); {

@@ -145,8 +145,9 @@ var docs = map[string]string{
 	"Group.Spec":                     "Spec is what the group should be.",
 	"GroupSpec.State":                "State is what all containers should be doing: Running (default), Paused or Stopped.",
 	"GroupSpec.Hostname":             "Hostname is the host name of all containers. Default: the group's name.",
+	"GroupSpec.Domainname":           "Domainname is the NIS domain name of all containers. Default: none.",
 	"GroupSpec.User":                 "User is the namespace of users, groups and capabilities that all containers share.",
 	"GroupSpec.Network":              "Network says which network the containers see; they reach each other on localhost.",
 	"GroupSpec.Sysctls":              "Sysctls are kernel parameters of the shared namespaces, as those of a container.",
-	"GroupSpec.Containers":           "Containers are the group's, by name: each has the keys of a container's spec but state, hostname, network, sysctls, and the namespaces that are shared.",
+	"GroupSpec.Containers":           "Containers are the group's, by name: each has the keys of a container's spec but state, hostname, domainname, network, sysctls, and the namespaces that are shared.",
 }

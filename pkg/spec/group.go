@@ -28,13 +28,15 @@ type GroupSpec struct {
 	State State `json:"state,omitzero" class:"live"`
 	// Hostname is the host name of all containers. Default: the group's name.
 	Hostname string `json:"hostname,omitzero" class:"replace" format:"hostname"`
+	// Domainname is the NIS domain name of all containers. Default: none.
+	Domainname string `json:"domainname,omitzero" class:"replace" format:"hostname"`
 	// User is the namespace of users, groups and capabilities that all containers share.
 	User UserNamespace `json:"user,omitzero" class:"replace"`
 	// Network says which network the containers see; they reach each other on localhost.
 	Network Network `json:"network,omitzero" class:"replace"`
 	// Sysctls are kernel parameters of the shared namespaces, as those of a container.
 	Sysctls map[string]string `json:"sysctls,omitzero" class:"replace" keys:"sysctl" format:"sysctlText"`
-	// Containers are the group's, by name: each has the keys of a container's spec but state, hostname, network, sysctls, and the namespaces that are shared.
+	// Containers are the group's, by name: each has the keys of a container's spec but state, hostname, domainname, network, sysctls, and the namespaces that are shared.
 	Containers map[string]ContainerSpec `json:"containers" class:"replace" keys:"name"`
 }
 
@@ -42,6 +44,7 @@ type GroupSpec struct {
 var groupOwned = []struct{ key, instead string }{
 	{"state", "spec.state"},
 	{"hostname", "spec.hostname"},
+	{"domainname", "spec.domainname"},
 	{"network", "spec.network"},
 	{"sysctls", "spec.sysctls"},
 	{"group", ""},
@@ -58,7 +61,7 @@ func (g Group) Expand() []Container {
 		c.Metadata.Name = memberName(g.Metadata.Name, name)
 		c.Spec.Group = g.Metadata.Name
 		c.Spec.State, c.Spec.Network, c.Spec.Sysctls = g.Spec.State, g.Spec.Network, g.Spec.Sysctls
-		c.Spec.Namespaces.User = g.Spec.User
+		c.Spec.Domainname, c.Spec.Namespaces.User = g.Spec.Domainname, g.Spec.User
 		if c.Spec.Hostname = g.Spec.Hostname; c.Spec.Hostname == "" {
 			c.Spec.Hostname = g.Metadata.Name
 		}

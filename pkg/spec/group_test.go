@@ -49,6 +49,9 @@ func TestGroupIdentity(t *testing.T) {
 	if after := ids(func(g *spec.Group) { g.Spec.Network.Mode = spec.NetworkHost }); after["shop-web"] == before["shop-web"] || after["shop-db"] == before["shop-db"] {
 		t.Error("another network does not replace all containers")
 	}
+	if after := ids(func(g *spec.Group) { g.Spec.Domainname = "example" }); after["shop-web"] == before["shop-web"] || after["shop-db"] == before["shop-db"] {
+		t.Error("another domain name does not replace all containers")
+	}
 	if after := ids(func(g *spec.Group) { g.Spec.Containers["web"] = spec.ContainerSpec{User: "1"} }); after["shop-web"] == before["shop-web"] || after["shop-db"] != before["shop-db"] {
 		t.Error("a change of one container is one of another")
 	}
