@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -212,22 +213,28 @@ func endedThread() (pidfd int, err error) {
 	return pidfd, err
 }
 
-// exitInfo asks for PIDFD_INFO_EXIT, see include/uapi/linux/pidfd.h.
+// exitInfo asks for PIDFD_INFO_EXIT, see include/uapi/linux/pidfd.h. A thread that has ended may not have been reaped yet, by
+// itself: until then the kernel answers without that part.
 func exitInfo(pidfd int) error {
 	const (
 		getInfo  = 0xc040ff0b // _IOWR(0xff, 11, 64 bytes): PIDFD_GET_INFO
 		maskExit = 1 << 3
 	)
-	info := struct {
-		mask, cgroup uint64
-		rest         [12]uint32
-	}{mask: maskExit}
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(pidfd), getInfo, uintptr(unsafe.Pointer(&info)))
-	switch {
-	case errno == unix.ESRCH || errno == unix.ENOTTY || errno == unix.EINVAL || errno == 0 && info.mask&maskExit == 0:
-		return errors.ErrUnsupported
-	case errno != 0:
-		return errno
+	for range 1000 {
+		info := struct {
+			mask, cgroup uint64
+			rest         [12]uint32
+		}{mask: maskExit}
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(pidfd), getInfo, uintptr(unsafe.Pointer(&info)))
+		switch {
+		case errno == unix.ESRCH || errno == unix.ENOTTY || errno == unix.EINVAL:
+			return errors.ErrUnsupported
+		case errno != 0:
+			return errno
+		case info.mask&maskExit != 0:
+			return nil
+		}
+		time.Sleep(time.Millisecond)
 	}
-	return nil
+	return errors.ErrUnsupported
 }
