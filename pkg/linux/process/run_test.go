@@ -86,14 +86,24 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
-// Another thread writes the maps of a child's user namespace while the child waits for it.
+// Another thread writes the maps of a child's user namespace while the child waits for it, also where this process, and so
+// the child in its memory, is not dumpable and the files belong to root.
 func TestStartInUserNamespace(t *testing.T) {
 	noLeaks(t)
 	kerneltest.Require(t, feature.UserNamespaces)
-	go_, release := pipe(t)
-	outR, outW := pipe(t)
+	for _, dumpable := range []uintptr{1, 0, 1} {
+		if err := unix.Prctl(unix.PR_SET_DUMPABLE, dumpable, 0, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		startInUserNamespace(t)
+	}
+}
+
+func startInUserNamespace(t *testing.T) {
+	wait, release := pipe(t)
+	r, w := pipe(t)
 	p := &process.Program{Clone: unix.CLONE_NEWUSER | unix.CLONE_NEWUTS}
-	await(p, "wait for id maps", "go", "release")
+	await(p, "wait for id maps", "wait", "release")
 	p.Call("set group", "0", unix.SYS_SETRESGID, process.Int(0), process.Int(0), process.Int(0))
 	p.Call("set user", "0", unix.SYS_SETRESUID, process.Int(0), process.Int(0), process.Int(0))
 	name := []byte("mapped")
@@ -101,7 +111,7 @@ func TestStartInUserNamespace(t *testing.T) {
 	p.Call("connect stdout", "", unix.SYS_DUP3, p.File("out"), process.Int(1), process.Int(0))
 	exec(p, "/bin/sh", "-c", "id -u; uname -n; cat /proc/self/uid_map")
 	var told int
-	child, err := process.StartWith(p, map[string]*os.File{"go": go_, "release": release, "out": outW}, func(pid int) error {
+	child, err := process.StartWith(p, map[string]*os.File{"wait": wait, "release": release, "out": w}, func(pid int) error {
 		told = pid
 		defer release.Close()
 		for _, file := range []string{"uid_map", "gid_map"} {
@@ -111,14 +121,14 @@ func TestStartInUserNamespace(t *testing.T) {
 		}
 		return nil
 	})
-	outW.Close()
+	_ = w.Close()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer end(child)
-	text, err := io.ReadAll(outR)
-	if want := "0\nmapped\n0 100000 65536"; strings.Join(strings.Fields(string(text)), " ") != strings.ReplaceAll(want, "\n", " ") || err != nil {
-		t.Errorf("got %q, %v, want %q", text, err, want)
+	text, err := io.ReadAll(r)
+	if got := strings.Join(strings.Fields(string(text)), " "); got != "0 mapped 0 100000 65536" || err != nil {
+		t.Errorf("got %q, %v", got, err)
 	}
 	if told != child.Pid {
 		t.Errorf("pid %d during, %d after", told, child.Pid)
@@ -142,10 +152,8 @@ func TestCompanyFails(t *testing.T) {
 			t.Errorf("child = %v, err = %v", child, err)
 		}
 	}
-	for _, p := range []*process.Program{ending} {
-		if err := process.RunWith(p, files, func(int) error { return sorry }); err != sorry {
-			t.Errorf("err = %v", err)
-		}
+	if err := process.RunWith(ending, files, func(int) error { return sorry }); err != sorry {
+		t.Errorf("err = %v", err)
 	}
 	failing := &process.Program{}
 	failing.Call("fail", "", noSuchCall)

@@ -43,7 +43,7 @@ func TestStartsUnderPressure(t *testing.T) {
 				if starter == 0 {
 					p.Ops[i%len(p.Ops)].Nr = noSuchCall
 				}
-				child, err := process.Start(p, files)
+				child, err := startOrPark(t, p, files, starter%2 == 1)
 				if starter == 0 {
 					if failure, ok := err.(*process.Error); !ok || failure.Op != i%len(p.Ops) || failure.Errno != unix.ENOSYS {
 						t.Errorf("start %d: %v", i, err)
@@ -64,6 +64,25 @@ func TestStartsUnderPressure(t *testing.T) {
 	starters.Wait()
 	stop.Store(true)
 	pressure.Wait()
+}
+
+// startOrPark starts a program, or parks it first of all and waits until it executes.
+func startOrPark(t *testing.T, p *process.Program, files map[string]*os.File, park bool) (*process.Process, error) {
+	if !park {
+		return process.Start(p, files)
+	}
+	q := *p
+	q.Ops = nil
+	q.Park()
+	q.Ops = append(q.Ops, p.Ops...)
+	child, err := process.StartParked(&q, files)
+	if err == nil {
+		err = child.Wait(t.Context())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &child.Process, nil
 }
 
 // grow uses much stack, which the collector then takes away again.
