@@ -25,6 +25,7 @@ func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeRlimits(spec)
 	c.agreeBackoff(spec)
 	c.agreeMounts(spec)
+	c.agreeSeccomp(spec)
 	c.agreeObjects(spec)
 	c.agreeUTS(spec)
 }

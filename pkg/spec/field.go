@@ -39,6 +39,7 @@ type Field struct {
 	format string
 	keys   string
 	bytes  bool
+	whole  bool // a number of 64 bits without a sign
 }
 
 // shape says whether a field is one value, a list or a map of them.
@@ -86,7 +87,7 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[Medium]():      words(MediumMemory, MediumDisk, MediumDirect),
 	reflect.TypeFor[Life]():        words(LifeStart, LifeInstance, LifeName),
 	reflect.TypeFor[NetworkMode](): words(NetworkPrivate, NetworkHost, NetworkNone),
-	reflect.TypeFor[SeccompMode](): words(SeccompDefault, SeccompUnconfined),
+	reflect.TypeFor[SeccompMode](): words(SeccompDefault, SeccompUnconfined, SeccompByProfile),
 	reflect.TypeFor[Keyring]():     words(KeyringNew, KeyringInherit),
 	reflect.TypeFor[TimeMode]():    words(TimeHost, TimePrivate),
 	reflect.TypeFor[SchedulerPolicy](): words(
@@ -98,6 +99,11 @@ var enums = map[reflect.Type][]string{
 	),
 	reflect.TypeFor[PersonalityDomain](): words(PersonalityLinux, PersonalityLinux32),
 	reflect.TypeFor[RestartPolicy]():     words(RestartAlways, RestartOnFailure, RestartNever),
+
+	reflect.TypeFor[SeccompAction](): words(SeccompActions...),
+	reflect.TypeFor[SeccompArch]():   words(SeccompArchs...),
+	reflect.TypeFor[SeccompFlag]():   words(SeccompFlags...),
+	reflect.TypeFor[SeccompOp]():     words(SeccompOps...),
 }
 
 func words[T ~string](values ...T) []string {

@@ -64,6 +64,11 @@ var formats = sync.OnceValue(func() map[string]format {
 		"sysctlText":      {wants: "the text of a kernel parameter", pattern: `^.+$`, longest: 4095},
 		"rlimit":          {wants: "a resource limit", words: RlimitNames, hint: rlimitHint},
 		"cpuList":         {wants: `a list such as "0-3,8"`, pattern: `^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`, check: checkList},
+
+		"syscall":      {wants: "the name of a system call such as openat2", pattern: `^[A-Za-z_][A-Za-z0-9_]*$`, longest: 64},
+		"errno":        {wants: "the name of an error such as EPERM", pattern: `^(E[A-Z0-9]+|[0-9]{1,5})$`, longest: 32},
+		"seccompPlace": {wants: "an architecture such as amd64, or a capability such as CAP_SYS_ADMIN", pattern: `^[A-Za-z0-9_]+$`, longest: 64},
+		"release":      {wants: "a version of the kernel such as 4.8", pattern: `^[0-9]{1,5}[.][0-9]{1,5}$`},
 	}
 	for name, f := range table {
 		f.match = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(f.pattern) })

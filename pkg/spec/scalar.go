@@ -96,11 +96,27 @@ func checkNumber(f *Field, n *yamltree.Node) error {
 	case !decimal.MatchString(n.Value):
 		return fault{"wants a whole number, not " + quote(n.Value), numberHint(f, n.Value)}
 	}
+	if f.whole {
+		return checkWhole(f, n.Value)
+	}
 	v, err := strconv.ParseInt(n.Value, 10, 64)
 	if err != nil {
 		return faultf("%s is too large", quote(n.Value))
 	}
 	return bounded(f, v, n.Value, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
+}
+
+// checkWhole checks a number that has no sign and all of 64 bits.
+func checkWhole(f *Field, s string) error {
+	if strings.HasPrefix(s, "-") {
+		return faultf("%s is less than %s", quoteBare(s), cmp.Or(f.Min, "0"))
+	}
+	parse := func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }
+	v, err := parse(s)
+	if err != nil {
+		return faultf("%s is too large", quote(s))
+	}
+	return bounded(f, v, s, parse)
 }
 
 func numberHint(f *Field, value string) string {

@@ -6,8 +6,12 @@ type Security struct {
 	Capabilities Capabilities `json:"capabilities,omitzero" class:"replace"`
 	// AllowNewPrivileges switches no_new_privs off, so that set-uid programs work.
 	AllowNewPrivileges bool `json:"allowNewPrivileges,omitzero" class:"replace"`
-	// Seccomp is Default (the default filter) or Unconfined.
+	// Seccomp is Default (the default filter), Unconfined (none) or Profile (as seccompProfile or the file seccompProfileFile says).
 	Seccomp SeccompMode `json:"seccomp,omitzero" class:"replace"`
+	// SeccompProfile is the filter with seccomp: Profile.
+	SeccompProfile SeccompProfile `json:"seccompProfile,omitzero" class:"replace"`
+	// SeccompProfileFile is an absolute path on the node to the filter with seccomp: Profile, in JSON as OCI, Docker and podman have it; read at each start. It belongs to root, and nobody else can write to it.
+	SeccompProfileFile string `json:"seccompProfileFile,omitzero" class:"replace" format:"path"`
 	// MaskedPaths replaces the default list of paths hidden from the container; an empty list hides none.
 	MaskedPaths *[]string `json:"maskedPaths,omitempty" class:"replace" format:"hidden"`
 	// ReadonlyPaths replaces the default list of paths that are read-only in the container; an empty list frees all.

@@ -77,6 +77,11 @@ func place(text []byte, word string) (line, column int) {
 	if !found {
 		return 1, 1
 	}
+	return placeAfter(before)
+}
+
+// placeAfter is the line and column, from 1, of what follows a text.
+func placeAfter(before []byte) (line, column int) {
 	start := bytes.LastIndexByte(before, '\n') + 1
 	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1
 }

@@ -47,7 +47,7 @@ func fieldOf(path string, sf reflect.StructField, doc string, sample reflect.Val
 	}
 	var t reflect.Type
 	t, f.shape = shapeOf(sf.Type)
-	f.kind, f.Values = kindOf(t), enums[t]
+	f.kind, f.Values, f.whole = kindOf(t), enums[t], t.Kind() == reflect.Uint64
 	f.Type = f.typeName()
 	switch {
 	case f.kind == kindObject && f.shape == shapeOne:
