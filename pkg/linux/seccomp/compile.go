@@ -4,13 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// Offsets in struct seccomp_data, see seccomp(2). Both architectures are little-endian: an argument's low half is first.
+// Offsets in struct seccomp_data, see seccomp(2).
 const (
 	offsetNr   = 0
 	offsetArch = 4
@@ -25,27 +24,32 @@ const (
 	jump    = unix.BPF_JMP | unix.BPF_JA
 	equal   = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
 	atLeast = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
+	above   = unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K
 
 	maxShortJump = 255
 )
 
-// Compile turns a policy into a filter for one architecture. A filter is at most 4096 instructions (BPF_MAXINSNS), about
-// 1,000 conditions. Errors are fs.ErrInvalid: a name that no architecture has, a condition that can never hold, a
-// filter that is too long; or errors.ErrUnsupported: an architecture without a table.
-func Compile(p Policy, arch Arch) (Filter, error) {
-	if arch.Calls == nil {
+// Compile turns a policy into a filter for some architectures, the first of which is reached fastest. A filter is at most
+// 4096 instructions (BPF_MAXINSNS), about 1,000 conditions. Errors are fs.ErrInvalid: a name that no architecture has, a
+// condition that can never hold, a filter that is too long; or errors.ErrUnsupported: an architecture without a table.
+func Compile(p Policy, archs ...Arch) (Filter, error) {
+	if len(archs) == 0 || slices.ContainsFunc(archs, func(a Arch) bool { return a.Calls == nil }) {
 		return nil, fmt.Errorf("cannot make a seccomp filter: no system call numbers of this architecture: %w", errors.ErrUnsupported)
 	}
 	if err := p.check(); err != nil {
 		return nil, fmt.Errorf("cannot make a seccomp filter: %w", err)
 	}
-	f := Filter{
-		{Code: load, K: offsetArch},
-		{Code: equal, K: arch.Audit, Jt: 1},
-		{Code: ret, K: uint32(p.Foreign)},
-		{Code: load, K: offsetNr},
+	f := Filter{{Code: load, K: offsetArch}}
+	all := groups(archs)
+	for i, group := range all {
+		code := append(Filter{{Code: load, K: offsetNr}}, search(p.spans(group))...)
+		other := unix.SockFilter{Code: jump, K: uint32(len(code))}
+		if i == len(all)-1 {
+			other = unix.SockFilter{Code: ret, K: uint32(p.Foreign)}
+		}
+		f = append(f, unix.SockFilter{Code: equal, K: group[0].Audit, Jt: 1}, other)
+		f = append(f, code...)
 	}
-	f = append(f, search(p.spans(arch))...)
 	if len(f) > unix.BPF_MAXINSNS {
 		return nil, fmt.Errorf("cannot make a seccomp filter: %d instructions, the kernel takes %d: %w", len(f), unix.BPF_MAXINSNS, fs.ErrInvalid)
 	}
@@ -55,88 +59,34 @@ func Compile(p Policy, arch Arch) (Filter, error) {
 func (p Policy) check() error {
 	for _, rule := range p.Rules {
 		for _, call := range rule.Calls {
-			if !slices.ContainsFunc(Arches, func(a Arch) bool { _, ok := a.Calls[call]; return ok }) {
+			if !known(call) {
 				return fmt.Errorf("no system call %q: %w", call, fs.ErrInvalid)
 			}
 		}
+		if len(rule.If) > maxConditions {
+			return fmt.Errorf("%d conditions on %v, more than %d: %w", len(rule.If), rule.Calls, maxConditions, fs.ErrInvalid)
+		}
 		for _, c := range rule.If {
-			if c.Arg < 0 || c.Arg > 5 || c.Value&^c.Mask != 0 {
-				return fmt.Errorf("condition %+v on %v can never hold: %w", c, rule.Calls, fs.ErrInvalid)
+			if err := c.check(); err != nil {
+				return fmt.Errorf("rule on %v: %w", rule.Calls, err)
 			}
 		}
 	}
 	return nil
 }
 
-// span is a run of numbers, from first to the next span's, whose verdict is found by the same code.
-type span struct {
-	first uint32
-	code  Filter
-}
-
-// spans cuts all numbers from 0 to 1<<32-1 into spans.
-func (p Policy) spans(arch Arch) []span {
-	names := make(map[uint32]string, len(arch.Calls))
-	for name, nr := range arch.Calls {
-		names[nr] = name
-	}
-	unknown := Filter{{Code: ret, K: uint32(p.Unknown)}}
-	all := []span{{0, unknown}}
-	add := func(first uint32, code Filter) {
-		switch last := &all[len(all)-1]; {
-		case slices.Equal(last.code, code):
-		case last.first == first:
-			last.code = code
-		default:
-			all = append(all, span{first, code})
-		}
-	}
-	for _, nr := range slices.Sorted(maps.Keys(names)) {
-		add(nr, p.verdict(names[nr]))
-		if _, ok := names[nr+1]; !ok {
-			add(nr+1, unknown)
+// groups puts the architectures together that the kernel reports as one, each once.
+func groups(archs []Arch) (all [][]Arch) {
+	for _, arch := range archs {
+		i := slices.IndexFunc(all, func(g []Arch) bool { return g[0].Audit == arch.Audit })
+		switch {
+		case i < 0:
+			all = append(all, []Arch{arch})
+		case !slices.ContainsFunc(all[i], func(a Arch) bool { return a.Name == arch.Name }):
+			all[i] = append(all[i], arch)
 		}
 	}
 	return all
-}
-
-// verdict is the code that judges one call by its arguments.
-func (p Policy) verdict(call string) (code Filter) {
-	for _, rule := range p.Rules {
-		if !slices.Contains(rule.Calls, call) {
-			continue
-		}
-		code = append(code, rule.code()...)
-		if len(rule.If) == 0 {
-			return code
-		}
-	}
-	return append(code, unix.SockFilter{Code: ret, K: uint32(p.Denied)})
-}
-
-// code returns the rule's verdict if its conditions hold, else goes on behind its last instruction.
-func (r Rule) code() Filter {
-	var code Filter
-	for _, c := range r.If {
-		for half := range 2 {
-			mask, value := uint32(c.Mask>>(32*half)), uint32(c.Value>>(32*half))
-			if mask == 0 {
-				continue
-			}
-			code = append(code, unix.SockFilter{Code: load, K: uint32(offsetArgs + 8*c.Arg + 4*half)})
-			if mask != ^uint32(0) {
-				code = append(code, unix.SockFilter{Code: and, K: mask})
-			}
-			code = append(code, unix.SockFilter{Code: equal, K: value})
-		}
-	}
-	code = append(code, unix.SockFilter{Code: ret, K: uint32(r.Then)})
-	for i := range code {
-		if code[i].Code == equal {
-			code[i].Jf = uint8(len(code) - 1 - i)
-		}
-	}
-	return code
 }
 
 // search is a binary search for the span of the number in the accumulator.

@@ -11,7 +11,7 @@ import (
 // kexec, modules, swap, new namespaces, exotic socket families. A call that serves a capability is allowed to those
 // who can have it: caps is the bounding set.
 func Default(caps capability.Set) Policy {
-	p := Policy{Denied: Errno(unix.EPERM), Unknown: Errno(unix.ENOSYS), Foreign: Kill}
+	p := Policy{Denied: Errno(unix.EPERM), Unknown: Errno(unix.ENOSYS), X32: Errno(unix.ENOSYS), Foreign: Kill}
 	for _, g := range granted {
 		if caps&g.by != 0 {
 			p.Rules = append(p.Rules, Rule{Calls: g.calls, Then: Allow})
@@ -61,22 +61,22 @@ const (
 // conditional are the calls judged by their arguments.
 var conditional = []Rule{
 	// Processes and threads, but no namespaces. The flags of clone3 lie in memory, out of a filter's sight: ENOSYS makes C libraries take clone.
-	{[]string{"clone"}, []Condition{{0, namespaces, 0}}, Allow},
+	{[]string{"clone"}, []Condition{{0, Equal, namespaces, 0}}, Allow},
 	{[]string{"clone3"}, nil, Errno(unix.ENOSYS)},
 
-	{[]string{"personality"}, []Condition{{0, int32Bits, 0}}, Allow},
-	{[]string{"personality"}, []Condition{{0, int32Bits, linux32}}, Allow},
-	{[]string{"personality"}, []Condition{{0, int32Bits, uname26}}, Allow},
-	{[]string{"personality"}, []Condition{{0, int32Bits, uname26 | linux32}}, Allow},
-	{[]string{"personality"}, []Condition{{0, int32Bits, int32Bits}}, Allow}, // asks for the present one
+	{[]string{"personality"}, []Condition{{0, Equal, int32Bits, 0}}, Allow},
+	{[]string{"personality"}, []Condition{{0, Equal, int32Bits, linux32}}, Allow},
+	{[]string{"personality"}, []Condition{{0, Equal, int32Bits, uname26}}, Allow},
+	{[]string{"personality"}, []Condition{{0, Equal, int32Bits, uname26 | linux32}}, Allow},
+	{[]string{"personality"}, []Condition{{0, Equal, int32Bits, int32Bits}}, Allow}, // asks for the present one
 
 	// The families of servers. vsock reaches the hypervisor, and naming a rare one loads its module into the node's kernel.
 	// EAFNOSUPPORT is what a kernel without the family says.
-	{[]string{"socket", "socketpair"}, []Condition{{0, int32Bits, unix.AF_UNIX}}, Allow},
-	{[]string{"socket", "socketpair"}, []Condition{{0, int32Bits, unix.AF_INET}}, Allow},
-	{[]string{"socket", "socketpair"}, []Condition{{0, int32Bits, unix.AF_INET6}}, Allow},
-	{[]string{"socket", "socketpair"}, []Condition{{0, int32Bits, unix.AF_NETLINK}}, Allow},
-	{[]string{"socket", "socketpair"}, []Condition{{0, int32Bits, unix.AF_PACKET}}, Allow},
+	{[]string{"socket", "socketpair"}, []Condition{{0, Equal, int32Bits, unix.AF_UNIX}}, Allow},
+	{[]string{"socket", "socketpair"}, []Condition{{0, Equal, int32Bits, unix.AF_INET}}, Allow},
+	{[]string{"socket", "socketpair"}, []Condition{{0, Equal, int32Bits, unix.AF_INET6}}, Allow},
+	{[]string{"socket", "socketpair"}, []Condition{{0, Equal, int32Bits, unix.AF_NETLINK}}, Allow},
+	{[]string{"socket", "socketpair"}, []Condition{{0, Equal, int32Bits, unix.AF_PACKET}}, Allow},
 	{[]string{"socket", "socketpair"}, nil, Errno(unix.EAFNOSUPPORT)},
 }
 

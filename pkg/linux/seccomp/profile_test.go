@@ -20,7 +20,7 @@ func TestDeniedCalls(t *testing.T) {
 	const golden = "testdata/denied.txt"
 	var got strings.Builder
 	p := Default(capability.Default)
-	for _, arch := range Arches {
+	for _, arch := range natives {
 		for _, name := range slices.Sorted(maps.Keys(arch.Calls)) {
 			named := slices.ContainsFunc(p.Rules, func(r Rule) bool { return slices.Contains(r.Calls, name) })
 			if !named {
