@@ -93,7 +93,7 @@ func TestDecodeSeccompFile(t *testing.T) {
 	}
 	want := spec.SeccompFile{
 		DefaultAction: spec.SeccompErrno, DefaultErrnoRet: spec.NewErrnoRet(38), DefaultErrno: "ENOSYS",
-		ArchMap:       []spec.SeccompArchMap{{spec.SeccompX8664, []spec.SeccompArch{spec.SeccompX86, spec.SeccompX32}}, {"SCMP_ARCH_RISCV64", nil}},
+		ArchMap:       []spec.SeccompArchMap{{Architecture: spec.SeccompX8664, SubArchitectures: []spec.SeccompArch{spec.SeccompX86, spec.SeccompX32}}, {Architecture: "SCMP_ARCH_RISCV64"}},
 		Architectures: []spec.SeccompArch{},
 		Syscalls: []spec.SeccompFileRule{
 			{Name: "read", Action: spec.SeccompAllow},

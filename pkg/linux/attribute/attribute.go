@@ -83,8 +83,8 @@ type Plan struct {
 	LastCap      int // capability.Node.Last
 	// NewPrivs leaves no_new_privs unset.
 	NewPrivs bool
-	// Filter is nil for none.
-	Filter seccomp.Filter
+	// Seccomp is the system call filter, the zero value for none.
+	Seccomp seccomp.Plan
 
 	// Argv is the command, Paths the files to try for it, in order; Env the environment as KEY=VALUE.
 	Argv, Paths, Env []string
@@ -102,8 +102,8 @@ func Early(p *process.Program, plan Plan) {
 }
 
 // Late adds the ops that end the start. What is given as join, if anything, joins the container's user namespace: it comes after what
-// only the node's superuser may do, and before what counts inside.
-func Late(p *process.Program, plan Plan, join func(*process.Program)) {
+// only the node's superuser may do, and before what counts inside. The slot gets the listener of a filter that notifies, see seccomp.Append.
+func Late(p *process.Program, plan Plan, join func(*process.Program)) (listener process.Slot) {
 	files := keep(p, plan)
 	confine := landlock.Append(p, plan.Landlock, scratch)
 	stdio(p, plan, files)
@@ -116,7 +116,7 @@ func Late(p *process.Program, plan Plan, join func(*process.Program)) {
 	confine()
 	capability.Before(p, plan.Capabilities, plan.LastCap)
 	if plan.NewPrivs {
-		seccomp.Append(p, plan.Filter)
+		listener = seccomp.Append(p, plan.Seccomp)
 	}
 	setUser(p, plan)
 	capability.After(p, plan.Capabilities)
@@ -125,7 +125,8 @@ func Late(p *process.Program, plan Plan, join func(*process.Program)) {
 	}
 	closeFiles(p, plan)
 	if !plan.NewPrivs {
-		seccomp.Append(p, plan.Filter)
+		listener = seccomp.Append(p, plan.Seccomp)
 	}
 	execute(p, plan, files)
+	return listener
 }

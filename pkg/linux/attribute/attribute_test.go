@@ -85,7 +85,7 @@ func TestEnviron(t *testing.T) {
 func TestOrderOfLate(t *testing.T) {
 	plan := Plan{
 		Rlimits: []Rlimit{{Resource: unix.RLIMIT_NOFILE, Soft: 1, Hard: 1}}, UID: 1, Owner: 1,
-		Capabilities: capability.Sets{Permitted: 1, Ambient: 1}, Filter: seccomp.Filter{{}}, Argv: []string{"x"}, Paths: []string{"/x"},
+		Capabilities: capability.Sets{Permitted: 1, Ambient: 1}, Seccomp: seccomp.Plan{Filter: seccomp.Filter{{}}}, Argv: []string{"x"}, Paths: []string{"/x"},
 	}
 	user := []string{"set additional groups", "set group", "set user", "set capabilities", "raise ambient capability"}
 	before := []string{"set up stdio", "give stdio to user", "set umask", "set rlimit", "reset securebits", "clear ambient capabilities", "drop capability", "keep capabilities"}

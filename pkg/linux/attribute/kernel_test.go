@@ -174,7 +174,7 @@ func newPlan(t *testing.T, script string) attribute.Plan {
 		t.Fatal(err)
 	}
 	return attribute.Plan{
-		Rlimits: limits, Umask: 0o022, Capabilities: caps, LastCap: node.Last, Filter: filter,
+		Rlimits: limits, Umask: 0o022, Capabilities: caps, LastCap: node.Last, Seccomp: filter,
 		Argv: []string{"busybox", "sh", "-c", script}, Paths: []string{"/bin/busybox"},
 		Env: attribute.Environ(nil, "/root", "web"),
 	}

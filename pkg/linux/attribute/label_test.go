@@ -17,6 +17,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -136,7 +137,7 @@ func TestUserSysctls(t *testing.T) {
 	}
 	users := userNamespace(t)
 	plan := newPlan(t, "cat "+file)
-	plan.Filter = nil
+	plan.Seccomp = seccomp.Plan{}
 	said := spec.ContainerSpec{
 		Namespaces: spec.Namespaces{User: spec.UserNamespace{Mode: spec.UserAuto}}, Sysctls: map[string]string{"user.max_mnt_namespaces": "7", "net.ipv4.ip_forward": "1"},
 	}

@@ -66,7 +66,7 @@ func probe() {
 // filtered runs a command below the default filter and returns its output and exit.
 func filtered(t *testing.T, caps capability.Set, env []string, argv ...string) (string, process.Exit) {
 	t.Helper()
-	filter, err := new(seccomp.Cache).Default(caps)
+	plan, err := new(seccomp.Cache).Default(caps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func filtered(t *testing.T, caps capability.Set, env []string, argv ...string) (
 	p.Call("connect stdout", "", unix.SYS_DUP3, p.File("out"), process.Int(1), process.Int(0))
 	p.Call("connect stderr", "", unix.SYS_DUP3, p.File("out"), process.Int(2), process.Int(0))
 	p.Call("set no_new_privs", "", unix.SYS_PRCTL, process.Int(unix.PR_SET_NO_NEW_PRIVS), process.Int(1))
-	seccomp.Append(p, filter)
+	seccomp.Append(p, plan)
 	p.Call("execute", argv[0], unix.SYS_EXECVE, process.Str(argv[0]), process.Strs(argv), process.Strs(env))
 	child, err := process.Start(p, map[string]*os.File{"out": w})
 	w.Close()

@@ -4,6 +4,7 @@
 package start
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -20,7 +21,6 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
-	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -127,11 +127,12 @@ func newAttributes(c spec.Container, root *rootfs.Root, capabilities func(uid ui
 	if err != nil {
 		return a, err
 	}
-	var filter seccomp.Filter
-	if s.Security.Seccomp == spec.SeccompDefault {
-		if filter, err = host.filters.Default(caps.Bounding); err != nil {
-			return a, err
-		}
+	filter, err := host.filters.For(s.Security, caps.Bounding)
+	if err != nil {
+		return a, err
+	}
+	if filter.Notifies() {
+		return a, fmt.Errorf("cannot use %s: a start cannot yet wait for the listener: %w", spec.SeccompNotify, errors.ErrUnsupported)
 	}
 	env := attribute.Environ(s.Env, user.Home, s.Hostname)
 	if s.Base == spec.BaseNone {
@@ -148,7 +149,7 @@ func newAttributes(c spec.Container, root *rootfs.Root, capabilities func(uid ui
 		Stdio:   stdio,
 		Rlimits: rlimits, Umask: uint32(umask),
 		UID: user.UID, GID: user.GID, Groups: user.Groups, Owner: user.UID,
-		Capabilities: caps, LastCap: host.capability.Last, NewPrivs: s.Security.AllowNewPrivileges, Filter: filter,
+		Capabilities: caps, LastCap: host.capability.Last, NewPrivs: s.Security.AllowNewPrivileges, Seccomp: filter,
 		Argv: s.Command, Paths: rootfs.Candidates(s.Command[0], s.Env["PATH"]), Env: env, Init: s.Init,
 	}
 	return a, a.Say(s, host.capability)
