@@ -24,7 +24,11 @@ import (
 const prober = "RECONCILER_TEST_SECCOMP"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(prober) != "" {
+	switch os.Getenv(prober) {
+	case "":
+	case answerer:
+		answer()
+	default:
 		probe()
 		return
 	}

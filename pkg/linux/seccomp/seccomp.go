@@ -17,6 +17,9 @@
 //     filter, and an errno would leave a 32-bit program unable even to exit. 32-bit images need seccomp: Unconfined, or a
 //     profile that names their architecture.
 //
+// No filter is asked about uprobe(2) and uretprobe(2), which the kernel's own probes make (seccomp_uprobe_exception), and what
+// the vDSO answers is no call.
+//
 // A profile has the meaning that runc and libseccomp give it; package-level differences are named where they are made
 // (policy.go, multiplex.go). Cache.For finds the filter that a manifest asks for.
 package seccomp
