@@ -12,10 +12,10 @@ TOOL    := go tool -modfile=internal/tools/go.mod
 # Tests run as root where sudo or root is there; those that need a kernel feature skip by a named probe.
 TEST    := go test -exec '$(SUDO)'
 
-.PHONY: help run down build test bench check fuzz generate soak vm-test clean
+.PHONY: help run down build test test-seccomp bench check fuzz generate soak vm-test clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/reconciler, one static binary
 	@scripts/deps.sh run
@@ -35,6 +35,10 @@ down: build ## stop and remove what `make run` made: the same directory, without
 test: ## run all tests (as root where possible) and list the skips
 	@scripts/deps.sh test
 	@scripts/test.sh $(TEST)
+
+test-seccomp: ## hold seccomp profiles to the verdicts of libseccomp's filters (needs gcc and libseccomp-dev)
+	@scripts/deps.sh seccomp
+	cd test/seccomp && CGO_ENABLED=1 go vet ./... && CGO_ENABLED=1 go test -count=1 ./...
 
 bench: ## measure ratios against crun, runc and a bare clone3
 	@scripts/deps.sh bench

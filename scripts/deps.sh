@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the given purpose needs on Debian 12 or 13 and says so; silent and offline when all is there.
-# usage: scripts/deps.sh run|test|bench|vm
+# usage: scripts/deps.sh run|test|seccomp|bench|vm
 set -eu
 need=1.26.5
 
@@ -14,18 +14,22 @@ if [ "$(printf '%s\n%s\n' "$need" "$have" | sort -V | head -n 1)" != "$need" ]; 
 	exit 1
 fi
 
-# command:package pairs
+# command:package pairs; a path stands for a file
 case "$1" in
 run) wants="busybox:busybox-static curl:curl" ;;
 test) wants="busybox:busybox-static strace:strace" ;;
+seccomp) wants="gcc:gcc /usr/include/stdlib.h:libc6-dev /usr/include/seccomp.h:libseccomp-dev" ;;
 bench) wants="busybox:busybox-static crun:crun runc:runc" ;;
 vm) wants="busybox:busybox-static qemu-system-x86_64:qemu-system-x86 debootstrap:debootstrap mke2fs:e2fsprogs" ;;
-*) echo "usage: $0 run|test|bench|vm" >&2; exit 1 ;;
+*) echo "usage: $0 run|test|seccomp|bench|vm" >&2; exit 1 ;;
 esac
 
 missing=
 for want in $wants; do
-	command -v "${want%%:*}" >/dev/null 2>&1 || missing="$missing ${want##*:}"
+	case "$want" in
+	/*) test -e "${want%%:*}" || missing="$missing ${want##*:}" ;;
+	*) command -v "${want%%:*}" >/dev/null 2>&1 || missing="$missing ${want##*:}" ;;
+	esac
 done
 # Debian's plain busybox is dynamic: in a root of its own it cannot run.
 if busybox=$(command -v busybox) && ldd "$busybox" >/dev/null 2>&1; then
