@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	case "":
 	case answerer:
 		answer()
+	case asker:
+		askAbove()
+		return
 	default:
 		probe()
 		return
@@ -74,6 +77,15 @@ func filtered(t *testing.T, caps capability.Set, env []string, argv ...string) (
 	if err != nil {
 		t.Fatal(err)
 	}
+	return planned(t, plan, env, argv...)
+}
+
+// listenerFd is where a command finds the listener of its own filter.
+const listenerFd = 5
+
+// planned runs a command below a filter and returns its output and exit.
+func planned(t *testing.T, plan seccomp.Plan, env []string, argv ...string) (string, process.Exit) {
+	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +95,9 @@ func filtered(t *testing.T, caps capability.Set, env []string, argv ...string) (
 	p.Call("connect stdout", "", unix.SYS_DUP3, p.File("out"), process.Int(1), process.Int(0))
 	p.Call("connect stderr", "", unix.SYS_DUP3, p.File("out"), process.Int(2), process.Int(0))
 	p.Call("set no_new_privs", "", unix.SYS_PRCTL, process.Int(unix.PR_SET_NO_NEW_PRIVS), process.Int(1))
-	seccomp.Append(p, plan)
+	if listener := seccomp.Append(p, plan); listener != 0 {
+		p.Call("keep the listener", "", unix.SYS_DUP3, process.In(listener), process.Int(listenerFd), process.Int(0))
+	}
 	p.Call("execute", argv[0], unix.SYS_EXECVE, process.Str(argv[0]), process.Strs(argv), process.Strs(env))
 	child, err := process.Start(p, map[string]*os.File{"out": w})
 	w.Close()

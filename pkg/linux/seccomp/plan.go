@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -58,14 +59,28 @@ func NewPlan(p spec.SeccompProfile) (Plan, error) {
 	if len(p.Flags) == 0 {
 		plan.Flags = unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
 	}
-	if !slices.ContainsFunc(p.Syscalls, func(r spec.SeccompRule) bool { return r.Action == spec.SeccompNotify }) {
-		plan.Flags &^= unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV // EINVAL without a listener
-		return plan, nil
+	if slices.ContainsFunc(p.Syscalls, func(r spec.SeccompRule) bool { return r.Action == spec.SeccompNotify }) {
+		return plan.notifying(Listener{Path: p.ListenerPath, Metadata: p.ListenerMetadata})
 	}
-	if p.ListenerPath == "" {
+	plan.Flags &^= unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV // EINVAL without a listener
+	return plan, nil
+}
+
+// notifying is the plan with a listener, if there is somebody to send it to and the kernel can make it.
+func (p Plan) notifying(to Listener) (Plan, error) {
+	if to.Path == "" {
 		return Plan{}, fmt.Errorf("cannot use the seccomp profile: %s without listenerPath: %w", spec.SeccompNotify, fs.ErrInvalid)
 	}
-	plan.Flags |= unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
-	plan.Listener = Listener{Path: p.ListenerPath, Metadata: p.ListenerMetadata}
-	return plan, nil
+	wants := []*feature.Feature{feature.SeccompNotify}
+	if p.Flags&unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV != 0 {
+		wants = append(wants, feature.SeccompWaitKillable)
+	}
+	for _, f := range wants {
+		if err := f.Probe(); err != nil {
+			return Plan{}, fmt.Errorf("cannot use the seccomp profile: %w", err)
+		}
+	}
+	p.Flags |= unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
+	p.Listener = to
+	return p, nil
 }
