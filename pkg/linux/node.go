@@ -44,6 +44,8 @@ type Node struct {
 	host     *start.Host                   // what that keeper has to give
 	pool     *network.Pool
 
+	idsLock sync.Mutex // held while ids are given out or back
+
 	mu       sync.Mutex
 	watchers []*cgroup.Watcher // one for each Events
 }
