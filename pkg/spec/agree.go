@@ -41,8 +41,15 @@ func (c *checker) agreeCommand(spec *yamltree.Node) {
 }
 
 func (c *checker) agreeRootfs(spec *yamltree.Node) {
-	if writable := at(spec, "rootfs", "writable"); writable != nil && scalar(spec, "rootfs", "readOnly") == "true" {
+	writable := at(spec, "rootfs", "writable")
+	direct := scalar(writable, "medium") == string(MediumDirect)
+	if writable != nil && !direct && scalar(spec, "rootfs", "readOnly") == "true" {
 		c.add(writable, "spec.rootfs.writable", fault{"a read-only rootfs has no writable layer", "remove readOnly or writable"})
+	}
+	for key := range keys(writable) {
+		if direct && (key.Value == "size" || key.Value == "life") {
+			c.add(key, "spec.rootfs.writable."+key.Value, fault{"there is no layer with medium Direct", "remove it"})
+		}
 	}
 }
 

@@ -66,7 +66,7 @@ type ContainerSpec struct {
 	Namespaces Namespaces `json:"namespaces,omitzero" class:"replace"`
 	// Network says which network the container sees.
 	Network Network `json:"network,omitzero" class:"replace"`
-	// Mounts are further file systems inside the container, mounted in the order given; / and what is below /proc and /sys cannot be mounted over, but for a cgroup mount on /sys/fs/cgroup.
+	// Mounts are further file systems inside the container, mounted in the order given; with base Standard, / and what is below /proc and /sys cannot be mounted over, but for a cgroup mount on /sys/fs/cgroup.
 	Mounts []Mount `json:"mounts,omitzero" class:"replace"`
 	// Security narrows or widens what the processes may do.
 	Security Security `json:"security,omitzero" class:"replace"`
@@ -123,6 +123,8 @@ type Rootfs struct {
 	ReadOnly bool `json:"readOnly,omitzero" class:"replace"`
 	// Writable is the layer that takes the container's writes; a rootfs that is readOnly has none.
 	Writable Writable `json:"writable,omitzero" class:"replace"`
+	// Propagation says how mounts made later pass between the node and the container's root: rprivate (not at all; default), rslave (from the node into the rootfs's own directory tree, with medium Direct; default of base None), rshared (also between the container's namespaces), runbindable; without r only / itself. See mount_namespaces(7).
+	Propagation Propagation `json:"propagation,omitzero" class:"replace"`
 }
 
 // Writable is the writable layer above a rootfs: an overlay upper directory.
@@ -167,18 +169,6 @@ const (
 	NetworkHost    NetworkMode = "Host"
 	NetworkNone    NetworkMode = "None"
 )
-
-// Mount is one further file system inside the container.
-type Mount struct {
-	// Type is bind, tmpfs, proc, sysfs, devpts, mqueue or cgroup.
-	Type string `json:"type" class:"replace" format:"mountType"`
-	// Source is the absolute path on the node; only bind has one.
-	Source string `json:"source,omitzero" class:"replace" format:"path"`
-	// Destination is the absolute path in the container, resolved inside the rootfs, made when missing.
-	Destination string `json:"destination" class:"replace" format:"inside"`
-	// Options are the words of mount(8): ro, rw, nosuid, nodev, noexec, relatime, noatime, nosymfollow and their opposites; for bind rbind, private, slave, shared, alone or with r in front; for tmpfs size=, nr_inodes= (with k, m or g, powers of 1024), mode=, uid=, gid=.
-	Options []string `json:"options,omitzero" class:"replace" format:"option"`
-}
 
 // Rlimit is one limit of setrlimit(2); -1 means unlimited.
 type Rlimit struct {

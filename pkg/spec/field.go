@@ -84,6 +84,7 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[State]():       words(StateRunning, StatePaused, StateStopped),
 	reflect.TypeFor[Base]():        words(BaseStandard, BaseNone),
 	reflect.TypeFor[UserMode]():    words(UserHost, UserAuto, UserMap, UserJoin),
+	reflect.TypeFor[Propagation](): words(Propagations...),
 	reflect.TypeFor[Medium]():      words(MediumMemory, MediumDisk, MediumDirect),
 	reflect.TypeFor[Life]():        words(LifeStart, LifeInstance, LifeName),
 	reflect.TypeFor[NetworkMode](): words(NetworkPrivate, NetworkHost, NetworkNone),

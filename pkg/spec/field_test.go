@@ -101,9 +101,15 @@ func TestEnumsComplete(t *testing.T) {
 	}
 }
 
-// Every option of a tmpfs has a form.
-func TestTmpfsOptions(t *testing.T) {
-	if got, want := slices.Sorted(maps.Keys(tmpfsValues)), slices.Sorted(slices.Values(TmpfsOptions)); !slices.Equal(got, want) {
+// Every option of a file system has a form, and no other has one.
+func TestMountOptions(t *testing.T) {
+	words := map[string]bool{}
+	for _, list := range MountOptions {
+		for _, word := range list {
+			words[word] = true
+		}
+	}
+	if got, want := slices.Sorted(maps.Keys(optionValues)), slices.Sorted(maps.Keys(words)); !slices.Equal(got, want) {
 		t.Errorf("forms of %v, want %v", got, want)
 	}
 }

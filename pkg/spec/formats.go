@@ -47,7 +47,7 @@ var formats = sync.OnceValue(func() map[string]format {
 		"namespace":  {wants: "Private, Host, container:NAME or the absolute path of a namespace file", pattern: `^(Private|Host|container:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|/.+)$`, longest: pathMax},
 		"umask":      {wants: `an octal mask such as "0022"`, pattern: `^0?[0-7]{1,3}$`},
 		"hostname":   {wants: "a host name: at most 64 of letters, digits, - and .", pattern: `^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`, longest: 64},
-		"mountType":  {wants: "a type of mount", words: MountTypes},
+		"mountType":  {wants: "a type of mount", words: MountTypes, hint: mountTypeHint},
 		optionFormat: {wants: "a mount option", longest: 256},
 		"capability": {wants: "a capability", words: append(slices.Clone(CapabilityNames), CapabilityAll), hint: capabilityHint},
 		"profile":    {wants: "the name of an AppArmor profile such as docker-default", pattern: `^[^ ](.*[^ ])?$`, longest: 1024},
@@ -105,13 +105,8 @@ func checkDestination(s string) error {
 	if err := checkPath(s); err != nil {
 		return err
 	}
-	switch {
-	case s == "/":
+	if s == "/" {
 		return fault{"cannot mount over /", "the container's / is spec.rootfs"}
-	case s == "/proc" || strings.HasPrefix(s, "/proc/"):
-		return fault{"cannot mount over " + quoteBare(s) + ": what reads /proc trusts the kernel to have written it", "use spec.security.maskedPaths to hide a file"}
-	case s == "/sys" || strings.HasPrefix(s, "/sys/") && s != "/sys/fs/cgroup":
-		return fault{"cannot mount over " + quoteBare(s) + ": what reads /sys trusts the kernel to have written it", "use spec.security.maskedPaths to hide a file"}
 	}
 	return nil
 }

@@ -39,40 +39,6 @@ func signals() map[string]int {
 	return m
 }
 
-// Mount types, as Mount.Type has them.
-const (
-	MountBind   = "bind"
-	MountTmpfs  = "tmpfs"
-	MountProc   = "proc"
-	MountSysfs  = "sysfs"
-	MountDevpts = "devpts"
-	MountMqueue = "mqueue"
-	MountCgroup = "cgroup"
-)
-
-// MountTypes are the types a mount may have.
-var MountTypes = []string{MountBind, MountTmpfs, MountProc, MountSysfs, MountDevpts, MountMqueue, MountCgroup}
-
-// MountFlags are the words of mount(8) that every type takes. Words on one line exclude each other.
-var MountFlags = [][]string{
-	{"ro", "rw"},
-	{"nosuid", "suid"},
-	{"nodev", "dev"},
-	{"noexec", "exec"},
-	{"relatime", "noatime", "strictatime"},
-	{"diratime", "nodiratime"},
-	{"nosymfollow", "symfollow"},
-}
-
-// BindFlags are the words that only a bind mount takes.
-var BindFlags = [][]string{
-	{"bind", "rbind"},
-	{"private", "rprivate", "slave", "rslave", "shared", "rshared"},
-}
-
-// TmpfsOptions are the keys of tmpfs(5) that take a value, as in size=64Mi.
-var TmpfsOptions = []string{"size", "nr_inodes", "mode", "uid", "gid"}
-
 // SysctlNames are the kernel parameters outside net. and fs.mqueue. that belong to a container's ipc namespace.
 var SysctlNames = []string{
 	"kernel.auto_msgmni", "kernel.msg_next_id", "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni",
