@@ -6,7 +6,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
-// mask hides a path: a directory below an empty read-only one, anything else below the container's own null device. What
+// mask hides a path: a directory below an empty read-only one, anything else below a null device made here. What
 // is not there needs no mask; a lookup that fails costs less than asking the node beforehand.
 func (b *builder) mask(path string) {
 	const step = "mask"
@@ -16,7 +16,7 @@ func (b *builder) mask(path string) {
 	masked := len(b.Ops) - 1
 	b.absent(dir, len(b.Ops))
 	file := b.lookup(step, path, b.root, path, 0, resolution(path), s)
-	b.attach(step, path, b.clone(step, path, b.dev, "null", 0), process.In(s), "")
+	b.attach(step, path, b.clone(step, path, b.null.dir, b.null.name, 0), process.In(s), "")
 	b.absent(file, len(b.Ops))
 	b.Ops[masked].Else = len(b.Ops) - masked - 1
 }

@@ -282,12 +282,14 @@ func ExampleNewPlan() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Printf("%+v\n", plan.Root)
+	if r := plan.Root; r.Overlay && r.ReadOnly {
+		fmt.Printf("overlay on %s, read-only, with %d bytes for mount points\n", r.Path, r.Size)
+	}
 	for _, m := range plan.Mounts {
 		fmt.Println(m.Type, m.Destination)
 	}
 	// Output:
-	// {Path:/srv/web Overlay:true Layer: Size:65536 Owner:{Mode:0 UID:0 GID:0} ReadOnly:true}
+	// overlay on /srv/web, read-only, with 65536 bytes for mount points
 	// proc /proc
 	// sysfs /sys
 	// tmpfs /dev

@@ -64,7 +64,7 @@ func container(root string, change func(*spec.ContainerSpec)) spec.Container {
 
 // prepare makes the program of a container that runs a shell script, and its files.
 func prepare(c spec.Container, layer, script string) (*process.Program, mount.Files, error) {
-	facts, err := mount.Look(c, layer)
+	facts, err := mount.Look(c, mount.Facts{Layer: layer})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -72,7 +72,7 @@ func prepare(c spec.Container, layer, script string) (*process.Program, mount.Fi
 	if err != nil {
 		return nil, nil, err
 	}
-	files, err := plan.Open()
+	files, err := plan.Open(nil)
 	if err != nil {
 		return nil, nil, err
 	}

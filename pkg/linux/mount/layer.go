@@ -14,10 +14,10 @@ import (
 )
 
 // NeedsLayer tells whether a defaulted rootfs has a writable layer in a directory, to be made by PrepareLayer before Look. Others
-// are read-only, or have a layer that each start makes for itself. A layer on disk that lives only from Start is removed
+// are read-only, written to directly, or have a layer that each start makes for itself. A layer on disk that lives only from Start is removed
 // and prepared again before each start.
 func NeedsLayer(r spec.Rootfs) bool {
-	return !r.ReadOnly && (r.Writable.Medium == spec.MediumDisk || r.Writable.Life != spec.LifeStart)
+	return !r.ReadOnly && r.Writable.Medium != spec.MediumDirect && (r.Writable.Medium == spec.MediumDisk || r.Writable.Life != spec.LifeStart)
 }
 
 // PrepareLayer makes the directory dir, with its parents, a layer for the defaulted rootfs: in Memory a tmpfs is mounted

@@ -11,10 +11,12 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
 )
 
-// Names of the files that Open gives and the program of Append uses, beside those of the binds.
+// Names of the files that Open gives and the program of Append uses, beside those of the mounts.
 const (
 	FileRootfs = "rootfs"
 	FileLayer  = "layer"
+	// FileConsole is Console.Mount, which NewConsole gives.
+	FileConsole = "console"
 )
 
 // Files are the descriptors of one start, by the names the program uses.
@@ -30,54 +32,95 @@ func (f Files) Close() error {
 	return errors.Join(errs...)
 }
 
-// Open makes the detached mounts one start needs: clones of the rootfs, of the layer and of the bind sources, with their
-// flags set. They are made here because a child in its own mount namespace may not clone what is mounted in another one
-// (open_tree(2): EINVAL). Each start consumes its own. The caller closes them once the child runs.
+// Open makes the detached mounts one start needs: clones of the rootfs, of the layer and of the bind sources with their
+// flags set, and the file systems that are made beforehand. They are made here because a child in its own mount namespace may not
+// clone what is mounted in another one (open_tree(2): EINVAL). Each start consumes its own. The caller closes them once the
+// child runs. User is the container's user namespace, nil if it has none; it stays the caller's.
 //
-// The clone of the rootfs is that one directory tree: what is mounted below it on the node stays out.
-func (p Plan) Open() (_ Files, err error) {
+// The clone of a rootfs that is not Direct is that one directory tree: what is mounted below it on the node stays out.
+func (p Plan) Open(user *os.File) (_ Files, err error) {
 	files := Files{}
 	defer func() {
 		if err != nil {
 			files.Close()
 		}
 	}()
-	if files[FileRootfs], err = openRoot(p.Root); err != nil {
+	if user == nil && !p.IDs.IsZero() {
+		return nil, fmt.Errorf("cannot map ids without the user namespace: %w", fs.ErrInvalid)
+	}
+	if files[FileRootfs], err = openRoot(p.Root, user); err != nil {
 		return nil, err
 	}
 	if p.Root.Overlay {
-		if files[FileLayer], err = openLayer(p.Root); err != nil {
+		if files[FileLayer], err = openLayer(p.Root, user); err != nil {
 			return nil, err
 		}
 	}
 	for _, m := range p.Mounts {
-		if m.Bind.File == "" {
-			continue
-		}
-		if files[m.Bind.File], err = openBind(m); err != nil {
-			return nil, fmt.Errorf("cannot bind %s to %q: %w", m.Bind.Source, m.Destination, err)
+		if err := p.openMount(files, m, user); err != nil {
+			return nil, err
 		}
 	}
 	return files, nil
 }
 
-// openRoot clones the rootfs, read-only and without devices: it is the root itself or the lower layer.
-func openRoot(r Root) (*os.File, error) {
+// openMount makes what one mount needs beforehand.
+func (p Plan) openMount(files Files, m Mount, user *os.File) (err error) {
+	for _, h := range m.Hierarchies {
+		if h.File == "" {
+			continue
+		}
+		own := Mount{Attr: m.Attr, Propagation: Propagation{unix.MS_PRIVATE, true}, Bind: Bind{Source: h.Source, Directory: true}}
+		if files[h.File], err = openBind(own, user); err != nil {
+			return fmt.Errorf("cannot bind %s to %q: %w", h.Source, m.Destination, err)
+		}
+	}
+	switch {
+	case m.File == "":
+	case m.Type == "bind":
+		if files[m.File], err = openBind(m, user); err != nil {
+			return fmt.Errorf("cannot bind %s to %q: %w", m.Bind.Source, m.Destination, err)
+		}
+	default:
+		if files[m.File], err = p.openMade(m); err != nil {
+			return fmt.Errorf("cannot mount %s at %q: %w", m.Type, m.Destination, err)
+		}
+	}
+	return nil
+}
+
+// openRoot clones the rootfs. As the root itself or as a lower layer it is read-only and, unless they are wanted, without devices.
+func openRoot(r Root, user *os.File) (*os.File, error) {
 	root, err := rootfs.Open(r.Path)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	attr := unix.MountAttr{Attr_set: readonly | unix.MOUNT_ATTR_NODEV, Propagation: unix.MS_PRIVATE}
-	f, err := detach(root.File(), 0, attr)
+	one := change{MountAttr: unix.MountAttr{Attr_set: readonly, Propagation: unix.MS_PRIVATE}}
+	all := change{flags: unix.AT_RECURSIVE}
+	if !r.Devices {
+		one.Attr_set |= unix.MOUNT_ATTR_NODEV
+	}
+	if r.Direct {
+		one.Attr_set &^= readonly
+		one.Propagation = r.Propagation.Flag
+		if r.Propagation.Recursive {
+			one.Propagation, all.Propagation = 0, r.Propagation.Flag
+		}
+	}
+	if r.IDMapped {
+		one.mapIDs(user)
+	}
+	f, err := detach(root.File(), r.Direct, one, all)
 	if err != nil {
 		return nil, fmt.Errorf("cannot clone rootfs %s: %w", r.Path, err)
 	}
 	return f, nil
 }
 
-// openLayer clones the layer's directory, or makes a tmpfs with the directories of a layer.
-func openLayer(r Root) (*os.File, error) {
+// openLayer clones the layer's directory, or makes a tmpfs with the directories of a layer. A directory, which is kept,
+// holds the container's own ids, so that it outlives the user namespace; the tmpfs holds the node's.
+func openLayer(r Root, user *os.File) (*os.File, error) {
 	if r.Layer == "" {
 		f, err := newTmpfs(r.Size)
 		if err != nil {
@@ -94,7 +137,11 @@ func openLayer(r Root) (*os.File, error) {
 		return nil, fmt.Errorf("cannot open layer: %w", err)
 	}
 	defer dir.Close()
-	f, err := detach(dir, 0, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NODEV, Attr_clr: readonly | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSUID, Propagation: unix.MS_PRIVATE})
+	one := change{MountAttr: unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NODEV, Attr_clr: readonly | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSUID, Propagation: unix.MS_PRIVATE}}
+	if r.IDMapped {
+		one.mapIDs(user)
+	}
+	f, err := detach(dir, false, one)
 	if err != nil {
 		return nil, fmt.Errorf("cannot clone layer %s: %w", r.Layer, err)
 	}
@@ -102,7 +149,7 @@ func openLayer(r Root) (*os.File, error) {
 }
 
 // openBind clones a bind's source and sets its flags.
-func openBind(m Mount) (*os.File, error) {
+func openBind(m Mount, user *os.File) (*os.File, error) {
 	source, err := os.OpenFile(m.Bind.Source, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -115,23 +162,94 @@ func openBind(m Mount) (*os.File, error) {
 	if info.IsDir() != m.Bind.Directory {
 		return nil, fmt.Errorf("the source changed between file and directory: %w", fs.ErrInvalid)
 	}
-	flags := 0
-	if m.Bind.Recursive {
-		flags = unix.AT_RECURSIVE
+	if m.Bind.Proc {
+		if err := mustBeProc(source); err != nil {
+			return nil, err
+		}
 	}
-	return detach(source, flags, unix.MountAttr{Attr_set: m.Set, Attr_clr: m.Clear, Propagation: m.Bind.Propagation})
+	if !m.Bind.IDs.IsZero() {
+		if user, err = NewUserNamespace(m.Bind.IDs); err != nil {
+			return nil, err
+		}
+		defer user.Close()
+	}
+	one, all := m.changes()
+	switch m.Bind.IDMap {
+	case mapOne:
+		one.mapIDs(user)
+	case mapAll:
+		all.mapIDs(user)
+	}
+	return detach(source, m.Bind.Recursive, all, one)
 }
 
-// detach clones the mount at dir, with AT_RECURSIVE also those below it, and changes the clone's attributes.
-func detach(dir *os.File, flags int, attr unix.MountAttr) (*os.File, error) {
-	fd, err := unix.OpenTree(int(dir.Fd()), "", uint(flags|unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC))
+// mustBeProc refuses what is not a proc file system: everything that reads /proc believes it.
+func mustBeProc(f *os.File) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		return err
+	}
+	if st.Type != unix.PROC_SUPER_MAGIC {
+		return fmt.Errorf("only a proc file system is mounted there: %w", fs.ErrInvalid)
+	}
+	return nil
+}
+
+// change is one call of mount_setattr(2): its flags say whether it holds for the mounts below as well.
+type change struct {
+	flags int
+	unix.MountAttr
+}
+
+// changes are what a mount's words change, of itself and of all that is below it.
+func (m Mount) changes() (one, all change) {
+	one = change{0, unix.MountAttr{Attr_set: m.Attr.Set, Attr_clr: m.Attr.Clear}}
+	all = change{unix.AT_RECURSIVE, unix.MountAttr{Attr_set: m.All.Set, Attr_clr: m.All.Clear}}
+	if m.Propagation.Recursive {
+		all.Propagation = m.Propagation.Flag
+	} else {
+		one.Propagation = m.Propagation.Flag
+	}
+	return one, all
+}
+
+// mapIDs shows the files' ids as a user namespace has them.
+func (c *change) mapIDs(user *os.File) {
+	c.Attr_set |= unix.MOUNT_ATTR_IDMAP
+	c.Userns_fd = uint64(user.Fd())
+}
+
+// detach clones the mount at dir, and if recursive those below it, and makes changes to the clone.
+func detach(dir *os.File, recursive bool, changes ...change) (*os.File, error) {
+	flags := unix.AT_EMPTY_PATH | unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	fd, err := unix.OpenTree(int(dir.Fd()), "", uint(flags))
 	if err != nil {
 		return nil, fmt.Errorf("open_tree: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), dir.Name())
-	if err := unix.MountSetattr(fd, "", uint(flags|unix.AT_EMPTY_PATH), &attr); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("mount_setattr: %w", err)
+	for _, c := range changes {
+		if err := c.apply(fd); err != nil {
+			f.Close()
+			return nil, err
+		}
 	}
 	return f, nil
+}
+
+// apply makes one change to the mount at fd, if there is any.
+func (c change) apply(fd int) error {
+	if c.MountAttr == (unix.MountAttr{}) {
+		return nil
+	}
+	err := unix.MountSetattr(fd, "", uint(c.flags|unix.AT_EMPTY_PATH), &c.MountAttr)
+	switch {
+	case err == unix.EINVAL && c.Attr_set&unix.MOUNT_ATTR_IDMAP != 0:
+		return fmt.Errorf("its file system has no id-mapped mounts (mount_setattr: %w): %w\nhint: keep it on ext4, xfs or btrfs, or from Linux 6.3 on on tmpfs", err, errors.ErrUnsupported)
+	case err != nil:
+		return fmt.Errorf("mount_setattr: %w", err)
+	}
+	return nil
 }

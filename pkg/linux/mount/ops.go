@@ -2,6 +2,8 @@ package mount
 
 import (
 	"encoding/binary"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -13,7 +15,26 @@ type builder struct {
 	*process.Program
 	root    process.Arg // the container's root directory
 	dev     process.Arg // the container's /dev
+	pts     process.Arg // the console's devpts
 	nothing process.Arg // an empty read-only file system, attached where nobody sees it
+	own     process.Arg // device nodes, attached where nobody sees them; the first is null
+	null    node        // what masks are bound from
+
+	uid, gid uint32   // the node's ids of the container's superuser
+	ordinary uint64   // how the directories that proc, sysfs and dev go onto are resolved
+	late     []locked // mounts that become read-only once all mount points are there
+}
+
+// node is a device by its bare name in a file system made here.
+type node struct {
+	dir  process.Arg
+	name string
+}
+
+// locked is a mount that is to become read-only.
+type locked struct {
+	step, shown string
+	mount       process.Arg
 }
 
 // How a path is resolved. Inside is for paths that an image or manifest may lead through symbolic links; straight for those
@@ -92,18 +113,50 @@ func resolution(path string) uint64 {
 }
 
 // make appends the ops that make a new file system of the kernel, not yet attached anywhere. Flags are those of the mount,
-// not of the superblock, which others may share; the source is only a name for mountinfo. See fsopen(2), fsconfig(2), fsmount(2).
-func (b *builder) make(step, shown, fstype string, config []Setting, attr uint64) process.Arg {
+// not of the superblock, which others may share; the name is only for mountinfo. See fsopen(2), fsconfig(2), fsmount(2).
+func (b *builder) make(step, shown, fstype, name string, config []Setting, attr uint64) process.Arg {
 	fs := b.CallFD(step, shown, unix.SYS_FSOPEN, process.Str(fstype), process.Int(unix.FSOPEN_CLOEXEC))
-	for _, c := range append([]Setting{{"source", fstype}}, config...) {
-		if c.Value == "" {
-			b.Call(step, shown, unix.SYS_FSCONFIG, fs, process.Int(unix.FSCONFIG_SET_FLAG), process.Str(c.Key))
-		} else {
-			b.Call(step, shown, unix.SYS_FSCONFIG, fs, process.Int(unix.FSCONFIG_SET_STRING), process.Str(c.Key), process.Str(c.Value))
-		}
-	}
+	b.configure(step, shown, fs, append([]Setting{{"source", name}}, config...))
 	b.Call(step, shown, unix.SYS_FSCONFIG, fs, process.Int(unix.FSCONFIG_CMD_CREATE))
 	return b.CallFD(step, shown, unix.SYS_FSMOUNT, fs, process.Int(unix.FSMOUNT_CLOEXEC), process.Int(attr))
+}
+
+// configure appends the ops that give a file system its settings. An error names the setting.
+func (b *builder) configure(step, shown string, fs process.Arg, config []Setting) {
+	for _, c := range config {
+		with := shown + " with " + c.String()
+		if c.Value == "" {
+			b.Call(step, with, unix.SYS_FSCONFIG, fs, process.Int(unix.FSCONFIG_SET_FLAG), process.Str(c.Key))
+		} else {
+			b.Call(step, with, unix.SYS_FSCONFIG, fs, process.Int(unix.FSCONFIG_SET_STRING), process.Str(c.Key), process.Str(c.Value))
+		}
+	}
+}
+
+// makeLegacy is make with mount(2), for the flags that fsconfig(2) does not have: the file system is mounted over the stage,
+// cloned from there and unmounted again.
+func (b *builder) makeLegacy(step, shown string, m Mount, context []Setting, attr uint64) process.Arg {
+	var data []string
+	legacy := m.Legacy
+	for _, c := range slices.Concat(m.Config, context) {
+		if flag, ok := legacySupers[c.Key]; ok && c.Value == "" {
+			legacy |= flag
+		} else {
+			data = append(data, c.String())
+		}
+	}
+	text := process.Str(strings.Join(data, ","))
+	b.Call(step, shown, unix.SYS_MOUNT, process.Str(m.Name), process.Str(stage), process.Str(m.Type), process.Int(legacy), text)
+	made := b.clone(step, shown, process.Int(unix.AT_FDCWD), stage, 0)
+	b.Call(step, shown, unix.SYS_UMOUNT2, process.Str(stage), process.Int(unix.MNT_DETACH))
+	b.setattr(step, shown, made, 0, Attr{Set: attr}, 0)
+	return made
+}
+
+// legacySupers are what mount(2) has for the settings that every type takes; 0 is what it does anyway.
+var legacySupers = map[string]uint64{
+	"sync": unix.MS_SYNCHRONOUS, "async": 0, "dirsync": unix.MS_DIRSYNC, "mand": unix.MS_MANDLOCK, "nomand": 0,
+	"lazytime": unix.MS_LAZYTIME, "nolazytime": 0,
 }
 
 // attach appends the op that puts a detached mount onto name below dir, or onto dir itself if name is "". A name is a
@@ -134,9 +187,19 @@ func (b *builder) clone(step, shown string, dir process.Arg, name string, flags 
 	return b.CallFD(step, shown, unix.SYS_OPEN_TREE, dir, process.Str(name), process.Int(flags))
 }
 
-// restrict appends the op that makes a mount read-only, leaving its other flags. See mount_setattr(2).
+// restrict appends the op that makes a mount read-only, leaving its other flags.
 func (b *builder) restrict(step, shown string, mount process.Arg, flags int) {
-	attr := binary.NativeEndian.AppendUint64(nil, readonly)
+	b.setattr(step, shown, mount, flags, Attr{Set: readonly}, 0)
+}
+
+// setattr appends the op that changes a mount's flags and propagation, if there is anything to change. See mount_setattr(2).
+func (b *builder) setattr(step, shown string, mount process.Arg, flags int, a Attr, propagation uint64) {
+	if a == (Attr{}) && propagation == 0 {
+		return
+	}
+	attr := binary.NativeEndian.AppendUint64(nil, a.Set)
+	attr = binary.NativeEndian.AppendUint64(attr, a.Clear)
+	attr = binary.NativeEndian.AppendUint64(attr, propagation)
 	attr = append(attr, make([]byte, unix.MOUNT_ATTR_SIZE_VER0-len(attr))...)
 	b.Call(step, shown, unix.SYS_MOUNT_SETATTR, mount, process.Str(""), process.Int(unix.AT_EMPTY_PATH|flags), process.Data(attr), process.Int(len(attr)))
 }

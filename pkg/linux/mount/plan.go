@@ -1,11 +1,7 @@
 package mount
 
 import (
-	"fmt"
-	"io/fs"
 	"path"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -17,25 +13,47 @@ type Plan struct {
 	Root Root
 	// Mounts are made in this order.
 	Mounts []Mount
+	// Exact is base None: nothing beside what is said.
+	Exact bool
+	// Devices are the nodes of /dev, and others.
+	Devices []Device
+	// Dev says where /dev comes from.
+	Dev Dev
+	// Terminal mounts the console's devpts at /dev/pts, and shows its terminal as /dev/console.
+	Terminal bool
 	// Sysctls are written in this order.
 	Sysctls []Sysctl
 	// Masked are hidden, then Readonly are made read-only; those that do not exist are left out by the child.
 	Masked, Readonly []string
 	// WorkingDir is entered last; it must exist.
 	WorkingDir string
+	// IDs are those of the container's user namespace: what the tree is made of belongs to its superuser. The zero value
+	// is the node's own ids.
+	IDs IDMap
+	// Label is the SELinux context of the file systems made here, "" for none.
+	Label string
 }
 
-// Root is the root file system: the directory Path itself, read-only, or an overlay with Path as its lower layer.
+// Root is the root file system: the directory Path itself, read-only or (Direct) as it is, or an overlay with Path as its
+// lower layer.
 type Root struct {
 	Path    string
 	Overlay bool
+	// Direct is the directory tree itself, for writing, with what is mounted below it on the node.
+	Direct bool
 	// Layer is the directory made by PrepareLayer; "" with an overlay is a tmpfs of Size bytes, for this start only.
 	Layer string
 	Size  uint64
 	// Owner is what the root directory of a new layer looks like.
 	Owner Owner
-	// ReadOnly makes the overlay read-only once the mount points are there.
+	// ReadOnly makes the root read-only once the mount points are there.
 	ReadOnly bool
+	// Devices lets device nodes in the rootfs work.
+	Devices bool
+	// IDMapped shows the files' ids, and those of a layer that is kept, as ids of the user namespace.
+	IDMapped bool
+	// Propagation is that of the clone of a Direct root, Inside what the root gets once it is the root.
+	Propagation, Inside Propagation
 }
 
 // Owner is the mode and owner of a root directory.
@@ -45,76 +63,72 @@ type Owner struct{ Mode, UID, GID uint32 }
 type Mount struct {
 	Type        string // bind, or a file system type of the kernel
 	Destination string // absolute and clean
-	Config      []Setting
-	// Set are MOUNT_ATTR_* flags; Clear are those of a bind's source that are taken away.
-	Set, Clear uint64
-	Bind       Bind
-	// Ordinary demands a destination reached without symbolic links and without crossing a mount.
+	// Name is what mountinfo shows as the source of a file system.
+	Name   string
+	Config []Setting
+	// Legacy are MS_* flags of mount(2) that newer calls do not have.
+	Legacy uint64
+	// Attr are the flags of the mount itself; All those of what is below it as well.
+	Attr, All   Attr
+	Propagation Propagation
+	Bind        Bind
+	// File names the mount in Files, if it is made beforehand.
+	File string
+	// CopyUp fills a tmpfs with what the rootfs has there.
+	CopyUp bool
+	// Hierarchies are mounted below, on directories of their names: the control groups of version 1.
+	Hierarchies []Hierarchy
+	// Remount changes the mount that is there already.
+	Remount bool
+	// Ordinary demands a destination reached without symbolic links and, but for a Direct root, without crossing a mount.
 	Ordinary bool
 	// Devices fills the file system with the default devices and links before it is mounted.
 	Devices bool
+
+	kind string // as in the manifest
 }
 
 // Bind is the source of a bind mount.
 type Bind struct {
-	File        string // its name in Files
-	Source      string // the path on the node
-	Directory   bool
-	Recursive   bool
-	Propagation uint64 // MS_PRIVATE, MS_SLAVE or MS_SHARED
+	Source    string // the path on the node
+	Directory bool
+	Recursive bool
+	IDMap     mapping
+	IDs       IDMap // the zero value with IDMap is the container's own user namespace
+	// Proc demands a proc file system.
+	Proc bool
 }
+
+// mapping says which mounts of a bind are id-mapped.
+type mapping int
+
+const (
+	mapNone mapping = iota
+	mapOne
+	mapAll
+)
 
 // Setting is one option of a file system: key=value, or the bare word key if value is "".
 type Setting struct{ Key, Value string }
 
-// Default sizes, in bytes.
+// Dev says where a container's /dev comes from.
+type Dev int
+
+// The origins of /dev: a file system made here, with devices and links; the rootfs, whose directory gets them; or a mount of the
+// manifest, which is left as it is.
 const (
-	tmpfsSize = 64 << 20
-	devSize   = 64 << 10
-	pointSize = 64 << 10 // of the layer that only takes mount points
+	DevMade Dev = iota
+	DevRootfs
+	DevForeign
 )
-
-const (
-	quiet    = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
-	readonly = unix.MOUNT_ATTR_RDONLY
-)
-
-// kinds are the types of a manifest's mounts: the kernel's name, the flags and the settings they begin with.
-var kinds = map[string]Mount{
-	spec.MountBind:   {Type: "bind", Bind: Bind{Propagation: unix.MS_PRIVATE}},
-	spec.MountTmpfs:  {Type: "tmpfs", Set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Config: []Setting{{"size", fmt.Sprint(tmpfsSize)}, {"mode", "1777"}}},
-	spec.MountProc:   {Type: "proc", Set: quiet},
-	spec.MountSysfs:  {Type: "sysfs", Set: quiet | readonly},
-	spec.MountDevpts: {Type: "devpts", Set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC, Config: []Setting{{"newinstance", ""}, {"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}}},
-	spec.MountMqueue: {Type: "mqueue", Set: quiet},
-	spec.MountCgroup: {Type: "cgroup2", Set: quiet | readonly},
-}
-
-// standard are the mounts every container has. A manifest's mount of the same destination takes the place of one.
-// The cgroup mount is the unified hierarchy, on hybrid hosts as well: what the container sees is its own cgroup.
-var standard = []spec.Mount{
-	{Type: spec.MountProc, Destination: "/proc"},
-	{Type: spec.MountSysfs, Destination: "/sys"},
-	{Type: spec.MountTmpfs, Destination: "/dev", Options: []string{fmt.Sprint("size=", devSize), "mode=0755", "noexec", "dev"}},
-	{Type: spec.MountDevpts, Destination: "/dev/pts"},
-	{Type: spec.MountTmpfs, Destination: "/dev/shm", Options: []string{"noexec"}},
-	{Type: spec.MountMqueue, Destination: "/dev/mqueue"},
-	{Type: spec.MountCgroup, Destination: "/sys/fs/cgroup"},
-}
-
-// fixed are the destinations whose type cannot be another one.
-var fixed = map[string]string{"/proc": spec.MountProc, "/sys": spec.MountSysfs, "/dev": spec.MountTmpfs, "/dev/pts": spec.MountDevpts}
-
-// bases are the directories of the rootfs that proc, sysfs and dev are mounted on.
-var bases = []string{"/proc", "/sys", "/dev"}
-
-// overProc are the files of proc a manifest may mount over, as lxcfs does. Anything else could stand in for a file that
-// this or a later program trusts.
-var overProc = []string{"/proc/cpuinfo", "/proc/diskstats", "/proc/loadavg", "/proc/meminfo", "/proc/slabinfo", "/proc/stat", "/proc/swaps", "/proc/uptime"}
 
 // NewPlan makes the plan of a defaulted container. Errors are fs.ErrInvalid: the manifest must change.
 func NewPlan(c spec.Container, facts Facts) (Plan, error) {
-	mounts, err := arrange(c.Spec.Mounts, facts.Directories)
+	a := arranger{c: c.Spec, facts: facts, exact: c.Spec.Base == spec.BaseNone}
+	if _, _, err := facts.IDs.root(); err != nil {
+		return Plan{}, err
+	}
+	mounts, err := a.arrange()
 	if err != nil {
 		return Plan{}, err
 	}
@@ -122,22 +136,39 @@ func NewPlan(c spec.Container, facts Facts) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	root, err := newRoot(c.Spec, facts)
+	if err != nil {
+		return Plan{}, err
+	}
 	p := Plan{
-		Root:       newRoot(c.Spec.Rootfs, facts),
+		Root:       root,
+		Exact:      a.exact,
 		Mounts:     mounts,
+		Dev:        devOf(mounts),
+		Terminal:   c.Spec.TTY,
 		Sysctls:    sysctls,
 		Masked:     cleanPaths(c.Spec.Security.MaskedPaths, spec.DefaultMaskedPaths),
 		Readonly:   cleanPaths(c.Spec.Security.ReadonlyPaths, spec.DefaultReadonlyPaths),
 		WorkingDir: path.Join("/", c.Spec.WorkingDir),
+		IDs:        facts.IDs,
+		Label:      facts.Label,
 	}
-	return p, nil
+	p.Devices, err = newDevices(facts.Devices, p.Dev, facts.IDs)
+	return p, err
 }
 
-// newRoot chooses how the root is made. A read-only rootfs that lacks mount points gets them in a layer of its own.
-func newRoot(r spec.Rootfs, facts Facts) Root {
-	root := Root{Path: r.Path, Owner: facts.Owner}
+// newRoot chooses how the root is made. A read-only rootfs that lacks mount points gets them in a layer of its own, unless
+// writes may go into it: then they are made there.
+func newRoot(c spec.ContainerSpec, facts Facts) (Root, error) {
+	r, exact := c.Rootfs, c.Base == spec.BaseNone
+	root := Root{Path: r.Path, Owner: facts.Owner, Devices: exact, IDMapped: !exact && !facts.IDs.IsZero()}
+	propagate(&root, r.Propagation, exact)
 	switch {
+	case r.Writable.Medium == spec.MediumDirect:
+		root.Direct, root.ReadOnly, root.Owner = true, r.ReadOnly, Owner{}
+		return root, nil
 	case r.ReadOnly && len(facts.Missing) == 0:
+		return root, nil
 	case r.ReadOnly:
 		root.Overlay, root.ReadOnly, root.Size = true, true, pointSize
 	default:
@@ -146,91 +177,55 @@ func newRoot(r spec.Rootfs, facts Facts) Root {
 			root.Size = max(uint64(r.Writable.Size), pointSize)
 		}
 	}
-	return root
-}
-
-// arrange puts the manifest's mounts and the standard ones in order: first those elsewhere, then proc, sys and dev over
-// anything that went astray onto them, then those below them.
-func arrange(mounts []spec.Mount, directories []bool) ([]Mount, error) {
-	base := make([]Mount, len(standard))
-	for i, s := range standard {
-		var err error
-		if base[i], err = newMount(s); err != nil {
-			return nil, err
-		}
-	}
-	var elsewhere, below []Mount
-	for i, s := range mounts {
-		at := slices.IndexFunc(standard, func(d spec.Mount) bool { return d.Destination == path.Clean(s.Destination) })
-		if at >= 0 && standard[at].Type == s.Type {
-			s.Options = slices.Concat(standard[at].Options, s.Options)
-		}
-		m, err := newMount(s)
+	if root.IDMapped && root.Layer == "" { // holds ids of the node
+		uid, gid, err := facts.IDs.root()
 		if err != nil {
-			return nil, err
+			return root, err
 		}
-		if m.Type == spec.MountBind {
-			m.Bind.File, m.Bind.Directory = fmt.Sprint("bind", i), i < len(directories) && directories[i]
+		if id, ok := facts.IDs.UID(root.Owner.UID); ok {
+			uid = id
 		}
+		if id, ok := facts.IDs.GID(root.Owner.GID); ok {
+			gid = id
+		}
+		root.Owner.UID, root.Owner.GID = uid, gid
+	}
+	return root, nil
+}
+
+// propagate says how mounts pass to and from the root. What is mounted on the node below a Direct root may come in; what
+// is mounted inside never goes out: shared means the container's own namespaces. The kernel changes no root that is shared
+// (pivot_root(2)), so that comes last.
+func propagate(root *Root, said spec.Propagation, exact bool) {
+	if said == "" && exact {
+		said = spec.PropagationRSlave
+	}
+	p := propagations[string(said)]
+	switch p.Flag {
+	case unix.MS_SLAVE:
+		root.Propagation = p
+	case unix.MS_SHARED:
+		root.Propagation, root.Inside = Propagation{unix.MS_SLAVE, true}, p
+	case unix.MS_UNBINDABLE:
+		root.Propagation, root.Inside = Propagation{unix.MS_PRIVATE, true}, p
+	default:
+		root.Propagation = Propagation{unix.MS_PRIVATE, true}
+	}
+}
+
+// devOf finds out where /dev comes from.
+func devOf(mounts []Mount) Dev {
+	dev := DevRootfs
+	for _, m := range mounts {
 		switch {
-		case at >= 0:
-			base[at] = m
-		case isBelowAny(m.Destination, bases...):
-			below = append(below, m)
+		case m.Destination != "/dev" || m.Remount:
+		case m.Devices:
+			dev = DevMade
 		default:
-			elsewhere = append(elsewhere, m)
+			dev = DevForeign
 		}
 	}
-	return slices.Concat(elsewhere, base, below), nil
-}
-
-// newMount turns one mount of a manifest into a row of the plan.
-func newMount(s spec.Mount) (Mount, error) {
-	m, ok := kinds[s.Type]
-	if !ok {
-		return Mount{}, refuse(s, "unknown type")
-	}
-	m.Destination = path.Clean(s.Destination)
-	m.Bind.Source = s.Source
-	m.Ordinary = slices.Contains(bases, m.Destination)
-	m.Devices = m.Destination == "/dev"
-	m.Config = slices.Clone(m.Config)
-	if why := misplaced(s, m.Destination); why != "" {
-		return Mount{}, refuse(s, why)
-	}
-	for _, word := range s.Options {
-		if err := m.apply(word); err != nil {
-			return Mount{}, refuse(s, err.Error())
-		}
-	}
-	return m, nil
-}
-
-// misplaced says why a mount cannot be at the clean destination; "" if it can.
-func misplaced(s spec.Mount, destination string) string {
-	want := fixed[destination]
-	switch {
-	case !path.IsAbs(destination) || destination == "/":
-		return "the destination must be an absolute path below /"
-	case (s.Type == spec.MountBind) != path.IsAbs(s.Source):
-		return "a bind mount, and no other, has an absolute source"
-	case want != "" && want != s.Type:
-		return "only " + want + " is mounted there"
-	case want != s.Type && (s.Type == spec.MountProc || s.Type == spec.MountSysfs):
-		return "it would show there what is masked in the one place it belongs to"
-	case destination != "/proc" && isBelowAny(destination, "/proc") && !slices.Contains(overProc, destination):
-		return "below /proc only these can be mounted over: " + strings.Join(overProc, ", ")
-	}
-	return ""
-}
-
-func refuse(s spec.Mount, why string) error {
-	return fmt.Errorf("cannot mount %s at %q: %s: %w", s.Type, s.Destination, why, fs.ErrInvalid)
-}
-
-// isBelowAny tells whether the clean path p is one of dirs or below one.
-func isBelowAny(p string, dirs ...string) bool {
-	return slices.ContainsFunc(dirs, func(d string) bool { return p == d || strings.HasPrefix(p, d+"/") })
+	return dev
 }
 
 // cleanPaths is the list that was said, made absolute and clean, or the default.

@@ -3,7 +3,6 @@ package mount
 import (
 	"errors"
 	"io/fs"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -16,61 +15,129 @@ import (
 
 // Every word a manifest may say has a row here, and takes effect.
 func TestEveryWordHasARow(t *testing.T) {
-	if got := slices.Sorted(maps.Keys(kinds)); !slices.Equal(got, slices.Sorted(slices.Values(spec.MountTypes))) {
-		t.Errorf("types: %q", got)
-	}
-	for _, word := range slices.Concat(spec.MountFlags...) {
-		for kind := range kinds {
-			m := kinds[kind]
-			if err := m.apply(word); err != nil {
+	for _, kind := range spec.MountTypes {
+		if _, ok := newKind(kind, false); !ok {
+			t.Errorf("no type %s", kind)
+		}
+		if _, own := kinds[kind]; own != spec.HasOwnOptions(kind) {
+			t.Errorf("%s has options of its own: %v", kind, !own)
+		}
+		for _, word := range slices.Concat(spec.MountFlags...) {
+			m, _ := newKind(kind, false)
+			if err := m.apply(word, false); err != nil {
 				t.Errorf("%s: %v", kind, err)
 			}
 		}
+		for _, word := range slices.Concat(spec.SuperFlags...) {
+			m, _ := newKind(kind, false)
+			if err := m.apply(word, false); (err == nil) == (kind == spec.MountBind) {
+				t.Errorf("%s with %s: %v", kind, word, err)
+			}
+		}
+		for _, word := range slices.Concat(spec.BindFlags...) {
+			m, _ := newKind(kind, false)
+			if err := m.apply(word, false); (err == nil) != (kind == spec.MountBind) {
+				t.Errorf("%s with %s: %v", kind, word, err)
+			}
+		}
 	}
-	for _, word := range slices.Concat(spec.BindFlags...) {
-		bind, tmpfs := kinds["bind"], kinds["tmpfs"]
-		if err := bind.apply(word); err != nil {
-			t.Error(err)
-		}
-		if err := tmpfs.apply(word); err == nil {
-			t.Errorf("tmpfs takes %s", word)
+	for kind, words := range spec.MountOptions {
+		for _, key := range words {
+			word, value, want := key, "700", []Setting{{key, "700"}}
+			switch form, known := values[key]; {
+			case key == "tmpcopyup":
+				value, want = "", nil
+			case !known:
+				t.Errorf("%s has no form", key)
+			case form == nil:
+				value, want = "", []Setting{{key, ""}}
+			case !form.MatchString(value):
+				value, want = "never", []Setting{{key, "never"}}
+			}
+			if value != "" {
+				word += "=" + value
+			}
+			for of := range kinds {
+				m, _ := newKind(of, false)
+				m.Config = nil
+				err := m.apply(word, false)
+				if has := slices.Contains(spec.MountOptions[of], key); (err == nil) != has || has && !slices.Equal(m.Config, want) {
+					t.Errorf("%s with %s of %s: %v %v", of, word, kind, m.Config, err)
+				}
+			}
 		}
 	}
-	for _, key := range spec.TmpfsOptions {
-		bind, tmpfs := kinds["bind"], kinds["tmpfs"]
-		tmpfs.Config = nil
-		if err := tmpfs.apply(key + "=700"); err != nil || !slices.Equal(tmpfs.Config, []Setting{{key, "700"}}) {
-			t.Errorf("%s: %v %v", key, tmpfs.Config, err)
+}
+
+// ociWords are the options of the table in config.md of the OCI runtime-spec 1.3. It forgets rnodev.
+const ociWords = `async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev nodiratime noexec
+noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime remount rexec
+rnoatime rnodev rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared rslave rstrictatime
+rsuid rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync tmpcopyup unbindable idmap ridmap`
+
+// Every option of the OCI's table is a word of ours, not one that is passed on to a file system.
+func TestEveryOptionOfOCI(t *testing.T) {
+	for word := range strings.FieldsSeq(ociWords) {
+		known := 0
+		for _, kind := range []string{"bind", "tmpfs"} {
+			m, _ := newKind(kind, true)
+			before := len(m.Config)
+			if err := m.apply(word, true); err != nil {
+				continue
+			}
+			known++
+			for _, c := range m.Config[before:] {
+				if _, ok := supers[c.Key]; !ok {
+					t.Errorf("%s becomes the setting %s of a %s", word, c, kind)
+				}
+			}
 		}
-		if err := bind.apply(key + "=700"); err == nil {
-			t.Errorf("bind takes %s", key)
+		if known == 0 {
+			t.Errorf("no mount takes %s", word)
+		}
+	}
+	for word := range flags {
+		if !slices.Contains(strings.Fields(ociWords), word) || !slices.Contains(strings.Fields(ociWords), "r"+word) {
+			t.Errorf("%s or r%s is not in the table", word, word)
 		}
 	}
 }
 
 func TestOptions(t *testing.T) {
+	private, noatime := Propagation{unix.MS_PRIVATE, true}, uint64(unix.MOUNT_ATTR_NOATIME)
 	for _, tt := range []struct {
-		words      string
-		set, clear uint64
-		bind       Bind
+		words       string
+		one, all    Attr
+		recursive   bool
+		propagation Propagation
 	}{
-		{"", 0, 0, Bind{Propagation: unix.MS_PRIVATE}},
-		{"ro nosuid", unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID, 0, Bind{Propagation: unix.MS_PRIVATE}},
-		{"ro rw", 0, unix.MOUNT_ATTR_RDONLY, Bind{Propagation: unix.MS_PRIVATE}},
-		{"rw ro", unix.MOUNT_ATTR_RDONLY, 0, Bind{Propagation: unix.MS_PRIVATE}},
-		{"rbind rslave", 0, 0, Bind{Recursive: true, Propagation: unix.MS_SLAVE}},
-		{"noatime", unix.MOUNT_ATTR_NOATIME, unix.MOUNT_ATTR__ATIME, Bind{Propagation: unix.MS_PRIVATE}},
-		{"noatime relatime", 0, unix.MOUNT_ATTR__ATIME, Bind{Propagation: unix.MS_PRIVATE}},
-		{"shared bind exec", 0, unix.MOUNT_ATTR_NOEXEC, Bind{Propagation: unix.MS_SHARED}},
+		{words: ""},
+		{words: "defaults"},
+		{words: "ro nosuid", one: Attr{Set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID}},
+		{words: "ro rw", one: Attr{Clear: unix.MOUNT_ATTR_RDONLY}},
+		{words: "rw ro", one: Attr{Set: unix.MOUNT_ATTR_RDONLY}},
+		{words: "rbind rslave", recursive: true, propagation: Propagation{unix.MS_SLAVE, true}},
+		{words: "rbind slave", recursive: true, propagation: Propagation{unix.MS_SLAVE, false}},
+		{words: "noatime", one: Attr{noatime, unix.MOUNT_ATTR__ATIME}},
+		{words: "noatime relatime", one: Attr{Clear: unix.MOUNT_ATTR__ATIME}},
+		{words: "noatime atime", one: Attr{Clear: unix.MOUNT_ATTR__ATIME}},
+		{words: "noatime nostrictatime", one: Attr{noatime, unix.MOUNT_ATTR__ATIME}},
+		{words: "strictatime norelatime", one: Attr{unix.MOUNT_ATTR_STRICTATIME, unix.MOUNT_ATTR__ATIME}},
+		{words: "atime", one: Attr{Clear: unix.MOUNT_ATTR__ATIME}},
+		{words: "shared bind exec", one: Attr{Clear: unix.MOUNT_ATTR_NOEXEC}, propagation: Propagation{unix.MS_SHARED, false}},
+		{words: "ro rrw rnosuid", one: Attr{Set: unix.MOUNT_ATTR_RDONLY}, all: Attr{unix.MOUNT_ATTR_NOSUID, unix.MOUNT_ATTR_RDONLY}},
 	} {
-		m := kinds["bind"]
+		m, _ := newKind("bind", false)
 		for word := range strings.FieldsSeq(tt.words) {
-			if err := m.apply(word); err != nil {
+			if err := m.apply(word, false); err != nil {
 				t.Error(err)
 			}
 		}
-		if m.Set != tt.set || m.Clear != tt.clear || m.Bind != tt.bind {
-			t.Errorf("%q: set %#x clear %#x bind %+v", tt.words, m.Set, m.Clear, m.Bind)
+		if tt.propagation == (Propagation{}) {
+			tt.propagation = private
+		}
+		if m.Attr != tt.one || m.All != tt.all || m.Bind.Recursive != tt.recursive || m.Propagation != tt.propagation {
+			t.Errorf("%q: %#x, all %#x, %+v, %+v", tt.words, m.Attr, m.All, m.Bind, m.Propagation)
 		}
 	}
 }
@@ -101,7 +168,12 @@ func TestRefusedMounts(t *testing.T) {
 		{spec.Mount{Type: "tmpfs", Destination: "/a", Options: []string{"size=1Mi,uid=0"}}, "bad value"},
 		{spec.Mount{Type: "tmpfs", Destination: "/a", Options: []string{"mode=8"}}, "bad value"},
 		{spec.Mount{Type: "mqueue", Destination: "/a", Options: []string{"size=1"}}, "only a tmpfs"},
-		{spec.Mount{Type: "tmpfs", Destination: "/a", Options: []string{"shared"}}, "only a bind"},
+		{spec.Mount{Type: "tmpfs", Destination: "/a", Options: []string{"rbind"}}, "only a bind"},
+		{spec.Mount{Type: "tmpfs", Destination: "/a", Options: []string{"rro"}}, "only a bind"},
+		{spec.Mount{Type: "tmpfs", Destination: "/a", Options: []string{"remount"}}, "unknown option"},
+		{spec.Mount{Type: "bind", Source: "/b", Destination: "/a", Options: []string{"sync"}}, "only shows"},
+		{spec.Mount{Type: "bind", Source: "/b", Destination: "/a", Options: []string{"idmap"}}, "a user namespace"},
+		{spec.Mount{Type: "ext4", Destination: "/a", Source: "disk"}, "path of a device"},
 	} {
 		_, err := NewPlan(spec.Container{Spec: spec.ContainerSpec{Mounts: []spec.Mount{tt.mount}}}, Facts{})
 		if !errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), tt.why) {
@@ -129,10 +201,10 @@ func TestOrder(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	dev := plan.Mounts[4]
-	if want := []Setting{{"mode", "0755"}, {"size", "1M"}}; !slices.Equal(dev.Config, want) || dev.Set&unix.MOUNT_ATTR_NODEV != 0 || !dev.Devices || !dev.Ordinary {
+	if want := []Setting{{"mode", "0755"}, {"size", "1M"}}; !slices.Equal(dev.Config, want) || dev.Attr.Set&unix.MOUNT_ATTR_NODEV != 0 || !dev.Devices || !dev.Ordinary {
 		t.Errorf("/dev is %+v", dev)
 	}
-	if b := plan.Mounts[0].Bind; b.File != "bind1" || !b.Directory {
+	if b := plan.Mounts[0]; b.File != "bind1" || !b.Bind.Directory {
 		t.Errorf("/b is %+v", b)
 	}
 }

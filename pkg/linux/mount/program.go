@@ -15,38 +15,121 @@ const usualOps = 256
 
 // Append adds the ops that build the tree of plan and move into it: afterwards / is the container's root, the working
 // directory is entered, nothing of the node's tree is left, and the umask is 0. They need CAP_SYS_ADMIN, CAP_MKNOD,
-// a new mount namespace, and come after the ops of package namespace. The files they name come from plan.Open.
+// a new mount namespace, and come after the ops of package namespace. The files they name come from plan.Open, and with a
+// Terminal from NewConsole.
+//
+// A user namespace is entered later: the tree is built with the node's privileges and the user ids of the container.
 func Append(p *process.Program, plan Plan) {
 	p.Ops = slices.Grow(p.Ops, usualOps)
-	b := &builder{Program: p}
+	b := &builder{Program: p, ordinary: ordinary}
+	if plan.Root.Direct { // what is mounted below it on the node is part of it
+		b.ordinary = straight
+	}
 	b.Call("make mounts private", "/", unix.SYS_MOUNT, process.Str("none"), process.Str("/"), process.Int(0), process.Int(unix.MS_REC|unix.MS_PRIVATE))
 	b.Call("clear umask", "", unix.SYS_UMASK, process.Int(0))
-	if len(plan.Masked) > 0 {
-		b.nothing = b.make("make empty mask", "", "tmpfs", []Setting{{"nr_blocks", "1"}, {"nr_inodes", "1"}, {"mode", "0555"}}, quiet|readonly)
-		b.cover("make empty mask", "", b.nothing)
+	b.takeIDs(plan.IDs)
+	b.hidden(plan)
+	b.enterRoot(plan)
+	if !slices.ContainsFunc(plan.Mounts, func(m Mount) bool { return m.Type == "proc" && m.File == "" }) && len(plan.Sysctls) > 0 {
+		b.sysctls(plan.Sysctls, b.make("set sysctl", "", "proc", "proc", nil, quiet))
 	}
-	b.enterRoot(plan.Root)
 	for _, m := range plan.Mounts {
-		b.mount(m, plan)
+		b.mount(m, &plan)
 	}
+	b.bindDevices(plan)
+	b.console(plan)
 	for _, path := range plan.Masked {
 		b.mask(path)
 	}
 	for _, path := range plan.Readonly {
 		b.readonly(path)
 	}
+	for _, l := range b.late {
+		b.restrict(l.step, l.shown, l.mount, 0)
+	}
 	if plan.Root.ReadOnly {
 		b.restrict("make root read-only", "/", b.root, 0)
 	}
 	b.pivot(plan.WorkingDir)
+	b.giveIDs(plan.IDs)
+	if plan.IDs.IsZero() {
+		AppendPropagation(p, plan)
+	}
+}
+
+// AppendPropagation adds the op that says how mounts pass from the container's root to other namespaces. It is the last of
+// Append, but for a container with a user namespace: that gets its mounts anew, when it unshares the mount namespace again
+// inside, and the op belongs after that.
+func AppendPropagation(p *process.Program, plan Plan) {
+	inside := plan.Root.Inside
+	if inside.Flag == 0 {
+		return
+	}
+	flags := inside.Flag
+	if inside.Recursive {
+		flags |= unix.MS_REC
+	}
+	p.Call("set propagation", "/", unix.SYS_MOUNT, process.Str("none"), process.Str("/"), process.Int(0), process.Int(flags))
+}
+
+// takeIDs makes what the child makes belong to the container's superuser, by the ids that file systems look at. The privileges
+// stay, which otherwise go with user id 0: see setfsuid(2) and SECBIT_NO_SETUID_FIXUP of capabilities(7).
+func (b *builder) takeIDs(ids IDMap) {
+	if ids.IsZero() {
+		return
+	}
+	b.uid, b.gid, _ = ids.root() // NewPlan has asked
+	b.setIDs(noSetuidFixup, b.uid, b.gid)
+}
+
+// giveIDs undoes takeIDs.
+func (b *builder) giveIDs(ids IDMap) {
+	if !ids.IsZero() {
+		b.setIDs(0, 0, 0)
+	}
+}
+
+const noSetuidFixup = 1 << 2 // SECBIT_NO_SETUID_FIXUP of linux/securebits.h
+
+func (b *builder) setIDs(securebits int, uid, gid uint32) {
+	const step = "set file system ids"
+	bits := func() {
+		b.Call(step, "", unix.SYS_PRCTL, process.Int(unix.PR_SET_SECUREBITS), process.Int(securebits), process.Int(0), process.Int(0), process.Int(0))
+	}
+	if securebits != 0 {
+		bits()
+	}
+	b.Call(step, "", unix.SYS_SETFSGID, process.Int(gid))
+	b.Call(step, "", unix.SYS_SETFSUID, process.Int(uid))
+	if securebits == 0 {
+		bits()
+	}
+}
+
+// hidden makes what is bound from but never seen, and attaches it where the root will cover it: only what is attached can
+// be cloned.
+func (b *builder) hidden(plan Plan) {
+	if len(plan.Masked) > 0 {
+		config := append([]Setting{{"nr_blocks", "1"}, {"nr_inodes", "1"}, {"mode", "0555"}}, plan.context("tmpfs")...)
+		b.nothing = b.make("make empty mask", "", "tmpfs", "tmpfs", config, quiet|readonly)
+		b.cover("make empty mask", "", b.nothing)
+	}
+	if plan.needsNodes() {
+		b.nodes(plan)
+		b.null = node{b.own, "0"}
+	}
+	if _, ok := plan.consoleMount(); plan.Terminal && !ok {
+		b.pts = b.File(FileConsole)
+		b.cover("mount console", "", b.pts)
+	}
 }
 
 // enterRoot attaches the root file system over the stage. All of an overlay's layers are directories of the layer's
 // mount, named relative to the working directory, so no path needs the overlay's quoting of ":" and ",".
 // See Documentation/filesystems/overlayfs.rst; index=off lets a restart begin while the last mount of the layer still goes.
-func (b *builder) enterRoot(r Root) {
+func (b *builder) enterRoot(plan Plan) {
 	const step = "mount root"
-	lower := b.File(FileRootfs)
+	r, lower := plan.Root, b.File(FileRootfs)
 	if !r.Overlay {
 		b.cover(step, r.Path, lower)
 		b.root = lower
@@ -56,28 +139,134 @@ func (b *builder) enterRoot(r Root) {
 	b.cover(step, r.Path, layer)
 	b.attach(step, r.Path, lower, layer, dirLower)
 	b.Call(step, r.Path, unix.SYS_FCHDIR, layer)
-	config := []Setting{{"lowerdir", dirLower}, {"upperdir", dirUpper}, {"workdir", dirWork}, {"index", "off"}}
-	b.root = b.make(step, r.Path, "overlay", config, unix.MOUNT_ATTR_NODEV)
+	config := append([]Setting{{"lowerdir", dirLower}, {"upperdir", dirUpper}, {"workdir", dirWork}, {"index", "off"}}, plan.context("overlay")...)
+	attr := uint64(unix.MOUNT_ATTR_NODEV)
+	if r.Devices {
+		attr = 0
+	}
+	b.root = b.make(step, r.Path, "overlay", "overlay", config, attr)
 	b.cover(step, r.Path, b.root)
 }
 
-// mount makes one mount of the plan. A bind's source comes detached and with its flags set.
-func (b *builder) mount(m Mount, plan Plan) {
-	step, shown := "mount "+m.Type, m.Destination
-	var made process.Arg
-	if m.Bind.File != "" {
-		made = b.File(m.Bind.File)
-	} else {
-		made = b.make(step, shown, m.Type, m.Config, m.Set)
+// mount makes one mount of the plan. What comes as a file is detached, with its flags set. A tmpfs becomes read-only last,
+// because others may go onto directories in it.
+func (b *builder) mount(m Mount, plan *Plan) {
+	if m.Remount {
+		b.remount(m)
+		return
 	}
-	if m.Type == "proc" {
+	step, shown := "mount "+m.Type, m.Destination
+	made := b.made(step, m, plan)
+	if m.Type == "proc" && m.File == "" {
 		b.sysctls(plan.Sysctls, made)
+		plan.Sysctls = nil
 	}
 	if m.Devices {
-		b.devices(made)
+		b.devices(*plan, made)
 		b.dev = made
+		if b.null.name == "" {
+			b.null = node{made, "null"}
+		}
 	}
 	b.attach(step, shown, made, b.mountPoint(m), "")
+	for _, h := range m.Hierarchies {
+		b.hierarchy(m, h, made)
+	}
+	if m.isTmpfs() && m.flags()&readonly != 0 {
+		b.late = append(b.late, locked{step, shown, made})
+	}
+}
+
+// isTmpfs tells whether a mount is a tmpfs, as the directory of the hierarchies is.
+func (m Mount) isTmpfs() bool { return m.Type == "tmpfs" || m.Type == "cgroup" }
+
+// made gives the detached mount.
+func (b *builder) made(step string, m Mount, plan *Plan) process.Arg {
+	shown, attr := m.Destination, m.flags()
+	if m.isTmpfs() {
+		attr &^= readonly
+	}
+	fstype := m.Type
+	if fstype == "cgroup" {
+		fstype = "tmpfs"
+	}
+	var made process.Arg
+	switch {
+	case m.File != "":
+		return b.File(m.File)
+	case plan.Terminal && m.isConsole():
+		b.pts = b.File(FileConsole)
+		return b.pts
+	case m.Legacy != 0:
+		made = b.makeLegacy(step, shown, m, plan.context(fstype), attr)
+	default:
+		made = b.make(step, shown, fstype, m.Name, slices.Concat(m.Config, plan.context(fstype)), attr)
+	}
+	if m.Type == "devpts" && !plan.IDs.IsZero() { // its root and ptmx are the node's root's (devpts_fill_super in fs/devpts/inode.c)
+		for _, name := range []string{"", "ptmx"} {
+			b.Call(step, shown, unix.SYS_FCHOWNAT, made, process.Str(name), process.Int(b.uid), process.Int(b.gid), process.Int(unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW))
+		}
+	}
+	b.setattr(step, shown, made, 0, Attr{}, m.Propagation.Flag)
+	return made
+}
+
+// hierarchy mounts one hierarchy of control groups on a directory of its name.
+func (b *builder) hierarchy(m Mount, h Hierarchy, dir process.Arg) {
+	step, shown := "mount cgroup", path.Join(m.Destination, h.Name)
+	var made process.Arg
+	if h.File != "" {
+		made = b.File(h.File)
+	} else {
+		made = b.make(step, shown, "cgroup", "cgroup", h.Config, m.flags())
+	}
+	b.Call(step, shown, unix.SYS_MKDIRAT, dir, process.Str(h.Name), process.Int(0o755))
+	b.attach(step, shown, made, dir, h.Name)
+	for _, link := range h.Links {
+		b.Call(step, shown, unix.SYS_SYMLINKAT, process.Str(h.Name), dir, process.Str(link)).Accept = process.Accept(unix.EEXIST)
+	}
+}
+
+// remount changes what its words say of the mount that is at its destination, and nothing else.
+func (b *builder) remount(m Mount) {
+	step, shown := "remount", m.Destination
+	at := b.open(step, shown, b.root, m.Destination, 0, resolution(m.Destination))
+	b.setattr(step, shown, at, unix.AT_RECURSIVE, m.All, 0)
+	b.setattr(step, shown, at, 0, m.Attr, 0)
+	flags := 0
+	if m.Propagation.Recursive {
+		flags = unix.AT_RECURSIVE
+	}
+	b.setattr(step, shown, at, flags, Attr{}, m.Propagation.Flag)
+	if len(m.Config) == 0 {
+		return
+	}
+	fs := b.CallFD(step, shown, unix.SYS_FSPICK, at, process.Str(""), process.Int(unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH))
+	b.configure(step, shown, fs, m.Config)
+	b.Call(step, shown, unix.SYS_FSCONFIG, fs, process.Int(unix.FSCONFIG_CMD_RECONFIGURE))
+}
+
+// console binds the terminal over /dev/console. In a /dev of the manifest's own, nothing is made for it, and nothing is
+// mounted if that would show on the node.
+func (b *builder) console(plan Plan) {
+	const step, at = "mount console", "/dev/console"
+	if !plan.Terminal {
+		return
+	}
+	if plan.Dev != DevForeign {
+		point := b.mountPoint(Mount{Type: "bind", Destination: at})
+		b.attach(step, at, b.clone(step, at, b.pts, "0", 0), point, "")
+		return
+	}
+	for _, m := range plan.Mounts {
+		if m.Destination == "/dev" && m.Propagation.Flag == unix.MS_SHARED {
+			return
+		}
+	}
+	s := b.Slot()
+	there := b.lookup(step, at, b.root, at, 0, straight, s)
+	b.attach(step, at, b.clone(step, at, b.pts, "0", 0), process.In(s), "")
+	b.absent(there, len(b.Ops))
 }
 
 // mountPoint opens a mount's destination, making what is missing of it: directories, and an empty file at the end for the
@@ -85,10 +274,10 @@ func (b *builder) mount(m Mount, plan Plan) {
 // costs one lookup; making what is there already is harmless, should that have said EAGAIN.
 func (b *builder) mountPoint(m Mount) process.Arg {
 	const step = "open mount point"
-	isDir := m.Bind.File == "" || m.Bind.Directory
+	isDir := m.Type != "bind" || m.Bind.Directory
 	resolve, flags := resolution(m.Destination), uint64(0)
 	if m.Ordinary {
-		resolve = ordinary
+		resolve = b.ordinary
 	}
 	if isDir {
 		flags = unix.O_DIRECTORY

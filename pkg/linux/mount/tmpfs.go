@@ -20,32 +20,12 @@ const (
 // newTmpfs makes a detached tmpfs of size bytes for a layer, with one inode for each page. Its pages are charged to
 // whoever writes them: the container.
 func newTmpfs(size uint64) (*os.File, error) {
-	f, err := mountTmpfs([]Setting{{"size", strconv.FormatUint(size, 10)}, {"nr_inodes", strconv.FormatUint(max(size/4096, 1024), 10)}, {"mode", "0700"}})
+	config := []Setting{{"size", strconv.FormatUint(size, 10)}, {"nr_inodes", strconv.FormatUint(max(size/4096, 1024), 10)}, {"mode", "0700"}}
+	f, err := newFS("tmpfs", config, unix.MOUNT_ATTR_NODEV)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a tmpfs for the writable layer: %w", err)
 	}
 	return f, nil
-}
-
-func mountTmpfs(config []Setting) (*os.File, error) {
-	ctx, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("fsopen: %w", err)
-	}
-	defer unix.Close(ctx)
-	for _, c := range config {
-		if err := unix.FsconfigSetString(ctx, c.Key, c.Value); err != nil {
-			return nil, fmt.Errorf("fsconfig %s=%s: %w", c.Key, c.Value, err)
-		}
-	}
-	if err := unix.FsconfigCreate(ctx); err != nil {
-		return nil, fmt.Errorf("fsconfig: %w", err)
-	}
-	fd, err := unix.Fsmount(ctx, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NODEV)
-	if err != nil {
-		return nil, fmt.Errorf("fsmount: %w", err)
-	}
-	return os.NewFile(uintptr(fd), "layer"), nil
 }
 
 // fillLayer makes the directories of a layer. The upper one, which shows as the container's root directory, appears by

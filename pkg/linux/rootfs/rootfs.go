@@ -36,10 +36,10 @@ func (r *Root) File() *os.File { return r.dir }
 // Close closes the root.
 func (r *Root) Close() error { return r.dir.Close() }
 
-// lookup opens path inside the root with O_PATH. openat2(2) says EAGAIN when a rename or mount elsewhere on the node
+// lookup opens path inside the root with O_PATH and further flags. openat2(2) says EAGAIN when a rename or mount elsewhere on the node
 // came between ".." and its check; that passes, and is bounded here against a tree that renames without end.
-func (r *Root) lookup(path string, resolve uint64) (*os.File, error) {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | resolve}
+func (r *Root) lookup(path string, flags, resolve uint64) (*os.File, error) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | flags, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | resolve}
 	fd, err := -1, error(unix.EAGAIN)
 	for try := 0; try < 128 && (err == unix.EAGAIN || err == unix.EINTR); try++ {
 		fd, err = unix.Openat2(int(r.dir.Fd()), path, &how)
@@ -53,7 +53,7 @@ func (r *Root) lookup(path string, resolve uint64) (*os.File, error) {
 // read gives the contents of the regular file at path, nil if there is none. The inode is looked at before it is
 // opened for reading, because opening a device or a fifo already has effects.
 func (r *Root) read(path string) ([]byte, error) {
-	f, err := r.lookup(path, 0)
+	f, err := r.lookup(path, 0, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return nil, nil
 	}

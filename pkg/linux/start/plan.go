@@ -37,7 +37,7 @@ func NewPlan(c spec.Container, layer string, host *Host) (Plan, error) {
 	if err := checkSaid(c.Spec); err != nil {
 		return Plan{}, err
 	}
-	facts, err := mount.Look(c, layer)
+	facts, err := mount.Look(c, mount.Facts{Layer: layer})
 	if err != nil {
 		return Plan{}, err
 	}
@@ -74,7 +74,7 @@ func (plan Plan) Compose(p *process.Program, group *cgroup.Group) (map[string]*o
 	cgroup.Enter(p, files)
 	plan.Namespace.Moves = len(files) > 1
 	plan.Append(p)
-	mounts, err := plan.Mount.Open()
+	mounts, err := plan.Mount.Open(nil)
 	maps.Copy(files, mounts)
 	return files, err
 }
