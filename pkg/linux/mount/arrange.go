@@ -127,8 +127,15 @@ func (a arranger) finish(m *Mount, s spec.Mount, i int) error {
 		return a.nodeCgroups(m, s, i)
 	case m.CopyUp && m.Legacy != 0:
 		return refuse(s, "tmpcopyup cannot be combined with silent, iversion or acl")
+	case m.CopyUp && !says(s.Options, "mode="): // the directory's own
+		m.drop("mode")
+		m.File = fmt.Sprint("made", i)
+		return nil
 	case m.CopyUp || m.Legacy == 0 && !slices.Contains(inChild, m.Type):
 		m.File = fmt.Sprint("made", i)
+	}
+	if ipc := a.c.Namespaces.IPC; m.Type != spec.MountMqueue || ipc == "" || ipc == spec.NamespacePrivate { // another one is not the container's
+		m.Give = give[m.Type]
 	}
 	if m.Type == spec.MountTmpfs && a.exact && !m.says("mode") { // as under a directory of the rootfs, like other runtimes
 		if mode := a.facts.mode(i); mode != 0 {
@@ -195,6 +202,11 @@ func (a arranger) injected(mounts []Mount) (list []Mount) {
 
 // flags are the flags of a mount that is made: what is said of it alone comes last.
 func (m *Mount) flags() uint64 { return m.All.Set&^m.Attr.Clear | m.Attr.Set }
+
+// says tells whether one of the options begins with a text.
+func says(options []string, text string) bool {
+	return slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, text) })
+}
 
 // says tells whether a file system has a setting.
 func (m *Mount) says(key string) bool {

@@ -64,7 +64,7 @@ func NewConsole(plan Plan) (_ *Console, err error) {
 		return nil, err
 	}
 	dir := int(c.Mount.Fd())
-	if err := disown(dir, plan.IDs, "", "ptmx"); err != nil {
+	if err := disown(dir, plan.IDs, give["devpts"]...); err != nil {
 		return nil, err
 	}
 	how := unix.OpenHow{Flags: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS}

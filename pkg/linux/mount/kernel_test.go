@@ -64,17 +64,23 @@ func container(root string, change func(*spec.ContainerSpec)) spec.Container {
 
 // prepare makes the program of a container that runs a shell script, and its files.
 func prepare(c spec.Container, layer, script string) (*process.Program, mount.Files, error) {
-	facts, err := mount.Look(c, mount.Facts{Layer: layer})
+	p, files, _, err := compose(c, mount.Facts{Layer: layer}, nil, script)
+	return p, files, err
+}
+
+// compose is prepare with more facts, a user namespace to be entered once the tree is built, and the plan.
+func compose(c spec.Container, facts mount.Facts, user *os.File, script string) (*process.Program, mount.Files, mount.Plan, error) {
+	facts, err := mount.Look(c, facts)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, mount.Plan{}, err
 	}
 	plan, err := mount.NewPlan(c, facts)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, plan, err
 	}
-	files, err := plan.Open(nil)
+	files, err := plan.Open(user)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, plan, err
 	}
 	p := &process.Program{}
 	namespace.Append(p, namespace.NewPlan(c.Spec))
@@ -83,18 +89,52 @@ func prepare(c spec.Container, layer, script string) (*process.Program, mount.Fi
 		p.Call("connect stdout", "", unix.SYS_DUP3, p.File("out"), process.Int(fd+1), process.Int(0))
 	}
 	p.Call("drop SYS_RESOURCE, which quotas do not bind", "", unix.SYS_PRCTL, process.Int(unix.PR_CAPBSET_DROP), process.Int(unix.CAP_SYS_RESOURCE))
+	if user != nil {
+		p.Call("join user namespace", "", unix.SYS_SETNS, p.File("user"), process.Int(unix.CLONE_NEWUSER))
+		p.Call("lock mounts", "", unix.SYS_UNSHARE, process.Int(unix.CLONE_NEWNS))
+		p.Call("set group", "", unix.SYS_SETRESGID, process.Int(0), process.Int(0), process.Int(0))
+		p.Call("set user", "", unix.SYS_SETRESUID, process.Int(0), process.Int(0), process.Int(0))
+		mount.AppendPropagation(p, plan)
+	}
 	p.Call("execute", "/bin/sh", unix.SYS_EXECVE, process.Str("/bin/sh"), process.Strs([]string{"sh", "-c", script}), process.Strs([]string{"PATH=/bin"}))
-	return p, files, nil
+	return p, files, plan, nil
 }
 
 // run starts the script in the container and returns what it prints; an error is that of the start.
 func run(t testing.TB, c spec.Container, layer, script string) (string, error) {
 	t.Helper()
-	p, files, err := prepare(c, layer, script)
+	return runWith(t, c, mount.Facts{Layer: layer}, script)
+}
+
+// runWith is run with more facts. With ids it makes the user namespace, with a terminal the console.
+func runWith(t testing.TB, c spec.Container, facts mount.Facts, script string) (string, error) {
+	t.Helper()
+	var user *os.File
+	if !facts.IDs.IsZero() {
+		f, err := mount.NewUserNamespace(facts.IDs)
+		must(t, err)
+		defer f.Close()
+		user = f
+	}
+	p, files, plan, err := compose(c, facts, user, script)
 	if err != nil {
 		return "", err
 	}
 	defer files.Close()
+	all := map[string]*os.File{"user": user}
+	maps.Copy(all, files)
+	if plan.Terminal {
+		console, err := mount.NewConsole(plan)
+		must(t, err)
+		defer console.Close()
+		all[mount.FileConsole] = console.Mount
+	}
+	return output(t, c, p, all)
+}
+
+// output starts a program and returns what it prints.
+func output(t testing.TB, c spec.Container, p *process.Program, files map[string]*os.File) (string, error) {
+	t.Helper()
 	sandbox, err := network.Make(c.Spec.Network.Mode)
 	must(t, err)
 	defer sandbox.Close()

@@ -51,6 +51,10 @@ func newKind(kind string, exact bool) (Mount, bool) {
 	return m, true
 }
 
+// give are files that the kernel makes as the node's superuser's: devpts_fill_super in fs/devpts/inode.c; the root of mqueue is
+// made with the ipc namespace, in ipc/mqueue.c.
+var give = map[string][]string{"devpts": {"", "ptmx"}, "mqueue": {""}}
+
 // inChild are the types that are made by the container's first process: what they show or whom they charge depends on its
 // namespaces and cgroup, and none of them waits for a disk. Others are made beforehand.
 var inChild = []string{"tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2"}

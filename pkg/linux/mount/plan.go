@@ -74,6 +74,9 @@ type Mount struct {
 	Bind        Bind
 	// File names the mount in Files, if it is made beforehand.
 	File string
+	// Give are files of the new file system that are given to the superuser of a user namespace, "" for its root: those that
+	// the kernel makes as the node's own.
+	Give []string
 	// CopyUp fills a tmpfs with what the rootfs has there.
 	CopyUp bool
 	// Hierarchies are mounted below, on directories of their names: the control groups of version 1.

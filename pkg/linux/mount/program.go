@@ -202,8 +202,8 @@ func (b *builder) made(step string, m Mount, plan *Plan) process.Arg {
 	default:
 		made = b.make(step, shown, fstype, m.Name, slices.Concat(m.Config, plan.context(fstype)), attr)
 	}
-	if m.Type == "devpts" && !plan.IDs.IsZero() { // its root and ptmx are the node's root's (devpts_fill_super in fs/devpts/inode.c)
-		for _, name := range []string{"", "ptmx"} {
+	for _, name := range m.Give {
+		if !plan.IDs.IsZero() {
 			b.Call(step, shown, unix.SYS_FCHOWNAT, made, process.Str(name), process.Int(b.uid), process.Int(b.gid), process.Int(unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW))
 		}
 	}
