@@ -12,7 +12,7 @@ import (
 // openMade makes a file system that does not depend on the child's namespaces, and may wait for a disk.
 func (p Plan) openMade(m Mount) (_ *os.File, err error) {
 	config := slices.Concat([]Setting{{"source", m.Name}}, m.Config, p.context(m.Type))
-	attr := (m.flags()) &^ readonly
+	attr := m.flags() &^ readonly
 	if m.CopyUp {
 		config = owned(config, p.IDs)
 	} else if m.flags()&readonly != 0 { // also of its superblock: the device may be read-only

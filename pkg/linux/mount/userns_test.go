@@ -159,7 +159,9 @@ func TestIDMappedBinds(t *testing.T) {
 	t.Cleanup(func() { must(t, unix.Unmount(host+"/sub", unix.MNT_DETACH)) })
 	must(t, os.WriteFile(host+"/sub/b", nil, 0o644))
 	must(t, os.Chown(host+"/sub/b", 1, 2))
-	own := func(from, to uint32) []spec.IDMapping { return []spec.IDMapping{{ContainerID: from, HostID: to, Size: 1000}} }
+	own := func(from, to uint32) []spec.IDMapping {
+		return []spec.IDMapping{{ContainerID: from, HostID: to, Size: 1000}}
+	}
 	for _, tt := range []struct {
 		options string
 		ids     mount.IDMap
