@@ -30,17 +30,22 @@ func (p Plan) copyUp(tmpfs *os.File, m Mount) error {
 		return err
 	}
 	defer dir.Close()
+	to, err := openIn(int(tmpfs.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
 	c := copier{}
 	if p.Root.IDMapped {
 		c.ids = p.IDs
 	}
-	if err := c.directory(int(dir.Fd()), int(tmpfs.Fd()), 0); err != nil {
+	if err := c.directory(int(dir.Fd()), int(to.Fd()), 0); err != nil {
 		return fmt.Errorf("cannot copy %s of the rootfs: %w", m.Destination, err)
 	}
 	if m.says("mode") {
 		return nil
 	}
-	return c.describe(int(tmpfs.Fd()), st)
+	return c.describe(int(to.Fd()), st)
 }
 
 // maxDepth bounds the directories below one another, and with them the descriptors that are open.

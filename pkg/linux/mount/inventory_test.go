@@ -99,3 +99,6 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+// inode is the number of a file.
+func inode(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }

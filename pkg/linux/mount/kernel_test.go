@@ -106,8 +106,8 @@ func run(t testing.TB, c spec.Container, layer, script string) (string, error) {
 	return runWith(t, c, mount.Facts{Layer: layer}, script)
 }
 
-// runWith is run with more facts. With ids it makes the user namespace, with a terminal the console.
-func runWith(t testing.TB, c spec.Container, facts mount.Facts, script string) (string, error) {
+// runWith is run with more facts and with ops before the command. With ids it makes the user namespace, with a terminal the console.
+func runWith(t testing.TB, c spec.Container, facts mount.Facts, script string, before ...func(*process.Program)) (string, error) {
 	t.Helper()
 	var user *os.File
 	if !facts.IDs.IsZero() {
@@ -121,6 +121,13 @@ func runWith(t testing.TB, c spec.Container, facts mount.Facts, script string) (
 		return "", err
 	}
 	defer files.Close()
+	for _, add := range before {
+		last := len(p.Ops) - 1
+		execute := p.Ops[last]
+		p.Ops = p.Ops[:last]
+		add(p)
+		p.Ops = append(p.Ops, execute)
+	}
 	all := map[string]*os.File{"user": user}
 	maps.Copy(all, files)
 	if plan.Terminal {
@@ -172,4 +179,11 @@ func same(t testing.TB, what, got, want string) {
 	if got = strings.TrimSpace(got); got != strings.TrimSpace(want) {
 		t.Errorf("%s:\n%s\nwant:\n%s", what, got, want)
 	}
+}
+
+// newProgram is the program of a plan alone.
+func newProgram(plan mount.Plan) *process.Program {
+	p := &process.Program{}
+	mount.Append(p, plan)
+	return p
 }
