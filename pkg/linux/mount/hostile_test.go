@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/internal/kerneltest"
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
@@ -263,6 +265,43 @@ func TestFailedStarts(t *testing.T) {
 		if err := start(t, p, files); err == nil && !skipped(p, i) {
 			t.Errorf("op %d (%s %s) failed and the start succeeded", i, p.Ops[i].Step, p.Ops[i].Path)
 		}
+	}
+}
+
+// The same of a start with everything: base None, a terminal, a user namespace, a rootfs that is written to.
+func TestFailedStartsWithEverything(t *testing.T) {
+	kerneltest.Require(t, feature.UserNamespaces)
+	user, err := mount.NewUserNamespace(ids)
+	must(t, err)
+	defer user.Close()
+	root := newRootfs(t)
+	must(t, os.Chown(root, 100000, 200000))
+	host := t.TempDir()
+	c := exact(root, append(engineMounts(t), spec.Mount{Type: "bind", Source: host, Destination: "/data", Options: []string{"rbind", "idmap"}},
+		spec.Mount{Type: "tmpfs", Destination: "/t", Options: []string{"silent", "ro"}}, spec.Mount{Type: "ramfs", Destination: "/r"}), func(s *spec.ContainerSpec) {
+		s.TTY = true
+		s.Network.Mode = spec.NetworkHost
+		s.Security.MaskedPaths = &[]string{"/proc/keys", "/proc/acpi"}
+	})
+	for i := 0; ; i++ {
+		p, files, plan, err := compose(c, mount.Facts{IDs: ids}, user, "true")
+		must(t, err)
+		if i == len(p.Ops) {
+			must(t, files.Close())
+			return
+		}
+		console, err := mount.NewConsole(plan)
+		must(t, err)
+		p.Ops[i].Nr, p.Ops[i].Accept = 1<<20, process.Errnos{}
+		files["user"], files[mount.FileConsole] = user, console.Mount
+		_, err = output(t, c, p, files)
+		if err == nil && !skipped(p, i) {
+			t.Errorf("op %d (%s %s) failed and the start succeeded", i, p.Ops[i].Step, p.Ops[i].Path)
+		}
+		delete(files, "user")
+		must(t, console.Master.Close())
+		must(t, console.Slave.Close())
+		must(t, files.Close())
 	}
 }
 
