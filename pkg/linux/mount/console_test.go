@@ -72,12 +72,13 @@ func TestConsoleOfTheImage(t *testing.T) {
 
 // A label is a setting of every file system that can have labels.
 func TestLabel(t *testing.T) {
+	const label = "system_u:object_r:container_file_t:s0:c1,c2"
 	c := exact("/srv/web", engineMounts(t), func(s *spec.ContainerSpec) {
+		s.Security.SELinux.MountLabel = label
 		s.Rootfs.Writable.Medium = spec.MediumMemory
 		s.Security.MaskedPaths = &[]string{"/proc/keys"}
 	})
-	const label = "system_u:object_r:container_file_t:s0:c1,c2"
-	plan, err := mount.NewPlan(c, mount.Facts{Label: label})
+	plan, err := mount.NewPlan(c, mount.Facts{})
 	must(t, err)
 	p := newProgram(plan)
 	var labelled []string

@@ -21,8 +21,6 @@ type Facts struct {
 	Layer string
 	// IDs are the ids of the container's user namespace, zero for none.
 	IDs IDMap
-	// Label is the SELinux context of the container's file systems, "" for none.
-	Label string
 	// Cgroup is the path of the container's cgroup below the roots of the node's hierarchies: /reconciler/web/1. With base
 	// None and a mount of type cgroup, the hierarchies of version 1 that have it are shown; "" shows all, read-only.
 	Cgroup string

@@ -154,7 +154,7 @@ func NewPlan(c spec.Container, facts Facts) (Plan, error) {
 		Readonly:   cleanPaths(c.Spec.Security.ReadonlyPaths, spec.DefaultReadonlyPaths),
 		WorkingDir: path.Join("/", c.Spec.WorkingDir),
 		IDs:        facts.IDs,
-		Label:      facts.Label,
+		Label:      c.Spec.Security.SELinux.MountLabel,
 	}
 	p.Devices, err = newDevices(facts.Devices, p.Dev, facts.IDs)
 	return p, err
