@@ -89,3 +89,31 @@ func TestLabel(t *testing.T) {
 	}
 	same(t, "labelled", strings.Join(labelled, "\n"), "make empty mask \nmake device \nmount root /srv/web\nmount tmpfs /dev\nmount devpts /dev/pts\nmount tmpfs /dev/shm")
 }
+
+func ExampleNewConsole() {
+	c := spec.Defaulted(spec.Container{Spec: spec.ContainerSpec{Rootfs: spec.Rootfs{Path: "/srv/web"}, TTY: true}}, spec.DefaultsVersion)
+	start := func() error {
+		facts, err := mount.Look(c, mount.Facts{})
+		if err != nil {
+			return err
+		}
+		plan, err := mount.NewPlan(c, facts)
+		if err != nil {
+			return err
+		}
+		files, err := plan.Open(nil)
+		if err != nil {
+			return err
+		}
+		defer files.Close()
+		console, err := mount.NewConsole(plan)
+		if err != nil {
+			return err
+		}
+		defer console.Close()
+		// Beside files, the start has console.Mount as mount.FileConsole. mount.Append(program, plan) mounts it; console.Slave is for the
+		// command's standard input, output and error, console.Master for whoever talks to it.
+		return nil
+	}
+	_ = start()
+}

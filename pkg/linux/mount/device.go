@@ -95,7 +95,13 @@ func (p Plan) bound() (list []Device) {
 // needsNodes tells whether that file system is needed. Masks are bound from a null of their own, where the manifest can
 // have something else in the place of the container's.
 func (p Plan) needsNodes() bool {
-	return len(p.bound()) > 0 || len(p.Masked) > 0 && (p.Dev != DevMade || p.Exact)
+	ownNull := p.Dev == DevMade && !p.Exact && slices.ContainsFunc(p.Devices, func(d Device) bool { return d.Path == devNull && d.isNull() })
+	return len(p.bound()) > 0 || len(p.Masked) > 0 && !ownNull
+}
+
+// isNull tells whether a device is the null device, whatever its path and permissions.
+func (d Device) isNull() bool {
+	return d.Mode&unix.S_IFMT == unix.S_IFCHR && d.Major == 1 && d.Minor == 3
 }
 
 // nodes makes that file system. It is attached where nobody sees it, because what is detached cannot be cloned.
