@@ -21,6 +21,23 @@ type Device struct {
 	UID, GID     uint32 // in a plan ids of the node, in facts those of the container
 }
 
+// NewDevice is a device of a manifest: its kind is c, b, u (as c) or p as ls(1) shows it, its mode an octal text.
+func NewDevice(at, kind, mode string, major, minor uint64, uid, gid uint32) (Device, error) {
+	types := map[string]uint32{"c": unix.S_IFCHR, "u": unix.S_IFCHR, "b": unix.S_IFBLK, "p": unix.S_IFIFO}
+	permissions, err := strconv.ParseUint(mode, 8, 32)
+	switch {
+	case !path.IsAbs(at) || path.Clean(at) == "/":
+		return Device{}, refuseDevice(at, "the path must be absolute and below /")
+	case types[kind] == 0:
+		return Device{}, refuseDevice(at, "its type "+strconv.Quote(kind)+" is not c, b or p")
+	case err != nil || permissions > 0o777:
+		return Device{}, refuseDevice(at, "its mode "+strconv.Quote(mode)+" is not octal")
+	case major >= 1<<12 || minor >= 1<<20: // MINORBITS of linux/kdev_t.h
+		return Device{}, refuseDevice(at, "no device has such numbers")
+	}
+	return Device{path.Clean(at), types[kind] | uint32(permissions), uint32(major), uint32(minor), uid, gid}, nil
+}
+
 // defaults are the nodes every container has, see Documentation/admin-guide/devices.txt.
 var defaults = []Device{
 	{Path: devNull, Mode: unix.S_IFCHR | 0o666, Major: 1, Minor: 3},

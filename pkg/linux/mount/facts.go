@@ -26,6 +26,8 @@ type Facts struct {
 	Cgroup string
 	// Injected are files of the node to be shown in the container: /etc/hosts and the like.
 	Injected []Injected
+	// Devices are nodes beside the default ones; their owners are ids of the container.
+	Devices []Device
 
 	// Owner is that of the rootfs's root directory.
 	Owner Owner
@@ -35,8 +37,6 @@ type Facts struct {
 	Directories []bool
 	// Modes are, by the same index, the modes of the rootfs's directories below tmpfs mounts, 0 where there is none.
 	Modes []uint32
-	// Devices are those of the manifest, with numbers, mode and owner.
-	Devices []Device
 	// Hierarchies are the node's control groups of version 1, Unified is where it has those of version 2.
 	Hierarchies []Hierarchy
 	Unified     string
