@@ -88,14 +88,14 @@ func newDevices(said []Device, dev Dev, ids IDMap) ([]Device, error) {
 	return list, nil
 }
 
-// inDev tells whether a device is a node of a /dev that is made here, and not below another mount there. All others are
-// bound.
+// inDev tells whether a device is a node of a /dev that is made here, and not below another mount there; one may be mounted
+// over it. All others are bound.
 func (p Plan) inDev(d Device) bool {
 	if p.Dev != DevMade || !isBelowAny(path.Dir(d.Path), "/dev") {
 		return false
 	}
 	return !slices.ContainsFunc(p.Mounts, func(m Mount) bool {
-		return !m.Devices && isBelowAny(m.Destination, "/dev") && isBelowAny(d.Path, m.Destination)
+		return !m.Devices && isBelowAny(m.Destination, "/dev") && isBelowAny(path.Dir(d.Path), m.Destination)
 	})
 }
 
