@@ -3,6 +3,7 @@ package mount_test
 import (
 	"testing"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -30,5 +31,15 @@ func BenchmarkPlan(b *testing.B) {
 		_, files, err := prepare(c, "", "true")
 		must(b, err)
 		files.Close()
+	}
+}
+
+// BenchmarkUserNamespace is what an id-mapped bind with maps of its own costs beforehand.
+func BenchmarkUserNamespace(b *testing.B) {
+	needRoot(b)
+	for b.Loop() {
+		f, err := mount.NewUserNamespace(ids)
+		must(b, err)
+		f.Close()
 	}
 }
