@@ -29,7 +29,11 @@ func (n *Node) Create(ctx context.Context, c spec.Container, id uint64, defaults
 	if err := n.groups().Unsupported(full.Spec.Resources); err != nil {
 		return err
 	}
-	if _, err := start.NewPlan(full, n.layer(full, id), n.host); err != nil {
+	facts, err := n.facts(full, group)
+	if err != nil {
+		return err
+	}
+	if _, err := start.NewPlan(full, facts, n.host); err != nil {
 		return err
 	}
 

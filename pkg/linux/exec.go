@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
@@ -38,7 +39,7 @@ func (n *Node) Exec(ctx context.Context, name string, id uint64, e spec.Exec) (_
 		return nil, err
 	}
 	defer target.close()
-	plan, err := start.NewExec(spec.Defaulted(have.Spec, have.Defaults), e, target.root, n.host)
+	plan, err := start.NewExec(spec.Defaulted(have.Spec, have.Defaults), e, target.root, target.ids, n.host)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +87,7 @@ type target struct {
 	pidfd *os.File
 	root  *rootfs.Root
 	time  *os.File
+	ids   mount.IDMap
 }
 
 // target opens process 1 of an instance. A stranger that has its number now is ESRCH.
@@ -107,6 +109,9 @@ func (n *Node) target(name string, id uint64) (_ *target, err error) {
 		return nil, err
 	}
 	if t.time, err = os.Open(fmt.Sprintf("/proc/%d/ns/time", started.Pid)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	if t.ids, err = idsOf(started.Pid); err != nil {
 		return nil, err
 	}
 	// What was opened by number is the process's if it is still there.

@@ -137,7 +137,7 @@ func TestExecStdio(t *testing.T) {
 func TestExecTerminal(t *testing.T) {
 	n := open(t)
 	n.run(t, n.container("web", forever), 1)
-	e := command(`tty; stty size; trap 'stty size' WINCH; echo ready; read line; echo "got $line"; sleep 0.2`)
+	e := command(`tty; stty size; trap 'stty size' WINCH; echo ready; until read line; do :; done; echo "got $line"; sleep 0.2`)
 	e.TTY, e.Stdin, e.Size = true, true, spec.TerminalSize{Rows: 33, Columns: 99}
 	s, err := n.Exec(t.Context(), "web", 1, e)
 	must(t, err)

@@ -2,6 +2,7 @@ package linux
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
@@ -79,7 +80,8 @@ func (n *Node) forgetGroups(ctx context.Context, name string) error {
 			return err
 		}
 		if len(members) == 0 {
-			if err := n.keeper.Forget(ctx, sandboxKey("", name[:i])); err != nil {
+			key := sandboxKey("", name[:i])
+			if err := errors.Join(n.keeper.Forget(ctx, key), n.freeIDs(key)); err != nil {
 				return err
 			}
 		}

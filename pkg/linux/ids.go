@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -41,15 +43,41 @@ func (r idRange) overlaps(o idRange) bool {
 
 // mappings are the ids of a container's user namespace, none if it has the node's. Those of Auto are given out at first use, and stay the
 // sandbox's, over restarts and boots, until it is forgotten: files in its layers belong to them.
-func (n *Node) mappings(c spec.Container) (uids, gids []spec.IDMapping, err error) {
+func (n *Node) mappings(c spec.Container) (mount.IDMap, error) {
 	switch user := c.Spec.Namespaces.User; user.Mode {
 	case spec.UserMap:
-		return user.UIDMappings, user.GIDMappings, nil
+		return mount.IDMap{UIDs: user.UIDMappings, GIDs: user.GIDMappings}, nil
 	case spec.UserAuto:
 		r, err := n.ids(sandboxKey(c.Metadata.Name, c.Spec.Group), user.Size)
-		return r.mapping(), r.mapping(), err
+		return mount.IDMap{UIDs: r.mapping(), GIDs: r.mapping()}, err
+	case spec.UserJoin:
+		return n.mappingsOf(user.Join)
 	}
-	return nil, nil, nil
+	return mount.IDMap{}, nil
+}
+
+// mappingsOf are the ids of another container's user namespace, or of the one at a path. A container that does not run has none yet.
+func (n *Node) mappingsOf(word string) (ids mount.IDMap, err error) {
+	user, err := n.openJoined(word, namespace.FileUser, unix.CLONE_NEWUSER)
+	if err != nil {
+		return ids, err
+	}
+	defer user.Close()
+	ids.UIDs, ids.GIDs, err = namespace.MapsIn(user)
+	return ids, err
+}
+
+// idsOf are the ids of a process's user namespace, none if that is this process's own.
+func idsOf(pid int) (ids mount.IDMap, err error) {
+	theirs, err := namespace.OfProcess(pid, namespace.FileUser)
+	if err != nil {
+		return ids, err
+	}
+	if own, err := namespace.OfProcess(os.Getpid(), namespace.FileUser); err != nil || own == theirs {
+		return ids, err
+	}
+	ids.UIDs, ids.GIDs, err = namespace.MapsOf(pid)
+	return ids, err
 }
 
 // ids gives the range of a sandbox, one that no other has.

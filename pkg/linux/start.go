@@ -9,6 +9,8 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -46,23 +48,38 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 		Cgroup: group.Path(),
 		OOM:    group.OOMFile(),
 	}
-	plan, err := start.NewPlan(full, n.layer(full, id), n.host)
+	facts, err := n.facts(full, group)
 	if err != nil {
 		return err
 	}
-	files, err := plan.Compose(&request.Program, group)
-	defer func() { closeAll(files) }()
+	plan, err := start.NewPlan(full, facts, n.host)
 	if err != nil {
 		return err
 	}
-	var namespaces map[string]*os.File
-	if request.Sandbox, namespaces, err = n.sandbox(ctx, full); err != nil {
+	namespaces, err := n.namespaces(ctx, full, facts.IDs)
+	defer closeAll(namespaces.files)
+	if err != nil {
 		return err
 	}
-	maps.Copy(files, namespaces)
-	request.Files = n.host.Lend(files)
+	files, err := plan.Compose(&request.Program, group, namespaces.files[namespace.FileUser])
+	defer files.Close()
+	if err != nil {
+		return err
+	}
+	request.Sandbox, request.Files = namespaces.kept, n.host.Lend(files.ByName)
+	maps.Copy(request.Files, namespaces.files)
+	if files.Console != nil {
+		request.Files[keeper.FileConsole] = files.Console
+	}
 	_, err = n.keeper.Start(ctx, request)
 	return err
+}
+
+// facts are what a start of a defaulted container needs to know besides its words.
+func (n *Node) facts(c spec.Container, group *cgroup.Group) (facts mount.Facts, err error) {
+	facts = mount.Facts{Layer: n.layer(c, group.Instance)}
+	facts.IDs, err = n.mappings(c)
+	return facts, err
 }
 
 // clearGroup ends whatever somebody left in the group of an ended process. The group is then made anew: into a cgroup that was killed once,

@@ -4,23 +4,17 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"slices"
 	"sync"
-
-	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// Exec is a further process of an instance, as its client sees it.
+// Exec is a further process of an instance, as its client sees it. Close kills it unless it is detached.
 type Exec struct {
 	Pid int
 
-	conn  *net.UnixConn
-	mu    sync.Mutex // held to send
-	ended chan struct{}
-	exit  spec.Exit
-	err   error
+	mu sync.Mutex // held to send
+	awaited
 }
 
 // Exec starts a further process in an instance that runs, and returns when it executes its command. The caller keeps the files.
@@ -49,35 +43,9 @@ func (c *Client) Exec(ctx context.Context, r ExecRequest) (*Exec, error) {
 		conn.Close()
 		return nil, err
 	}
-	e := &Exec{Pid: resp.Pid, conn: conn, ended: make(chan struct{})}
+	e := &Exec{Pid: resp.Pid, awaited: newAwaited(conn)}
 	go e.await()
 	return e, nil
-}
-
-// await receives the end of the process, or of the connection.
-func (e *Exec) await() {
-	defer close(e.ended)
-	var resp response
-	_, extra, err := receive(e.conn, &resp)
-	closeAll(extra)
-	switch {
-	case err != nil:
-		e.err = fmt.Errorf("cannot wait for process %d: the keeper hung up: %w", e.Pid, err)
-	case resp.Exit == nil:
-		e.err = fmt.Errorf("cannot wait for process %d: %w", e.Pid, errFrame)
-	default:
-		e.exit = *resp.Exit
-	}
-}
-
-// Wait waits for the end of the process.
-func (e *Exec) Wait(ctx context.Context) (spec.Exit, error) {
-	select {
-	case <-e.ended:
-		return e.exit, e.err
-	case <-ctx.Done():
-		return spec.Exit{}, context.Cause(ctx)
-	}
 }
 
 // Signal sends a signal by its name. A process that has ended is no error.
@@ -93,11 +61,4 @@ func (e *Exec) Signal(name string) error {
 	default:
 		return send(e.conn, request{Protocol: protocol, Verb: verbKill, Signal: name}, nil, nil)
 	}
-}
-
-// Close hangs up: a process that is not detached is killed. It may be repeated.
-func (e *Exec) Close() error {
-	e.conn.Close()
-	<-e.ended
-	return nil
 }

@@ -55,6 +55,9 @@ func (in *instance) finish() {
 		return
 	}
 	process.Reap(in.pidfd) // ECHILD: an adopted one, reaped by its new parent
+	in.io.Lock()
+	in.endListeners(in.describe(exit))
+	in.io.Unlock()
 	in.close()
 	in.show()
 	in.k.subscribers.publish(Event{Key: in.key, Kind: spec.EventExit})
@@ -62,6 +65,9 @@ func (in *instance) finish() {
 
 // drainAll moves all that the pipes hold to the log, and ends the run there. An adopted process may lack either.
 func (in *instance) drainAll() {
+	if in.console != nil {
+		in.terminal()
+	}
 	in.io.Lock()
 	defer in.io.Unlock()
 	if in.log == nil {
@@ -69,7 +75,7 @@ func (in *instance) drainAll() {
 	}
 	for i, pipe := range in.pipes {
 		for range finalTurns {
-			if pipe == nil || in.drain(i) == 0 {
+			if pipe == nil || in.drain(i, true) == 0 {
 				break
 			}
 		}

@@ -25,9 +25,11 @@ type handover struct {
 
 // handedProcess is a running process. The pipes go along because one that the container has closed ends with its last descriptor.
 type handedProcess struct {
-	Key   Key    `json:"key"`
-	Pidfd int    `json:"pidfd"`
-	Pipes [2]int `json:"pipes"`
+	Key     Key    `json:"key"`
+	Pidfd   int    `json:"pidfd"`
+	Pipes   [2]int `json:"pipes"`
+	Stdin   int    `json:"stdin"`
+	Console int    `json:"console"`
 }
 
 // handedSandbox is a sandbox with its descriptors in the order of its kinds.
@@ -104,6 +106,7 @@ func (h *handover) holdings(key Key) (held holdings) {
 	for _, p := range h.Instances {
 		if p.Key == key {
 			held.pidfd = inherited(p.Pidfd, "pidfd")
+			held.stdin, held.console = inherited(p.Stdin, FileStdin), inherited(p.Console, FileConsole)
 			for i, fd := range p.Pipes {
 				held.pipes[i] = inherited(fd, pipeNames[i])
 			}

@@ -27,14 +27,17 @@ type instance struct {
 	timer  *time.Timer
 	left   leftover
 	holdings
+	listeners []*listener // who get a copy of the output; guarded by io
 }
 
 // holdings are what a running instance holds; zero when none runs.
 type holdings struct {
 	pidfd   *os.File
 	pipes   [2]*os.File // of stdout and stderr
+	stdin   *os.File    // the pipe of an input that is kept open; nil for none
+	console *os.File    // the master of a terminal; nil for none
 	log     *sharedLog
-	sources [3]*source
+	sources [4]*source
 }
 
 // pipeNames are the FIFOs of an instance.
@@ -86,14 +89,19 @@ func (in *instance) open(c Log, make bool) (err error) {
 		in.pipes[i], failed = openFIFO(in.dir, name)
 		err = errors.Join(err, failed)
 	}
+	if in.record.Stdin && in.stdin == nil {
+		var failed error
+		in.stdin, failed = openFIFO(in.dir, FileStdin)
+		err = errors.Join(err, failed)
+	}
 	return err
 }
 
 // watch begins to wait for the end and the output of the process, as far as they are open and not waited for yet.
 func (in *instance) watch() error {
 	var errs []error
-	files := [3]*os.File{in.pidfd, in.pipes[0], in.pipes[1]}
-	ready := [3]func() bool{in.ended, in.output(0), in.output(1)}
+	files := [...]*os.File{in.pidfd, in.pipes[0], in.pipes[1], in.console}
+	ready := [...]func() bool{in.ended, in.output(0), in.output(1), in.terminal}
 	for i, f := range files {
 		if f == nil || in.sources[i] != nil {
 			continue
@@ -113,14 +121,24 @@ func (in *instance) output(i int) func() bool {
 		if in.log == nil { // closed meanwhile
 			return false
 		}
-		in.drain(i)
+		if in.drain(i, false) == 0 && len(in.listeners) > 0 { // one of them is slow
+			source := in.sources[1+i]
+			in.k.after(stallPause, func() { in.k.loop.rearm(source) })
+			return false
+		}
 		return true
 	}
 }
 
-// drain moves what a pipe holds, or a good part of it, to the log. The caller holds io.
-func (in *instance) drain(i int) (moved int64) {
-	moved, err := in.log.Drain(in.run(), streams[i], in.pipes[i])
+// drain moves what a pipe holds, or a good part of it, to the log, and copies it to the listeners. The caller holds io.
+func (in *instance) drain(i int, all bool) (moved int64) {
+	limit, err := int64(0), error(nil)
+	if len(in.listeners) > 0 {
+		if limit, err = in.copyOut(i, all); err == nil && limit == 0 {
+			return 0
+		}
+	}
+	moved, err = in.log.Drain(in.run(), streams[i], in.pipes[i], limit)
 	if err != nil {
 		in.k.cfg.Log.Error(err, "output lost", "name", in.key.Name, "instance", in.key.Instance)
 	}
@@ -134,7 +152,7 @@ func (in *instance) close() {
 	for _, s := range in.sources {
 		in.k.loop.remove(s)
 	}
-	for _, f := range append(in.pipes[:], in.pidfd) {
+	for _, f := range append(in.pipes[:], in.pidfd, in.stdin, in.console) {
 		if f != nil {
 			f.Close()
 		}

@@ -112,12 +112,12 @@ func (s *sharedLog) End(run log.Run) {
 	}
 }
 
-// Drain takes what is in the pipe, or a good part of it, and returns how many bytes that was.
-func (s *sharedLog) Drain(run log.Run, stream log.Stream, pipe *os.File) (int64, error) {
+// Drain takes what is in the pipe, or a good part of it, at most limit bytes if that is not 0, and returns how many bytes that was.
+func (s *sharedLog) Drain(run log.Run, stream log.Stream, pipe *os.File, limit int64) (int64, error) {
 	if w := s.ready(); w != nil {
-		return w.Drain(run, stream, pipe)
+		return w.Drain(run, stream, pipe, limit)
 	}
-	gone, err := discard(pipe)
+	gone, err := discard(pipe, limit)
 	s.dropped.Add(gone)
 	return gone, err
 }
@@ -131,15 +131,18 @@ func (s *sharedLog) Dropped() int64 {
 	return n
 }
 
-// discard takes what is in a pipe, without waiting for more, and returns how many bytes that was.
-func discard(pipe *os.File) (int64, error) {
+// discard takes what is in a pipe, at most limit bytes if that is not 0, without waiting for more, and returns how many bytes that was.
+func discard(pipe *os.File, limit int64) (int64, error) {
+	if limit == 0 {
+		limit = pipeSize
+	}
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		return 0, fmt.Errorf("cannot drop output: %w", err)
 	}
 	defer null.Close()
 	for {
-		n, err := unix.Splice(int(pipe.Fd()), nil, int(null.Fd()), nil, pipeSize, unix.SPLICE_F_NONBLOCK)
+		n, err := unix.Splice(int(pipe.Fd()), nil, int(null.Fd()), nil, int(limit), unix.SPLICE_F_NONBLOCK)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue

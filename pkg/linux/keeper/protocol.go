@@ -16,11 +16,15 @@ type Key struct {
 	Instance uint64 `json:"instance"`
 }
 
-// Files that the keeper brings to a program by these names; all others come with the request.
+// Files that the keeper brings to a program by these names, if the program has them and the request does not; all others come with the request.
 const (
+	FileStdin  = "stdin"  // a pipe kept open for writing as well, so that it never ends
 	FileStdout = "stdout" // the instance's stdout pipe, open for reading and writing so that it never breaks
 	FileStderr = "stderr"
 )
+
+// FileConsole is the master of a container's terminal, which comes with a start and is the keeper's to read.
+const FileConsole = "master"
 
 // StartRequest asks the keeper to start a process in an instance. Starting one that runs is success and changes nothing.
 type StartRequest struct {

@@ -33,6 +33,8 @@ type record struct {
 	OOM     string  `json:"oom,omitzero"`
 	// Init tells that process 1 is the first of a pid namespace of its own.
 	Init bool `json:"init"`
+	// Stdin tells that its input is a pipe that is kept open.
+	Stdin bool `json:"stdin,omitzero"`
 }
 
 // stopRecord is stop.json. The clock of boottime decides, which no one can set; the deadline is for people.

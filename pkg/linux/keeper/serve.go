@@ -27,8 +27,12 @@ func (k *keeper) converse(ctx context.Context, conn *net.UnixConn) {
 			}
 			return
 		}
-		if req.Verb == verbExec {
+		switch req.Verb {
+		case verbExec:
 			k.converseExec(ctx, conn, req, body, files)
+			return
+		case verbAttach:
+			k.converseAttach(ctx, conn, req, files)
 			return
 		}
 		resp, back := k.serve(conn, req, body, files)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,7 +32,8 @@ func (in *instance) start(head startHeader, program *process.Program, files map[
 	before := in.record
 	in.record = record{
 		ID: head.ID, Key: in.key, Sandbox: head.Sandbox, Log: head.Log, Cgroup: head.Cgroup, OOM: head.OOM,
-		Init: program.Clone&unix.CLONE_NEWPID != 0,
+		Init:  program.Clone&unix.CLONE_NEWPID != 0,
+		Stdin: slices.Contains(program.Files, FileStdin) && files[FileStdin] == nil,
 		Started: Started{
 			BootID: in.k.boot, Starts: before.Starts + 1, OOMKills: oomKills(head.OOM), StartedAt: time.Now(),
 		},
@@ -122,7 +124,13 @@ func (in *instance) discard() {
 
 // files adds the keeper's own files to those that came with the request, which may not take their names.
 func (in *instance) files(sent map[string]*os.File) (map[string]*os.File, error) {
+	if err := in.takeConsole(sent); err != nil {
+		return nil, err
+	}
 	own := map[string]*os.File{FileStdout: in.pipes[0], FileStderr: in.pipes[1]}
+	if in.record.Stdin {
+		own[FileStdin] = in.stdin
+	}
 	for name := range own {
 		if sent[name] != nil {
 			return nil, fmt.Errorf("cannot start %q: file %q is the keeper's to bring: %w", in.key.Name, name, fs.ErrInvalid)

@@ -64,8 +64,11 @@ type kept struct {
 	own []*os.File // copies made for it
 }
 
-// keep gives the number of a file for the handover.
+// keep gives the number of a file for the handover; -1 for none.
 func (k *kept) keep(f *os.File) int {
+	if f == nil {
+		return -1
+	}
 	fd := number(f)
 	if fd >= 0 {
 		k.fds = append(k.fds, fd)
@@ -94,7 +97,10 @@ func (k *keeper) handover(conn *net.UnixConn) (h handover, kept kept, err error)
 	for _, in := range k.all() {
 		in.mu.Lock()
 		if in.running() {
-			h.Instances = append(h.Instances, handedProcess{in.key, kept.keep(in.pidfd), [2]int{kept.keep(in.pipes[0]), kept.keep(in.pipes[1])}})
+			h.Instances = append(h.Instances, handedProcess{
+				Key: in.key, Pidfd: kept.keep(in.pidfd), Pipes: [2]int{kept.keep(in.pipes[0]), kept.keep(in.pipes[1])},
+				Stdin: kept.keep(in.stdin), Console: kept.keep(in.console),
+			})
 		}
 		in.mu.Unlock()
 	}

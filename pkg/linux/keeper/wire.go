@@ -36,6 +36,7 @@ const (
 	verbHello   = "hello"
 	verbStart   = "start"
 	verbExec    = "exec"
+	verbAttach  = "attach"
 	verbStop    = "stop"
 	verbKill    = "kill"
 	verbRelease = "release"
@@ -55,6 +56,7 @@ type request struct {
 	Timeout  time.Duration `json:"timeout,omitzero"`
 	Start    startHeader   `json:"start,omitzero"`
 	Exec     execHeader    `json:"exec,omitzero"`
+	Attach   attachHeader  `json:"attach,omitzero"`
 }
 
 // startHeader is a StartRequest without its program, which is the body, and its files, which are named here in order.
@@ -71,14 +73,15 @@ type startHeader struct {
 
 // response is the header of an answer. The files of a sandbox come along, in the order of its kinds.
 type response struct {
-	Error     *Error     `json:"error,omitempty"`
-	Hello     Hello      `json:"hello,omitzero"`
-	Started   Started    `json:"started,omitzero"`
-	Pid       int        `json:"pid,omitzero"` // of a further process
-	Exit      *spec.Exit `json:"exit,omitempty"`
-	Sandbox   Sandbox    `json:"sandbox,omitzero"`
-	Processes []Process  `json:"processes,omitzero"`
-	Event     Event      `json:"event,omitzero"`
+	Error     *Error         `json:"error,omitempty"`
+	Hello     Hello          `json:"hello,omitzero"`
+	Started   Started        `json:"started,omitzero"`
+	Pid       int            `json:"pid,omitzero"` // of a further process
+	Exit      *spec.Exit     `json:"exit,omitempty"`
+	Sandbox   Sandbox        `json:"sandbox,omitzero"`
+	Attached  attachedHeader `json:"attached,omitzero"`
+	Processes []Process      `json:"processes,omitzero"`
+	Event     Event          `json:"event,omitzero"`
 }
 
 // Hello is what a keeper says of itself.

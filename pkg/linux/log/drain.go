@@ -13,13 +13,16 @@ import (
 // turn is how many bytes one Drain moves at most, so that a loud container does not keep others waiting.
 const turn = 4 << 20
 
-// Drain moves what is in the pipe to the log, up to 4 MiB, and returns how many bytes that was; 0 means that the pipe was
+// Drain moves what is in the pipe to the log, up to limit bytes (0 means 4 MiB), and returns how many bytes that was; 0 means that the pipe was
 // empty. Bytes that cannot be written (ENOSPC, EIO) are taken out all the same, because a container must never wait for its
 // log; they are counted, noted in the index as soon as that can be written, and the first of a series is an error.
-func (w *Writer) Drain(run Run, stream Stream, pipe *os.File) (moved int64, err error) {
+func (w *Writer) Drain(run Run, stream Stream, pipe *os.File, limit int64) (moved int64, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for moved < turn {
+	if limit == 0 {
+		limit = turn
+	}
+	for moved < limit {
 		n, err := unix.IoctlGetInt(int(pipe.Fd()), unix.TIOCINQ)
 		if err != nil {
 			return moved, fmt.Errorf("cannot read %s: %w", pipe.Name(), err)
@@ -27,6 +30,7 @@ func (w *Writer) Drain(run Run, stream Stream, pipe *os.File) (moved int64, err 
 		if n == 0 {
 			break
 		}
+		n = int(min(int64(n), limit-moved))
 		got, failed := w.move(entry{kind: kind(stream), run: run, time: time.Now()}, pipe, n)
 		moved += got
 		if failed != nil {

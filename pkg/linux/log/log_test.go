@@ -69,7 +69,7 @@ func (p *tap) say(run log.Run, s log.Stream, text string) {
 func (p *tap) drain(run log.Run, s log.Stream) {
 	p.t.Helper()
 	for {
-		n, err := p.w.Drain(run, s, p.r)
+		n, err := p.w.Drain(run, s, p.r, 0)
 		if err != nil {
 			p.t.Fatal(err)
 		}
@@ -304,7 +304,7 @@ func TestDiskFull(t *testing.T) {
 	var failures int
 	for i := range 100 {
 		fmt.Fprintf(p.p, "%s%04d\n", strings.Repeat("x", 4000), i)
-		if _, err := p.w.Drain(first, log.Stdout, p.r); errors.Is(err, unix.ENOSPC) {
+		if _, err := p.w.Drain(first, log.Stdout, p.r, 0); errors.Is(err, unix.ENOSPC) {
 			failures++
 		} else if err != nil {
 			t.Fatal(err)
@@ -371,7 +371,7 @@ func seed(f *testing.F) (raw, index []byte) {
 	w.Begin(first)
 	for i, text := range []string{"one\ntw", "err\n", "o\nthree", "\n"} {
 		io.WriteString(p, text)
-		if _, err := w.Drain(first, log.Stream(1+i%2), r); err != nil {
+		if _, err := w.Drain(first, log.Stream(1+i%2), r, 0); err != nil {
 			f.Fatal(err)
 		}
 	}
@@ -425,7 +425,7 @@ func BenchmarkDrain(b *testing.B) {
 		if _, err := p.Write(chunk); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := w.Drain(first, log.Stdout, r); err != nil {
+		if _, err := w.Drain(first, log.Stdout, r, 0); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -33,8 +33,8 @@ type Exec struct {
 const defaultTerm = "xterm"
 
 // NewExec plans a further process of a defaulted container that runs with the given root. What it does not say is as the container's own
-// process has it.
-func NewExec(c spec.Container, e spec.Exec, root *rootfs.Root, host *Host) (Exec, error) {
+// process has it; ids are those of its user namespace, zero for none.
+func NewExec(c spec.Container, e spec.Exec, root *rootfs.Root, ids mount.IDMap, host *Host) (Exec, error) {
 	s := c.Spec
 	s.Command, s.Env, s.Init = e.Command, maps.Clone(s.Env), false
 	if s.Env == nil {
@@ -61,7 +61,7 @@ func NewExec(c spec.Container, e spec.Exec, root *rootfs.Root, host *Host) (Exec
 		return capability.ExecSets(c.Spec.Security.Capabilities, e.Capabilities, uid, host.capability)
 	}
 	c.Spec = s
-	attributes, err := newAttributes(c, root, caps, host)
+	attributes, err := newAttributes(c, root, caps, ids, host)
 	if err != nil {
 		return Exec{}, err
 	}
@@ -71,7 +71,7 @@ func NewExec(c spec.Container, e spec.Exec, root *rootfs.Root, host *Host) (Exec
 	}
 	return Exec{
 		Attribute: attributes, WorkingDir: s.WorkingDir,
-		User: s.Namespaces.User.Mode != "" && s.Namespaces.User.Mode != spec.UserHost,
+		User: !ids.IsZero(),
 		Time: s.Namespaces.Time.Private(),
 	}, nil
 }

@@ -31,13 +31,13 @@ type Plan struct {
 	Attribute attribute.Plan
 }
 
-// NewPlan plans a start of a defaulted container with the given layer directory. It changes nothing; what the container asks
-// for and this node, or the rootfs, cannot give is an error that names it.
-func NewPlan(c spec.Container, layer string, host *Host) (Plan, error) {
+// NewPlan plans a start of a defaulted container, of which the caller knows the first of the facts. It changes nothing; what the
+// container asks for and this node, or the rootfs, cannot give is an error that names it.
+func NewPlan(c spec.Container, facts mount.Facts, host *Host) (Plan, error) {
 	if err := checkSaid(c.Spec); err != nil {
 		return Plan{}, err
 	}
-	facts, err := mount.Look(c, mount.Facts{Layer: layer})
+	facts, err := mount.Look(c, facts)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -53,7 +53,7 @@ func NewPlan(c spec.Container, layer string, host *Host) (Plan, error) {
 	caps := func(uid uint32) (capability.Sets, error) {
 		return capability.NewSets(c.Spec.Security.Capabilities, uid, host.capability)
 	}
-	attributes, err := newAttributes(c, root, caps, host)
+	attributes, err := newAttributes(c, root, caps, facts.IDs, host)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -64,28 +64,62 @@ func NewPlan(c spec.Container, layer string, host *Host) (Plan, error) {
 	return Plan{Namespace: names, Mount: tree, Attribute: attributes}, nil
 }
 
-// Compose writes the program and opens the files it names beside those of the namespaces, which the caller brings. The caller
-// closes the files, even after an error.
-func (plan Plan) Compose(p *process.Program, group *cgroup.Group) (map[string]*os.File, error) {
-	files, err := group.Files()
-	if err != nil {
-		return nil, err
-	}
-	cgroup.Enter(p, files)
-	plan.Namespace.Moves = len(files) > 1
-	plan.Append(p)
-	mounts, err := plan.Mount.Open(nil)
-	maps.Copy(files, mounts)
-	return files, err
+// Files are what a program of Compose names: the caller's to close, even after an error.
+type Files struct {
+	ByName map[string]*os.File
+	// Console is the master of the container's terminal, nil for none.
+	Console *os.File
 }
 
-// Append writes the program of a child that has entered its cgroups. The order is explained in package attribute.
-func (plan Plan) Append(p *process.Program) {
+// Close closes all files.
+func (f Files) Close() error {
+	errs := []error{}
+	for _, file := range f.ByName {
+		errs = append(errs, file.Close())
+	}
+	if f.Console != nil {
+		errs = append(errs, f.Console.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Compose writes the program and opens the files it names beside those of the namespaces, which the caller brings; user is the
+// container's user namespace, nil for none.
+func (plan Plan) Compose(p *process.Program, group *cgroup.Group, user *os.File) (files Files, err error) {
+	if files.ByName, err = group.Files(); err != nil {
+		return files, err
+	}
+	cgroup.Enter(p, files.ByName)
+	plan.Namespace.Moves = len(files.ByName) > 1
+	plan.Append(p, user != nil)
+	mounts, err := plan.Mount.Open(user)
+	maps.Copy(files.ByName, mounts)
+	if err != nil || plan.Attribute.Stdio != attribute.StdioTerminal {
+		return files, err
+	}
+	console, err := mount.NewConsole(plan.Mount)
+	if err != nil {
+		return files, err
+	}
+	files.ByName[mount.FileConsole], files.ByName[attribute.FileTerminal], files.Console = console.Mount, console.Slave, console.Master
+	return files, nil
+}
+
+// Append writes the program of a child that has entered its cgroups; own tells that it has a user namespace of its own. The order is
+// explained in package attribute.
+func (plan Plan) Append(p *process.Program, own bool) {
 	attribute.First(p, plan.Attribute)
 	namespace.Append(p, plan.Namespace)
 	mount.Append(p, plan.Mount)
 	attribute.Early(p, plan.Attribute)
-	attribute.Late(p, plan.Attribute, nil)
+	var join func(*process.Program)
+	if own {
+		join = func(p *process.Program) {
+			namespace.JoinUser(p, plan.Namespace)
+			mount.AppendPropagation(p, plan.Mount)
+		}
+	}
+	attribute.Late(p, plan.Attribute, join)
 }
 
 // checkSaid refuses what no manifest can say, but a program that uses this library can.
@@ -105,7 +139,7 @@ func checkSaid(s spec.ContainerSpec) error {
 }
 
 // newAttributes plans what the process is: user, privileges, limits, command and environment. Users are looked up in the root.
-func newAttributes(c spec.Container, root *rootfs.Root, capabilities func(uid uint32) (capability.Sets, error), host *Host) (a attribute.Plan, err error) {
+func newAttributes(c spec.Container, root *rootfs.Root, capabilities func(uid uint32) (capability.Sets, error), ids mount.IDMap, host *Host) (a attribute.Plan, err error) {
 	s := c.Spec
 	lookup, limits := root.User, attribute.Rlimits
 	if s.Base == spec.BaseNone {
@@ -114,6 +148,10 @@ func newAttributes(c spec.Container, root *rootfs.Root, capabilities func(uid ui
 	user, err := lookup(s.User, s.AdditionalGroups)
 	if err != nil {
 		return a, err
+	}
+	owner, ok := ids.UID(user.UID)
+	if _, hasGroup := ids.GID(user.GID); !ok || !hasGroup {
+		return a, fmt.Errorf("user %d:%d has no ids in the container's user namespace: %w", user.UID, user.GID, fs.ErrInvalid)
 	}
 	umask, err := strconv.ParseUint(s.Umask, 8, 32)
 	if err != nil || umask > 0o777 {
@@ -148,7 +186,7 @@ func newAttributes(c spec.Container, root *rootfs.Root, capabilities func(uid ui
 	a = attribute.Plan{
 		Stdio:   stdio,
 		Rlimits: rlimits, Umask: uint32(umask),
-		UID: user.UID, GID: user.GID, Groups: user.Groups, Owner: user.UID,
+		UID: user.UID, GID: user.GID, Groups: user.Groups, Owner: owner,
 		Capabilities: caps, LastCap: host.capability.Last, NewPrivs: s.Security.AllowNewPrivileges, Seccomp: filter,
 		Argv: s.Command, Paths: rootfs.Candidates(s.Command[0], s.Env["PATH"]), Env: env, Init: s.Init,
 	}
