@@ -1,0 +1,17 @@
+package proc
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// Namespace is the identity of one of the process's namespaces: net, pid, user...
+type Namespace struct{ Device, Inode uint64 }
+
+// Namespace tells in which namespace of a kind the process is.
+func (d Dir) Namespace(kind string) (Namespace, error) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(d.dir.Fd()), "ns/"+kind, &st, 0); err != nil {
+		return Namespace{}, d.failed("ns/"+kind, err)
+	}
+	return Namespace{uint64(st.Dev), st.Ino}, nil
+}
