@@ -26,7 +26,7 @@ func (n *Node) Create(ctx context.Context, c spec.Container, id uint64, defaults
 		return n.checkCreated(made)
 	}
 	full := spec.Defaulted(c, defaults)
-	if err := n.groups().Unsupported(full.Spec.Resources); err != nil {
+	if err := errors.Join(n.groups().Unsupported(full.Spec.Resources), checkPressure(full.Spec.Pressure)); err != nil {
 		return err
 	}
 	facts, err := n.facts(full, group)
@@ -86,7 +86,7 @@ func (n *Node) makeGroup(group *cgroup.Group, r record) error {
 	if err := group.SetIdentity(cgroup.Identity{Hash: r.Hash, Defaults: r.Defaults, BootID: r.BootID}); err != nil {
 		return err
 	}
-	n.watch(group)
+	n.watch(group, r.Spec.Spec.Pressure)
 	return nil
 }
 
@@ -106,9 +106,13 @@ func (n *Node) Update(_ context.Context, c spec.Container, id uint64) (err error
 	if err != nil {
 		return err
 	}
+	if err := checkPressure(c.Spec.Pressure); err != nil {
+		return err
+	}
 	if err := group.Set(c.Spec.Resources); err != nil {
 		return err
 	}
+	n.watch(group, c.Spec.Pressure)
 	return n.writeRecord(record{Schema: recordSchema, Name: name, Instance: id, BootID: n.boot, Defaults: in.Defaults, Hash: in.Hash, Spec: c})
 }
 

@@ -3,10 +3,12 @@ package linux
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -31,7 +33,8 @@ func (n *Node) Events(ctx context.Context) (<-chan spec.Event, error) {
 	n.watchers = append(n.watchers, watcher)
 	n.mu.Unlock()
 	for _, group := range groups {
-		n.watch(group)
+		have, _ := n.readRecord(group.Name, group.Instance) // without one it asks for nothing
+		n.watch(group, have.Spec.Spec.Pressure)
 	}
 	events := make(chan spec.Event, hintBuffer)
 	go func() {
@@ -70,15 +73,31 @@ func offer(events chan<- spec.Event, event spec.Event) {
 	}
 }
 
-// watch has every watcher look at a group. A group that cannot be watched is still seen by the next full Observe.
-func (n *Node) watch(group *cgroup.Group) {
+// watch has every watcher look at a group, and for what its manifest calls pressure. A group that cannot be watched is still seen by the
+// next full Observe.
+func (n *Node) watch(group *cgroup.Group, p spec.Pressure) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, watcher := range n.watchers {
-		if err := watcher.Add(group); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := watcher.Add(group)
+		if err == nil {
+			err = watcher.SetPressure(group, p)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrClosed) {
 			n.cfg.Log.Error(err, "cannot watch cgroup", "container", group.Name)
 		}
 	}
+}
+
+// checkPressure refuses triggers where the kernel counts no pressure.
+func checkPressure(p spec.Pressure) error {
+	if p == (spec.Pressure{}) {
+		return nil
+	}
+	if err := feature.Pressure.Probe(); err != nil {
+		return fmt.Errorf("cannot tell of pressure: %w", err)
+	}
+	return nil
 }
 
 // unwatch ends it.

@@ -28,6 +28,7 @@ func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeSeccomp(spec)
 	c.agreeObjects(spec)
 	c.agreeUTS(spec)
+	c.agreePressure(spec)
 }
 
 func (c *checker) agreeCommand(spec *yamltree.Node) {

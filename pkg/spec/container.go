@@ -88,6 +88,8 @@ type ContainerSpec struct {
 	Personality Personality `json:"personality,omitzero" class:"replace"`
 	// Resources are the limits, written to cgroup files and changed without a restart.
 	Resources Resources `json:"resources,omitzero" class:"live"`
+	// Pressure says how much time the processes may lose to waiting before an event tells of it.
+	Pressure Pressure `json:"pressure,omitzero" class:"live"`
 	// Restart says what happens when the process exits.
 	Restart Restart `json:"restart,omitzero" class:"live"`
 	// Stop says how the container is asked to end.

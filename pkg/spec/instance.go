@@ -29,6 +29,9 @@ type Instance struct {
 	// Wanted is Spec.Resources as this kernel stores them (page rounded, unsupported limits left out).
 	Wanted Resources
 
+	// OOMKills is how many of its processes the kernel has killed for want of memory, in all its starts.
+	OOMKills uint64
+
 	Cgroup    string    // where the node keeps its processes, for people: a path
 	Pid       int       // process 1 as the node sees it, 0 when none
 	Starts    int       // how many times the process was started in this instance
@@ -94,6 +97,8 @@ const (
 type Event struct {
 	Name string
 	Kind EventKind
+	// Count is how often it happened since the last hint of the kind, of kinds that are counted: OOM, and those of pressure. Else 0.
+	Count uint64
 }
 
 // EventKind says what kind of change a hint is about.
@@ -102,7 +107,13 @@ type EventKind string
 // The kinds of hint.
 const (
 	EventExit   EventKind = "Exit"
-	EventOOM    EventKind = "OOM"
+	EventOOM    EventKind = "OOM" // Count processes were killed for want of memory
 	EventFreeze EventKind = "Freeze"
-	EventLost   EventKind = "Lost" // hints may have been missed: observe everything
+
+	// The pressure a manifest asks to be told of was met.
+	EventMemoryPressure EventKind = "MemoryPressure"
+	EventCPUPressure    EventKind = "CPUPressure"
+	EventIOPressure     EventKind = "IOPressure"
+
+	EventLost EventKind = "Lost" // hints may have been missed: observe everything
 )

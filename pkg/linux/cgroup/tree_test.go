@@ -76,10 +76,10 @@ func TestLockHolder(t *testing.T) {
 // The kernel limits notices of one file to one in 10 ms, so an overflow cannot be provoked in a test's time.
 func TestAnOverflowIsEventLost(t *testing.T) {
 	w := &Watcher{watches: map[int32]*watch{}}
-	if e, ok := w.event(-1, unix.IN_Q_OVERFLOW); !ok || e != (spec.Event{Kind: spec.EventLost}) {
+	if e, ok := w.notice(-1, unix.IN_Q_OVERFLOW); !ok || e != (spec.Event{Kind: spec.EventLost}) {
 		t.Errorf("got %+v, %v", e, ok)
 	}
-	if e, ok := w.event(5, unix.IN_MODIFY); ok {
+	if e, ok := w.notice(5, unix.IN_MODIFY); ok {
 		t.Errorf("a watch that was removed gives %+v", e)
 	}
 }
