@@ -2,6 +2,7 @@ package simnode
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -27,6 +28,44 @@ func (m *Machine) Crash(name string, code int) bool {
 		}
 	}
 	return false
+}
+
+// Starve has the kernel kill a number of processes of a name for want of memory; process 1 is not among them.
+func (m *Machine) Starve(name string, kills uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, in := range m.instances[name] {
+		in.OOMKills += kills
+	}
+	m.tell(name, spec.EventOOM)
+}
+
+// StarveFirst has the kernel kill process 1 of a name for want of memory. seen tells whether somebody can look before it has ended.
+func (m *Machine) StarveFirst(name string, seen bool) {
+	if seen {
+		m.Starve(name, 1)
+		time.Sleep(time.Second)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, in := range m.instances[name] {
+		if live(in) {
+			if !seen {
+				in.OOMKills++
+			}
+			m.exit(in, 128+9, "SIGKILL", spec.ExitOOMKilled)
+			in.Exit.OOMKilled = true
+		}
+	}
+}
+
+// Press hints at pressure.
+func (m *Machine) Press(name string, kind spec.EventKind, count uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.sessions {
+		s.hint(spec.Event{Name: name, Kind: kind, Count: count})
+	}
 }
 
 // Drift changes the limits of a name by hand. No event tells of it.

@@ -158,6 +158,18 @@ func (n *Node) Destroy(ctx context.Context, name string, id uint64, _ bool) erro
 	return n.do(ctx, "Destroy", name, func() error { n.machine.destroy(name, id); return nil })
 }
 
+// Stats shows what it uses.
+func (n *Node) Stats(ctx context.Context, name string, id uint64) (s spec.Stats, err error) {
+	err = n.do(ctx, "Stats", name, func() error { s, err = n.machine.stats(name, id); return err })
+	return s, err
+}
+
+// Processes shows what runs in it.
+func (n *Node) Processes(ctx context.Context, name string, id uint64) (all []spec.Process, err error) {
+	err = n.do(ctx, "Processes", name, func() error { all, err = n.machine.processes(name, id); return err })
+	return all, err
+}
+
 // Features says that all is there.
 func (n *Node) Features(ctx context.Context) map[string]error { return n.machine.features(ctx) }
 

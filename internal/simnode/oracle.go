@@ -229,6 +229,7 @@ func sameFrozen(a, b spec.Container) bool {
 	for _, c := range []*spec.Container{&a, &b} {
 		c.Metadata.Labels, c.Metadata.Annotations = nil, nil
 		c.Spec.State, c.Spec.Resources, c.Spec.Restart, c.Spec.Stop, c.Spec.Logs = "", spec.Resources{}, spec.Restart{}, spec.Stop{}, spec.Logs{}
+		c.Spec.Pressure = spec.Pressure{}
 	}
 	return reflect.DeepEqual(a.Spec, b.Spec)
 }

@@ -24,12 +24,12 @@ func newEvents() *events {
 	return &events{byName: map[string][]Event{}, journal: newJournal[Event](eventsWatch)}
 }
 
-// Add notes an event; ID and Count are set here.
+// Add notes an event; its ID is set here. A Count of 0 is one.
 func (e *events) Add(event Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	list := e.byName[event.Name]
-	event.Count = 1
+	event.Count = max(event.Count, 1)
 	if n := len(list); n > 0 && same(list[n-1], event) {
 		event.Count += list[n-1].Count
 		list = list[:n-1]

@@ -50,6 +50,10 @@ type Node interface {
 	Exec(ctx context.Context, name string, instance uint64, e spec.Exec) (spec.Session, error)
 	// Attach joins the input and output of a Running or Paused instance's own process, from now on. Any number may.
 	Attach(ctx context.Context, name string, instance uint64) (spec.Session, error)
+	// Stats is what an instance uses and has used, also one that has ended.
+	Stats(ctx context.Context, name string, instance uint64) (spec.Stats, error)
+	// Processes are the processes of an instance, by number; none is no error.
+	Processes(ctx context.Context, name string, instance uint64) ([]spec.Process, error)
 	// Features says what this node can do, by feature name; the error says what is missing.
 	Features(ctx context.Context) map[string]error
 }

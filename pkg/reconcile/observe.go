@@ -72,6 +72,8 @@ func (a *Agent) follow(ctx context.Context, hints <-chan spec.Event) {
 			switch {
 			case !ok:
 				return
+			case pressureWords[hint.Kind].waits != "":
+				a.tellPressure(hint)
 			case hint.Name != "" && hint.Kind != spec.EventLost:
 				a.queue.Add(hint.Name)
 			default:

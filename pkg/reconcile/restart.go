@@ -67,8 +67,9 @@ func note(r record.Record, observed []spec.Instance, now time.Time) record.Recor
 	}
 	if r.Runs.Instance != in.ID {
 		noteExits(&r, observed[:len(observed)-1], now)
-		r.Runs = record.Runs{Instance: in.ID, Starts: in.Starts}
+		r.Runs = record.Runs{Instance: in.ID, Starts: in.Starts, OOMKills: in.OOMKills, OOMCounter: in.OOMKills}
 	}
+	noteKills(&r.Runs, in)
 	if more := in.Starts - r.Runs.Starts; more > 0 {
 		if r.Runs.Exited && r.LastExit != nil && !requested(*r.LastExit) && r.Restart != (record.Restart{Instance: in.ID, Starts: r.Runs.Starts}) {
 			r.Runs.Restarts += more
@@ -83,6 +84,15 @@ func note(r record.Record, observed []spec.Instance, now time.Time) record.Recor
 		noteExit(&r, in, now)
 	}
 	return r
+}
+
+// noteKills counts the kills for want of memory since the last look.
+func noteKills(r *record.Runs, in spec.Instance) {
+	if in.OOMKills < r.OOMCounter {
+		r.OOMCounter = 0
+	}
+	r.OOMKills += in.OOMKills - r.OOMCounter
+	r.OOMCounter = in.OOMKills
 }
 
 // noteExits keeps the exit of a predecessor that ended to make room for its successor.
@@ -110,7 +120,7 @@ func exitText(e spec.Exit) string {
 	switch {
 	case e.Reason == spec.ExitUnknown:
 		return "process ended, nobody saw how"
-	case e.OOMKilled:
+	case e.Reason == spec.ExitOOMKilled:
 		return "process was killed for want of memory"
 	case e.Signal != "":
 		return "process was ended by " + e.Signal

@@ -16,6 +16,7 @@ func (w *world) status(actions []Action, s step) spec.Status {
 		Source:             spec.Source{Path: w.Record.Path, Line: w.Record.Line},
 		Container: spec.ContainerStatus{
 			Instance: in.ID, RestartCount: w.Record.Runs.Restarts, LastExit: w.Record.LastExit, Cgroup: in.Cgroup, Resources: in.Resources,
+			OOMKills: w.Record.Runs.OOMKills,
 		},
 	}
 	if w.Desired != nil {

@@ -160,6 +160,11 @@ func init() {
 		// what hands do
 		"exit":   (*story).stepExit,
 		"drift":  (*story).stepDrift,
+		"starve": (*story).stepStarve,
+		"press": func(s *story, args []string) error {
+			s.machine.Press(args[0], spec.EventKind(args[1]), 1)
+			return s.rest("0s")
+		},
 		"lose":   func(s *story, args []string) error { s.machine.LoseRecord(args[0]); return nil },
 		"tear":   func(s *story, args []string) error { s.disk.Tear(args[0]); return nil },
 		"wipe":   func(s *story, args []string) error { s.machine.Wipe(args[0]); return nil },
@@ -183,6 +188,8 @@ func init() {
 		"no":        (*story).stepNoCondition,
 		"event":     (*story).stepEvent,
 		"restarts":  (*story).stepRestarts,
+		"count":     (*story).stepCount,
+		"oom-kills": (*story).stepOOMKills,
 		"problem":   (*story).stepProblem,
 		"plan":      (*story).stepPlan,
 		"exit-code": (*story).stepExitCode,
@@ -360,6 +367,43 @@ func (s *story) stepRestarts(args []string) error {
 	o, err := s.agent.Object(args[0])
 	if err == nil && strconv.Itoa(o.Status.Container.RestartCount) != args[1] {
 		err = fmt.Errorf("got %d", o.Status.Container.RestartCount)
+	}
+	return err
+}
+
+// starve NAME KILLS | first | first-seen: the kernel kills so many children, or process 1, perhaps seen before it has ended
+func (s *story) stepStarve(args []string) error {
+	switch args[1] {
+	case "first", "first-seen":
+		s.machine.StarveFirst(args[0], args[1] == "first-seen")
+	default:
+		kills, err := strconv.ParseUint(args[1], 10, 64)
+		if err != nil {
+			return err
+		}
+		s.machine.Starve(args[0], kills)
+	}
+	return s.rest("0s")
+}
+
+// count NAME REASON N: so many events of a reason there were
+func (s *story) stepCount(args []string) error {
+	sum := 0
+	for _, e := range s.agent.Events(args[0], 0) {
+		if e.Reason == args[1] {
+			sum += e.Count
+		}
+	}
+	if strconv.Itoa(sum) != args[2] {
+		return fmt.Errorf("got %d", sum)
+	}
+	return nil
+}
+
+func (s *story) stepOOMKills(args []string) error {
+	o, err := s.agent.Object(args[0])
+	if err == nil && strconv.FormatUint(o.Status.Container.OOMKills, 10) != args[1] {
+		err = fmt.Errorf("got %d", o.Status.Container.OOMKills)
 	}
 	return err
 }

@@ -38,18 +38,40 @@ func (a *Agent) tellAccepted(n *entry, before record.Record) {
 	}
 }
 
-// tellExit tells of a run that ended.
+// tellExit tells of a run that ended, and of kills for want of memory. A kill is told once: by the exit, if it was the end of process 1 and
+// nothing told of it before.
 func (a *Agent) tellExit(n *entry, before record.Record) {
+	kills := killsSince(before.Runs, n.record.Runs)
 	exit := n.record.LastExit
 	if exit == nil || before.LastExit != nil && *before.LastExit == *exit {
+		a.tellKills(n.id, kills)
 		return
 	}
 	e := Event{Name: n.id, Reason: "Exited", Message: fmt.Sprintf("%s (%s)", exitText(*exit), exit.Reason)}
-	if exit.OOMKilled {
-		e.Reason = "OOMKilled"
+	if exit.Reason == spec.ExitOOMKilled && kills > 0 {
+		e.Reason = reasonOOMKilled
+		kills--
 	}
 	e.Warning = exit.Code != 0 && !requested(*exit)
+	a.tellKills(n.id, kills)
 	a.tell(e)
+}
+
+// reasonOOMKilled is the reason of events about kills for want of memory: as many as there were kills.
+const reasonOOMKilled = "OOMKilled"
+
+func (a *Agent) tellKills(name string, kills uint64) {
+	if kills > 0 {
+		a.tell(Event{Name: name, Warning: true, Reason: reasonOOMKilled, Message: "a process was killed for want of memory", Count: int(kills)})
+	}
+}
+
+// killsSince is how many kills a record has more than the one before.
+func killsSince(before, after record.Runs) uint64 {
+	if before.Instance != after.Instance {
+		return 0
+	}
+	return after.OOMKills - before.OOMKills
 }
 
 // tellSource tells how a source and its files came to be broken or whole.

@@ -53,8 +53,10 @@ type ContainerStatus struct {
 	StartedAt    time.Time `json:"startedAt,omitzero"`
 	RestartCount int       `json:"restartCount"`
 	LastExit     *Exit     `json:"lastExit,omitempty"`
-	Cgroup       string    `json:"cgroup,omitzero"`
-	Resources    Resources `json:"resources,omitzero"`
+	// OOMKills is how many processes of the instance were killed for want of memory, process 1 and others.
+	OOMKills  uint64    `json:"oomKills,omitzero"`
+	Cgroup    string    `json:"cgroup,omitzero"`
+	Resources Resources `json:"resources,omitzero"`
 }
 
 // PendingAction is an action the planner wants, with its cause.

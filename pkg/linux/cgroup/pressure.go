@@ -40,7 +40,7 @@ func (w *Watcher) SetPressure(g *Group, p spec.Pressure) error {
 	delete(w.pressure, g.path)
 	var errs []error
 	for _, row := range pressures {
-		t := row.of(p)
+		t, gate := row.of(p), &gate{}
 		for _, level := range []struct {
 			word      string
 			threshold spec.Duration
@@ -49,7 +49,7 @@ func (w *Watcher) SetPressure(g *Group, p spec.Pressure) error {
 				continue
 			}
 			window := cmp.Or(t.Window, spec.DefaultPressureWindow)
-			err := w.addTrigger(g, row.file, row.kind, trigger{level.word, time.Duration(level.threshold), time.Duration(window)})
+			err := w.addTrigger(g, row.file, row.kind, gate, trigger{level.word, time.Duration(level.threshold), time.Duration(window)})
 			if err != nil {
 				errs = append(errs, fmt.Errorf("cannot watch %s of %s: %w", row.file, g, err))
 			}
@@ -62,7 +62,7 @@ func (w *Watcher) SetPressure(g *Group, p spec.Pressure) error {
 }
 
 // addTrigger opens a file, writes a trigger and waits for it. The caller holds mu.
-func (w *Watcher) addTrigger(g *Group, file string, kind spec.EventKind, t trigger) error {
+func (w *Watcher) addTrigger(g *Group, file string, kind spec.EventKind, gate *gate, t trigger) error {
 	fd, err := g.parent.unified.openFd(g.path+"/"+file, unix.O_RDWR|unix.O_NONBLOCK)
 	if errors.Is(err, unix.ENOENT) && g.Exists() {
 		return fmt.Errorf("pressure is not counted here: %w", errors.ErrUnsupported)
@@ -71,13 +71,15 @@ func (w *Watcher) addTrigger(g *Group, file string, kind spec.EventKind, t trigg
 		return err
 	}
 	s := &source{fd: fd, group: g, role: rolePressure}
-	// Once in each window at most (psi.rst, Monitoring for pressure thresholds), also after the reader was slow.
 	s.ready = func(events uint32) []spec.Event {
 		if events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 { // its group is gone
 			w.ignore(s)
 			return nil
 		}
-		return []spec.Event{{Name: g.Name, Kind: kind, Count: 1}}
+		if count := gate.pass(time.Now(), t.window); count > 0 {
+			return []spec.Event{{Name: g.Name, Kind: kind, Count: count}}
+		}
+		return nil
 	}
 	if err = t.write(fd); err == nil {
 		_, err = w.listen(s, unix.EPOLLPRI)
@@ -86,6 +88,25 @@ func (w *Watcher) addTrigger(g *Group, file string, kind spec.EventKind, t trigg
 		_ = unix.Close(fd)
 	}
 	return err
+}
+
+// gate lets one hint pass in each window. The kernel itself raises each trigger once in a window at most (psi.rst, Monitoring for
+// pressure thresholds); two triggers of one file come together.
+type gate struct {
+	last time.Time
+	held uint64
+}
+
+// pass is how many times a trigger was raised since the last hint, 0 when it is too early for another. Half a window is early: the kernel's
+// clock and ours do not beat together.
+func (g *gate) pass(now time.Time, window time.Duration) uint64 {
+	g.held++
+	if now.Sub(g.last) < window/2 {
+		return 0
+	}
+	count := g.held
+	g.last, g.held = now, 0
+	return count
 }
 
 // trigger is what is written to a pressure file: "some 150000 1000000".

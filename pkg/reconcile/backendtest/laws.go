@@ -35,6 +35,8 @@ var laws = []struct {
 	{"destroy leaves nothing", (*suite).destroy},
 	{"observe shows everything", (*suite).observe},
 	{"an exit is hinted at", (*suite).events},
+	{"statistics of what runs and what has ended", (*suite).stats},
+	{"processes of what runs", (*suite).processes},
 }
 
 // verbs are all verbs on instance 1 of a container.
@@ -49,6 +51,8 @@ func (s *suite) verbs(c spec.Container) map[string]func() error {
 		reconcile.VerbPause:   func() error { return s.Node.Pause(s.ctx, name, 1) },
 		reconcile.VerbResume:  func() error { return s.Node.Resume(s.ctx, name, 1) },
 		reconcile.VerbDestroy: func() error { return s.Node.Destroy(s.ctx, name, 1, false) },
+		"Stats":               func() error { _, err := s.Node.Stats(s.ctx, name, 1); return err },
+		"Processes":           func() error { _, err := s.Node.Processes(s.ctx, name, 1); return err },
 	}
 }
 

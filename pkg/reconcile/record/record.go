@@ -56,6 +56,10 @@ type Runs struct {
 	Exited   bool   `json:"exited,omitzero"` // the latest of them has ended, and its exit is in LastExit
 	Restarts int    `json:"restarts"`        // starts that followed an exit nobody asked for
 	Streak   int    `json:"streak,omitzero"` // such starts since the last healthy run
+	// OOMKills are the kills for want of memory in this instance, and OOMCounter what the kernel's count was when they were last seen: it
+	// begins anew when a cgroup is made anew.
+	OOMKills   uint64 `json:"oomKills,omitzero"`
+	OOMCounter uint64 `json:"oomCounter,omitzero"`
 }
 
 // Drift counts repairs of one generation.
