@@ -51,8 +51,12 @@ type LogLine struct {
 	Continues bool
 }
 
-// Node says what the machine can do.
+// Node says what the machine can do, and what its containers do with it.
 type Node interface {
 	// Features says by name what is missing and why; nil means that it is there.
 	Features(ctx context.Context) map[string]error
+	// Stats is what an instance uses and has used; fs.ErrNotExist when it is not there.
+	Stats(ctx context.Context, name string, instance uint64) (spec.Stats, error)
+	// Processes are the processes of an instance, by number; fs.ErrNotExist when it is not there.
+	Processes(ctx context.Context, name string, instance uint64) ([]spec.Process, error)
 }

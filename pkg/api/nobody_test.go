@@ -39,3 +39,7 @@ func (nobody) Logs(context.Context, string, LogOptions) (iter.Seq2[LogLine, erro
 }
 
 func readCloser(s string) io.ReadCloser { return io.NopCloser(strings.NewReader(s)) }
+
+func (nobody) Stats(context.Context, string, uint64) (spec.Stats, error) { return spec.Stats{}, nil }
+
+func (nobody) Processes(context.Context, string, uint64) ([]spec.Process, error) { return nil, nil }

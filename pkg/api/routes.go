@@ -14,19 +14,22 @@ import (
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]answer{
-		"GET /v1/version":                   s.version,
-		"GET /v1/containers/{name}":         s.container,
-		"POST /v1/containers/{name}/{verb}": s.verb,
-		"GET /v1/sources":                   s.sources,
-		"GET /v1/plan":                      s.plan,
-		"GET /v1/features":                  s.features,
-		"POST /v1/prune":                    s.prune,
-		"/":                                 noRoute,
+		"GET /v1/version":                     s.version,
+		"GET /v1/containers/{name}":           s.container,
+		"GET /v1/containers/{name}/stats":     s.stats,
+		"GET /v1/containers/{name}/processes": s.processes,
+		"POST /v1/containers/{name}/{verb}":   s.verb,
+		"GET /v1/sources":                     s.sources,
+		"GET /v1/plan":                        s.plan,
+		"GET /v1/features":                    s.features,
+		"POST /v1/prune":                      s.prune,
+		"/":                                   noRoute,
 	} {
 		mux.Handle(pattern, h)
 	}
 	mux.Handle("GET /v1/containers", either{s.containers, s.stream(s.watchContainers)})
 	mux.Handle("GET /v1/events", either{s.events, s.stream(s.watchEvents)})
+	mux.Handle("GET /v1/stats", either{s.allStats, s.stream(s.watchStats)})
 	mux.Handle("GET /v1/containers/{name}/logs", s.stream(s.logs))
 	return mux
 }

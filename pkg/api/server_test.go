@@ -85,6 +85,13 @@ func TestErrors(t *testing.T) {
 		"logs of nobody":      {"GET", "/v1/containers/nope/logs", "", 404, api.ReasonNotFound},
 		"logs since whenever": {"GET", "/v1/containers/web/logs?since=yesterday", "", 400, api.ReasonInvalid},
 		"negative tail":       {"GET", "/v1/containers/web/logs?tail=-2", "", 400, api.ReasonInvalid},
+		"stats of nobody":     {"GET", "/v1/containers/nope/stats", "", 404, api.ReasonNotFound},
+		"stats of nothing":    {"GET", "/v1/containers/web/stats", "", 409, api.ReasonConflict},
+		"processes of no one": {"GET", "/v1/containers/nope/processes", "", 404, api.ReasonNotFound},
+		"all but one":         {"GET", "/v1/stats?name=web&name=nope", "", 404, api.ReasonNotFound},
+		"watch of no one":     {"GET", "/v1/stats?watch=1&name=nope", "", 404, api.ReasonNotFound},
+		"no interval":         {"GET", "/v1/stats?watch=1&interval=often", "", 400, api.ReasonInvalid},
+		"short interval":      {"GET", "/v1/stats?watch=1&interval=1ns", "", 400, api.ReasonInvalid},
 		"unknown stream":      {"GET", "/v1/containers/web/logs?stream=stdlog", "", 400, api.ReasonInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {

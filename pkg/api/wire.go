@@ -18,6 +18,16 @@ type List struct {
 // KindList is the Kind of a List.
 const KindList = "ContainerList"
 
+// StatsList is what all containers use at one moment; those without an instance are left out.
+type StatsList struct {
+	APIVersion string       `json:"apiVersion"`
+	Kind       string       `json:"kind"`
+	Items      []spec.Stats `json:"items"`
+}
+
+// KindStatsList is the Kind of a StatsList.
+const KindStatsList = "StatsList"
+
 // ListMetadata says which moment a list shows, so that a watch can go on from it.
 type ListMetadata struct {
 	// Agent identifies one life of an agent; resource versions of different lives cannot be compared.
@@ -79,6 +89,13 @@ type PruneRequest struct {
 type KillRequest struct {
 	Signal string `json:"signal,omitzero"`
 }
+
+// How often a watch of statistics may send, and does when its caller does not say.
+const (
+	ShortestInterval = 100 * time.Millisecond
+	LongestInterval  = time.Hour
+	DefaultInterval  = 2 * time.Second
+)
 
 // LogOptions choose what of a container's output is read.
 type LogOptions struct {

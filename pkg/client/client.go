@@ -74,6 +74,21 @@ func (c *Client) Logs(ctx context.Context, name string, options api.LogOptions) 
 	return c.open(ctx, "/containers/"+url.PathEscape(name)+"/logs", options.Query())
 }
 
+// Stats is what one container uses and has used.
+func (c *Client) Stats(ctx context.Context, name string) (s spec.Stats, err error) {
+	return s, c.get(ctx, "/containers/"+url.PathEscape(name)+"/stats", nil, &s)
+}
+
+// Processes are the processes of one container, by number.
+func (c *Client) Processes(ctx context.Context, name string) (p []spec.Process, err error) {
+	return p, c.get(ctx, "/containers/"+url.PathEscape(name)+"/processes", nil, &p)
+}
+
+// AllStats is what containers use and have used: all of them, or those that are named.
+func (c *Client) AllStats(ctx context.Context, names ...string) (l api.StatsList, err error) {
+	return l, c.get(ctx, "/stats", url.Values{"name": names}, &l)
+}
+
 // Events are the events kept with an ID above since, of one container unless name is "".
 func (c *Client) Events(ctx context.Context, name string, since uint64) (e []api.Event, err error) {
 	return e, c.get(ctx, "/events", eventQuery(name, since), &e)

@@ -26,6 +26,8 @@ type Agent struct {
 	asked    []string
 	sources  []api.Source
 	lines    map[string][]api.LogLine
+	stats    map[string]spec.Stats
+	running  map[string][]spec.Process
 }
 
 // Remembered is how many changes a watch can go back.
@@ -36,7 +38,10 @@ const queue = 4
 
 // New makes an agent without objects.
 func New() *Agent {
-	return &Agent{objects: map[string]spec.Object{}, watchers: map[chan api.Change]bool{}, lines: map[string][]api.LogLine{}}
+	return &Agent{
+		objects: map[string]spec.Object{}, watchers: map[chan api.Change]bool{}, lines: map[string][]api.LogLine{},
+		stats: map[string]spec.Stats{}, running: map[string][]spec.Process{},
+	}
 }
 
 // Put adds or changes an object.
@@ -103,6 +108,34 @@ func (a *Agent) AddLog(name string, line api.LogLine) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.lines[name] = append(a.lines[name], line)
+}
+
+// SetStats says what a container uses and what runs in it. The object's instance is that of the statistics.
+func (a *Agent) SetStats(s spec.Stats, processes ...spec.Process) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stats[s.Name], a.running[s.Name] = s, processes
+}
+
+// Stats are those set.
+func (a *Agent) Stats(_ context.Context, name string, instance uint64) (spec.Stats, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s, ok := a.stats[name]
+	if !ok || s.Instance != instance {
+		return spec.Stats{}, fs.ErrNotExist
+	}
+	return s, nil
+}
+
+// Processes are those set.
+func (a *Agent) Processes(ctx context.Context, name string, instance uint64) ([]spec.Process, error) {
+	if _, err := a.Stats(ctx, name, instance); err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.running[name], nil
 }
 
 // Objects are all objects, by name.
