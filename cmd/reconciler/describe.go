@@ -80,6 +80,9 @@ func (a *app) describeStatus(o spec.Object) {
 		a.field("Instance", fmt.Sprintf("%d", c.Instance))
 	}
 	a.field("Restarts", fmt.Sprint(c.RestartCount))
+	if c.OOMKills > 0 {
+		a.field("OOM kills", fmt.Sprint(c.OOMKills))
+	}
 	a.field("Last exit", exitText(c.LastExit))
 	a.field("Cgroup", c.Cgroup)
 	for _, p := range s.Pending {

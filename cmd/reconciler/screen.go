@@ -33,6 +33,17 @@ func newScreen(w io.Writer) *screen {
 	return s
 }
 
+// size is the size of the terminal as it is now; 0 is not known.
+func (s *screen) size() (width, height int) {
+	if f, ok := s.Writer.(*os.File); ok && s.terminal {
+		if width, height, err := term.GetSize(int(f.Fd())); err == nil {
+			s.width = width
+			return width, height
+		}
+	}
+	return s.width, 0
+}
+
 func (s *screen) widthOr(width int) int {
 	if s.width > 0 {
 		return s.width
