@@ -27,7 +27,8 @@ func TestStats(t *testing.T) {
 	kerneltest.Require(t, feature.Memory)
 	n := open(t)
 	c := n.container("web", `head -c 8388608 /dev/zero >/dev/shm/file
-		(nc -l -p 7 127.0.0.1 >/dev/null & sleep 0.2; head -c 100000 /dev/zero | nc -w 1 127.0.0.1 7)
+		sleep 1000 | nc -l -p 7 127.0.0.1 >/dev/null & # its input stays open, or it would end with that
+		until head -c 100000 /dev/zero | nc 127.0.0.1 7 2>/dev/null; do sleep 0.05; done
 		echo up; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo counted; sleep 1000; true`)
 	n.run(t, c, 1)
 	n.hear(t, "web", "up")

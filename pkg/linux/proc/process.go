@@ -52,10 +52,10 @@ func (d Dir) StartTime() (uint64, error) {
 	return strconv.ParseUint(fields[fieldStartTime], 10, 64)
 }
 
-// The fields of /proc/PID/stat, counted from the third, which is the first after the name.
+// The fields of /proc/PID/stat, which counts from 1, as they follow the name, which is the second.
 const (
-	fieldState     = 3 - 3
-	fieldPPid      = 4 - 3
+	fieldState = iota
+	fieldPPid
 	fieldUserTime  = 14 - 3
 	fieldSysTime   = 15 - 3
 	fieldThreads   = 20 - 3
