@@ -128,10 +128,10 @@ func (n *Node) observe(name string, id uint64) (spec.Instance, error) {
 	if lost && !state.Populated {
 		in.Exit, in.Pid = &spec.Exit{Code: -1, Reason: spec.ExitUnknown, Pid: in.Pid, StartedAt: in.StartedAt}, 0
 	}
-	n.phase(&in, state, freezing)
 	if in.OOMKills, err = group.OOMKills(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return in, err
 	}
+	n.phase(&in, state, freezing)
 	if in.Wanted != (spec.Resources{}) {
 		if in.Resources, err = group.Get(in.Wanted); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return in, err

@@ -20,6 +20,7 @@ func (c *checker) agree(root *yamltree.Node) {
 // agreeContainer checks what the fields of a container's spec say together.
 func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeCommand(spec)
+	c.agreePressure(spec)
 	c.agreeRootfs(spec)
 	c.agreeSysctls(spec)
 	c.agreeRlimits(spec)
@@ -28,7 +29,6 @@ func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeSeccomp(spec)
 	c.agreeObjects(spec)
 	c.agreeUTS(spec)
-	c.agreePressure(spec)
 }
 
 func (c *checker) agreeCommand(spec *yamltree.Node) {
