@@ -144,8 +144,8 @@ type hugetlbFile struct {
 
 var (
 	hugetlbV2 = []hugetlbFile{
-		{"current", func(h *spec.HugetlbStats, text []byte) { h.Current, _ = number(trim(text)) }},
-		{"max", func(h *spec.HugetlbStats, text []byte) { h.Max, _ = parseLimit(string(trim(text))) }},
+		{"current", func(h *spec.HugetlbStats, text []byte) { h.Current, _ = digits(trim(text)) }},
+		{"max", func(h *spec.HugetlbStats, text []byte) { h.Max, _ = parseV1Pages(string(trim(text))) }}, // some sizes say pageMax for max
 		{"events", func(h *spec.HugetlbStats, text []byte) {
 			eachPair(text, func(key []byte, n uint64) {
 				if string(key) == "max" {
@@ -155,10 +155,10 @@ var (
 		}},
 	}
 	hugetlbV1 = []hugetlbFile{
-		{"usage_in_bytes", func(h *spec.HugetlbStats, text []byte) { h.Current, _ = number(trim(text)) }},
-		{"max_usage_in_bytes", func(h *spec.HugetlbStats, text []byte) { h.Peak, _ = number(trim(text)) }},
+		{"usage_in_bytes", func(h *spec.HugetlbStats, text []byte) { h.Current, _ = digits(trim(text)) }},
+		{"max_usage_in_bytes", func(h *spec.HugetlbStats, text []byte) { h.Peak, _ = digits(trim(text)) }},
 		{"limit_in_bytes", func(h *spec.HugetlbStats, text []byte) { h.Max, _ = parseV1Pages(string(trim(text))) }},
-		{"failcnt", func(h *spec.HugetlbStats, text []byte) { h.Failures, _ = number(trim(text)) }},
+		{"failcnt", func(h *spec.HugetlbStats, text []byte) { h.Failures, _ = digits(trim(text)) }},
 	}
 )
 
@@ -179,7 +179,7 @@ func hugePages(dir string) (sizes []string) {
 	entries, _ := os.ReadDir(dir) // none without huge pages
 	for _, e := range entries {
 		kilo, ok := strings.CutPrefix(strings.TrimSuffix(e.Name(), "kB"), "hugepages-")
-		n, valid := number([]byte(kilo))
+		n, valid := digits([]byte(kilo))
 		if !ok || !valid {
 			continue
 		}

@@ -58,7 +58,7 @@ func keyedFigure(keys map[string]func(s *spec.Stats, n uint64)) func(*spec.Stats
 }
 
 func numberFigure(leaf func(*spec.Stats) *uint64) func(*spec.Stats, []byte) {
-	return func(s *spec.Stats, text []byte) { *leaf(s), _ = number(trim(text)) }
+	return func(s *spec.Stats, text []byte) { *leaf(s), _ = digits(trim(text)) }
 }
 
 func limitFigure(leaf func(*spec.Stats) *spec.Limit, parse func(string) (spec.Limit, error)) func(*spec.Stats, []byte) {
@@ -95,7 +95,7 @@ func parsePSI(text []byte, psi *spec.PSI) {
 			case "avg300":
 				l.Avg300 = hundredths(value)
 			case "total":
-				l.TotalUsec, _ = number(value)
+				l.TotalUsec, _ = digits(value)
 			}
 		})
 	})
@@ -110,7 +110,7 @@ func ioStat(s *spec.Stats, text []byte) {
 		}
 		d := deviceOf(s, device)
 		eachAssignment(rest, func(key, value []byte) {
-			n, _ := number(value)
+			n, _ := digits(value)
 			switch string(key) {
 			case "rbytes":
 				d.RBytes = n
@@ -184,7 +184,7 @@ func eachLine(text []byte, f func(line []byte)) {
 func eachPair(text []byte, f func(key []byte, n uint64)) {
 	eachLine(text, func(line []byte) {
 		key, value, _ := cut(line, ' ')
-		if n, ok := number(value); ok {
+		if n, ok := digits(value); ok {
 			f(key, n)
 		}
 	})
@@ -201,8 +201,8 @@ func eachAssignment(line []byte, f func(key, value []byte)) {
 	}
 }
 
-// number reads digits without making a string of them; more than 64 bits is no number.
-func number(text []byte) (n uint64, ok bool) {
+// digits reads digits without making a string of them; more than 64 bits is no number.
+func digits(text []byte) (n uint64, ok bool) {
 	for _, c := range text {
 		digit := uint64(c) - '0'
 		if digit > 9 || n > (math.MaxUint64-digit)/10 {
@@ -216,8 +216,8 @@ func number(text []byte) (n uint64, ok bool) {
 // hundredths reads a number with two decimals, as the kernel prints averages.
 func hundredths(text []byte) float64 {
 	whole, part, _ := cut(text, '.')
-	n, ok1 := number(whole)
-	m, ok2 := number(part)
+	n, ok1 := digits(whole)
+	m, ok2 := digits(part)
 	if !ok1 || !ok2 || len(part) != 2 {
 		return 0
 	}
