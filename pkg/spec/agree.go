@@ -22,6 +22,7 @@ func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeCommand(spec)
 	c.agreePressure(spec)
 	c.agreeRootfs(spec)
+	c.agreeNetwork(spec)
 	c.agreeSysctls(spec)
 	c.agreeRlimits(spec)
 	c.agreeBackoff(spec)
@@ -55,13 +56,16 @@ func (c *checker) agreeRootfs(spec *yamltree.Node) {
 }
 
 func (c *checker) agreeSysctls(spec *yamltree.Node) {
-	hostNetwork := scalar(spec, "network", "mode") == string(NetworkHost)
+	whose, shared := map[NetworkMode]fault{
+		NetworkHost: {"would change the node's network", "set it on the node, or use network mode Private"},
+		NetworkJoin: {"would change the network of another", "set it where the network is made"},
+	}[NetworkMode(scalar(spec, "network", "mode"))]
 	users := scalar(spec, "namespaces", "user", "mode") + scalar(spec, "user", "mode") // the second is a group's
 	hostUsers := users == "" || users == string(UserHost)
 	for key := range keys(at(spec, "sysctls")) {
 		switch path := joinKey("spec.sysctls", key.Value); {
-		case hostNetwork && strings.HasPrefix(key.Value, "net."):
-			c.add(key, path, fault{"would change the node's network", "set it on the node, or use network mode Private"})
+		case shared && strings.HasPrefix(key.Value, "net."):
+			c.add(key, path, whose)
 		case hostUsers && strings.HasPrefix(key.Value, SysctlUserPrefix):
 			c.add(key, path, fault{"would change the node's limits on users", "set it on the node, or say namespaces.user"})
 		}

@@ -156,22 +156,6 @@ const (
 	LifeName     Life = "Name"
 )
 
-// Network says which network a container sees.
-type Network struct {
-	// Mode is Private (own network namespace with loopback up; default), Host (the node's) or None (own namespace, loopback down).
-	Mode NetworkMode `json:"mode,omitzero" class:"replace"`
-}
-
-// NetworkMode names a way of attaching a container to a network.
-type NetworkMode string
-
-// The network modes.
-const (
-	NetworkPrivate NetworkMode = "Private"
-	NetworkHost    NetworkMode = "Host"
-	NetworkNone    NetworkMode = "None"
-)
-
 // Rlimit is one limit of setrlimit(2); -1 means unlimited.
 type Rlimit struct {
 	// Soft is the limit in force.

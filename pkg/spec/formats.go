@@ -70,6 +70,7 @@ var formats = sync.OnceValue(func() map[string]format {
 		"seccompPlace": {wants: "an architecture such as amd64, or a capability such as CAP_SYS_ADMIN", pattern: `^[A-Za-z0-9_]+$`, longest: 64},
 		"release":      {wants: "a version of the kernel such as 4.8", pattern: `^[0-9]{1,5}[.][0-9]{1,5}$`},
 	}
+	maps.Copy(table, networkFormats)
 	for name, f := range table {
 		f.match = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(f.pattern) })
 		table[name] = f

@@ -76,6 +76,7 @@ func memberName(group, name string) string { return group + "-" + name }
 // agreeGroup checks what a group's fields say together, and its containers as containers.
 func (c *checker) agreeGroup(root *yamltree.Node) {
 	spec := at(root, "spec")
+	c.agreeNetwork(spec)
 	c.agreeSysctls(spec)
 	group, containers := scalar(root, "metadata", "name"), at(spec, "containers")
 	if containers != nil && containers.Kind == yamltree.MappingNode && len(containers.Content) == 0 {

@@ -27,6 +27,8 @@ func newSysctls(said map[string]string, network spec.NetworkMode) ([]Sysctl, err
 			return nil, refuseSysctl(name, "bad name")
 		case strings.HasPrefix(name, "net.") && network == spec.NetworkHost:
 			return nil, refuseSysctl(name, "with network mode Host it belongs to the node")
+		case strings.HasPrefix(name, "net.") && network == spec.NetworkJoin:
+			return nil, refuseSysctl(name, "with network mode Join it belongs to another")
 		case strings.HasPrefix(name, spec.SysctlUserPrefix):
 			// Those of a user namespace are written by who is in it: attribute.NewSysctls.
 		case slices.Contains(spec.SysctlNames, name), slices.ContainsFunc(spec.SysctlPrefixes, func(p string) bool { return strings.HasPrefix(name, p) }):

@@ -28,8 +28,11 @@ var Kinds = []Kind{
 
 // networkWord is what a network mode means as a namespace.
 func networkWord(s spec.ContainerSpec) string {
-	if s.Network.Mode == spec.NetworkHost {
+	switch s.Network.Mode {
+	case spec.NetworkHost:
 		return spec.NamespaceHost
+	case spec.NetworkJoin:
+		return s.Network.Join
 	}
 	return spec.NamespacePrivate
 }
