@@ -98,7 +98,7 @@ func because(format string, args ...any) error { return &reason{fmt.Sprintf(form
 func All() []*Feature {
 	return []*Feature{
 		Privileges, CgroupV2, CgroupKill, CgroupXattrs, CloneIntoCgroup, Memory, CPU, Pids, Cpuset, Swap, MemoryReclaim, Pressure,
-		UserNamespaces, NetworkNamespaces, TimeNamespaces, AppArmor, SELinux, Landlock, MountSetattr, Overlay, Seccomp, SeccompNotify, SeccompWaitKillable, PidfdExitInfo, ProjectQuota, Systemd,
+		UserNamespaces, NetworkNamespaces, Bridge, Nftables, TimeNamespaces, AppArmor, SELinux, Landlock, MountSetattr, Overlay, Seccomp, SeccompNotify, SeccompWaitKillable, PidfdExitInfo, ProjectQuota, Systemd,
 	}
 }
 
