@@ -49,9 +49,9 @@ func (p *Pool) fill() {
 	}
 }
 
-// Take gives the caller a sandbox: a ready one if mode is Private and there is one, else one made now. Not after Close.
+// Take gives the caller a sandbox: a ready one if mode is Private or Bridge and there is one, else one made now. Not after Close.
 func (p *Pool) Take(mode spec.NetworkMode) (Sandbox, error) {
-	if mode != spec.NetworkPrivate {
+	if mode != spec.NetworkPrivate && mode != spec.NetworkBridge {
 		return Make(mode)
 	}
 	defer p.refill()

@@ -1,5 +1,6 @@
 // Package network makes the namespaces that belong to a container's name and outlive its processes: network, ipc and
-// uts, one by one or from a pool made ahead. It knows threads and namespaces; it refuses to know containers and starts.
+// uts, one by one or from a pool made ahead; and it gives them a place on a bridge of the node, with published ports. It knows threads,
+// links and rules; it refuses to know processes and starts, and who keeps the namespaces.
 package network
 
 import (
@@ -13,7 +14,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// Sandbox is a set of namespaces held by descriptor. Net is nil when the network is the node's.
+// Sandbox is a set of namespaces held by descriptor. Net is nil when the network is the node's, or that of another.
 type Sandbox struct{ Net, IPC, UTS *os.File }
 
 // kinds are the namespaces of a sandbox, by clone flag and name below /proc/thread-self/ns.
@@ -39,15 +40,15 @@ func (s *Sandbox) Close() error {
 	return errors.Join(errs...)
 }
 
-// Make makes a sandbox: Private with the loopback up, None with it down, Host without a network namespace. It takes
-// about half a millisecond, most of it for the network namespace.
+// Make makes a sandbox: Private and Bridge with the loopback up, None with it down, Host and Join without a network
+// namespace. It takes about half a millisecond, most of it for the network namespace. What is on a bridge is attached later, by Node.Attach.
 func Make(mode spec.NetworkMode) (Sandbox, error) {
 	flags := unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
-	if mode != spec.NetworkHost {
+	if own(mode) {
 		flags |= unix.CLONE_NEWNET
 	}
 	var inside func() error
-	if mode == spec.NetworkPrivate {
+	if own(mode) && mode != spec.NetworkNone {
 		inside = LoopbackUp
 	}
 	s, err := newNamespaces(flags, inside)
@@ -56,6 +57,9 @@ func Make(mode spec.NetworkMode) (Sandbox, error) {
 	}
 	return s, nil
 }
+
+// own tells whether a mode has a network namespace of its own.
+func own(mode spec.NetworkMode) bool { return mode != spec.NetworkHost && mode != spec.NetworkJoin }
 
 // newNamespaces makes the namespaces of flags on a thread of its own for the time, runs inside there, and takes the
 // thread back. A thread that cannot be taken back is never given to another goroutine: it ends with this one.
