@@ -92,7 +92,7 @@ func (n *Node) makeGroup(group *cgroup.Group, r record) error {
 
 // Update writes the limits in place and records c, of which only live fields may differ from what the instance was created from. A torn
 // record is written anew.
-func (n *Node) Update(_ context.Context, c spec.Container, id uint64) (err error) {
+func (n *Node) Update(ctx context.Context, c spec.Container, id uint64) (err error) {
 	name := c.Metadata.Name
 	defer func() { err = about("update", name, err) }()
 	in, err := n.known(name, id)
@@ -113,6 +113,11 @@ func (n *Node) Update(_ context.Context, c spec.Container, id uint64) (err error
 		return err
 	}
 	n.watch(group, c.Spec.Pressure)
+	if live(in) {
+		if err := n.publish(ctx, c); err != nil {
+			return err
+		}
+	}
 	return n.writeRecord(record{Schema: recordSchema, Name: name, Instance: id, BootID: n.boot, Defaults: in.Defaults, Hash: in.Hash, Spec: c})
 }
 

@@ -123,6 +123,7 @@ func (n *Node) forget(ctx context.Context, name string) error {
 		return err
 	}
 	return errors.Join(
+		n.leaveBridge(ctx, sandboxKey(name, "")),
 		n.freeIDs(sandboxKey(name, "")),
 		n.forgetGroups(ctx, name),
 		n.removeLayers(name, spec.MediumMemory),

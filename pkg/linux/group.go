@@ -81,7 +81,7 @@ func (n *Node) forgetGroups(ctx context.Context, name string) error {
 		}
 		if len(members) == 0 {
 			key := sandboxKey("", name[:i])
-			if err := errors.Join(n.keeper.Forget(ctx, key), n.freeIDs(key)); err != nil {
+			if err := errors.Join(n.keeper.Forget(ctx, key), n.leaveBridge(ctx, key), n.freeIDs(key)); err != nil {
 				return err
 			}
 		}

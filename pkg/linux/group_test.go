@@ -97,7 +97,7 @@ func TestGroupTalks(t *testing.T) {
 		n.run(t, c, 1)
 	}
 	n.await(t, "shop-client", 1, exited)
-	if got := strings.TrimSpace(n.output(t, "shop-client")); got != "rootfs\nshop" {
+	if got := strings.TrimSpace(n.output(t, "shop-client")); got != "shop\nshop" {
 		t.Errorf("the client says %q", got)
 	}
 }

@@ -8,6 +8,8 @@ package linux
 import (
 	"context"
 	"errors"
+	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -30,6 +32,8 @@ type Config struct {
 	// Keeper is the command that runs a keeper, given --run-dir; nil is this program's own verb `keeper`, from a sealed copy.
 	Keeper []string
 	Log    logr.Logger
+	// Subnet is cut into the subnets of bridges. Default network.DefaultSubnet.
+	Subnet netip.Prefix
 }
 
 // Node is this machine. Verbs of different names may run in parallel, those of one name may not.
@@ -45,6 +49,10 @@ type Node struct {
 	pool     *network.Pool
 
 	idsLock sync.Mutex // held while ids are given out or back
+
+	networkMu   sync.Mutex
+	network     *network.Node // nil until a container wants a bridge
+	networkLock net.Listener  // held with it
 
 	mu       sync.Mutex
 	watchers []*cgroup.Watcher // one for each Events
@@ -89,7 +97,13 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.pool = network.NewPool(sandboxPool)
-	return n.settle(ctx, hello.Pid)
+	if err := n.settle(ctx, hello.Pid); err != nil {
+		return err
+	}
+	if err := n.resumeBridges(ctx); err != nil { // the next container that wants one will say so again
+		n.cfg.Log.Error(err, "bridges are not taken over")
+	}
+	return nil
 }
 
 // Close lets go of the node; the containers and the keeper stay.
@@ -100,6 +114,9 @@ func (n *Node) Close() error {
 	}
 	if parent := n.parent.Load(); parent != nil {
 		errs = append(errs, parent.Close())
+	}
+	if n.networkLock != nil {
+		errs = append(errs, n.networkLock.Close())
 	}
 	if n.pool != nil {
 		errs = append(errs, n.pool.Close())

@@ -72,12 +72,16 @@ func (n *Node) sandbox(ctx context.Context, c spec.Container, ids mount.IDMap, u
 
 // shape says how a container's sandbox is made: equal ones can take each other's place.
 func shape(s spec.ContainerSpec, ids mount.IDMap) string {
-	return fmt.Sprintf("net=%s ipc=%s uts=%s users=%s%v%v", s.Network.Mode, s.Namespaces.IPC, s.Namespaces.UTS, s.Namespaces.User.Join, ids.UIDs, ids.GIDs)
+	return fmt.Sprintf("net=%s%s ipc=%s uts=%s users=%s%v%v", s.Network.Mode, s.Network.Join, s.Namespaces.IPC, s.Namespaces.UTS, s.Namespaces.User.Join, ids.UIDs, ids.GIDs)
 }
 
 // makeSandbox makes namespaces of the given kinds.
 func (n *Node) makeSandbox(s spec.ContainerSpec, kinds []string) (map[string]*os.File, error) {
-	made, err := n.pool.Take(s.Network.Mode)
+	mode := s.Network.Mode
+	if mode == spec.NetworkBridge { // which is a private one until it is attached
+		mode = spec.NetworkPrivate
+	}
+	made, err := n.pool.Take(mode)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +107,7 @@ func makeSandboxOf(s spec.ContainerSpec, kinds []string, ids mount.IDMap, user *
 		}
 	}
 	kinds = slices.DeleteFunc(slices.Clone(kinds), func(kind string) bool { return kind == namespace.FileUser })
-	if files, err = namespace.NewIn(user, kinds, s.Network.Mode == spec.NetworkPrivate); err != nil {
+	if files, err = namespace.NewIn(user, kinds, slices.Contains([]spec.NetworkMode{"", spec.NetworkPrivate, spec.NetworkBridge}, s.Network.Mode)); err != nil {
 		if own {
 			user.Close()
 		}

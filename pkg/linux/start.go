@@ -61,6 +61,13 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 	if err != nil {
 		return err
 	}
+	result, err := n.attachBridge(ctx, full, namespaces.files)
+	if err != nil {
+		return err
+	}
+	if err := n.writeInjected(full, id, result); err != nil {
+		return err
+	}
 	files, err := plan.Compose(&request.Program, group, namespaces.files[namespace.FileUser])
 	defer files.Close()
 	if err != nil {
@@ -77,7 +84,7 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 
 // facts are what a start of a defaulted container needs to know besides its words.
 func (n *Node) facts(c spec.Container, group *cgroup.Group) (facts mount.Facts, err error) {
-	facts = mount.Facts{Layer: n.layer(c, group.Instance)}
+	facts = mount.Facts{Layer: n.layer(c, group.Instance), Injected: n.injected(c, group.Instance)}
 	facts.IDs, err = n.mappings(c)
 	return facts, err
 }
