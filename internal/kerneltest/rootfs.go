@@ -42,6 +42,7 @@ var rootfsFiles = map[string]string{
 		"web:x:1000:\n" +
 		"nogroup:x:65534:\n",
 	"etc/hostname": "rootfs\n",
+	"etc/marker":   "rootfs\n", // no start puts anything there
 }
 
 // rootfsDirs are the directories of a test rootfs with their modes.

@@ -93,15 +93,15 @@ func TestLandlock(t *testing.T) {
 	kerneltest.Require(t, feature.Landlock)
 	const refused = `2>&1 | grep -o 'Permission denied'`
 	for _, test := range []struct{ name, yaml, script, want string }{
-		{"read", "{execute: [/bin], readOnly: [/etc]}", `cat /etc/hostname; (cat /proc/uptime) ` + refused + `; (ls /home) ` + refused + `; (echo x > /dev/null) ` + refused, "rootfs\n" + strings.Repeat("Permission denied\n", 3)},
+		{"read", "{execute: [/bin], readOnly: [/etc]}", `cat /etc/marker; (cat /proc/uptime) ` + refused + `; (ls /home) ` + refused + `; (echo x > /dev/null) ` + refused, "rootfs\n" + strings.Repeat("Permission denied\n", 3)},
 		{"write", "{execute: [/bin], readWrite: [/tmp]}", `echo x > /tmp/x; mkdir /tmp/d; mv /tmp/x /tmp/d/y; cat /tmp/d/y; rm -r /tmp/d; ls /tmp; (echo > /dev/shm/x) ` + refused, "x\nPermission denied\n"},
 		{"execute", "{execute: [/bin/busybox], readWrite: [/tmp]}", `cp /bin/busybox /tmp/b; (/tmp/b true) ` + refused + `; /bin/busybox true && echo ran`, "Permission denied\nran\n"},
-		{"a-file", "{execute: [/bin], readOnly: [/etc/hostname]}", `cat /etc/hostname; (cat /etc/passwd) ` + refused, "rootfs\nPermission denied\n"},
+		{"a-file", "{execute: [/bin], readOnly: [/etc/marker]}", `cat /etc/marker; (cat /etc/passwd) ` + refused, "rootfs\nPermission denied\n"},
 		{"bind", "{tcpBind: [8080], tcpConnect: [8080]}", `nc -l -p 81 -e true ` + refused + `; (nc 127.0.0.1 80 </dev/null) ` + refused + `; nc -l -p 8080 -e echo reached & while ! nc 127.0.0.1 8080 </dev/null; do sleep 0.02; done 2>/dev/null`, "Permission denied\nPermission denied\nreached\n"},
 		{"no-ports", "{tcpBind: []}", `nc -l -p 8080 -e true ` + refused, "Permission denied\n"},
-		{"as-a-user", "{execute: [/bin], readOnly: [/proc]}", `grep -E '^(NoNewPrivs|CapEff)' /proc/self/status; (cat /etc/hostname) ` + refused, "CapEff:\t0000000000000000\nNoNewPrivs:\t1\nPermission denied\n"},
-		{"new-privileges", "{execute: [/bin], readOnly: [/proc]}", `grep NoNewPrivs /proc/self/status; (cat /etc/hostname) ` + refused, "NoNewPrivs:\t0\nPermission denied\n"},
-		{"init", "{execute: [/bin], readOnly: [/etc]}", `cat /etc/hostname; (cat /proc/uptime) ` + refused, "rootfs\nPermission denied\n"},
+		{"as-a-user", "{execute: [/bin], readOnly: [/proc]}", `grep -E '^(NoNewPrivs|CapEff)' /proc/self/status; (cat /etc/marker) ` + refused, "CapEff:\t0000000000000000\nNoNewPrivs:\t1\nPermission denied\n"},
+		{"new-privileges", "{execute: [/bin], readOnly: [/proc]}", `grep NoNewPrivs /proc/self/status; (cat /etc/marker) ` + refused, "NoNewPrivs:\t0\nPermission denied\n"},
+		{"init", "{execute: [/bin], readOnly: [/etc]}", `cat /etc/marker; (cat /proc/uptime) ` + refused, "rootfs\nPermission denied\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := n.said(t, test.name, test.script, "  mounts: [{type: tmpfs, destination: /tmp}]\n  security: {landlock: "+test.yaml+"}")
@@ -131,7 +131,7 @@ func TestLandlockStaysInside(t *testing.T) {
 	kerneltest.Require(t, feature.Landlock)
 	must(t, os.Symlink("/../../../../../etc", n.path("rootfs", "config")))
 	must(t, os.Symlink("/proc/1/root", n.path("rootfs", "magic")))
-	c := n.said(t, "web", `cat /config/hostname; cat /etc/hostname`, "  security: {landlock: {execute: [/bin], readOnly: [/config]}}")
+	c := n.said(t, "web", `cat /config/marker; cat /etc/marker`, "  security: {landlock: {execute: [/bin], readOnly: [/config]}}")
 	if got := n.say(t, c); got != "rootfs\nrootfs\n" {
 		t.Errorf("got %q", got)
 	}

@@ -83,7 +83,7 @@ var attacks = []attack{
 		}
 		n.image(t, "innocent", "->/proc/self/fd/7")
 		for _, dir := range []string{"/innocent", "/innocent/..", "/proc/self/fd/7/../../.."} {
-			n.tries(t, `[ "$(cat /etc/hostname)" = rootfs ] && [ "$(stat -c %d:%i /)" = "$(stat -c %d:%i $(pwd)/$(pwd | sed 's|[^/]*|..|g'))" ] || echo outside`, func(s *spec.ContainerSpec) { s.WorkingDir = dir })
+			n.tries(t, `[ "$(cat /etc/marker)" = rootfs ] && [ "$(stat -c %d:%i /)" = "$(stat -c %d:%i $(pwd)/$(pwd | sed 's|[^/]*|..|g'))" ] || echo outside`, func(s *spec.ContainerSpec) { s.WorkingDir = dir })
 		}
 	}},
 	{"CVE-2025-31133 CVE-2025-62161 CVE-2025-52565 CVE-2026-88264 CVE-2026-88265", "the devices of the image are not used", func(t *testing.T, n *node, canary string) {
