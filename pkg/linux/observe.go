@@ -132,7 +132,7 @@ func (n *Node) observe(name string, id uint64) (spec.Instance, error) {
 		return in, err
 	}
 	n.phase(&in, state, freezing)
-	if in.Wanted != (spec.Resources{}) {
+	if !in.Wanted.IsZero() {
 		if in.Resources, err = group.Get(in.Wanted); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return in, err
 		}

@@ -47,7 +47,7 @@ func (w *world) conditions(in spec.Instance, status spec.Status, actions []Actio
 		list = append(list, spec.Condition{Type: spec.ConditionAccepted, Status: a.Status, Reason: a.Reason, Message: a.Message})
 	}
 	switch drift := w.Record.Drift; {
-	case in.Resources != in.Wanted:
+	case !in.Resources.Equal(in.Wanted):
 		add(spec.ConditionDrifted, ReasonDifferent, driftCause(in))
 	case drift.Count > 0:
 		add(spec.ConditionDrifted, ReasonRepaired, fmt.Sprintf("%s; repaired %d times, last at %s", drift.Message, drift.Count, clock(drift.Last)))

@@ -119,7 +119,7 @@ func (w *world) update(in spec.Instance) step {
 		a.Cause = fmt.Sprintf("the record of instance %d is lost", in.ID)
 	case w.liveCause(in) != "":
 		a.Cause = w.liveCause(in)
-	case in.Resources != in.Wanted:
+	case !in.Resources.Equal(in.Wanted):
 		if due := driftDue(w.Record.Drift); due.After(w.now) {
 			return wait(due)
 		}

@@ -30,6 +30,8 @@ func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeSeccomp(spec)
 	c.agreeObjects(spec)
 	c.agreeUTS(spec)
+	c.agreeDevices(spec)
+	c.agreeResources(spec)
 }
 
 func (c *checker) agreeCommand(spec *yamltree.Node) {

@@ -4,7 +4,7 @@ import "slices"
 
 // Capabilities changes the default list, drop first, then add; or it says each set of capabilities(7) itself. ALL means every capability.
 type Capabilities struct {
-	// Add names capabilities to add, without CAP_: NET_ADMIN. Beware of MKNOD: with it a container can open the node's disks.
+	// Add names capabilities to add, without CAP_: NET_ADMIN.
 	Add []string `json:"add,omitzero" class:"replace" format:"capability"`
 	// Drop names capabilities to take away.
 	Drop []string `json:"drop,omitzero" class:"replace" format:"capability"`

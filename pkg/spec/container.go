@@ -68,6 +68,10 @@ type ContainerSpec struct {
 	Network Network `json:"network,omitzero" class:"replace"`
 	// Mounts are further file systems inside the container, mounted in the order given; with base Standard, / and what is below /proc and /sys cannot be mounted over, but for a cgroup mount on /sys/fs/cgroup.
 	Mounts []Mount `json:"mounts,omitzero" class:"replace"`
+	// Devices are devices of the node that the container may use, beside /dev/null and the like.
+	Devices []Device `json:"devices,omitzero" class:"replace"`
+	// DeviceRules says exactly which devices the container may use; the last rule that fits counts, and what none fits is denied. Default: any node may be made, but only null, zero, full, random, urandom, terminals and what devices lists may be used.
+	DeviceRules []DeviceRule `json:"deviceRules,omitzero" class:"live"`
 	// Security narrows or widens what the processes may do.
 	Security Security `json:"security,omitzero" class:"replace"`
 	// Sysctls are kernel parameters of the container's own namespaces, for example net.ipv4.ip_forward: "1". They begin with net. (not in the Host network) or fs.mqueue., or are kernel.msg*, kernel.shm* or kernel.sem; with a user namespace of its own also user.

@@ -75,11 +75,32 @@ func TestDecodeFull(t *testing.T) {
 			Rlimits:     map[string]spec.Rlimit{"nofile": {Soft: 1024, Hard: 4096}, "core": {Soft: 0, Hard: -1}},
 			OOMScoreAdj: spec.NewOOMScore(-500),
 			Resources: spec.Resources{
-				Memory: spec.Memory{Max: spec.NewLimit(512 << 20), High: spec.NewLimit(448 << 20), Low: spec.NewLimit(0), Swap: spec.MaxLimit()},
-				CPU:    spec.CPU{Max: spec.NewCores(1_500_000), Weight: 100},
+				Memory: spec.Memory{
+					Max: spec.NewLimit(512 << 20), High: spec.NewLimit(448 << 20), Low: spec.NewLimit(0), Min: spec.NewLimit(1 << 20),
+					Swap: spec.MaxLimit(), Zswap: spec.NewLimit(0), OOMGroup: true, OOMKillDisable: true, Swappiness: spec.NewNumber(0),
+				},
+				CPU: spec.CPU{
+					Max: spec.NewCores(1_500_000), Period: spec.Duration(50 * time.Millisecond), Burst: spec.Duration(10 * time.Millisecond), Weight: 100,
+					UclampMin: "12.5", UclampMax: "max", RTRuntime: spec.Duration(10 * time.Millisecond), RTPeriod: spec.Duration(time.Second),
+				},
 				Pids:   spec.Pids{Max: spec.NewLimit(200)},
 				Cpuset: spec.Cpuset{Cpus: "0-3,8", Mems: "0"},
+				IO: spec.IO{
+					Weight: 200, DeviceWeights: map[string]uint64{"/dev/vda": 300},
+					Max: map[string]spec.IOMax{
+						"/dev/vda": {RBPS: spec.NewLimit(1 << 20), WIOPS: spec.MaxLimit()},
+						"254:16":   {WBPS: spec.NewLimit(1_000_000), RIOPS: spec.NewLimit(100)},
+					},
+					Latency: map[string]spec.Duration{"/dev/vda": spec.Duration(75 * time.Millisecond)},
+				},
+				Hugetlb: spec.Hugetlb{Max: map[string]spec.Limit{"2MB": spec.NewLimit(64 << 20)}, Rsvd: map[string]spec.Limit{"1GB": spec.MaxLimit()}},
+				RDMA:    spec.RDMA{Max: map[string]spec.RDMAMax{"mlx4_0": {HCAHandle: spec.NewLimit(2), HCAObject: spec.MaxLimit()}}},
+				Misc:    spec.Misc{Max: map[string]spec.Limit{"sev": spec.NewLimit(4)}},
+				NetCls:  spec.NetCls{ClassID: 1048577},
+				NetPrio: spec.NetPrio{IfPrioMap: map[string]uint64{"eth0": 5, "lo": 0}},
+				Unified: map[string]string{"memory.swap.high": "1048576"},
 			},
+			DeviceRules: []spec.DeviceRule{{}, {Allow: true, Type: spec.RuleChar, Major: spec.NewNumber(10), Minor: spec.NewNumber(200), Access: "rw"}},
 			Restart: spec.Restart{Policy: spec.RestartOnFailure, Backoff: spec.Backoff{
 				Initial: spec.Duration(500 * time.Millisecond), Max: spec.Duration(time.Minute), ResetAfter: spec.Duration(90 * time.Minute),
 			}},

@@ -102,10 +102,12 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[PersonalityDomain](): words(PersonalityLinux, PersonalityLinux32),
 	reflect.TypeFor[RestartPolicy]():     words(RestartAlways, RestartOnFailure, RestartNever),
 
-	reflect.TypeFor[SeccompAction](): words(SeccompActions...),
-	reflect.TypeFor[SeccompArch]():   words(SeccompArchs...),
-	reflect.TypeFor[SeccompFlag]():   words(SeccompFlags...),
-	reflect.TypeFor[SeccompOp]():     words(SeccompOps...),
+	reflect.TypeFor[SeccompAction]():  words(SeccompActions...),
+	reflect.TypeFor[SeccompArch]():    words(SeccompArchs...),
+	reflect.TypeFor[SeccompFlag]():    words(SeccompFlags...),
+	reflect.TypeFor[SeccompOp]():      words(SeccompOps...),
+	reflect.TypeFor[DeviceType]():     words(DeviceChar, DeviceBlock, DevicePipe),
+	reflect.TypeFor[DeviceRuleType](): words(RuleAll, RuleChar, RuleBlock),
 }
 
 func words[T ~string](values ...T) []string {

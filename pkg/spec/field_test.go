@@ -163,6 +163,9 @@ func alter(v reflect.Value) {
 	case OOMScore:
 		v.Set(reflect.ValueOf(NewOOMScore(4242)))
 		return
+	case Number:
+		v.Set(reflect.ValueOf(NewNumber(4242)))
+		return
 	}
 	switch v.Kind() {
 	case reflect.String:
@@ -177,8 +180,12 @@ func alter(v reflect.Value) {
 		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
 	case reflect.Map:
 		m := reflect.MakeMap(v.Type())
-		m.SetMapIndex(reflect.ValueOf("altered"), reflect.Zero(v.Type().Elem()))
+		entry := reflect.New(v.Type().Elem()).Elem()
+		alter(entry)
+		m.SetMapIndex(reflect.ValueOf("altered"), entry)
 		v.Set(m)
+	case reflect.Struct:
+		alter(v.Field(0))
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 	default:

@@ -69,6 +69,15 @@ var formats = sync.OnceValue(func() map[string]format {
 		"errno":        {wants: "the name of an error such as EPERM", pattern: `^(E[A-Z0-9]+|[0-9]{1,5})$`, longest: 32},
 		"seccompPlace": {wants: "an architecture such as amd64, or a capability such as CAP_SYS_ADMIN", pattern: `^[A-Za-z0-9_]+$`, longest: 64},
 		"release":      {wants: "a version of the kernel such as 4.8", pattern: `^[0-9]{1,5}[.][0-9]{1,5}$`},
+		"disk":         {wants: "a disk such as /dev/vda or 254:0", pattern: `^(/.+|[0-9]{1,4}:[0-9]{1,7})$`, longest: pathMax, check: checkDisk},
+		"hugePage":     {wants: "a size of huge pages such as 2MB", pattern: `^[1-9][0-9]*[KMG]B$`, longest: 32, hint: hugePageHint},
+		"word":         {wants: "a name of letters, digits, _, . and -", pattern: `^[A-Za-z0-9_.-]+$`, longest: 255},
+		"percent":      {wants: `a percentage such as "12.5", or max`, pattern: `^(max|100([.]0{1,2})?|[0-9]{1,2}([.][0-9]{1,2})?)$`},
+		"cgroupFile":   {wants: "a file of a controller such as memory.swap.high", pattern: `^[a-z][a-z0-9_]*([.][A-Za-z0-9_-]+)+$`, longest: 255, check: checkCgroupFile},
+		"cgroupText":   {wants: "the text of a kernel file", pattern: `^.`, longest: 4095, lines: true},
+		"devicePath":   {wants: "an absolute path inside the container such as /dev/kvm", pattern: `^/.`, longest: pathMax, check: checkDevicePath},
+		"deviceMode":   {wants: `an octal mode such as "0660"`, pattern: `^0?[0-7]{1,3}$`},
+		"access":       {wants: "letters of r (read), w (write) and m (make a node)", pattern: `^[rwm]{1,3}$`, check: checkAccess},
 	}
 	maps.Copy(table, networkFormats)
 	for name, f := range table {

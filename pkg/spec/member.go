@@ -38,7 +38,7 @@ func inBytes(f reflect.StructField) bool { return f.Tag.Get("unit") == "bytes" }
 
 // isLeaf tells quantities kept in structs from structs of fields.
 func isLeaf(t reflect.Type) bool {
-	return t == reflect.TypeFor[Limit]() || t == reflect.TypeFor[Cores]() || t == reflect.TypeFor[OOMScore]()
+	return t == reflect.TypeFor[Limit]() || t == reflect.TypeFor[Cores]() || t == reflect.TypeFor[OOMScore]() || t == reflect.TypeFor[Number]()
 }
 
 // jsonName is the manifest's word for a field, and whether the field must be said.

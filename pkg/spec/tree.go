@@ -99,7 +99,7 @@ func kindOf(t reflect.Type) kind {
 		return kindDuration
 	case reflect.TypeFor[Offset]():
 		return kindOffset
-	case reflect.TypeFor[OOMScore]():
+	case reflect.TypeFor[OOMScore](), reflect.TypeFor[Number]():
 		return kindNumber
 	}
 	switch t.Kind() {
