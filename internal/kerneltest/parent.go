@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,12 +29,24 @@ func Parent(t testing.TB) string {
 	Require(t, feature.CgroupV2)
 	tree := Tree(t)
 	name := fmt.Sprintf("reconciler-test-%d-%d", os.Getpid(), parents.Add(1))
+	before := handedDown(tree)
 	t.Cleanup(func() {
 		if err := destroy(tree, name); err != nil {
 			t.Errorf("cannot clean up cgroup parent %s: %v", name, err)
 		}
+		for _, controller := range handedDown(tree) {
+			if !slices.Contains(before, controller) { // busy: another test needs it, or a later one of this process
+				_ = os.WriteFile(filepath.Join(tree.Unified, "cgroup.subtree_control"), []byte("-"+controller), 0)
+			}
+		}
 	})
 	return name
+}
+
+// handedDown are the controllers that few use and that the root of cgroup2 hands down; a host may want them for v1 hierarchies.
+func handedDown(tree cgroup.Tree) []string {
+	text, _ := os.ReadFile(filepath.Join(tree.Unified, "cgroup.subtree_control"))
+	return slices.DeleteFunc(strings.Fields(string(text)), func(c string) bool { return !slices.Contains([]string{"hugetlb", "rdma", "misc"}, c) })
 }
 
 // Tree is where this machine keeps its cgroups.

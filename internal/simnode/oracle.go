@@ -277,7 +277,7 @@ func differs(want *spec.Container, instances []spec.Instance) string {
 		return fmt.Sprintf("has spec %+v, not %+v", got, asked)
 	case !reflect.DeepEqual(in.Spec.Metadata, want.Metadata):
 		return fmt.Sprintf("has metadata %+v, not %+v", in.Spec.Metadata, want.Metadata)
-	case in.Resources != want.Spec.Resources:
+	case !in.Resources.Equal(want.Spec.Resources):
 		return fmt.Sprintf("has limits %+v, not %+v", in.Resources, want.Spec.Resources)
 	}
 	return ""

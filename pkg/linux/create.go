@@ -80,6 +80,9 @@ func (n *Node) makeGroup(group *cgroup.Group, r record) error {
 	if err := group.Create(); err != nil {
 		return err
 	}
+	if err := setDevices(group, r.Spec.Spec); err != nil {
+		return err
+	}
 	if err := group.Set(r.Spec.Spec.Resources); err != nil {
 		return err
 	}
@@ -90,7 +93,16 @@ func (n *Node) makeGroup(group *cgroup.Group, r record) error {
 	return nil
 }
 
-// Update writes the limits in place and records c, of which only live fields may differ from what the instance was created from. A torn
+// setDevices makes the devices a container may use those it says.
+func setDevices(group *cgroup.Group, s spec.ContainerSpec) error {
+	rules, err := cgroup.DeviceRules(s)
+	if err != nil {
+		return err
+	}
+	return group.SetDevices(rules)
+}
+
+// Update writes the limits and the device rules in place and records c, of which only live fields may differ from what the instance was created from. A torn
 // record is written anew.
 func (n *Node) Update(ctx context.Context, c spec.Container, id uint64) (err error) {
 	name := c.Metadata.Name
@@ -110,6 +122,9 @@ func (n *Node) Update(ctx context.Context, c spec.Container, id uint64) (err err
 		return err
 	}
 	if err := group.Set(c.Spec.Resources); err != nil {
+		return err
+	}
+	if err := setDevices(group, c.Spec); err != nil {
 		return err
 	}
 	n.watch(group, c.Spec.Pressure)

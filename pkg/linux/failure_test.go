@@ -103,7 +103,7 @@ func TestUnsupportedLimit(t *testing.T) {
 	kind(n.Create(t.Context(), high, 1, spec.DefaultsVersion))
 	n.run(t, n.container("web", forever), 1)
 	kind(n.Update(t.Context(), high, 1))
-	if got := n.look(t, "web", 1); got.Wanted != (spec.Resources{}) || got.Phase != spec.InstanceRunning {
+	if got := n.look(t, "web", 1); !got.Wanted.IsZero() || got.Phase != spec.InstanceRunning {
 		t.Errorf("the refused Update gave %+v", got)
 	}
 }

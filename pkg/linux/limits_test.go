@@ -15,15 +15,39 @@ const mebi = 1 << 20
 
 // limits are each limit there is, by its key, with two values.
 var limits = map[string][2]spec.Resources{
-	"memory.max":  {{Memory: spec.Memory{Max: spec.NewLimit(64 * mebi)}}, {Memory: spec.Memory{Max: spec.NewLimit(128*mebi + 1)}}},
-	"memory.high": {{Memory: spec.Memory{High: spec.NewLimit(64 * mebi)}}, {Memory: spec.Memory{High: spec.MaxLimit()}}},
-	"memory.low":  {{Memory: spec.Memory{Low: spec.NewLimit(8 * mebi)}}, {Memory: spec.Memory{Low: spec.NewLimit(4 * mebi)}}},
-	"memory.swap": {{Memory: spec.Memory{Max: spec.NewLimit(64 * mebi), Swap: spec.NewLimit(0)}}, {Memory: spec.Memory{Max: spec.NewLimit(64 * mebi), Swap: spec.NewLimit(mebi)}}},
-	"cpu.max":     {{CPU: spec.CPU{Max: spec.NewCores(500_000)}}, {CPU: spec.CPU{Max: spec.MaxCores()}}},
-	"cpu.weight":  {{CPU: spec.CPU{Weight: 50}}, {CPU: spec.CPU{Weight: 10000}}},
-	"pids.max":    {{Pids: spec.Pids{Max: spec.NewLimit(20)}}, {Pids: spec.Pids{Max: spec.MaxLimit()}}},
-	"cpuset.cpus": {{Cpuset: spec.Cpuset{Cpus: "0"}}, {Cpuset: spec.Cpuset{Cpus: "0-1"}}},
-	"cpuset.mems": {{Cpuset: spec.Cpuset{Mems: "0"}}, {Cpuset: spec.Cpuset{Mems: "0"}}},
+	"memory.max":            {{Memory: spec.Memory{Max: spec.NewLimit(64 * mebi)}}, {Memory: spec.Memory{Max: spec.NewLimit(128*mebi + 1)}}},
+	"memory.high":           {{Memory: spec.Memory{High: spec.NewLimit(64 * mebi)}}, {Memory: spec.Memory{High: spec.MaxLimit()}}},
+	"memory.low":            {{Memory: spec.Memory{Low: spec.NewLimit(8 * mebi)}}, {Memory: spec.Memory{Low: spec.NewLimit(4 * mebi)}}},
+	"memory.swap":           {{Memory: spec.Memory{Max: spec.NewLimit(64 * mebi), Swap: spec.NewLimit(0)}}, {Memory: spec.Memory{Max: spec.NewLimit(64 * mebi), Swap: spec.NewLimit(mebi)}}},
+	"cpu.max":               {{CPU: spec.CPU{Max: spec.NewCores(500_000)}}, {CPU: spec.CPU{Max: spec.MaxCores()}}},
+	"cpu.weight":            {{CPU: spec.CPU{Weight: 50}}, {CPU: spec.CPU{Weight: 10000}}},
+	"memory.min":            {{Memory: spec.Memory{Min: spec.NewLimit(mebi)}}, {Memory: spec.Memory{Min: spec.NewLimit(0)}}},
+	"memory.zswap":          {{Memory: spec.Memory{Zswap: spec.NewLimit(mebi)}}, {Memory: spec.Memory{Zswap: spec.NewLimit(0)}}},
+	"memory.oomGroup":       {{Memory: spec.Memory{OOMGroup: true}}, {Memory: spec.Memory{OOMGroup: true, Max: spec.NewLimit(64 * mebi)}}},
+	"memory.oomKillDisable": {{Memory: spec.Memory{OOMKillDisable: true}}, {Memory: spec.Memory{OOMKillDisable: true, Max: spec.NewLimit(64 * mebi)}}},
+	"memory.swappiness":     {{Memory: spec.Memory{Swappiness: spec.NewNumber(0)}}, {Memory: spec.Memory{Swappiness: spec.NewNumber(100)}}},
+	"cpu.period":            {{CPU: spec.CPU{Period: spec.Duration(50_000_000)}}, {CPU: spec.CPU{Period: spec.Duration(20_000_000), Max: spec.NewCores(500_000)}}},
+	"cpu.burst":             {{CPU: spec.CPU{Max: spec.NewCores(500_000), Burst: spec.Duration(10_000_000)}}, {CPU: spec.CPU{Max: spec.NewCores(50_000), Burst: spec.Duration(1_000_000)}}},
+	"cpu.shares":            {{CPU: spec.CPU{Shares: 512}}, {CPU: spec.CPU{Shares: 4096}}},
+	"cpu.idle":              {{CPU: spec.CPU{Idle: true}}, {CPU: spec.CPU{Idle: true, Max: spec.NewCores(500_000)}}},
+	"cpu.uclampMin":         {{CPU: spec.CPU{UclampMin: "10"}}, {CPU: spec.CPU{UclampMin: "20.5"}}},
+	"cpu.uclampMax":         {{CPU: spec.CPU{UclampMax: "90"}}, {CPU: spec.CPU{UclampMax: "max"}}},
+	"cpu.rtRuntime":         {{CPU: spec.CPU{RTRuntime: spec.Duration(1_000_000)}}, {CPU: spec.CPU{RTRuntime: spec.Duration(2_000_000)}}},
+	"cpu.rtPeriod":          {{CPU: spec.CPU{RTPeriod: spec.Duration(500_000_000)}}, {CPU: spec.CPU{RTPeriod: spec.Duration(2_000_000_000)}}},
+	"io.weight":             {{IO: spec.IO{Weight: 50}}, {IO: spec.IO{Weight: 10000}}},
+	"io.blkioWeight":        {{IO: spec.IO{BlkioWeight: 10}}, {IO: spec.IO{BlkioWeight: 1000}}},
+	"io.deviceWeights":      {{IO: spec.IO{DeviceWeights: map[string]uint64{"7:0": 200}}}, {IO: spec.IO{DeviceWeights: map[string]uint64{"7:0": 50}}}},
+	"io.max":                {{IO: spec.IO{Max: map[string]spec.IOMax{"7:0": {RBPS: spec.NewLimit(mebi)}}}}, {IO: spec.IO{Max: map[string]spec.IOMax{"7:0": {WIOPS: spec.NewLimit(100)}}}}},
+	"io.latency":            {{IO: spec.IO{Latency: map[string]spec.Duration{"7:0": 1_000_000}}}, {IO: spec.IO{Latency: map[string]spec.Duration{"7:0": 2_000_000}}}},
+	"hugetlb.max":           {{Hugetlb: spec.Hugetlb{Max: map[string]spec.Limit{"2MB": spec.NewLimit(4 * mebi)}}}, {Hugetlb: spec.Hugetlb{Max: map[string]spec.Limit{"2MB": spec.MaxLimit()}}}},
+	"hugetlb.rsvd":          {{Hugetlb: spec.Hugetlb{Rsvd: map[string]spec.Limit{"2MB": spec.NewLimit(0)}}}, {Hugetlb: spec.Hugetlb{Rsvd: map[string]spec.Limit{"2MB": spec.MaxLimit()}}}},
+	"rdma.max":              {{RDMA: spec.RDMA{Max: map[string]spec.RDMAMax{"mlx4_0": {HCAHandle: spec.NewLimit(2)}}}}, {RDMA: spec.RDMA{Max: map[string]spec.RDMAMax{"mlx4_0": {HCAObject: spec.NewLimit(2)}}}}},
+	"misc.max":              {{Misc: spec.Misc{Max: map[string]spec.Limit{"sev": spec.NewLimit(2)}}}, {Misc: spec.Misc{Max: map[string]spec.Limit{"sev": spec.MaxLimit()}}}},
+	"netCls.classid":        {{NetCls: spec.NetCls{ClassID: 1}}, {NetCls: spec.NetCls{ClassID: 2}}},
+	"netPrio.ifpriomap":     {{NetPrio: spec.NetPrio{IfPrioMap: map[string]uint64{"lo": 1}}}, {NetPrio: spec.NetPrio{IfPrioMap: map[string]uint64{"lo": 2}}}},
+	"pids.max":              {{Pids: spec.Pids{Max: spec.NewLimit(20)}}, {Pids: spec.Pids{Max: spec.MaxLimit()}}},
+	"cpuset.cpus":           {{Cpuset: spec.Cpuset{Cpus: "0"}}, {Cpuset: spec.Cpuset{Cpus: "0-1"}}},
+	"cpuset.mems":           {{Cpuset: spec.Cpuset{Mems: "0"}}, {Cpuset: spec.Cpuset{Mems: "0"}}},
 }
 
 // Each limit is set by Create, changed by Update and taken away again in place, and what is read back is what was wanted.
@@ -35,7 +59,7 @@ func TestEachLimitLive(t *testing.T) {
 			t.Errorf("%s has no values to be tested with", row.Key)
 		}
 		t.Run(row.Key, func(t *testing.T) {
-			name := strings.ReplaceAll(row.Key, ".", "-")
+			name := strings.ToLower(strings.ReplaceAll(row.Key, ".", "-"))
 			c := n.container(name, forever)
 			c.Spec.Resources = values[0]
 			if err := n.Create(t.Context(), c, 1, spec.DefaultsVersion); errors.Is(err, errors.ErrUnsupported) {
@@ -49,7 +73,7 @@ func TestEachLimitLive(t *testing.T) {
 				c.Spec.Resources = r
 				must(t, n.Update(t.Context(), c, 1))
 				got := n.look(t, name, 1)
-				if got.Pid != pid || got.Resources != got.Wanted || got.Spec.Spec.Resources != r || (got.Wanted == spec.Resources{}) != (r == spec.Resources{}) {
+				if got.Pid != pid || !got.Resources.Equal(got.Wanted) || !got.Spec.Spec.Resources.Equal(r) || got.Wanted.IsZero() != r.IsZero() {
 					t.Errorf("after Update to %+v: resources %+v, wanted %+v, pid %d, was %d", r, got.Resources, got.Wanted, got.Pid, pid)
 				}
 			}
@@ -69,7 +93,7 @@ func TestDrift(t *testing.T) {
 		t.Errorf("after a change by hand: %+v, wanted %+v", got.Resources, got.Wanted)
 	}
 	must(t, n.Update(t.Context(), c, 1))
-	if got := n.look(t, "web", 1); got.Resources != got.Wanted {
+	if got := n.look(t, "web", 1); !got.Resources.Equal(got.Wanted) {
 		t.Errorf("after Update: %+v, wanted %+v", got.Resources, got.Wanted)
 	}
 }

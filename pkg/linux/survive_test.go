@@ -102,7 +102,7 @@ func TestParentGoes(t *testing.T) {
 	}
 	all, err := n.Observe(t.Context())
 	must(t, err)
-	if len(all) != 1 || all[0].Phase != spec.InstanceExited || *all[0].Exit != *before.Exit || all[0].Resources != before.Resources {
+	if len(all) != 1 || all[0].Phase != spec.InstanceExited || *all[0].Exit != *before.Exit || !all[0].Resources.Equal(before.Resources) {
 		t.Errorf("got %+v, was %+v", all, before)
 	}
 	must(t, n.Start(t.Context(), "web", 1))

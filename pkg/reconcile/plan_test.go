@@ -175,7 +175,7 @@ func reached(s reconcile.Subject) error {
 	switch {
 	case in.Phase != phase && !over:
 		return fmt.Errorf("it is %s, not %s", in.Phase, phase)
-	case in.Spec.Spec.Command[0] != want.Command[0] || in.Resources != want.Resources:
+	case in.Spec.Spec.Command[0] != want.Command[0] || !in.Resources.Equal(want.Resources):
 		return fmt.Errorf("it is %+v", in)
 	}
 	return nil

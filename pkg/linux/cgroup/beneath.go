@@ -85,11 +85,17 @@ func (r root) write(name, text string) error {
 // mkdir makes a directory; one that is there is success. Here and in rmdir the name is walked by the kernel from
 // the root's descriptor without openat2's limits: cgroup file systems keep no links, and names never hold "..".
 func (r root) mkdir(name string) error {
-	err := unix.Mkdirat(int(r.dir.Fd()), name, 0o755)
+	_, err := r.make(name)
+	return err
+}
+
+// make is mkdir, and tells whether the directory is new.
+func (r root) make(name string) (isNew bool, err error) {
+	err = unix.Mkdirat(int(r.dir.Fd()), name, 0o755)
 	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return &os.PathError{Op: "mkdir", Path: r.path(name), Err: err}
+		return false, &os.PathError{Op: "mkdir", Path: r.path(name), Err: err}
 	}
-	return nil
+	return err == nil, nil
 }
 
 // rmdir removes one directory; one that is gone is success.

@@ -113,96 +113,6 @@ func v1Swap() *codec[spec.Limit] {
 	}
 }
 
-// Processor time is a quota of microseconds in every period. The kernel takes no quota below a
-// millisecond, so small limits get the longest period; the smallest limit is a thousandth of a processor.
-const (
-	cpuPeriod    = 100_000
-	cpuPeriodMax = 1_000_000
-	cpuQuotaMin  = 1_000
-)
-
-func cpuQuota(c spec.Cores) (quota, period uint64) {
-	if quota = c.Micro() / (1_000_000 / cpuPeriod); quota >= cpuQuotaMin {
-		return quota, cpuPeriod
-	}
-	return max(c.Micro(), cpuQuotaMin), cpuPeriodMax
-}
-
-func parseCPU(quota, period string) (spec.Cores, error) {
-	if quota == "max" || quota == "-1" {
-		return spec.MaxCores(), nil
-	}
-	q, err := strconv.ParseUint(quota, 10, 44)
-	if err != nil {
-		return spec.Cores{}, err
-	}
-	p, err := strconv.ParseUint(period, 10, 32)
-	if err != nil || p == 0 {
-		return spec.Cores{}, fmt.Errorf("bad period %q: %w", period, fs.ErrInvalid)
-	}
-	return spec.NewCores(q * 1_000_000 / p), nil
-}
-
-// cpuMax is cpu.max: "QUOTA PERIOD" or "max PERIOD".
-func cpuMax() *codec[spec.Cores] {
-	return &codec[spec.Cores]{
-		files: []string{"cpu.max"}, unset: []string{fmt.Sprintf("max %d", cpuPeriod)},
-		encode: func(c spec.Cores, _ spec.Resources) ([]string, error) {
-			if c.IsMax() {
-				return []string{fmt.Sprintf("max %d", cpuPeriod)}, nil
-			}
-			quota, period := cpuQuota(c)
-			return []string{fmt.Sprintf("%d %d", quota, period)}, nil
-		},
-		decode: func(texts []string) (spec.Cores, error) {
-			quota, period, _ := strings.Cut(texts[0], " ")
-			return parseCPU(quota, period)
-		},
-	}
-}
-
-// v1CPUMax is the same in two files; the quota is -1 for max.
-func v1CPUMax() *codec[spec.Cores] {
-	texts := func(quota int64, period uint64) []string {
-		return []string{strconv.FormatInt(quota, 10), strconv.FormatUint(period, 10)}
-	}
-	return &codec[spec.Cores]{
-		files: []string{"cpu.cfs_quota_us", "cpu.cfs_period_us"}, unset: texts(-1, cpuPeriod),
-		encode: func(c spec.Cores, _ spec.Resources) ([]string, error) {
-			if c.IsMax() {
-				return texts(-1, cpuPeriod), nil
-			}
-			quota, period := cpuQuota(c)
-			return texts(int64(quota), period), nil
-		},
-		decode: func(texts []string) (spec.Cores, error) { return parseCPU(texts[0], texts[1]) },
-	}
-}
-
-// cpuWeight is cpu.weight, 1 to 10000.
-func cpuWeight() *codec[uint64] {
-	return &codec[uint64]{
-		files: []string{"cpu.weight"}, unset: []string{"100"},
-		encode: func(w uint64, _ spec.Resources) ([]string, error) { return []string{strconv.FormatUint(w, 10)}, nil },
-		decode: func(texts []string) (uint64, error) { return strconv.ParseUint(texts[0], 10, 64) },
-	}
-}
-
-// v1CPUShares converts a weight linearly, 100 being 1024 shares: what v2 itself does inside the kernel
-// (kernel/sched: sched_weight_from_cgroup), so that a weight means the same share on both.
-func v1CPUShares() *codec[uint64] {
-	return &codec[uint64]{
-		files: []string{"cpu.shares"}, unset: []string{"1024"},
-		encode: func(w uint64, _ spec.Resources) ([]string, error) {
-			return []string{strconv.FormatUint((w*1024+50)/100, 10)}, nil
-		},
-		decode: func(texts []string) (uint64, error) {
-			shares, err := strconv.ParseUint(texts[0], 10, 32)
-			return (shares*100 + 512) / 1024, err
-		},
-	}
-}
-
 // list is a list of numbers and ranges as cpuset(7) writes it, merged and sorted as the kernel prints it.
 func list(file, unset string) *codec[string] {
 	return &codec[string]{
@@ -250,4 +160,30 @@ func canonicalList(s string) (string, error) {
 		words = append(words, word)
 	}
 	return strings.Join(words, ","), nil
+}
+
+// flag is 0 or 1 in one file.
+func flag(file string) *codec[bool] {
+	return &codec[bool]{
+		files: []string{file}, unset: []string{"0"},
+		encode: func(on bool, _ spec.Resources) ([]string, error) {
+			if on {
+				return []string{"1"}, nil
+			}
+			return []string{"0"}, nil
+		},
+		decode: func(texts []string) (bool, error) { return texts[0] == "1", nil },
+	}
+}
+
+// swappiness is v1's own for each cgroup; a new one has that of the one above.
+func swappiness() *codec[spec.Number] {
+	return &codec[spec.Number]{
+		files: []string{"memory.swappiness"}, unset: []string{inherit},
+		encode: func(n spec.Number, _ spec.Resources) ([]string, error) { return []string{n.String()}, nil },
+		decode: func(texts []string) (spec.Number, error) {
+			n, err := strconv.ParseUint(texts[0], 10, 32)
+			return spec.NewNumber(n), err
+		},
+	}
 }

@@ -3,10 +3,12 @@ package cgroup
 import (
 	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -29,6 +31,24 @@ func TestCodecs(t *testing.T) {
 	cpu := func(micro uint64) (r spec.Resources) { r.CPU.Max = spec.NewCores(micro); return r }
 	weight := func(w uint64) (r spec.Resources) { r.CPU.Weight = w; return r }
 	cpus := func(s string) (r spec.Resources) { r.Cpuset.Cpus = s; return r }
+	quota := func(micro uint64, period time.Duration) (r spec.Resources) {
+		r.CPU.Max, r.CPU.Period = spec.NewCores(micro), spec.Duration(period)
+		return r
+	}
+	period := func(d time.Duration) (r spec.Resources) { r.CPU.Period = spec.Duration(d); return r }
+	shares := func(n uint64) (r spec.Resources) { r.CPU.Shares = n; return r }
+	uclamp := func(s string) (r spec.Resources) { r.CPU.UclampMin = s; return r }
+	ioWeight := func(n uint64) (r spec.Resources) { r.IO.Weight = n; return r }
+	blkio := func(n uint64) (r spec.Resources) { r.IO.BlkioWeight = n; return r }
+	disk := func(m spec.IOMax) (r spec.Resources) { r.IO.Max = map[string]spec.IOMax{"254:0": m}; return r }
+	huge := func(size string, l spec.Limit) (r spec.Resources) {
+		r.Hugetlb.Max = map[string]spec.Limit{size: l}
+		return r
+	}
+	rdma := func(m spec.RDMAMax) (r spec.Resources) { r.RDMA.Max = map[string]spec.RDMAMax{"mlx4_0": m}; return r }
+	unlimited := spec.IOMax{RBPS: spec.MaxLimit(), WBPS: spec.MaxLimit(), RIOPS: spec.MaxLimit(), WIOPS: spec.MaxLimit()}
+	half := unlimited
+	half.WBPS, half.RIOPS = spec.NewLimit(1<<20), spec.NewLimit(7)
 	maxCPU := spec.Resources{CPU: spec.CPU{Max: spec.MaxCores()}}
 	tests := []struct {
 		key        string
@@ -47,6 +67,23 @@ func TestCodecs(t *testing.T) {
 		{"cpu.max", cpu(9_999), cpu(9_999), []string{"9999 1000000"}, []string{"9999", "1000000"}},
 		{"cpu.max", cpu(1), cpu(1_000), []string{"1000 1000000"}, []string{"1000", "1000000"}},
 		{"cpu.max", maxCPU, maxCPU, []string{"max 100000"}, []string{"-1", "100000"}},
+		{"cpu.max", quota(333_330, 100*time.Millisecond), cpu(333_330), []string{"33333 100000"}, []string{"33333", "100000"}},
+		{"cpu.max", quota(333_333, 30*time.Millisecond), cpu(333_333), []string{"10000 30000"}, []string{"10000", "30000"}},
+		{"cpu.period", quota(333_333, 30*time.Millisecond), period(30 * time.Millisecond), []string{"10000 30000"}, []string{"10000", "30000"}},
+		{"cpu.period", period(50 * time.Millisecond), period(50 * time.Millisecond), []string{"max 50000"}, []string{"-1", "50000"}},
+		{"cpu.shares", shares(1024), shares(1012), []string{"100"}, nil},
+		{"cpu.shares", shares(2), shares(2), []string{"1"}, nil},
+		{"cpu.shares", shares(262144), shares(262115), []string{"10000"}, nil},
+		{"cpu.uclampMin", uclamp("12.5"), uclamp("12.50"), []string{"12.50"}, []string{"12.50"}},
+		{"cpu.uclampMin", uclamp("100"), uclamp("max"), []string{"max"}, []string{"max"}},
+		{"io.weight", ioWeight(100), ioWeight(100), []string{"100", "100"}, []string{"100"}},
+		{"io.weight", ioWeight(10000), ioWeight(10000), []string{"10000", "1000"}, []string{"1000"}},
+		{"io.blkioWeight", blkio(10), blkio(10), []string{"1", "10"}, []string{"10"}},
+		{"io.blkioWeight", blkio(1000), blkio(1000), []string{"10000", "1000"}, []string{"1000"}},
+		{"io.max", disk(spec.IOMax{WBPS: spec.NewLimit(1 << 20), RIOPS: spec.NewLimit(7)}), disk(half), []string{"rbps=max wbps=1048576 riops=7 wiops=max"}, []string{"0", "1048576", "7", "0"}},
+		{"hugetlb.max", huge("2MB", spec.NewLimit(5<<20)), huge("2MB", spec.NewLimit(4<<20)), []string{"4194304"}, []string{"4194304"}},
+		{"hugetlb.max", huge("1GB", spec.NewLimit(1<<63-1<<30)), huge("1GB", spec.MaxLimit()), []string{"max"}, []string{"-1"}},
+		{"rdma.max", rdma(spec.RDMAMax{HCAHandle: spec.NewLimit(2)}), rdma(spec.RDMAMax{HCAHandle: spec.NewLimit(2), HCAObject: spec.MaxLimit()}), []string{"hca_handle=2 hca_object=max"}, []string{"hca_handle=2 hca_object=max"}},
 		{"cpu.weight", weight(100), weight(100), []string{"100"}, []string{"1024"}},
 		{"cpu.weight", weight(1), weight(1), []string{"1"}, []string{"10"}},
 		{"cpu.weight", weight(10000), weight(10000), []string{"10000"}, []string{"102400"}},
@@ -60,14 +97,17 @@ func TestCodecs(t *testing.T) {
 			*store
 			want []string
 		}{{"v2", r.v2, test.v2}, {"v1", r.v1, test.v1}} {
-			texts, err := side.encode(test.said)
-			if err != nil || !slices.Equal(texts, side.want) {
+			if side.want == nil {
+				continue
+			}
+			settings, err := side.encode(test.said)
+			if texts := textsOf(settings); err != nil || !slices.Equal(texts, side.want) {
 				t.Errorf("%s on %s of %+v: %q, %v; want %q", test.key, side.version, test.said, texts, err, side.want)
 				continue
 			}
 			var kept spec.Resources
-			if err := side.decode(texts, &kept); err != nil || kept != test.kept {
-				t.Errorf("%s on %s from %q: %+v, %v; want %+v", test.key, side.version, texts, kept, err, test.kept)
+			if err := side.decode(settings, &kept); err != nil || !kept.Equal(test.kept) {
+				t.Errorf("%s on %s from %+v: %+v, %v; want %+v", test.key, side.version, settings, kept, err, test.kept)
 			}
 		}
 	}
@@ -79,8 +119,8 @@ func TestEveryWeightSurvivesV1(t *testing.T) {
 		var said, kept spec.Resources
 		said.CPU.Weight = w
 		texts, _ := r.v1.encode(said)
-		if err := r.v1.decode(texts, &kept); err != nil || kept != said {
-			t.Fatalf("weight %d comes back as %d from %q (%v)", w, kept.CPU.Weight, texts, err)
+		if err := r.v1.decode(texts, &kept); err != nil || !kept.Equal(said) {
+			t.Fatalf("weight %d comes back as %d from %q (%v)", w, kept.CPU.Weight, textsOf(texts), err)
 		}
 	}
 }
@@ -95,34 +135,87 @@ func TestRefusedValues(t *testing.T) {
 		var r spec.Resources
 		r.Cpuset.Mems = list
 		if texts, err := rowOf(t, "cpuset.mems").v2.encode(r); !errors.Is(err, fs.ErrInvalid) {
-			t.Errorf("list %q: %q, %v", list, texts, err)
+			t.Errorf("list %q: %q, %v", list, textsOf(texts), err)
 		}
 	}
 }
 
 // What a kernel file may hold, broken ones included, never panics, and what is read survives a round trip.
 func FuzzDecode(f *testing.F) {
-	for _, text := range []string{"max", "0", "4096", "-1", "max 100000", "150000 100000", "0-3,8", "9223372036854771712", "", "1 0", "x"} {
+	for _, text := range []string{
+		"max", "0", "4096", "-1", "max 100000", "150000 100000", "0-3,8", "9223372036854771712", "", "1 0", "x", "12.50", "default",
+		"rbps=1 wbps=max riops=2 wiops=max", "hca_handle=2 hca_object=max", "target=75000",
+	} {
 		f.Add(text, text)
 	}
 	f.Fuzz(func(t *testing.T, first, second string) {
 		for _, r := range table {
 			for _, s := range []*store{r.v2, r.v1} {
-				if s == nil {
-					continue
-				}
-				var read, again spec.Resources
-				if s.decode([]string{first, second}[:len(s.files)], &read) != nil || !r.said(read) {
-					continue
-				}
-				texts, err := s.encode(read)
-				if err != nil {
-					continue
-				}
-				if err := s.decode(texts, &again); err != nil {
-					t.Errorf("%s: wrote %q, cannot read it: %v", r.key, texts, err)
+				for ; s != nil; s = s.next {
+					roundTrip(t, r, s, first, second)
 				}
 			}
 		}
 	})
+}
+
+func roundTrip(t *testing.T, r row, s *store, texts ...string) {
+	var settings []setting
+	for i := range max(len(s.files), 1) {
+		settings = append(settings, setting{text: texts[i%2], entry: "2MB"})
+	}
+	var read, again spec.Resources
+	if s.decode(settings, &read) != nil || !r.said(read) {
+		return
+	}
+	settings, err := s.encode(read)
+	if err != nil {
+		return
+	}
+	if err := s.decode(settings, &again); err != nil {
+		t.Errorf("%s: wrote %q, cannot read it: %v", r.key, textsOf(settings), err)
+	}
+}
+
+// Any quota and period that the kernel takes can be said, so that OCI's pair becomes exactly itself.
+func TestEveryQuotaAndPeriod(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 100_000 {
+		period := 1_000 + random.Uint64N(999_001)
+		quota := 1_000 + random.Uint64N(64*period)
+		said := spec.CPU{Max: spec.NewCores((quota*1_000_000 + period/2) / period), Period: spec.Duration(time.Duration(period) * time.Microsecond)}
+		if q, p, err := cpuQuota(said); q != quota || p != period || err != nil {
+			t.Fatalf("%d in %d is said %v and becomes %d in %d, %v", quota, period, said.Max, q, p, err)
+		}
+	}
+	if _, _, err := cpuQuota(spec.CPU{Max: spec.NewCores(1_000), Period: spec.Duration(100 * time.Millisecond)}); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("a quota the kernel refuses: %v", err)
+	}
+}
+
+// Conversions rise, keep the ends and the default, and what is read back of a converted value is converted to the same again.
+func TestConversions(t *testing.T) {
+	for name, c := range map[string]struct {
+		low, high uint64
+		to, back  func(uint64) uint64
+		fixed     map[uint64]uint64
+	}{
+		"shares": {2, 262144, sharesToWeight, func(w uint64) uint64 { return leastWith(2, 262144, w, sharesToWeight) }, map[uint64]uint64{2: 1, 1024: 100, 262144: 10000}},
+		"bfq":    {1, 10000, toBFQ, fromBFQ, map[uint64]uint64{1: 1, 100: 100, 10000: 1000}},
+		"blkio":  {10, 1000, fromBlkio, toBlkio, map[uint64]uint64{10: 1, 1000: 10000}},
+	} {
+		for n := c.low; n <= c.high; n++ {
+			if c.to(n) < c.to(max(n, c.low+1)-1) {
+				t.Fatalf("%s falls at %d", name, n)
+			}
+			if again := c.to(c.back(c.to(n))); again != c.to(n) {
+				t.Fatalf("%s of %d is %d, and after reading it back %d", name, n, c.to(n), again)
+			}
+		}
+		for n, want := range c.fixed {
+			if got := c.to(n); got != want {
+				t.Errorf("%s of %d = %d, want %d", name, n, got, want)
+			}
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,23 +14,46 @@ import (
 )
 
 // enable hands the v2 controllers that a level has down to its children, one at a time, so that one that
-// is refused does not take the others with it. It notes what is lacking.
-func (p *Parent) enable(t Tree, level root) {
+// is refused does not take the others with it. It notes what is lacking. Optional ones wait for the first limit.
+func (p *Parent) enable(level root) {
 	for _, c := range controllers {
-		if t.V1[c] != "" || p.lacking[c] != nil {
+		if !c.v2 || p.tree.V1[c.v1] != "" || p.lacking[c.name] != nil {
 			continue
 		}
-		if err := enable(level, c); err != nil {
-			p.lacking[c] = &ControllerError{Controller: c, Err: err}
+		if err := p.enableAt(level, c.name, c.optional); err != nil {
+			p.lacking[c.name] = &ControllerError{Controller: c.name, Err: err}
 		}
 	}
 }
 
-func enable(level root, controller string) error {
+// enableAt hands a controller down from one level, or looks whether that can be left for later. systemd's cgroups are only looked at.
+func (p *Parent) enableAt(level root, controller string, later bool) error {
 	enabled, err := level.read("cgroup.subtree_control")
 	if err != nil || slices.Contains(strings.Fields(enabled), controller) {
 		return err
 	}
+	if p.foreign(level) {
+		return fmt.Errorf("systemd does not hand it down in %s", level.dir.Name())
+	}
+	if later {
+		return nil
+	}
+	return enable(level, controller)
+}
+
+// foreign tells whether a level is above the last unit of systemd's in the path: what is below a unit was delegated.
+func (p *Parent) foreign(level root) bool {
+	steps := strings.Split(p.full, "/")
+	for i, step := range slices.Backward(steps) {
+		if suffix := path.Ext(step); suffix == ".slice" || suffix == ".scope" || suffix == ".service" {
+			unit := path.Join(p.tree.Unified, path.Join(steps[:i+1]...))
+			return strings.HasPrefix(unit, level.dir.Name()+"/")
+		}
+	}
+	return false
+}
+
+func enable(level root, controller string) error {
 	has, err := level.read("cgroup.controllers")
 	if err != nil {
 		return err
@@ -65,12 +89,23 @@ func vacant(level root) error {
 func (p *Parent) handedDown() string {
 	var on []string
 	for _, c := range controllers {
-		v1 := slices.ContainsFunc(p.v1, func(h hierarchy) bool { return slices.Contains(h.controllers, c) })
-		if !v1 && p.lacking[c] == nil {
-			on = append(on, "+"+c)
+		if c.v2 && !c.optional && p.tree.V1[c.v1] == "" && p.lacking[c.name] == nil {
+			on = append(on, "+"+c.name)
 		}
 	}
 	return strings.Join(on, " ")
+}
+
+// handDown hands an optional v2 controller down to a group, through every level above it.
+func (g *Group) handDown(controller string) error {
+	p := g.parent
+	bottom, _, err := descend(p.tree.Unified, path.Dir(path.Join(p.name, g.path)), func(level root) error {
+		return p.enableAt(level, controller, false)
+	})
+	if err != nil {
+		return &ControllerError{Controller: controller, Err: err}
+	}
+	return bottom.dir.Close()
 }
 
 // inheritCpuset gives an empty v1 cpuset what the one above has: no task can enter an empty one (cpuset(7)).

@@ -1,6 +1,8 @@
 package cgroup
 
 import (
+	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -14,7 +16,7 @@ import (
 const FileDir = "cgroup"
 
 // Files opens what a program needs to start inside the group: its unified directory as FileDir and, by
-// the name "cgroup.CONTROLLER", the tasks file of each v1 hierarchy. The caller closes them.
+// the name "cgroup.CONTROLLER", the tasks file of each v1 hierarchy it is in. The caller closes them.
 func (g *Group) Files() (map[string]*os.File, error) {
 	dir, err := g.Dir()
 	if err != nil {
@@ -23,6 +25,9 @@ func (g *Group) Files() (map[string]*os.File, error) {
 	files := map[string]*os.File{FileDir: dir}
 	for _, h := range g.parent.v1 {
 		f, err := h.open(g.path+"/tasks", unix.O_WRONLY)
+		if h.optional && errors.Is(err, fs.ErrNotExist) { // no limit needs it
+			continue
+		}
 		if err != nil {
 			for _, f := range files {
 				_ = f.Close()

@@ -3,12 +3,13 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // ControllerError says that a host cannot keep a limit, because a controller, or one file of it, is not
 // there. It is errors.ErrUnsupported: only another manifest or another host helps.
 type ControllerError struct {
-	Controller string // memory, cpu, pids or cpuset
+	Controller string // memory, cpu, io ...: v2's name if it has one
 	File       string // the one missing file, if the controller itself is there
 	Err        error  // why, if known: EBUSY or EPERM when an ancestor is not ours to change
 }
@@ -66,3 +67,20 @@ type UsageError struct {
 func (e *UsageError) Error() string {
 	return fmt.Sprintf("%d bytes are in use and cannot be reclaimed (%s)", e.Usage, e.File)
 }
+
+// OccupiedError says that a cgroup which a container was to get is in use. It is fs.ErrExist.
+type OccupiedError struct {
+	Path      string
+	Processes int
+	Frozen    bool
+}
+
+func (e *OccupiedError) Error() string {
+	if e.Processes == 0 {
+		return fmt.Sprintf("cgroup %s is frozen", e.Path)
+	}
+	return fmt.Sprintf("cgroup %s is not empty: it has %d processes", e.Path, e.Processes)
+}
+
+// Is makes every OccupiedError an fs.ErrExist.
+func (e *OccupiedError) Is(target error) bool { return target == fs.ErrExist }

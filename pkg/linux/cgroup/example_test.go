@@ -33,7 +33,7 @@ func Example() {
 		log.Print(err)
 	}
 	got, err := web.Get(limits)
-	fmt.Println(got == parent.Wanted(limits), err)
+	fmt.Println(got.Equal(parent.Wanted(limits)), err)
 	if err := web.Remove(context.Background()); err != nil {
 		log.Print(err)
 	}

@@ -25,18 +25,23 @@ type Group struct {
 	Instance uint64
 
 	parent *Parent
-	path   string // NAME/INSTANCE
+	path   string // NAME/INSTANCE, or any other for a group by itself
+	lone   bool   // a group by itself, see At
+	fresh  fresh  // what a group that was just made has not got yet
 }
+
+// fresh tells that a group was just made: every file has its default, and no program is attached.
+type fresh struct{ limits, devices bool }
 
 // Group names the cgroup of an instance; it makes nothing. name must be a DNS label.
 func (p *Parent) Group(name string, instance uint64) (*Group, error) {
 	if !names.MatchString(name) {
 		return nil, fmt.Errorf("cannot name a cgroup %q: want at most 63 characters of [a-z0-9-]: %w", name, fs.ErrInvalid)
 	}
-	return &Group{name, instance, p, name + "/" + strconv.FormatUint(instance, 10)}, nil
+	return &Group{Name: name, Instance: instance, parent: p, path: name + "/" + strconv.FormatUint(instance, 10)}, nil
 }
 
-// String is NAME/INSTANCE.
+// String is NAME/INSTANCE, or the path that At was given.
 func (g *Group) String() string { return g.path }
 
 // Path is the group's directory in the unified hierarchy.

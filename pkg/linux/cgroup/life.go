@@ -5,16 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Create makes the group in every hierarchy, without limits. One that is there is success. What it made
-// is removed again when it fails.
+// Create makes the group in every hierarchy that a group without limits is in. One that is there is success, but for a group by
+// itself: with processes in it, or frozen, it is an *OccupiedError. What it made is removed again when it fails.
 func (g *Group) Create() error {
 	existed := g.Exists()
-	err := g.create()
+	make := g.create
+	if g.lone {
+		make = g.createAt
+	}
+	err := make()
 	if err != nil && !existed {
 		err = errors.Join(err, g.Remove(context.Background()))
 	}
@@ -25,21 +30,34 @@ func (g *Group) Create() error {
 }
 
 func (g *Group) create() error {
-	if err := g.parent.unified.mkdir(g.Name); err != nil {
+	p, name := g.parent, path.Dir(g.path)
+	if err := p.unified.mkdir(name); err != nil {
 		return err
 	}
-	if on := g.parent.handedDown(); on != "" {
-		if err := g.parent.unified.write(g.Name+"/cgroup.subtree_control", on); err != nil {
+	if on := p.handedDown(); on != "" {
+		if err := p.unified.write(name+"/cgroup.subtree_control", on); err != nil {
 			return err
 		}
 	}
-	if err := g.parent.unified.mkdir(g.path); err != nil {
+	isFresh, err := p.unified.make(g.path)
+	if err != nil {
 		return err
 	}
-	for _, h := range g.parent.v1 {
-		if err := errors.Join(h.mkdir(g.Name), h.mkdir(g.path)); err != nil {
+	for _, h := range p.v1 {
+		if h.optional {
+			continue
+		}
+		if err := h.mkdir(name); err != nil {
 			return err
 		}
+		isNew, err := h.make(g.path)
+		if err != nil {
+			return err
+		}
+		isFresh = isFresh && isNew
+	}
+	if isFresh {
+		g.fresh = fresh{true, true}
 	}
 	return nil
 }
@@ -52,7 +70,7 @@ const (
 )
 
 // Remove removes the group and what its container made below it, and the name's cgroup with its last
-// instance. Nothing there is success. It waits for dying tasks until ctx ends, at most 10 seconds, but
+// instance. What is above a group by itself stays. Nothing there is success. It waits for dying tasks until ctx ends, at most 10 seconds, but
 // kills none: a group with processes stays, and the error is EBUSY.
 func (g *Group) Remove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
@@ -94,7 +112,10 @@ func (g *Group) removeIn(ctx context.Context, r root) error {
 			wait = min(2*wait, removeLastWait)
 		}
 	}
-	if err := r.rmdir(g.Name); err != nil && !errors.Is(err, unix.EBUSY) { // busy: other instances
+	if g.lone {
+		return nil
+	}
+	if err := r.rmdir(path.Dir(g.path)); err != nil && !errors.Is(err, unix.EBUSY) { // busy: other instances
 		return err
 	}
 	return nil

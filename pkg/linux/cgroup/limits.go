@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -12,82 +14,59 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// bound is a row of the table on this host: in which hierarchy and how it is kept, or why it is not.
-type bound struct {
-	row
-	store *store
-	root  root
-	err   error
-}
-
-// bind looks up once where every limit is kept. The parent itself has every file its children will have.
-func (p *Parent) bind(t Tree) {
-	for _, r := range table {
-		b := bound{row: r, store: r.v2, root: p.unified, err: p.lacking[r.controller]}
-		if t.V1[r.controller] != "" {
-			b.store = r.v1
-			i := slices.IndexFunc(p.v1, func(h hierarchy) bool { return slices.Contains(h.controllers, r.controller) })
-			b.root = p.v1[i].root
-		}
-		if b.err == nil {
-			b.err = b.missing()
-		}
-		p.limits = append(p.limits, b)
-	}
-}
-
-// missing names the kernel file this host lacks, because of its version, configuration or hierarchy.
-func (b bound) missing() error {
-	if b.store == nil {
-		return &ControllerError{Controller: b.controller, File: b.v2.files[0]}
-	}
-	for _, file := range b.store.files {
-		var st unix.Stat_t
-		if err := unix.Fstatat(int(b.root.dir.Fd()), file, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return &ControllerError{Controller: b.controller, File: file, Err: err}
-		}
-	}
-	return nil
-}
-
 // Wanted is r as this kernel stores it: sizes rounded to pages, processor time to microseconds of quota,
 // lists merged and sorted. Limits that it does not keep, or would refuse, are left out. What Get reads after Set(r) equals Wanted(r).
 func (p *Parent) Wanted(r spec.Resources) spec.Resources {
 	var wanted spec.Resources
 	for _, b := range p.limits {
-		if b.err != nil || !b.said(r) {
+		if b.err != nil || !b.said(r) || b.lacks(r) != nil {
 			continue
 		}
-		if texts, err := b.store.encode(r); err == nil {
-			_ = b.store.decode(texts, &wanted) // its own text: cannot fail
+		if settings, err := b.store.encode(r); err == nil {
+			_ = b.store.decode(settings, &wanted) // its own text: cannot fail
 		}
 	}
+	wanted.Unified = p.wantedRaw(r.Unified)
 	return wanted
 }
 
 // Get reads the limits back, only those said in mask and kept here, so that drift from Wanted can be seen.
 // A group that is not there is fs.ErrNotExist.
-func (g *Group) Get(mask spec.Resources) (spec.Resources, error) {
-	var got spec.Resources
+func (g *Group) Get(mask spec.Resources) (got spec.Resources, err error) {
+	f := g.files()
+	defer f.close()
 	for _, b := range g.parent.limits {
 		if b.err != nil || !b.said(mask) {
 			continue
 		}
-		texts, err := g.texts(b, b.store.files)
+		settings, err := b.store.encode(mask)
+		if err != nil {
+			continue // as in Wanted
+		}
+		for i, s := range settings {
+			if settings[i].text, err = f.kernel(b.root, s); err != nil {
+				break
+			}
+		}
+		if b.optional() && errors.Is(err, fs.ErrNotExist) && f.has(g.parent.unified) { // removed by hand from a hierarchy: drift
+			continue
+		}
 		if err == nil {
-			err = b.store.decode(texts, &got)
+			err = b.store.decode(settings, &got)
 		}
 		if err != nil {
 			return spec.Resources{}, fmt.Errorf("cannot read %s of %s: %w", b.key, g, err)
 		}
 	}
-	return got, nil
+	got.Unified, err = g.getRaw(f, mask.Unified)
+	return got, err
 }
 
-// change is one kernel file that differs from what is wanted.
+// change is one setting that differs from what is wanted.
 type change struct {
 	bound
-	file, old, new string
+	setting
+	old string
 }
 
 // Set makes the group's limits those said in r, and the kernel's defaults where r says nothing. It writes only
@@ -98,89 +77,117 @@ func (g *Group) Set(r spec.Resources) error {
 	if err := g.parent.Unsupported(r); err != nil {
 		return fmt.Errorf("cannot limit %s: %w", g, err)
 	}
-	changes, err := g.changes(r)
+	if err := g.include(r); err != nil {
+		return fmt.Errorf("cannot limit %s: %w", g, err)
+	}
+	f := g.files()
+	defer f.close()
+	changes, err := g.changes(f, r)
 	if err != nil {
 		return err
 	}
-	done, err := g.apply(changes)
+	done, err := g.apply(f, changes)
+	if err == nil {
+		err = g.setRaw(f, r.Unified)
+	}
 	if err != nil {
 		for i := range done {
-			done[i].new = done[i].old
+			done[i].text = done[i].old
 		}
 		slices.Reverse(done)
-		_, undone := g.apply(done)
+		_, undone := g.apply(f, done)
 		return errors.Join(err, undone)
 	}
+	g.fresh.limits = false
 	return nil
 }
 
-// changes compares every file of every limit kept here with what r asks for.
-func (g *Group) changes(r spec.Resources) ([]change, error) {
+// changes compares what every limit kept here has with what r asks for.
+func (g *Group) changes(f *files, r spec.Resources) ([]change, error) {
+	wanted, err := g.want(f, r)
+	if err != nil {
+		return nil, err
+	}
 	var changes []change
-	for _, b := range g.parent.limits {
-		if b.err != nil {
-			continue
-		}
-		wanted, err := g.want(b, r)
-		if err != nil {
-			return nil, fmt.Errorf("cannot set %s of %s: %w", b.key, g, err)
-		}
-		files := b.store.files[:b.store.written]
-		current, err := g.texts(b, files)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read %s of %s: %w", b.key, g, err)
-		}
-		for i, file := range files {
-			if current[i] != wanted[i] {
-				changes = append(changes, change{b, file, current[i], wanted[i]})
+	for _, c := range wanted {
+		if c.text == inherit {
+			if c.text, err = g.above(c.root, c.file); err != nil {
+				return nil, err
 			}
+		}
+		c.old, err = f.kernel(c.root, c.setting)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s of %s: %w", c.key, g, c.lacked(err, f))
+		}
+		if c.old != c.text {
+			changes = append(changes, c)
 		}
 	}
 	return changes, nil
 }
 
-// want gives the texts to be written for a limit, said or not.
-func (g *Group) want(b bound, r spec.Resources) ([]string, error) {
-	if b.said(r) {
-		return b.store.encode(r)
+// lacked makes a *ControllerError of a missing file of a controller that was handed down just now.
+func (c change) lacked(err error, f *files) error {
+	if c.optional() && errors.Is(err, fs.ErrNotExist) && f.has(c.root) {
+		return &ControllerError{Controller: c.controller, File: c.file, Err: err}
 	}
-	wanted := slices.Clone(b.store.unset)
-	for i, text := range wanted {
-		if text == inherit {
-			var err error
-			if wanted[i], err = g.above(b.root, b.store.files[i]); err != nil {
-				return nil, err
+	return err
+}
+
+// want gives every setting there is to be, each once: what is said, and the default of what is not. A group that was just made has the
+// defaults already.
+func (g *Group) want(f *files, r spec.Resources) (wanted []change, err error) {
+	claims := newClaims()
+	for _, b := range g.parent.limits {
+		if b.err != nil || !b.said(r) {
+			continue
+		}
+		settings, err := b.store.encode(r)
+		for i := 0; i < len(settings) && err == nil; i++ {
+			var first bool
+			if first, err = claims.say(b, settings[i]); first {
+				wanted = append(wanted, change{bound: b, setting: settings[i]})
+			}
+		}
+		if err == nil {
+			err = claims.cover(b)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot set %s of %s: %w", b.key, g, err)
+		}
+	}
+	if err := claims.coverRaw(g.parent, r.Unified); err != nil {
+		return nil, fmt.Errorf("cannot limit %s: %w", g, err)
+	}
+	if g.fresh.limits {
+		return wanted, nil
+	}
+	for _, b := range g.parent.limits {
+		unset, err := f.unset(b)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s of %s: %w", b.key, g, err)
+		}
+		for _, s := range unset {
+			if claims.leave(b, s) {
+				wanted = append(wanted, change{bound: b, setting: s})
 			}
 		}
 	}
 	return wanted, nil
 }
 
-// above reads a file of the name's cgroup, the one above the group's.
+// above reads a file of the cgroup above the group's.
 func (g *Group) above(r root, file string) (string, error) {
-	text, err := r.read(g.Name + "/" + file)
+	text, err := r.read(path.Join(path.Dir(g.path), file))
 	return strings.TrimSpace(text), err
-}
-
-// texts reads files of a limit as the kernel prints them.
-func (g *Group) texts(b bound, files []string) ([]string, error) {
-	var texts []string
-	for _, file := range files {
-		text, err := b.root.read(g.path + "/" + file)
-		if err != nil {
-			return nil, err
-		}
-		texts = append(texts, strings.TrimSpace(text))
-	}
-	return texts, nil
 }
 
 // apply writes changes and returns those that were made. Some limits bound each other (v1: memory
 // without swap must stay below memory with swap), so a write that is refused as invalid is tried again after the others.
-func (g *Group) apply(changes []change) (done []change, err error) {
+func (g *Group) apply(f *files, changes []change) (done []change, err error) {
 	var again []change
 	for _, c := range changes {
-		switch err := g.write(c); {
+		switch err := g.write(f, c); {
 		case err == nil:
 			done = append(done, c)
 		case errors.Is(err, unix.EINVAL):
@@ -190,7 +197,7 @@ func (g *Group) apply(changes []change) (done []change, err error) {
 		}
 	}
 	for _, c := range again {
-		if err := g.write(c); err != nil {
+		if err := g.write(f, c); err != nil {
 			return done, err
 		}
 		done = append(done, c)
@@ -198,28 +205,28 @@ func (g *Group) apply(changes []change) (done []change, err error) {
 	return done, nil
 }
 
-func (g *Group) write(c change) error {
-	dir, err := c.root.sub(g.path)
-	if err != nil {
-		return err
+func (g *Group) write(f *files, c change) error {
+	if c.file == rtRuntime { // what is above is shared with others
+		g.parent.budget.Lock()
+		defer g.parent.budget.Unlock()
 	}
-	defer dir.dir.Close()
-	if c.store.prepare != nil {
-		err = c.store.prepare(dir, c.new)
+	dir, err := f.dir(c.root)
+	if err == nil && c.store.prepare != nil {
+		err = c.store.prepare(dir, c.text)
 	}
 	if err == nil {
-		err = dir.write(c.file, c.new)
+		err = dir.write(c.file, c.line())
 	}
-	if errors.Is(err, unix.ENOSPC) && c.new == "" { // a cpuset with processes cannot be made empty, which would mean what is above
-		if c.new, err = g.above(c.root, c.file+".effective"); err == nil {
-			err = dir.write(c.file, c.new)
+	if errors.Is(err, unix.ENOSPC) && c.text == "" { // a cpuset with processes cannot be made empty, which would mean what is above
+		if c.text, err = g.above(c.root, c.file+".effective"); err == nil {
+			err = dir.write(c.file, c.text)
 		}
 	}
 	if errors.Is(err, unix.EBUSY) && c.store == c.v1 && c.controller == "memory" { // it could not reclaim enough
-		err = cmp.Or(inUse(dir, "memory.usage_in_bytes", c.new), err)
+		err = cmp.Or(inUse(dir, "memory.usage_in_bytes", c.text), err)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot set %s of %s to %q: %w", c.key, g, c.new, err)
+		return fmt.Errorf("cannot set %s of %s to %q: %w", c.key, g, c.line(), err)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func (p *Parent) ListOne(name string) ([]*Group, error) {
 	for _, id := range instances {
 		n, err := strconv.ParseUint(id, 10, 64)
 		if err == nil && strconv.FormatUint(n, 10) == id {
-			groups = append(groups, &Group{name, n, p, name + "/" + id})
+			groups = append(groups, &Group{Name: name, Instance: n, parent: p, path: name + "/" + id})
 		}
 	}
 	slices.SortFunc(groups, func(a, b *Group) int { return cmp.Compare(a.Instance, b.Instance) })

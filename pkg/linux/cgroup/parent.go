@@ -1,12 +1,14 @@
 package cgroup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -24,16 +26,22 @@ type Config struct {
 // Parent is the open cgroup above all containers, in every hierarchy. Its methods are safe for concurrent use.
 type Parent struct {
 	name    string
+	full    string // the path whose units are systemd's: name, or that of the one group
+	tree    Tree
 	unified root
 	v1      []hierarchy
 	lacking map[string]error // by controller, why it cannot be used below this parent; nil when it can
 	limits  []bound          // one for each row of the table
+
+	budget   sync.Mutex // guards real-time runtime, which is shared out from the top
+	programs programs
 }
 
 // hierarchy is the parent in one v1 hierarchy.
 type hierarchy struct {
 	root
-	controllers []string
+	controllers []string // by their v1 names
+	optional    bool     // a group is in it only with a limit that needs it
 }
 
 // Open makes the parent where it is missing, hands controllers down to it and locks it against a second
@@ -43,8 +51,8 @@ func Open(c Config) (*Parent, error) {
 	if !fs.ValidPath(c.Parent) || c.Parent == "." || strings.Contains(c.Parent, "\n") {
 		return nil, fmt.Errorf("cannot use %q as cgroup parent: want a path without . and .. below the mount point: %w", c.Parent, fs.ErrInvalid)
 	}
-	p := &Parent{name: c.Parent, lacking: c.Tree.Available()}
-	made, err := p.open(c.Tree)
+	p := &Parent{name: c.Parent, full: c.Parent, tree: c.Tree, lacking: c.Tree.Available()}
+	made, err := p.open()
 	if err != nil {
 		for _, dir := range slices.Backward(made) {
 			_ = rmdirPath(dir)
@@ -56,36 +64,33 @@ func Open(c Config) (*Parent, error) {
 }
 
 // open does the work of Open and names the directories it made.
-func (p *Parent) open(t Tree) (made []string, err error) {
-	p.unified, made, err = descend(t.Unified, p.name, func(level root) error { p.enable(t, level); return nil })
+func (p *Parent) open() (made []string, err error) {
+	p.unified, made, err = descend(p.tree.Unified, p.name, func(level root) error { p.enable(level); return nil })
 	if err != nil {
 		return made, err
 	}
 	if err := lock(p.unified, p.name); err != nil {
 		return made, err
 	}
-	for _, point := range t.points() {
-		h := hierarchy{controllers: t.on(point)}
-		hasCpuset := slices.Contains(h.controllers, "cpuset")
-		top, more, err := descend(point, p.name, func(level root) error {
-			if hasCpuset {
-				return inheritCpuset(level)
-			}
-			return nil
-		})
+	for _, point := range p.tree.points() {
+		h := p.tree.hierarchy(point)
+		if !h.limits() {
+			continue
+		}
+		top, more, err := descend(point, p.name, h.prepare)
 		made = append(made, more...)
 		if err != nil {
 			return made, err
 		}
 		h.root = top
 		p.v1 = append(p.v1, h)
-		if hasCpuset { // cgroups made below inherit by themselves
+		if h.has("cpuset") { // cgroups made below inherit by themselves
 			if err := top.write("cgroup.clone_children", "1"); err != nil {
 				return made, err
 			}
 		}
 	}
-	p.bind(t)
+	p.bind(".")
 	return made, nil
 }
 
@@ -94,14 +99,40 @@ func (t Tree) points() []string {
 	return slices.Compact(slices.Sorted(maps.Values(t.V1)))
 }
 
-// on lists the controllers mounted at a v1 mount point, sorted.
-func (t Tree) on(point string) (on []string) {
+// hierarchy is what is mounted at a v1 mount point, not opened yet.
+func (t Tree) hierarchy(point string) hierarchy {
+	h := hierarchy{optional: true}
 	for _, c := range controllers {
-		if t.V1[c] == point {
-			on = append(on, c)
+		if c.v1 != "" && t.V1[c.v1] == point {
+			h.controllers = append(h.controllers, c.v1)
+			h.optional = h.optional && c.optional
 		}
 	}
-	return on
+	return h
+}
+
+// hierarchyOf is the v1 hierarchy of a controller, if there is one.
+func (p *Parent) hierarchyOf(controller string) (hierarchy, bool) {
+	i := slices.IndexFunc(p.v1, func(h hierarchy) bool { return h.has(controller) })
+	if i < 0 {
+		return hierarchy{}, false
+	}
+	return p.v1[i], true
+}
+
+func (h hierarchy) has(controller string) bool { return slices.Contains(h.controllers, controller) }
+
+// limits tells whether a group may ever have a reason to be in the hierarchy.
+func (h hierarchy) limits() bool {
+	return h.has("devices") || slices.ContainsFunc(table, func(r row) bool { return h.has(r.v1Name()) })
+}
+
+// prepare makes a level fit for tasks below it.
+func (h hierarchy) prepare(level root) error {
+	if h.has("cpuset") {
+		return inheritCpuset(level)
+	}
+	return nil
 }
 
 // descend goes from a mount point down to a cgroup, making what is missing and visiting every level, the
@@ -160,16 +191,20 @@ func (p *Parent) Exists() bool {
 func (p *Parent) Unsupported(r spec.Resources) error {
 	var errs []error
 	for _, b := range p.limits {
-		if b.said(r) && b.err != nil {
-			errs = append(errs, fmt.Errorf("cannot keep %s: %w", b.key, b.err))
+		if !b.said(r) {
+			continue
+		}
+		if err := cmp.Or(b.err, b.lacks(r)); err != nil {
+			errs = append(errs, fmt.Errorf("cannot keep %s: %w", b.key, err))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.unsupportedRaw(r.Unified)...)...)
 }
 
 // Close releases the lock and the descriptors. Containers and cgroups stay.
 func (p *Parent) Close() error {
 	var errs []error
+	p.programs.close()
 	if p.unified.dir != nil {
 		errs = append(errs, p.unified.dir.Close())
 	}

@@ -1,14 +1,11 @@
 package cgroup
 
-import (
-	"slices"
-
-	"github.com/seed31d4122e/reconciler/pkg/spec"
-)
+import "github.com/seed31d4122e/reconciler/pkg/spec"
 
 // table is every limit there is: its key below resources, the controller that keeps it, its leaf in
-// spec.Resources, and how each version of the hierarchy stores it. nil means that a version cannot. Rows are
-// written in this order. To add a limit: a field in spec.Resources and a row here.
+// spec.Resources, and how each version of the hierarchy stores it; of several stores the first one counts whose files are there. A
+// version without one cannot keep the limit. Rows are written in this order. To add a limit: a field in spec.Resources and a row here.
+// resources.unified has no row: it is whatever a host has, see raw.go.
 //
 // v1 memory.low is the soft limit, the nearest thing: under pressure, groups above theirs are reclaimed first.
 // v1 has nothing like memory.high.
@@ -19,103 +16,67 @@ var table = []row{
 		bytes("memory.high", spec.MaxLimit()), nil),
 	limit("memory.low", "memory", func(r *spec.Resources) *spec.Limit { return &r.Memory.Low },
 		bytes("memory.low", spec.NewLimit(0)), v1Bytes("memory.soft_limit_in_bytes")),
+	limit("memory.min", "memory", func(r *spec.Resources) *spec.Limit { return &r.Memory.Min },
+		bytes("memory.min", spec.NewLimit(0)), nil),
 	limit("memory.swap", "memory", func(r *spec.Resources) *spec.Limit { return &r.Memory.Swap },
 		bytes("memory.swap.max", spec.MaxLimit()), v1Swap()),
+	limit("memory.zswap", "memory", func(r *spec.Resources) *spec.Limit { return &r.Memory.Zswap },
+		bytes("memory.zswap.max", spec.MaxLimit()), nil),
+	limit("memory.oomGroup", "memory", func(r *spec.Resources) *bool { return &r.Memory.OOMGroup },
+		flag("memory.oom.group"), nil),
+	limit("memory.oomKillDisable", "memory", func(r *spec.Resources) *bool { return &r.Memory.OOMKillDisable },
+		nil, flag("memory.oom_control").at("oom_kill_disable").unkeyed()),
+	limit("memory.swappiness", "memory", func(r *spec.Resources) *spec.Number { return &r.Memory.Swappiness },
+		nil, swappiness()),
 	limit("cpu.max", "cpu", func(r *spec.Resources) *spec.Cores { return &r.CPU.Max },
 		cpuMax(), v1CPUMax()),
+	limit("cpu.period", "cpu", func(r *spec.Resources) *spec.Duration { return &r.CPU.Period },
+		cpuPeriod(), v1CPUPeriod()),
+	limit("cpu.burst", "cpu", func(r *spec.Resources) *spec.Duration { return &r.CPU.Burst },
+		microseconds("cpu.max.burst", "0"), microseconds("cpu.cfs_burst_us", "0")),
 	limit("cpu.weight", "cpu", func(r *spec.Resources) *uint64 { return &r.CPU.Weight },
 		cpuWeight(), v1CPUShares()),
+	limit("cpu.shares", "cpu", func(r *spec.Resources) *uint64 { return &r.CPU.Shares },
+		cpuSharesAsWeight(), number("cpu.shares", "1024")),
+	limit("cpu.idle", "cpu", func(r *spec.Resources) *bool { return &r.CPU.Idle },
+		flag("cpu.idle").covering("cpu.weight"), flag("cpu.idle").covering("cpu.shares")),
+	limit("cpu.uclampMin", "cpu", func(r *spec.Resources) *string { return &r.CPU.UclampMin },
+		percent("cpu.uclamp.min", "0.00"), percent("cpu.uclamp.min", "0.00")),
+	limit("cpu.uclampMax", "cpu", func(r *spec.Resources) *string { return &r.CPU.UclampMax },
+		percent("cpu.uclamp.max", "max"), percent("cpu.uclamp.max", "max")),
+	limit("cpu.rtPeriod", "cpu", func(r *spec.Resources) *spec.Duration { return &r.CPU.RTPeriod },
+		nil, microseconds(rtPeriod, "1000000")),
+	limit("cpu.rtRuntime", "cpu", func(r *spec.Resources) *spec.Duration { return &r.CPU.RTRuntime },
+		nil, microseconds(rtRuntime, "0").after(endow)),
 	limit("pids.max", "pids", func(r *spec.Resources) *spec.Limit { return &r.Pids.Max },
 		count("pids.max"), count("pids.max")),
 	limit("cpuset.cpus", "cpuset", func(r *spec.Resources) *string { return &r.Cpuset.Cpus },
 		list("cpuset.cpus", ""), list("cpuset.cpus", inherit)),
 	limit("cpuset.mems", "cpuset", func(r *spec.Resources) *string { return &r.Cpuset.Mems },
 		list("cpuset.mems", ""), list("cpuset.mems", inherit)),
-}
-
-// row is one limit.
-type row struct {
-	key, controller string
-	v2, v1          *store
-	said            func(spec.Resources) bool
-}
-
-// store is how one version of a hierarchy keeps a limit. A text is what the kernel prints, so that what
-// was written can be compared with what is read.
-type store struct {
-	// files are read, in this order, and the first of them written; encode gives a text for each.
-	files   []string
-	written int
-	// unset are the texts of a limit that is not said: the kernel's default, or inherit.
-	unset  []string
-	encode func(spec.Resources) ([]string, error)
-	decode func(texts []string, into *spec.Resources) error
-	// prepare makes a lower limit safe to write.
-	prepare func(dir root, text string) error
-}
-
-// inherit as a default means what the cgroup above has: v1 cpusets are made empty and must not stay so.
-const inherit = "\x00"
-
-// codec is a store for one type of leaf.
-type codec[T comparable] struct {
-	files   []string // written and read
-	related []string // only read
-	unset   []string
-	encode  func(v T, all spec.Resources) ([]string, error)
-	decode  func(texts []string) (T, error)
-	prepare func(dir root, text string) error
-}
-
-func (c *codec[T]) after(prepare func(dir root, text string) error) *codec[T] {
-	c.prepare = prepare
-	return c
-}
-
-func limit[T comparable](key, controller string, leaf func(*spec.Resources) *T, v2, v1 *codec[T]) row {
-	var zero T
-	return row{
-		key: key, controller: controller,
-		v2: storeOf(v2, leaf), v1: storeOf(v1, leaf),
-		said: func(r spec.Resources) bool { return *leaf(&r) != zero },
-	}
-}
-
-func storeOf[T comparable](c *codec[T], leaf func(*spec.Resources) *T) *store {
-	if c == nil {
-		return nil
-	}
-	return &store{
-		files: slices.Concat(c.files, c.related), written: len(c.files), unset: c.unset, prepare: c.prepare,
-		encode: func(r spec.Resources) ([]string, error) { return c.encode(*leaf(&r), r) },
-		decode: func(texts []string, into *spec.Resources) error {
-			v, err := c.decode(texts)
-			if err == nil {
-				*leaf(into) = v
-			}
-			return err
-		},
-	}
-}
-
-// Row describes one limit for documentation and diagnosis.
-type Row struct {
-	Key        string // below resources in a manifest: memory.max
-	Controller string
-	V2         string // kernel file on cgroup v2, "" when v2 has none
-	V1         string // kernel file on cgroup v1, "" when v1 has none
-	Default    string // what v2 does when nothing is said, as its file prints it
-}
-
-// Rows describes every limit, in the order of the table.
-func Rows() []Row {
-	var rows []Row
-	for _, r := range table {
-		row := Row{Key: r.key, Controller: r.controller, V2: r.v2.files[0], Default: r.v2.unset[0]}
-		if r.v1 != nil {
-			row.V1 = r.v1.files[0]
-		}
-		rows = append(rows, row)
-	}
-	return rows
+	limit("io.weight", "io", func(r *spec.Resources) *uint64 { return &r.IO.Weight },
+		ioWeights().or(number("io.weight", "100").at("default")).or(bfqWeight("io.bfq.weight").at("default")),
+		bfqWeight("blkio.bfq.weight").or(cfqWeight())),
+	limit("io.blkioWeight", "io", func(r *spec.Resources) *uint64 { return &r.IO.BlkioWeight },
+		blkioAsWeights().or(blkioAsWeight()).or(number("io.bfq.weight", "100").at("default")),
+		number("blkio.bfq.weight", "100").or(number("blkio.weight", "500"))),
+	entries("io.deviceWeights", "io", func(r *spec.Resources) *map[string]uint64 { return &r.IO.DeviceWeights },
+		deviceWeights("io.weight", same, same).or(deviceWeights("io.bfq.weight", toBFQ, fromBFQ)),
+		deviceWeights("blkio.bfq.weight_device", toBFQ, fromBFQ)),
+	entries("io.max", "io", func(r *spec.Resources) *map[string]spec.IOMax { return &r.IO.Max },
+		ioMax(), v1IOMax()),
+	entries("io.latency", "io", func(r *spec.Resources) *map[string]spec.Duration { return &r.IO.Latency },
+		ioLatency(), nil),
+	entries("hugetlb.max", "hugetlb", func(r *spec.Resources) *map[string]spec.Limit { return &r.Hugetlb.Max },
+		hugetlbLimit("max"), hugetlbLimit("limit_in_bytes")),
+	entries("hugetlb.rsvd", "hugetlb", func(r *spec.Resources) *map[string]spec.Limit { return &r.Hugetlb.Rsvd },
+		hugetlbLimit("rsvd.max"), hugetlbLimit("rsvd.limit_in_bytes")),
+	entries("rdma.max", "rdma", func(r *spec.Resources) *map[string]spec.RDMAMax { return &r.RDMA.Max },
+		rdmaMax(), rdmaMax()),
+	entries("misc.max", "misc", func(r *spec.Resources) *map[string]spec.Limit { return &r.Misc.Max },
+		miscMax(), miscMax()),
+	limit("netCls.classid", "net_cls", func(r *spec.Resources) *uint64 { return &r.NetCls.ClassID },
+		nil, number("net_cls.classid", "0")),
+	entries("netPrio.ifpriomap", "net_prio", func(r *spec.Resources) *map[string]uint64 { return &r.NetPrio.IfPrioMap },
+		nil, ifPrioMap()),
 }

@@ -12,9 +12,6 @@ import (
 	"strings"
 )
 
-// controllers are the ones the table of limits uses, in the order they are enabled and entered.
-var controllers = []string{"cpu", "cpuset", "memory", "pids"}
-
 // ErrNoUnified is the lack of a cgroup2 mount, without which nothing can be frozen or killed as a whole.
 var ErrNoUnified = errors.New("no cgroup2 file system is mounted\nhint: mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified")
 
@@ -22,8 +19,8 @@ var ErrNoUnified = errors.New("no cgroup2 file system is mounted\nhint: mount -t
 type Tree struct {
 	// Unified is the mount point of cgroup2.
 	Unified string
-	// V1 are the mount points of v1 hierarchies by controller; controllers mounted together share one.
-	// Controllers the table of limits does not use are left out. Empty on a pure v2 host.
+	// V1 are the mount points of v1 hierarchies by the v1 name of their controller (blkio, not io); controllers mounted
+	// together share one. Controllers that this package does not know are left out. Empty on a pure v2 host.
 	V1 map[string]string
 }
 
@@ -101,8 +98,8 @@ func treeOf(mounts []mount) Tree {
 			}
 		case "cgroup":
 			for _, c := range controllers {
-				if t.V1[c] == "" && slices.Contains(m.options, c) {
-					t.V1[c] = m.point
+				if t.V1[c.v1] == "" && c.v1 != "" && slices.Contains(m.options, c.v1) {
+					t.V1[c.v1] = m.point
 				}
 			}
 		}
@@ -110,20 +107,22 @@ func treeOf(mounts []mount) Tree {
 	return t
 }
 
-// Available says of each controller of the table why it cannot be used here, or nil: mounted as v1, or
-// listed in the unified root's cgroup.controllers.
+// Available says of each controller why it cannot be used here, or nil: mounted as v1, or listed in the unified root's
+// cgroup.controllers.
 func (t Tree) Available() map[string]error {
 	text, err := os.ReadFile(filepath.Join(t.Unified, "cgroup.controllers"))
 	listed := strings.Fields(string(text))
 	all := map[string]error{}
 	for _, c := range controllers {
 		switch {
-		case t.V1[c] != "" || slices.Contains(listed, c):
-			all[c] = nil
+		case t.V1[c.v1] != "" || c.v2 && slices.Contains(listed, c.name):
+			all[c.name] = nil
+		case !c.v2:
+			all[c.name] = &ControllerError{Controller: c.name, Err: errors.New("not mounted as v1, and v2 has none")}
 		case err != nil:
-			all[c] = &ControllerError{Controller: c, Err: err}
+			all[c.name] = &ControllerError{Controller: c.name, Err: err}
 		default:
-			all[c] = &ControllerError{Controller: c, Err: fmt.Errorf("neither mounted as v1 nor listed in %s/cgroup.controllers", t.Unified)}
+			all[c.name] = &ControllerError{Controller: c.name, Err: fmt.Errorf("neither mounted as v1 nor listed in %s/cgroup.controllers", t.Unified)}
 		}
 	}
 	return all

@@ -30,7 +30,9 @@ func TestParseTree(t *testing.T) {
 37 31 0:34 / /sys/fs/cgroup/freezer rw,relatime - cgroup cgroup rw,freezer
 40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd
 41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw`,
-			Tree{Unified: "/sys/fs/cgroup/unified", V1: map[string]string{"cpu": "/sys/fs/cgroup/cpu,cpuacct", "cpuset": "/sys/fs/cgroup/cpuset"}},
+			Tree{Unified: "/sys/fs/cgroup/unified", V1: map[string]string{
+				"cpu": "/sys/fs/cgroup/cpu,cpuacct", "cpuacct": "/sys/fs/cgroup/cpu,cpuacct", "cpuset": "/sys/fs/cgroup/cpuset", "freezer": "/sys/fs/cgroup/freezer",
+			}},
 		},
 		{"mounted twice: the first", `
 31 23 0:28 / /a rw - cgroup2 none rw

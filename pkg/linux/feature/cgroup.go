@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -36,11 +37,29 @@ var (
 	CPU    = controller("cpu", "leave the controller to cgroup2 or mount it as v1")
 	Pids   = controller("pids", "leave the controller to cgroup2 or mount it as v1")
 	Cpuset = controller("cpuset", "leave the controller to cgroup2 or mount it as v1")
+	IO     = controller("io", "leave the controller to cgroup2 or mount it as v1 blkio")
 	Swap   = &Feature{
 		Name: "swap", Since: "5.14", Purpose: "resources.memory.swap",
 		Remedy: "boot with swapaccount=1",
 		probe: func() error {
 			return inControllerGroup("memory", "memory.swap.max", "memory.memsw.limit_in_bytes")
+		},
+	}
+	Hugetlb = rare("hugetlb")
+	RDMA    = rare("rdma")
+	Misc    = rare("misc")
+	NetCls  = onlyV1("net_cls", "netCls")
+	NetPrio = onlyV1("net_prio", "netPrio")
+	// DevicePrograms is about cgroup2; where they are missing, a v1 devices hierarchy does as well.
+	DevicePrograms = &Feature{
+		Name: "device-programs", Since: "4.15", Purpose: "devices and deviceRules on cgroup v2",
+		Remedy: "run a kernel with CONFIG_CGROUP_BPF, or mount the devices controller as v1",
+		probe: func() error {
+			err := cgroup.ProbeDevicePrograms()
+			if errors.Is(err, errors.ErrUnsupported) {
+				return because("%v", err)
+			}
+			return err
 		},
 	}
 	MemoryReclaim = &Feature{
@@ -83,6 +102,34 @@ func controller(name, remedy string) *Feature {
 			return nil
 		},
 	}
+}
+
+// rare is a controller that systemd does not hand down to units, whatever they are delegated (systemd.resource-control(5), Delegate=).
+func rare(name string) *Feature {
+	f := controller(name, "run a kernel with CONFIG_CGROUP_"+strings.ToUpper(name)+"; where systemd does not hand the controller down, run without systemd's scope")
+	mounted := f.probe
+	f.probe = func() error {
+		if err := mounted(); err != nil {
+			return err
+		}
+		t, err := tree()
+		if err != nil || t.V1[name] != "" || Systemd.Probe() != nil {
+			return err
+		}
+		text, err := os.ReadFile(filepath.Join(t.Unified, "cgroup.subtree_control"))
+		if err == nil && !slices.Contains(strings.Fields(string(text)), name) {
+			return because("systemd does not hand it down to its units")
+		}
+		return err
+	}
+	return f
+}
+
+// onlyV1 is a controller that cgroup v2 has in another form, or not at all.
+func onlyV1(name, purpose string) *Feature {
+	f := controller(name, "mount -t cgroup -o "+name+" cgroup /sys/fs/cgroup/"+name+"; with cgroup v2, nftables tells containers apart by their cgroup")
+	f.Purpose = "resources." + purpose
+	return f
 }
 
 // inProbeGroup runs f on a cgroup v2 directory that is removed again.

@@ -97,7 +97,8 @@ func because(format string, args ...any) error { return &reason{fmt.Sprintf(form
 // All are the features in the order doctor shows them.
 func All() []*Feature {
 	return []*Feature{
-		Privileges, CgroupV2, CgroupKill, CgroupXattrs, CloneIntoCgroup, Memory, CPU, Pids, Cpuset, Swap, MemoryReclaim, Pressure,
+		Privileges, CgroupV2, CgroupKill, CgroupXattrs, CloneIntoCgroup, Memory, CPU, Pids, Cpuset, IO, Hugetlb, RDMA, Misc, NetCls, NetPrio,
+		DevicePrograms, Swap, MemoryReclaim, Pressure,
 		UserNamespaces, NetworkNamespaces, Bridge, Nftables, TimeNamespaces, AppArmor, SELinux, Landlock, MountSetattr, Overlay, Seccomp, SeccompNotify, SeccompWaitKillable, PidfdExitInfo, ProjectQuota, Systemd,
 	}
 }

@@ -245,7 +245,7 @@ func (s *suite) limits() {
 	c.Spec.Resources.Pids.Max = spec.NewLimit(50)
 	s.create(c)
 	in := s.look("web", 1)
-	if in.Resources != in.Wanted || in.Wanted == (spec.Resources{}) {
+	if !in.Resources.Equal(in.Wanted) || in.Wanted.IsZero() {
 		s.Errorf("wanted %+v, got %+v", in.Wanted, in.Resources)
 	}
 }
@@ -265,7 +265,7 @@ func (s *suite) update() {
 	if !reflect.DeepEqual(in.Spec, c) || in.Hash != before.Hash {
 		s.Errorf("got spec %+v and hash %s", in.Spec, in.Hash)
 	}
-	if in.Resources.Pids.Max != spec.NewLimit(60) || in.Wanted != in.Resources {
+	if in.Resources.Pids.Max != spec.NewLimit(60) || !in.Wanted.Equal(in.Resources) {
 		s.Errorf("got limits %+v, wanted %+v", in.Resources, in.Wanted)
 	}
 }
