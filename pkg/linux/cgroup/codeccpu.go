@@ -170,6 +170,14 @@ func sharesToWeight(shares uint64) uint64 {
 	return uint64(math.Ceil(math.Pow(10, (l*l+125*l)/612-7.0/34)))
 }
 
+// WeightOfShares is the weight that v2 gets for v1's shares; 0 for none.
+func WeightOfShares(shares uint64) uint64 {
+	if shares == 0 {
+		return 0
+	}
+	return sharesToWeight(shares)
+}
+
 // cpuSharesAsWeight converts shares for v2; what is read back is the least number of shares with the same weight.
 func cpuSharesAsWeight() *codec[uint64] {
 	return converted([]string{"cpu.weight"}, "100",

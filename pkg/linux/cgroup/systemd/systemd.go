@@ -1,5 +1,5 @@
-// Package systemd asks the service manager for a cgroup of the agent's own, once. It knows one D-Bus call
-// and its answer; it refuses to know what happens below that cgroup afterwards.
+// Package systemd asks the service manager for cgroups: one of the agent's own, once, and scopes for the containers of engines that want them. It
+// knows a few D-Bus calls and their answers; it refuses to know what happens below those cgroups afterwards.
 package systemd
 
 import (
@@ -101,21 +101,13 @@ func enterScope(ctx context.Context, tree cgroup.Tree, unit string, pid int) err
 	defer conn.Close()
 	done := make(chan string, 1)
 	_, err = conn.StartTransientUnitContext(ctx, unit, "fail", scopeOf(pid), done)
-	if failure, ok := errors.AsType[godbus.Error](err); ok && failure.Name == "org.freedesktop.systemd1.UnitExists" {
+	if failure, ok := errors.AsType[godbus.Error](err); ok && failure.Name == unitExists {
 		return joinScope(ctx, conn, tree, unit, pid)
 	}
 	if err != nil {
 		return err
 	}
-	select {
-	case result := <-done:
-		if result != "done" {
-			return fmt.Errorf("the start of %s ended as %s", unit, result)
-		}
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return await(ctx, unit, "start", done)
 }
 
 // joinScope puts the process into the leaf of a scope that is there. The scope itself takes none any more: it hands
@@ -138,9 +130,6 @@ func joinScope(ctx context.Context, conn *dbus.Conn, tree cgroup.Tree, unit stri
 // scopeOf are the properties of the scope. Stopping it by hand, or at shutdown, ends everything in it; the
 // task limit is each container's own and not systemd's default for a unit.
 func scopeOf(pid int) []dbus.Property {
-	property := func(name string, value any) dbus.Property {
-		return dbus.Property{Name: name, Value: godbus.MakeVariant(value)}
-	}
 	return []dbus.Property{
 		property("Description", "reconciler: keeper and containers"),
 		property("PIDs", []uint32{uint32(pid)}),
