@@ -3,7 +3,6 @@ package cgroup
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"slices"
@@ -27,6 +26,15 @@ const openTries = 128
 
 // open opens name beneath the root. Errors are *fs.PathError with the full path.
 func (r root) open(name string, flags int) (*os.File, error) {
+	fd, err := r.descriptor(name, flags)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), r.path(name)), nil
+}
+
+// descriptor is open for those who close it at once.
+func (r root) descriptor(name string, flags int) (int, error) {
 	how := unix.OpenHow{
 		Flags:   uint64(flags | unix.O_CLOEXEC),
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
@@ -35,10 +43,10 @@ func (r root) open(name string, flags int) (*os.File, error) {
 		fd, err := unix.Openat2(int(r.dir.Fd()), name, &how)
 		switch {
 		case err == nil:
-			return os.NewFile(uintptr(fd), r.path(name)), nil
+			return fd, nil
 		case try < openTries && (errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN)): // a rename somewhere raced with the lookup
 		default:
-			return nil, &os.PathError{Op: "open", Path: r.path(name), Err: err}
+			return -1, &os.PathError{Op: "open", Path: r.path(name), Err: err}
 		}
 	}
 }
@@ -51,24 +59,37 @@ func (r root) sub(name string) (root, error) {
 	return root{f}, err
 }
 
-// read reads a kernel file in one go. One whose cgroup is removed meanwhile says ENODEV, and is fs.ErrNotExist here.
+// read reads a kernel file. One whose cgroup is removed meanwhile says ENODEV, and is fs.ErrNotExist here.
 func (r root) read(name string) (string, error) {
-	f, err := r.open(name, unix.O_RDONLY)
+	fd, err := r.descriptor(name, unix.O_RDONLY)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	text, err := readAll(f)
-	if errors.Is(err, unix.ENODEV) {
-		err = &os.PathError{Op: "read", Path: f.Name(), Err: unix.ENOENT}
+	defer unix.Close(fd)
+	text := make([]byte, 0, 512) // most have a line
+	for {
+		n, err := unix.Read(fd, text[len(text):cap(text)])
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.ENODEV):
+			err = unix.ENOENT
+		}
+		if err != nil {
+			return "", &os.PathError{Op: "read", Path: r.path(name), Err: err}
+		}
+		text = text[:len(text)+n]
+		if n == 0 || len(text) > maxRead {
+			return string(text), nil
+		}
+		if len(text) == cap(text) {
+			text = slices.Grow(text, len(text))
+		}
 	}
-	return text, err
 }
 
-func readAll(f *os.File) (string, error) {
-	text, err := io.ReadAll(io.LimitReader(f, 1<<20))
-	return string(text), err
-}
+// maxRead bounds what is read of a file.
+const maxRead = 1 << 20
 
 // write hands a line to a kernel file in one write(2), which is one operation to the kernel. Without its end, an
 // empty line would be no operation at all.

@@ -165,7 +165,7 @@ func roundTrip(t *testing.T, r row, s *store, texts ...string) {
 		settings = append(settings, setting{text: texts[i%2], entry: "2MB"})
 	}
 	var read, again spec.Resources
-	if s.decode(settings, &read) != nil || !r.said(read) {
+	if s.decode(settings, &read) != nil || !r.said(&read) {
 		return
 	}
 	settings, err := s.encode(read)

@@ -1,5 +1,5 @@
-// Package cgroup keeps the control groups of containers: PARENT/NAME/INSTANCE in every hierarchy a host
-// has, with limits, freezing, killing, identity and events. It knows kernel files and one table of limits;
+// Package cgroup keeps the control groups of containers: PARENT/NAME/INSTANCE in every hierarchy they need, or a path
+// that an engine chose, with limits, device rules, freezing, killing, identity and events. It knows kernel files and one table of limits;
 // it refuses to know processes' programs, manifests as files, and when anything should happen.
 //
 // A host is pure cgroup v2, or hybrid: v1 controllers beside a cgroup2 mount that supplies freeze, kill

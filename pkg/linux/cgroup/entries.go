@@ -34,7 +34,7 @@ func entries[V comparable](key, controller string, leaf func(*spec.Resources) *m
 	return row{
 		key: key, controller: controller,
 		v2: storeOfEntries(v2, leaf), v1: storeOfEntries(v1, leaf),
-		said: func(r spec.Resources) bool { return len(*leaf(&r)) > 0 },
+		said: func(r *spec.Resources) bool { return len(*leaf(r)) > 0 },
 	}
 }
 

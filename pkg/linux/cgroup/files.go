@@ -4,9 +4,11 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
-// files are a group's kernel files while one verb reads them: each directory is opened once, each file read once.
+// files are a group's kernel files while one verb needs them: each is read once, and each directory to be written to opened once.
 type files struct {
 	group *Group
 	dirs  map[root]root
@@ -19,9 +21,7 @@ type fileName struct {
 	name string
 }
 
-func (g *Group) files() *files {
-	return &files{group: g, dirs: map[root]root{}, texts: map[fileName]string{}}
-}
+func (g *Group) files() *files { return &files{group: g} }
 
 func (f *files) close() {
 	for _, dir := range f.dirs {
@@ -36,6 +36,9 @@ func (f *files) dir(r root) (root, error) {
 	}
 	dir, err := r.sub(f.group.path)
 	if err == nil {
+		if f.dirs == nil {
+			f.dirs = map[root]root{}
+		}
 		f.dirs[r] = dir
 	}
 	return dir, err
@@ -47,13 +50,12 @@ func (f *files) read(r root, file string) (string, error) {
 	if text, ok := f.texts[name]; ok {
 		return text, nil
 	}
-	dir, err := f.dir(r)
+	text, err := r.read(f.group.path + "/" + file)
 	if err != nil {
 		return "", err
 	}
-	text, err := dir.read(file)
-	if err != nil {
-		return "", err
+	if f.texts == nil {
+		f.texts = map[fileName]string{}
 	}
 	text = strings.TrimSpace(text)
 	f.texts[name] = text
@@ -87,8 +89,7 @@ func lineOf(text, key, none string) string {
 
 // has tells whether the group is in a hierarchy at all: in one that no limit needed it is not.
 func (f *files) has(r root) bool {
-	_, err := f.dir(r)
-	return !errors.Is(err, fs.ErrNotExist)
+	return unix.Faccessat(int(r.dir.Fd()), f.group.path, unix.F_OK, 0) == nil
 }
 
 // unset are the defaults of a limit in the group: none where the group has not got its controller.

@@ -17,7 +17,7 @@ import (
 // not got yet.
 func (g *Group) include(r spec.Resources) error {
 	for _, b := range g.parent.limits {
-		if b.err == nil && b.optional() && b.said(r) {
+		if b.err == nil && b.optional() && b.said(&r) {
 			if err := g.includeIn(b.controller); err != nil {
 				return err
 			}

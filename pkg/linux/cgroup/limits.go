@@ -19,7 +19,7 @@ import (
 func (p *Parent) Wanted(r spec.Resources) spec.Resources {
 	var wanted spec.Resources
 	for _, b := range p.limits {
-		if b.err != nil || !b.said(r) || b.lacks(r) != nil {
+		if b.err != nil || !b.said(&r) || b.lacks(r) != nil {
 			continue
 		}
 		if settings, err := b.store.encode(r); err == nil {
@@ -36,7 +36,7 @@ func (g *Group) Get(mask spec.Resources) (got spec.Resources, err error) {
 	f := g.files()
 	defer f.close()
 	for _, b := range g.parent.limits {
-		if b.err != nil || !b.said(mask) {
+		if b.err != nil || !b.said(&mask) {
 			continue
 		}
 		settings, err := b.store.encode(mask)
@@ -139,7 +139,7 @@ func (c change) lacked(err error, f *files) error {
 func (g *Group) want(f *files, r spec.Resources) (wanted []change, err error) {
 	claims := newClaims()
 	for _, b := range g.parent.limits {
-		if b.err != nil || !b.said(r) {
+		if b.err != nil || !b.said(&r) {
 			continue
 		}
 		settings, err := b.store.encode(r)

@@ -191,7 +191,7 @@ func (p *Parent) Exists() bool {
 func (p *Parent) Unsupported(r spec.Resources) error {
 	var errs []error
 	for _, b := range p.limits {
-		if !b.said(r) {
+		if !b.said(&r) {
 			continue
 		}
 		if err := cmp.Or(b.err, b.lacks(r)); err != nil {

@@ -10,7 +10,7 @@ import (
 type row struct {
 	key, controller string
 	v2, v1          *store
-	said            func(spec.Resources) bool
+	said            func(*spec.Resources) bool
 }
 
 // v1Name is the name of the row's controller in v1 hierarchies.
@@ -115,7 +115,7 @@ func limit[T comparable](key, controller string, leaf func(*spec.Resources) *T, 
 	return row{
 		key: key, controller: controller,
 		v2: storeOf(v2, leaf), v1: storeOf(v1, leaf),
-		said: func(r spec.Resources) bool { return *leaf(&r) != zero },
+		said: func(r *spec.Resources) bool { return *leaf(r) != zero },
 	}
 }
 
