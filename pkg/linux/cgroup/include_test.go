@@ -141,3 +141,40 @@ func bfqDisk(t *testing.T) string {
 	}
 	return "/dev/" + name
 }
+
+// The limit of huge pages holds: two of 2 MiB fit into 5 MiB, a third does not.
+func TestHugePagesAreLimited(t *testing.T) {
+	kerneltest.Require(t, feature.Hugetlb)
+	const pool = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+	before, err := os.ReadFile(pool)
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("skip: needs huge pages of 2 MiB")
+	}
+	must(t, err)
+	number, err := strconv.Atoi(strings.TrimSpace(string(before)))
+	must(t, err)
+	t.Cleanup(func() { must(t, os.WriteFile(pool, before, 0)) })
+	must(t, os.WriteFile(pool, []byte(strconv.Itoa(number+4)), 0))
+	if now, err := os.ReadFile(pool); strings.TrimSpace(string(now)) != strconv.Itoa(number+4) {
+		t.Skipf("skip: needs memory that is free in one piece: %s huge pages, %v", now, err)
+	}
+	dir := t.TempDir()
+	must(t, unix.Mount("hugetlbfs", dir, "hugetlbfs", 0, "pagesize=2M"))
+	t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
+
+	p := kerneltest.Cgroups(t)
+	g := created(t, p, "web", 1)
+	must(t, g.Set(samples["hugetlb.max"][0]))
+	start(t, g, "cd "+dir+`; for file in a b c; do /bin/busybox fallocate -l 2097152 $file && echo $file; done 2>&- >/dev/null; echo ready; sleep 1000`)
+	var usage []string
+	for _, file := range []string{"a", "b", "c"} {
+		var st unix.Stat_t
+		if unix.Stat(filepath.Join(dir, file), &st) == nil && st.Blocks > 0 {
+			usage = append(usage, file)
+		}
+	}
+	if strings.Join(usage, "") != "ab" {
+		t.Errorf("with a limit of two pages, pages were got by %v", usage)
+	}
+	must(t, g.Kill())
+}
