@@ -86,8 +86,8 @@ func TestAControllerIsHandedDownWithItsFirstLimit(t *testing.T) {
 // A disk with the BFQ scheduler takes weights of its own.
 func TestDeviceWeights(t *testing.T) {
 	kerneltest.Require(t, feature.IO)
+	disk := bfqDisk(t) // the kernel may load BFQ only now
 	p := kerneltest.Cgroups(t)
-	disk := bfqDisk(t)
 	g := created(t, p, "web", 1)
 	said := spec.Resources{IO: spec.IO{DeviceWeights: map[string]uint64{disk: 1000}}}
 	if err := p.Unsupported(said); err != nil {

@@ -61,7 +61,7 @@ var table = []row{
 		blkioAsWeights().or(blkioAsWeight()).or(number("io.bfq.weight", "100").at("default")),
 		number("blkio.bfq.weight", "100").or(number("blkio.weight", "500"))),
 	entries("io.deviceWeights", "io", func(r *spec.Resources) *map[string]uint64 { return &r.IO.DeviceWeights },
-		deviceWeights("io.weight", same, same).or(deviceWeights("io.bfq.weight", toBFQ, fromBFQ)),
+		deviceWeights("io.bfq.weight", toBFQ, fromBFQ).or(deviceWeights("io.weight", same, same)),
 		deviceWeights("blkio.bfq.weight_device", toBFQ, fromBFQ)),
 	entries("io.max", "io", func(r *spec.Resources) *map[string]spec.IOMax { return &r.IO.Max },
 		ioMax(), v1IOMax()),
