@@ -1,6 +1,9 @@
 package linux_test
 
 import (
+	"errors"
+	"io/fs"
+	"strings"
 	"testing"
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
@@ -40,5 +43,27 @@ done; (: < /dev/ptmx) && (: > /dev/null) && echo ok`
 	n.hear(t, "web", "no\n")
 	if got := n.look(t, "web", 1); got.Pid != pid {
 		t.Errorf("pid %d, was %d", got.Pid, pid)
+	}
+}
+
+// A device of the manifest has a node of its own inside, with owner and mode as said, and may be used; a pipe is one too.
+func TestDeviceNodes(t *testing.T) {
+	kerneltest.Require(t, feature.DevicePrograms)
+	n := open(t)
+	c := n.container("web", `stat -c '%F %t:%T %a %u:%g' /dev/mine /dev/deep/loop /dev/pipe
+(: < /dev/mine) && echo read; (: > /dev/mine) 2>&- || echo not written; (: < /dev/deep/loop) && echo opened; mknod /dev/other c 10 237 2>&- || echo not made`)
+	c.Spec.Devices = []spec.Device{
+		{Path: "/dev/mine", Source: "/dev/loop-control", Access: "r"},
+		{Path: "/dev/deep/loop", Type: spec.DeviceChar, Major: spec.NewNumber(1), Minor: spec.NewNumber(5), Mode: "0640", UID: spec.NewNumber(7), GID: spec.NewNumber(0)},
+		{Path: "/dev/pipe", Type: spec.DevicePipe, Mode: "0600"},
+	}
+	c.Spec.Security.Capabilities.Add = []string{"DAC_OVERRIDE"}
+	want := "character special file a:ed 600 0:0\ncharacter special file 1:5 640 7:0\nfifo 0:0 600 0:0\nread\nnot written\nopened\nnot made\n"
+	if got := n.say(t, c); got != want {
+		t.Errorf("inside:\n%s\nwant:\n%s", got, want)
+	}
+	c.Spec.Devices = []spec.Device{{Path: "/dev/nosuch"}}
+	if err := n.Create(t.Context(), c, 1, spec.DefaultsVersion); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "/dev/nosuch") {
+		t.Errorf("a device the node has not got: %v", err)
 	}
 }

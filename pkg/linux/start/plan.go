@@ -37,7 +37,12 @@ func NewPlan(c spec.Container, facts mount.Facts, host *Host) (Plan, error) {
 	if err := checkSaid(c.Spec); err != nil {
 		return Plan{}, err
 	}
-	facts, err := mount.Look(c, facts)
+	nodes, err := devices(c.Spec.Devices)
+	if err != nil {
+		return Plan{}, err
+	}
+	facts.Devices = append(facts.Devices, nodes...)
+	facts, err = mount.Look(c, facts)
 	if err != nil {
 		return Plan{}, err
 	}
