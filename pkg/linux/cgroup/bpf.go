@@ -23,11 +23,25 @@ func bpf(command uintptr, fields ...uint32) (result int, attr *bpfAttr, err erro
 	words := unsafe.Slice((*uint32)(unsafe.Pointer(attr)), 2*len(attr))
 	copy(words, fields)
 	r, _, errno := unix.Syscall(unix.SYS_BPF, command, uintptr(unsafe.Pointer(attr)), unsafe.Sizeof(*attr)/2)
-	runtime.KeepAlive(attr)
 	if errno != 0 {
 		return -1, attr, errno
 	}
 	return int(r), attr, nil
+}
+
+// undisturbed calls f on a thread that gets no signals. The kernel gives up the check of a program as soon as one comes (signal_pending in
+// kernel/bpf/verifier.c), and Go's runtime sends itself signals all the time.
+func undisturbed(f func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all, before unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	if unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before) == nil {
+		defer func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }()
+	}
+	f()
 }
 
 // pointer is an address as two fields, lower half first. The caller keeps what it points to alive.
@@ -46,10 +60,14 @@ func loadDevices(code []byte) (*os.File, error) {
 	licenseLow, licenseHigh := pointer(&license[0])
 	var name [4]uint32
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&name)), unix.BPF_OBJ_NAME_LEN-1), programName)
-	fd, _, err := bpf(unix.BPF_PROG_LOAD,
-		unix.BPF_PROG_TYPE_CGROUP_DEVICE, uint32(len(code)/8), codeLow, codeHigh, licenseLow, licenseHigh,
-		0, 0, 0, 0, 0, 0, // no log, kernel version or flags
-		name[0], name[1], name[2], name[3])
+	var fd int
+	var err error
+	undisturbed(func() {
+		fd, _, err = bpf(unix.BPF_PROG_LOAD,
+			unix.BPF_PROG_TYPE_CGROUP_DEVICE, uint32(len(code)/8), codeLow, codeHigh, licenseLow, licenseHigh,
+			0, 0, 0, 0, 0, 0, // no log, kernel version or flags
+			name[0], name[1], name[2], name[3])
+	})
 	runtime.KeepAlive(code)
 	runtime.KeepAlive(license)
 	if err != nil {

@@ -186,6 +186,9 @@ func TestDeviceRulesOfAContainer(t *testing.T) {
 	if len(spec.DefaultDeviceRules) != 12 {
 		t.Error("the default rules have changed")
 	}
+	if _, err := deviceRules(make([]spec.DeviceRule, 1001)); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("too many rules: %v", err)
+	}
 	for _, bad := range []spec.DeviceRule{{Type: "x"}, {Access: "q"}, {Major: spec.NewNumber(1 << 32)}} {
 		if _, err := deviceRules([]spec.DeviceRule{bad}); !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("%+v: %v", bad, err)

@@ -19,28 +19,27 @@ type instruction struct {
 const (
 	verdict = 0
 	ctx     = 1
-	kind    = 2
+	scratch = 2
 	wanted  = 3 // the bits of access that no rule has decided yet
-	major   = 4
-	minor   = 5
 )
 
 // deviceProgram compiles rules. The last rule comes first: what it allows is struck from what is wanted, and once nothing is left the
-// verdict is yes; when it denies anything that is still wanted, the verdict is no.
+// verdict is yes; when it denies anything that is still wanted, the verdict is no. Each rule reads type and numbers anew, so that the
+// kernel, which checks a program along every path through it, learns nothing from one rule that makes the next one another case.
 func deviceProgram(rules []deviceRule) []instruction {
-	load := func(dst uint8, offset int16) instruction {
-		return instruction{unix.BPF_LDX | unix.BPF_MEM | unix.BPF_W, dst, ctx, offset, 0}
-	}
 	program := []instruction{
-		load(wanted, 0), load(major, 4), load(minor, 8),
-		{unix.BPF_ALU64 | unix.BPF_MOV | unix.BPF_X, kind, wanted, 0, 0},
-		{unix.BPF_ALU64 | unix.BPF_AND | unix.BPF_K, kind, 0, 0, 0xffff},
+		load(wanted, 0),
 		{unix.BPF_ALU64 | unix.BPF_RSH | unix.BPF_K, wanted, 0, 0, 16},
+		{unix.BPF_ALU64 | unix.BPF_AND | unix.BPF_K, wanted, 0, 0, int32(accessAll)},
 	}
 	for _, r := range slices.Backward(rules) {
 		program = append(program, r.compile()...)
 	}
 	return append(program, answer(0)...)
+}
+
+func load(dst uint8, offset int16) instruction {
+	return instruction{unix.BPF_LDX | unix.BPF_MEM | unix.BPF_W, dst, ctx, offset, 0}
 }
 
 func answer(yes int32) []instruction {
@@ -54,23 +53,22 @@ func answer(yes int32) []instruction {
 func (r deviceRule) compile() []instruction {
 	end := r.end()
 	var tests []instruction
-	test := func(register uint8, value int64) {
-		tests = append(tests, instruction{unix.BPF_JMP32 | unix.BPF_JNE | unix.BPF_K, register, 0, 0, int32(uint32(value))})
+	unequal := func(value int64) instruction {
+		return instruction{unix.BPF_JMP32 | unix.BPF_JNE | unix.BPF_K, scratch, 0, 0, int32(uint32(value))}
 	}
-	switch r.kind {
-	case 'b':
-		test(kind, unix.BPF_DEVCG_DEV_BLOCK)
-	case 'c':
-		test(kind, unix.BPF_DEVCG_DEV_CHAR)
+	if kind, ok := map[byte]int64{'b': unix.BPF_DEVCG_DEV_BLOCK, 'c': unix.BPF_DEVCG_DEV_CHAR}[r.kind]; ok {
+		tests = append(tests, load(scratch, 0), instruction{unix.BPF_ALU64 | unix.BPF_AND | unix.BPF_K, scratch, 0, 0, 0xffff}, unequal(kind))
 	}
 	if r.major != anyNumber {
-		test(major, r.major)
+		tests = append(tests, load(scratch, 4), unequal(r.major))
 	}
 	if r.minor != anyNumber {
-		test(minor, r.minor)
+		tests = append(tests, load(scratch, 8), unequal(r.minor))
 	}
 	for i := range tests {
-		tests[i].offset = int16(len(tests) - i - 1 + len(end))
+		if tests[i].code&0x07 == unix.BPF_JMP32 {
+			tests[i].offset = int16(len(tests) - i - 1 + len(end))
+		}
 	}
 	return append(tests, end...)
 }

@@ -7,8 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -151,4 +154,36 @@ func TestDevicesOfAnUnknownGroup(t *testing.T) {
 	if err := g.SetDevices(spec.DefaultDeviceRules); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// The kernel gives up its check of a program when a signal comes, as they do all the time from Go's own runtime.
+func TestDevicesUnderSignals(t *testing.T) {
+	kerneltest.Require(t, feature.DevicePrograms)
+	g := created(t, kerneltest.Cgroups(t), "web", 1)
+	var rules []spec.DeviceRule
+	for n := range 100 {
+		rules = append(rules, rule(n%3 > 0, "c", n%7, n, "rw"))
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	thread, stop := unix.Gettid(), make(chan struct{})
+	var signals sync.WaitGroup
+	signals.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(100 * time.Microsecond):
+				_ = unix.Tgkill(os.Getpid(), thread, unix.SIGURG)
+			}
+		}
+	})
+	for n := range 50 { // each another program
+		if err := g.SetDevices(append(rules, rule(true, "b", n, n, ""))); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(stop)
+	signals.Wait()
 }
