@@ -46,7 +46,7 @@ type Node interface {
 	// instance of a name also its sandbox and Name-lived layer unless keep says that a successor is coming.
 	Destroy(ctx context.Context, name string, instance uint64, keep bool) error
 	// Exec starts a further process in a Running instance. A Paused one, or one without a process, is spec.ErrNotRunning. Unless
-	// it is detached the process ends with the session, and with the agent.
+	// it is detached the process ends with the session, and with the agent. ctx bounds the start, not the session.
 	Exec(ctx context.Context, name string, instance uint64, e spec.Exec) (spec.Session, error)
 	// Attach joins the input and output of a Running or Paused instance's own process, from now on. Any number may.
 	Attach(ctx context.Context, name string, instance uint64) (spec.Session, error)

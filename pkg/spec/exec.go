@@ -1,5 +1,7 @@
 package spec
 
+import "errors"
+
 // Exec is a further process in a running container. What it does not say is as the container's own process has it.
 type Exec struct {
 	// Command is the program and its arguments; a first word without a slash is looked up in PATH inside the container.
@@ -27,3 +29,10 @@ type TerminalSize struct {
 	Rows    uint16 `json:"rows,omitzero"`
 	Columns uint16 `json:"columns,omitzero"`
 }
+
+// Errors of a command that could not be executed, as the shell tells them apart by 127 and 126. Everything else that can go wrong with
+// an Exec is neither.
+var (
+	ErrCommandNotFound      = errors.New("command not found")
+	ErrCommandNotExecutable = errors.New("command not executable")
+)

@@ -5,7 +5,10 @@ import (
 	"io"
 )
 
-// Session is a process that somebody talks to: one made by Exec, or a container's own by Attach.
+// Session is a process that somebody talks to: one made by Exec, or a container's own by Attach. One that knows the number of the
+// process on the node has a method Pid() int as well.
+//
+// Output must be taken, of both streams at once: the process waits for those who do not read.
 type Session interface {
 	// Stdin is where input goes; closing it is the end of the input, of a terminal nothing. nil if the process has none.
 	Stdin() io.WriteCloser

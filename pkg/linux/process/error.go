@@ -54,6 +54,9 @@ func (e *Error) Hint() string {
 	return ""
 }
 
+// OfCommand tells that everything went well up to the command, which could not be executed.
+func (e *Error) OfCommand() bool { return e.Exec }
+
 // execHints are the common causes of a failed execve(2).
 var execHints = map[unix.Errno]string{
 	unix.ENOENT:  "the file, or the interpreter or loader that it names, is not in the rootfs",
