@@ -32,6 +32,11 @@ type Agent interface {
 	Restart(ctx context.Context, name string) error
 	// Kill sends a signal to process 1; SIGKILL goes to all processes.
 	Kill(ctx context.Context, name, signal string) error
+	// Exec starts a further process. fs.ErrNotExist for an unknown name, spec.ErrNotRunning when nothing runs or what runs is paused,
+	// spec.ErrCommandNotFound and spec.ErrCommandNotExecutable. The caller closes the session, of a detached process at once.
+	Exec(ctx context.Context, name string, e spec.Exec) (spec.Session, error)
+	// Attach joins the input and output of a container's own process. The caller closes the session.
+	Attach(ctx context.Context, name string) (spec.Session, error)
 	// ConfirmPrune lets blocked removals of a source go on, if it still has that revision.
 	ConfirmPrune(ctx context.Context, source, revision string) error
 }

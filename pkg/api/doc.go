@@ -2,7 +2,8 @@
 // what a caller may cost, and turns requests into calls of the small interfaces it declares. It refuses to know how
 // a container is made, what a manifest file looks like, and how a terminal is drawn.
 //
-// Everything below /v1 is JSON. Streams (watch=1) are one JSON value a line; logs are plain bytes. Every error is
+// Everything below /v1 is JSON. Streams (watch=1) are one JSON value a line; logs are plain bytes; exec and attach become sessions, see
+// SessionProtocol. Every error is
 //
 //	{"error": {"reason": "NotFound", "message": "...", "hint": "..."}}
 //

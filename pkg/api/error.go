@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Error is why a request failed: a stable reason for programs, a message and perhaps a hint for people.
@@ -26,7 +28,7 @@ func (e *Error) Error() string { return e.Message }
 func (e *Error) Hint() string { return e.Text }
 
 // Is tells whether target means the same: fs.ErrNotExist for NotFound, and so on by the table of reasons.
-func (e *Error) Is(target error) bool { return reasons[e.Reason].is == target }
+func (e *Error) Is(target error) bool { return slices.Contains(reasons[e.Reason].is, target) }
 
 // Reason is one stable word for programs.
 type Reason string
@@ -37,12 +39,17 @@ const (
 	ReasonForbidden   Reason = "Forbidden"
 	ReasonNotFound    Reason = "NotFound"
 	ReasonConflict    Reason = "Conflict"
+	ReasonNotRunning  Reason = "NotRunning" // a conflict, too
 	ReasonExpired     Reason = "Expired"
 	ReasonTooLarge    Reason = "TooLarge"
 	ReasonBusy        Reason = "Busy"
 	ReasonTimeout     Reason = "Timeout"
 	ReasonUnsupported Reason = "Unsupported"
 	ReasonInternal    Reason = "Internal"
+
+	// The command of an exec could not be executed; all else went well.
+	ReasonCommandNotFound      Reason = "CommandNotFound"
+	ReasonCommandNotExecutable Reason = "CommandNotExecutable"
 )
 
 // Errors that callers may ask for, beside those of package fs.
@@ -53,20 +60,25 @@ var (
 	ErrConflict = errors.New("conflict")
 )
 
+// reasons gives each its status, and the errors that it is: the first makes it, see asError.
 var reasons = map[Reason]struct {
 	status int
-	is     error
+	is     []error
 }{
-	ReasonInvalid:     {http.StatusBadRequest, fs.ErrInvalid},
-	ReasonForbidden:   {http.StatusForbidden, fs.ErrPermission},
-	ReasonNotFound:    {http.StatusNotFound, fs.ErrNotExist},
-	ReasonConflict:    {http.StatusConflict, ErrConflict},
-	ReasonExpired:     {http.StatusGone, ErrExpired},
+	ReasonInvalid:     {http.StatusBadRequest, []error{fs.ErrInvalid}},
+	ReasonForbidden:   {http.StatusForbidden, []error{fs.ErrPermission}},
+	ReasonNotFound:    {http.StatusNotFound, []error{fs.ErrNotExist}},
+	ReasonConflict:    {http.StatusConflict, []error{ErrConflict}},
+	ReasonNotRunning:  {http.StatusConflict, []error{spec.ErrNotRunning, ErrConflict}},
+	ReasonExpired:     {http.StatusGone, []error{ErrExpired}},
 	ReasonTooLarge:    {http.StatusRequestEntityTooLarge, nil},
 	ReasonBusy:        {http.StatusServiceUnavailable, nil},
-	ReasonTimeout:     {http.StatusGatewayTimeout, context.DeadlineExceeded},
-	ReasonUnsupported: {http.StatusNotImplemented, errors.ErrUnsupported},
+	ReasonTimeout:     {http.StatusGatewayTimeout, []error{context.DeadlineExceeded}},
+	ReasonUnsupported: {http.StatusNotImplemented, []error{errors.ErrUnsupported}},
 	ReasonInternal:    {http.StatusInternalServerError, nil},
+
+	ReasonCommandNotFound:      {http.StatusUnprocessableEntity, []error{spec.ErrCommandNotFound}},
+	ReasonCommandNotExecutable: {http.StatusUnprocessableEntity, []error{spec.ErrCommandNotExecutable}},
 }
 
 // asError gives any error its reason.
@@ -80,7 +92,7 @@ func asError(err error) *Error {
 		e.Reason = ReasonTooLarge
 	}
 	for reason, row := range reasons {
-		if row.is != nil && errors.Is(err, row.is) {
+		if len(row.is) > 0 && errors.Is(err, row.is[0]) {
 			e.Reason = reason
 		}
 	}

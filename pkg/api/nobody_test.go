@@ -32,6 +32,12 @@ func (nobody) WatchEvents(context.Context, string, uint64) <-chan Event {
 
 func (nobody) Override(context.Context, string, spec.State) error { return fs.ErrNotExist }
 
+func (nobody) Exec(context.Context, string, spec.Exec) (spec.Session, error) {
+	return nil, fs.ErrNotExist
+}
+
+func (nobody) Attach(context.Context, string) (spec.Session, error) { return nil, fs.ErrNotExist }
+
 func (nobody) ConfirmPrune(context.Context, string, string) error { return fs.ErrNotExist }
 
 func (nobody) Logs(context.Context, string, LogOptions) (iter.Seq2[LogLine, error], error) {

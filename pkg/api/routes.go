@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// routes is every path of the API. An answer is one value; a stream is sent piece by piece until the caller leaves.
+// routes is every path of the API. An answer is one value; a stream is sent piece by piece until the caller leaves; a session takes the
+// connection over.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]answer{
@@ -31,6 +32,8 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("GET /v1/events", either{s.events, s.stream(s.watchEvents)})
 	mux.Handle("GET /v1/stats", either{s.allStats, s.stream(s.watchStats)})
 	mux.Handle("GET /v1/containers/{name}/logs", s.stream(s.logs))
+	mux.Handle("POST /v1/containers/{name}/exec", s.session(s.exec))
+	mux.Handle("POST /v1/containers/{name}/attach", s.session(s.attach))
 	return mux
 }
 

@@ -21,7 +21,7 @@ const (
 	maxBody        = 1 << 20
 	maxHeader      = 16 << 10
 	maxConnections = 512
-	maxStreams     = 256 // watches and followed logs at one time; other requests still get through
+	maxStreams     = 256 // watches, followed logs and sessions at one time; other requests still get through
 	headerTimeout  = 5 * time.Second
 	requestTimeout = 30 * time.Second // reading a request, and answering one that is no stream
 	writeTimeout   = 30 * time.Second // each piece of a stream
@@ -43,7 +43,7 @@ type Server struct {
 	Config
 	id      string // identifies this life of the agent
 	started time.Time
-	streams chan struct{}   // one token per stream
+	streams chan struct{}   // one token per stream or session
 	life    context.Context // ends with the server, so that streams leave
 	end     context.CancelFunc
 }
@@ -61,7 +61,7 @@ func New(config Config) *Server {
 	}
 }
 
-// Serve answers requests on the listener until ctx ends, then gives running ones a second. It may be called once.
+// Serve answers requests on the listener until ctx ends, then gives running ones a second and ends all sessions. It may be called once.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler:           checkPeer(http.MaxBytesHandler(s.routes(), maxBody)),
@@ -83,6 +83,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		}
 	})
 	err := server.Serve(limitListener(listener, maxConnections))
+	defer s.drain()
 	if stop() {
 		return fmt.Errorf("cannot serve the API: %w", err)
 	}
@@ -91,6 +92,14 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		return fmt.Errorf("cannot serve the API: %w", err)
 	}
 	return nil
+}
+
+// drain waits until all streams and sessions, whose connections the HTTP server does not know any more, have ended. It lets no new one in.
+func (s *Server) drain() {
+	s.end()
+	for range cap(s.streams) {
+		s.streams <- struct{}{}
+	}
 }
 
 // logWriter takes what net/http logs: panics of handlers, which are ours to mend.

@@ -15,7 +15,7 @@ func (s *Server) stream(handle func(ctx context.Context, out *output, r *http.Re
 		case s.streams <- struct{}{}:
 			defer func() { <-s.streams }()
 		default:
-			writeError(w, &Error{Reason: ReasonBusy, Message: "too many watches and followed logs", Text: "close some, then try again"})
+			writeError(w, errTooMany)
 			return
 		}
 		ctx, cancel := context.WithCancel(r.Context())
@@ -32,6 +32,8 @@ func (s *Server) stream(handle func(ctx context.Context, out *output, r *http.Re
 		}
 	})
 }
+
+var errTooMany = &Error{Reason: ReasonBusy, Message: "too many watches, followed logs and sessions", Text: "close some, then try again"}
 
 // output is the response of a stream: each piece is sent at once, and must be taken within writeTimeout.
 type output struct {

@@ -34,11 +34,16 @@ type Client struct {
 
 // New makes a client of the agent that listens on the unix socket at path. It connects with the first request.
 func New(path string) *Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", path)
-	}
-	return &Client{socket: path, http: &http.Client{Transport: &http.Transport{DialContext: dial}}}
+	c := &Client{socket: path}
+	c.http = &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
+	}}
+	return c
+}
+
+func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", c.socket)
 }
 
 // Close closes idle connections.
@@ -167,12 +172,17 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader) 
 	if response.StatusCode == http.StatusOK {
 		return response.Body, nil
 	}
+	return nil, c.refused(response)
+}
+
+// refused reads why the agent refuses.
+func (c *Client) refused(response *http.Response) error {
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxError))
 	if err != nil {
-		return nil, c.unreachable(err)
+		return c.unreachable(err)
 	}
-	return nil, api.DecodeError(response.StatusCode, text)
+	return api.DecodeError(response.StatusCode, text)
 }
 
 // unreachable says what a person can do about an agent that does not answer.

@@ -22,7 +22,7 @@ import (
 )
 
 // serve starts a server on path; stop ends it and waits.
-func serve(t *testing.T, path string, agent *apitest.Agent) (stop func()) {
+func serve(t testing.TB, path string, agent *apitest.Agent) (stop func()) {
 	t.Helper()
 	listener, err := api.Listen(path)
 	if err != nil {

@@ -28,6 +28,8 @@ type Agent struct {
 	lines    map[string][]api.LogLine
 	stats    map[string]spec.Stats
 	running  map[string][]spec.Process
+	sessions []*Session
+	owns     map[string]*own
 }
 
 // Remembered is how many changes a watch can go back.
@@ -40,7 +42,7 @@ const queue = 4
 func New() *Agent {
 	return &Agent{
 		objects: map[string]spec.Object{}, watchers: map[chan api.Change]bool{}, lines: map[string][]api.LogLine{},
-		stats: map[string]spec.Stats{}, running: map[string][]spec.Process{},
+		stats: map[string]spec.Stats{}, running: map[string][]spec.Process{}, owns: map[string]*own{},
 	}
 }
 
