@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/pkg/api"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -21,6 +22,9 @@ import (
 func (a *Agent) Exec(_ context.Context, name string, e spec.Exec) (spec.Session, error) {
 	if err := a.usable(name, spec.PhaseRunning); err != nil {
 		return nil, err
+	}
+	if err := e.Check(); err != nil {
+		return nil, &api.Error{Reason: api.ReasonInvalid, Message: err.Error()}
 	}
 	session, err := start(e)
 	if err != nil {
