@@ -24,6 +24,9 @@ type session struct {
 
 var _ spec.Session = (*session)(nil)
 
+// Pid is the number of the process on the node.
+func (s *session) Pid() int { return s.further.Pid }
+
 // Stdin is where input goes; nil without.
 func (s *session) Stdin() io.WriteCloser {
 	switch f := s.stdio.ours[0]; {
