@@ -202,12 +202,12 @@ func (p *screenplay) ends(code int) {
 }
 
 func TestExecOnATerminal(t *testing.T) {
-	p := newStage(t).play("exec", "-it", "web", "sh", "-c", `trap 'stty size' WINCH; stty size; cat; exit 5`)
+	p := newStage(t).play("exec", "-it", "web", "sh", "-c", `stty size; cat; until stty size | grep '50 100'; do sleep 0.05; done; exit 5`)
 	p.sees("24 80")
 	p.types("hello\r")
 	p.sees("hello\r\nhello\r\n")
-	p.resize(50, 100)
 	p.types("\x04") // Ctrl-D is the command's
+	p.resize(50, 100)
 	p.sees("50 100")
 	p.ends(5)
 }

@@ -87,6 +87,8 @@ func FuzzRequest(f *testing.F) {
 		{"GET", "/v1/containers", ""},
 		{"GET", "/v1/containers/a/logs?tail=9&since=x", ""},
 		{"POST", "/v1/containers/a/kill", `{"signal":"SIGHUP"}`},
+		{"POST", "/v1/containers/a/exec", `{"command":["ls"],"detach":true}`},
+		{"POST", "/v1/containers/a/attach", `{}`},
 		{"POST", "/v1/prune", `{"source":"a","revision":"b"}`},
 		{"GET", "/v1/containers?resourceVersion=18446744073709551616&watch=1&agent=x", ""},
 		{"GET", "/v1/events?watch=1", ""},

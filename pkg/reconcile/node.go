@@ -47,6 +47,8 @@ type Node interface {
 	Destroy(ctx context.Context, name string, instance uint64, keep bool) error
 	// Exec starts a further process in a Running instance. A Paused one, or one without a process, is spec.ErrNotRunning. Unless
 	// it is detached the process ends with the session, and with the agent. ctx bounds the start, not the session.
+	// An error about the command itself, which could not be executed, says so with a method OfCommand() bool, and is fs.ErrNotExist when
+	// it is not there.
 	Exec(ctx context.Context, name string, instance uint64, e spec.Exec) (spec.Session, error)
 	// Attach joins the input and output of a Running or Paused instance's own process, from now on. Any number may.
 	Attach(ctx context.Context, name string, instance uint64) (spec.Session, error)
