@@ -47,6 +47,7 @@ func TestAttach(t *testing.T) {
 	_, err = io.WriteString(b.Stdin(), "two\n")
 	must(t, err)
 	listen(t, b.Stdout(), "got two\n")
+	listen(t, b.Stderr(), "err two\n")
 	must(t, n.Kill(t.Context(), "web", 1, "SIGKILL"))
 	rest, err := io.ReadAll(b.Stdout())
 	must(t, err)
