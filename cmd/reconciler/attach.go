@@ -24,11 +24,11 @@ func newAttach(a *app) *cobra.Command {
 		Long: `Join the input and output of a container's own process, from now on; see logs for what it wrote before. The
 container runs on when this verb ends, in whatever way.
 
-Input is passed on if the manifest says stdin, to its end: that is the end of the container's input, too. If the
-manifest says tty, this terminal is passed on key by key, and --detach-keys leave it; else Ctrl-C does.`,
+If the manifest says stdin, input is passed on; its end ends nothing, neither the container's input nor the output here.
+If the manifest says tty, this terminal is passed on key by key, and --detach-keys leave it; else Ctrl-C does.`,
 		Example: `  reconciler attach shell
   reconciler attach --no-stdin web
-  echo reload | reconciler attach console`,
+  echo reload | timeout 1 reconciler attach worker`,
 		Annotations: exits("0    left with the keys, or the container's process ended with this code, whatever it is",
 			"125  this verb failed: no agent, no such container, it does not run, usage",
 			"130  left with Ctrl-C; 128 and its number for other signals"),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -81,13 +80,10 @@ func (n *node) example(t *testing.T, dir string) {
 	}
 	defer n.clear(t)
 	err = n.once()
-	must(t, n.start())
-	if first, _, _ := strings.Cut(string(expect), " "); strings.Contains(string(expect), " attach ") && !n.hasAttach(first) {
-		t.Skip("this node has no attach yet")
-	}
 	if failing := strings.Contains(string(expect), "phase BackOff"); failing != (err != nil) {
 		t.Errorf("run --once: expected to fail: %t; got %v", failing, err)
 	}
+	must(t, n.start())
 	for line := range strings.Lines(string(expect)) {
 		line = strings.TrimSuffix(line, "\n")
 		if err := n.eventually(line, func() error { return n.expect(line) }); err != nil {
@@ -149,33 +145,37 @@ func (n *node) expectLog(name, want string) error {
 // expectSession runs a command in a container, or attaches to it with a line of input, and looks for the output or the error.
 func (n *node) expectSession(name, what, want string) error {
 	given, want, _ := strings.Cut(want, ": ")
-	cmd := exec.Command(binary, "exec", name, "sh", "-c", given)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, "exec", name, "sh", "-c", given)
+	var out sight
 	if what == "attach" {
-		cmd = exec.Command(binary, "attach", name)
+		cmd = exec.CommandContext(ctx, binary, "attach", name) // which goes on after its input
 		cmd.Stdin = strings.NewReader(given + "\n")
+		out = sight{text: want, then: cancel}
 	}
 	cmd.Env = append(os.Environ(), "RECONCILER_SOCKET="+n.socket())
-	out, err := cmd.CombinedOutput()
-	if err == nil && strings.Contains(string(out), want) || err != nil && err.Error() == want {
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if strings.Contains(out.seen.String(), want) || err != nil && err.Error() == want {
 		return nil
 	}
-	return fmt.Errorf("%s gives %q, %v", what, out, err)
+	return fmt.Errorf("%s gives %q, %v", what, out.seen.String(), err)
 }
 
-// hasAttach tells whether the node has attach at all, as soon as a container runs.
-func (n *node) hasAttach(name string) (has bool) {
-	_ = n.eventually("attach to "+name, func() error {
-		session, err := client.New(n.socket()).Attach(context.Background(), name)
-		if err == nil {
-			has = true
-			return session.Close()
-		}
-		if errors.Is(err, errors.ErrUnsupported) {
-			return nil
-		}
-		return err
-	})
-	return has
+// sight keeps output, and does something when a text is in it.
+type sight struct {
+	seen strings.Builder
+	text string
+	then func()
+}
+
+func (s *sight) Write(p []byte) (int, error) {
+	s.seen.Write(p)
+	if s.then != nil && strings.Contains(s.seen.String(), s.text) {
+		s.then()
+	}
+	return len(p), nil
 }
 
 func must(t *testing.T, err error) {

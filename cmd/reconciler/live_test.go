@@ -21,8 +21,6 @@ import (
 //	soon TEXT reconciler ARGUMENT...    runs reconciler until its output holds TEXT
 //	exits CODE COMMAND...
 //
-// and the condition attach:NAME, whether the node has attach at all, for which the container NAME must run.
-//
 // $RUN and $MANIFESTS are the node's; its root file system takes the place of the demo's in all manifests.
 func TestLive(t *testing.T) {
 	n := newNode(t)
@@ -62,13 +60,6 @@ func (n *node) params(script string) testscript.Params {
 			env.Setenv("RUN", n.path("run"))
 			env.Setenv("MANIFESTS", n.path("manifests"))
 			return n.useRootfs(env.WorkDir)
-		},
-		Condition: func(condition string) (bool, error) {
-			name, ok := strings.CutPrefix(condition, "attach:")
-			if !ok {
-				return false, fmt.Errorf("unknown condition %q", condition)
-			}
-			return n.hasAttach(name), nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": runExits,

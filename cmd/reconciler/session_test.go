@@ -306,7 +306,7 @@ func TestExecBrokenPipe(t *testing.T) {
 
 func TestAttachOnATerminal(t *testing.T) {
 	s := newStage(t)
-	process, err := s.agent.Run("web", spec.Exec{Command: []string{"sh", "-c", "while read line; do stty size; echo got $line; done"}, Stdin: true, TTY: true})
+	process, err := s.agent.Run("web", spec.Exec{Command: []string{"sh", "-c", "while read line; do stty size; echo got $line; done; exit 4"}, Stdin: true, TTY: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,9 +331,8 @@ func TestAttachOnATerminal(t *testing.T) {
 	}
 	p := s.play("attach", "web")
 	p.sees("leave the container")
-	p.types("\x10\x04") // half the keys, then the end of the input
-	p.types("\x15\x04")
-	p.ends(0)
+	p.types("\x10\x15\x04") // half the keys; nothing in the line; the end that the container's terminal makes of a key
+	p.ends(4)
 	<-process.Ended()
 }
 

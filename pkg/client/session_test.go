@@ -276,7 +276,7 @@ func TestAgentEndsSessions(t *testing.T) {
 
 func TestAttach(t *testing.T) {
 	agent, c, _ := talk(t)
-	process, err := agent.Run("web", spec.Exec{Command: []string{"sh", "-c", "while read line; do echo got $line; echo err >&2; done; exit 3"}, Stdin: true})
+	process, err := agent.Run("web", spec.Exec{Command: []string{"sh", "-c", "while read line; do echo got $line; echo err >&2; test $line != bye || exit 3; done"}, Stdin: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,13 +298,15 @@ func TestAttach(t *testing.T) {
 	fmt.Fprintln(two[0].Stdin(), "one")
 	want(two[0], "got one\n")
 	want(two[1], "got one\n")
+	two[0].Stdin().Close() // ends nothing
 	two[0].Close()
 	for agent.Attached("web") != 1 {
 		time.Sleep(time.Millisecond)
 	}
 	fmt.Fprintln(two[1].Stdin(), "two")
 	want(two[1], "got two\n")
-	two[1].Stdin().Close()
+	fmt.Fprintln(two[1].Stdin(), "bye")
+	want(two[1], "got bye\n")
 	if exit, err := two[1].Wait(t.Context()); err != nil || exit.Code != 3 {
 		t.Errorf("got %+v, %v", exit, err)
 	}

@@ -10,7 +10,7 @@ import (
 //
 // Output must be taken, of both streams at once: the process waits for those who do not read.
 type Session interface {
-	// Stdin is where input goes; closing it is the end of the input, of a terminal nothing. nil if the process has none.
+	// Stdin is where input goes; closing it is the end of the input, of a terminal and of Attach nothing. nil if the process has none.
 	Stdin() io.WriteCloser
 	// Stdout is the output, of a terminal all of it; Stderr is nil then. Both end with the process.
 	Stdout() io.Reader

@@ -103,6 +103,14 @@ type attachment struct {
 	out, errOut    *io.PipeWriter
 }
 
+// Stdin is the process's, whose end is nobody's to make.
+func (at *attachment) Stdin() io.WriteCloser {
+	if at.stdin == nil {
+		return nil
+	}
+	return terminal{at.stdin}
+}
+
 func (at *attachment) Stdout() io.Reader { return at.stdout }
 
 func (at *attachment) Stderr() io.Reader {

@@ -177,7 +177,7 @@ func (s *Session) Stdin() io.WriteCloser {
 	return s.stdin
 }
 
-// terminal is the input of a terminal, whose end is nothing.
+// terminal is input whose end is nothing, as that of a terminal.
 type terminal struct{ io.Writer }
 
 func (terminal) Close() error { return nil }
