@@ -8,8 +8,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completeNames completes the names of containers, when an agent answers quickly.
+// completeNames completes the names of containers and groups, when an agent answers quickly.
 func (a *app) completeNames(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.complete(cmd, args, true)
+}
+
+func (a *app) complete(cmd *cobra.Command, args []string, groups bool) ([]cobra.Completion, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
 	defer cancel()
 	list, err := a.client().List(ctx)
@@ -18,17 +22,21 @@ func (a *app) completeNames(cmd *cobra.Command, args []string, _ string) ([]cobr
 	}
 	var names []cobra.Completion
 	for _, o := range list.Items {
+		if group := o.Spec.Group; groups && group != "" && !slices.Contains(args, group) {
+			names = append(names, cobra.CompletionWithDesc(group, "all containers of the group"))
+		}
 		if !slices.Contains(args, o.Metadata.Name) {
 			names = append(names, cobra.CompletionWithDesc(o.Metadata.Name, string(o.Status.Phase)))
 		}
 	}
-	return names, cobra.ShellCompDirectiveNoFileComp
+	slices.Sort(names)
+	return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeOneName completes the first argument only.
-func (a *app) completeOneName(cmd *cobra.Command, args []string, start string) ([]cobra.Completion, cobra.ShellCompDirective) {
+// completeOneName completes the name of a container as the first argument.
+func (a *app) completeOneName(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return a.completeNames(cmd, args, start)
+	return a.complete(cmd, args, false)
 }

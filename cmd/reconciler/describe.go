@@ -24,7 +24,11 @@ func newDescribe(a *app) *cobra.Command {
 		Args:              atLeastOneName,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for i, name := range args {
+			names, err := a.members(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			for i, name := range names {
 				if i > 0 {
 					fmt.Fprintln(a.out)
 				}

@@ -29,7 +29,9 @@ func newGet(a *app) *cobra.Command {
 		Long: `List containers with their phase, or print them whole as JSON or YAML.
 
 JSON and YAML are {"items": [...]}, each item with metadata, spec and status; with --watch
-each change is one line of JSON {"type": "Added|Modified|Deleted", "object": ...}.`,
+each change is one line of JSON {"type": "Added|Modified|Deleted", "object": ...}.
+
+The name of a group stands for all its containers.`,
 		Example: `  reconciler get
   reconciler get web worker -o wide
   reconciler get -l app=web --watch
@@ -65,13 +67,13 @@ func (g *get) run(ctx context.Context) error {
 }
 
 func (g *get) wants(o spec.Object) bool {
-	return (len(g.names) == 0 || slices.Contains(g.names, o.Metadata.Name)) && g.labels.matches(o.Metadata.Labels)
+	return (len(g.names) == 0 || isAnyOf(o, g.names)) && g.labels.matches(o.Metadata.Labels)
 }
 
 // missing is an error for the first name that was asked for and is not there.
 func (g *get) missing(ctx context.Context, items []spec.Object) error {
 	for _, name := range g.names {
-		if slices.ContainsFunc(items, func(o spec.Object) bool { return o.Metadata.Name == name }) {
+		if slices.ContainsFunc(items, func(o spec.Object) bool { return isNamed(o, name) }) {
 			continue
 		}
 		if o, err := g.client().Get(ctx, name); err != nil || g.wants(o) {

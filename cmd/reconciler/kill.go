@@ -26,7 +26,11 @@ The manifest still holds: the restart policy decides what follows. Use stop to k
 			if err != nil {
 				return err
 			}
-			for _, container := range args {
+			names, err := a.members(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			for _, container := range names {
 				if _, err := a.client().Kill(cmd.Context(), container, name); err != nil {
 					return err
 				}

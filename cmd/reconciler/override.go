@@ -40,7 +40,8 @@ var overrides = map[string]struct {
 const overrideNote = `
 
 What is set by hand goes over the manifest and is shown by get and describe until ` + "`clear`" + `, or
-until a verb, or a change of the manifest's state, makes it needless. It survives restarts of the agent.`
+until a verb, or a change of the manifest's state, makes it needless. It survives restarts of the agent.
+The name of a group stands for all its containers; they are paused and resumed together, whichever is named.`
 
 func newOverride(a *app, verb string) *cobra.Command {
 	row := overrides[verb]
@@ -115,11 +116,14 @@ func (w *waiting) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&w.timeout, "timeout", time.Minute, "how long to wait; 0 for ever")
 }
 
-// each asks for all names first, then waits for one after the other. A goal without text needs no waiting.
+// each asks for all containers first, then waits for one after the other. A goal without text needs no waiting.
 func (w *waiting) each(ctx context.Context, names []string, ask func(ctx context.Context, name string) (goal, error)) error {
+	names, err := w.members(ctx, names)
+	if err != nil {
+		return err
+	}
 	goals := make([]goal, len(names))
 	for i, name := range names {
-		var err error
 		if goals[i], err = ask(ctx, name); err != nil {
 			return err
 		}

@@ -73,6 +73,10 @@ func (t *top) run(ctx context.Context, cmd *cobra.Command) error {
 	case t.once:
 		t.frames = 1
 	}
+	var err error
+	if t.names, err = t.members(ctx, t.names); err != nil {
+		return err
+	}
 	if t.once && t.format.word == "json" {
 		list, err := t.client().AllStats(ctx, t.names...)
 		if err != nil {

@@ -26,7 +26,7 @@ func newWait(a *app) *cobra.Command {
 		Short: "Wait until containers are as you say",
 		Long: `Wait until every named or selected container fulfils a condition.
 
-A NAME that does not exist yet is waited for. --applied also waits until the agent has taken notice of what the
+A NAME that does not exist yet is waited for; that of a group stands for all its containers. --applied also waits until the agent has taken notice of what the
 manifests say now: use it after changing them. The conditions are
   condition=TYPE[=STATUS]   Ready, Reconciling, Stalled, Accepted, Drifted or Outdated; STATUS is True if not said
   phase=PHASE               Running, Paused, Stopped, Completed, BackOff, Failed...
@@ -154,18 +154,32 @@ func (w *waiter) wants(o spec.Object) bool {
 	if len(w.names) == 0 && len(w.dirs) == 0 {
 		return w.labels.matches(o.Metadata.Labels)
 	}
-	return slices.Contains(w.names, o.Metadata.Name) ||
+	return isAnyOf(o, w.names) ||
 		slices.ContainsFunc(w.dirs, func(dir string) bool { return isFrom(o, dir) })
 }
 
-// waiting are the names that have not reached the goal, sorted.
+// waiting are the names that have not reached the goal, sorted; a group is waited for by its containers, once there are some.
 func (w *waiter) waiting() []string {
-	names := slices.AppendSeq(slices.Clone(w.names), maps.Keys(w.seen))
+	names := slices.Collect(maps.Keys(w.seen))
+	for _, name := range w.names {
+		if !w.isSeen(name) {
+			names = append(names, name)
+		}
+	}
 	slices.Sort(names)
 	return slices.DeleteFunc(slices.Compact(names), func(name string) bool {
 		o, there := w.seen[name]
 		return w.goal.reached(o, there)
 	})
+}
+
+func (w *waiter) isSeen(name string) bool {
+	for _, o := range w.seen {
+		if isNamed(o, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // subject is what was waited for.

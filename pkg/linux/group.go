@@ -71,6 +71,8 @@ func (n *Node) members(group string) (members []spec.Instance, err error) {
 // forgetGroups lets go of the sandboxes of groups whose last container was of this name. The record is gone by then, but the name begins
 // with that of the group.
 func (n *Node) forgetGroups(ctx context.Context, name string) error {
+	n.groupLock.Lock()
+	defer n.groupLock.Unlock()
 	for i, c := range name {
 		if c != '-' {
 			continue

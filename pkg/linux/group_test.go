@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
@@ -99,5 +100,33 @@ func TestGroupTalks(t *testing.T) {
 	n.await(t, "shop-client", 1, exited)
 	if got := strings.TrimSpace(n.output(t, "shop-client")); got != "shop\nshop" {
 		t.Errorf("the client says %q", got)
+	}
+}
+
+// The containers of a group find each other though all start at once.
+func TestGroupStartsAtOnce(t *testing.T) {
+	n := open(t)
+	scripts := map[string]string{}
+	for i := range 8 {
+		scripts[fmt.Sprint(i)] = forever
+	}
+	all := n.containers("shop", scripts)
+	var work sync.WaitGroup
+	for _, c := range all {
+		work.Go(func() {
+			if err := n.Create(t.Context(), c, 1, spec.DefaultsVersion); err != nil {
+				t.Error(err)
+			} else if err := n.Start(t.Context(), c.Metadata.Name, 1); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	work.Wait()
+	networks := map[uint64]bool{}
+	for _, c := range all {
+		networks[n.running(t, c.Metadata.Name, 1)["net"]] = true
+	}
+	if len(networks) != 1 {
+		t.Errorf("the group has %d network namespaces", len(networks))
 	}
 }

@@ -48,7 +48,8 @@ type Node struct {
 	host     *start.Host                   // what that keeper has to give
 	pool     *network.Pool
 
-	idsLock sync.Mutex // held while ids are given out or back
+	idsLock   sync.Mutex // held while ids are given out or back
+	groupLock sync.Mutex // held while the sandbox of a group is made or forgotten
 
 	networkMu   sync.Mutex
 	network     *network.Node // nil until a container wants a bridge

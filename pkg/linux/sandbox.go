@@ -54,6 +54,10 @@ func (n *Node) sandbox(ctx context.Context, c spec.Container, ids mount.IDMap, u
 	if len(want.Kinds) == 0 {
 		return keeper.Sandbox{}, nil, nil
 	}
+	if c.Spec.Group != "" {
+		n.groupLock.Lock()
+		defer n.groupLock.Unlock()
+	}
 	kept, files, err := n.keeper.Sandbox(ctx, want.Key)
 	if err != nil || kept.Shape == want.Shape && kept.Key == want.Key {
 		return kept, files, err
@@ -67,7 +71,10 @@ func (n *Node) sandbox(ctx context.Context, c spec.Container, ids mount.IDMap, u
 	if err != nil {
 		return keeper.Sandbox{}, nil, fmt.Errorf("cannot make the namespaces of %q: %w", want.Key, err)
 	}
-	return want, files, nil
+	if c.Spec.Group != "" { // whose other containers may be starting too
+		err = n.keeper.Keep(ctx, want, files)
+	}
+	return want, files, err
 }
 
 // shape says how a container's sandbox is made: equal ones can take each other's place.

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -51,15 +52,35 @@ func (a *Agent) Plan(ctx context.Context) (Actions, error) {
 	return actions, nil
 }
 
-// Override sets a state over the manifest's, until the manifest's changes; the empty state clears it. fs.ErrNotExist for an
-// unknown name, fs.ErrInvalid for an unknown state.
+// Override sets a state over the manifest's, until the manifest's changes; the empty state clears it. A pause of one container of a
+// group, and the end of it, is one of all its containers that are not stopped: they are frozen together. fs.ErrNotExist for an unknown
+// name, fs.ErrInvalid for an unknown state.
 func (a *Agent) Override(ctx context.Context, name string, state spec.State) error {
 	switch state {
 	case "", spec.StateRunning, spec.StatePaused, spec.StateStopped:
 	default:
 		return fmt.Errorf("no state %q: %w", state, fs.ErrInvalid)
 	}
-	return a.byHand(ctx, name, func(n *entry) error {
+	object, err := a.Object(name)
+	if err != nil {
+		return err
+	}
+	names := []string{name}
+	if object.Spec.Group != "" && (state == spec.StatePaused || inForce(object) == spec.StatePaused) {
+		names = a.frozenWith(object)
+	}
+	// No pass before all is said: it would undo for one what was done for all.
+	for _, name := range names {
+		defer a.queue.Add(name)
+		if err := a.override(ctx, name, state); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Agent) override(ctx context.Context, name string, state spec.State) error {
+	return a.change(ctx, name, func(n *entry) error {
 		n.record.Override = spec.Override{}
 		event := Event{Name: name, Reason: "OverrideCleared"}
 		if state != "" {
@@ -69,6 +90,23 @@ func (a *Agent) Override(ctx context.Context, name string, state spec.State) err
 		a.tell(event)
 		return nil
 	})
+}
+
+// frozenWith are the names of a container and of those of its group that are not to be stopped.
+func (a *Agent) frozenWith(object spec.Object) []string {
+	names := []string{object.Metadata.Name}
+	list, _ := a.objects.List()
+	for _, o := range list {
+		if o.Spec.Group == object.Spec.Group && o.Metadata.Name != object.Metadata.Name && inForce(o) != spec.StateStopped {
+			names = append(names, o.Metadata.Name)
+		}
+	}
+	return names
+}
+
+// inForce is the state that a container should have: what somebody set by hand, else what its manifest says.
+func inForce(o spec.Object) spec.State {
+	return cmp.Or(o.Status.Override.State, state(spec.Container{Spec: o.Spec}))
 }
 
 // Restart ends the process, if there is one, and starts it anew in the same instance. It also tries anew what was given up.
@@ -105,6 +143,15 @@ func (a *Agent) Kill(ctx context.Context, name, signal string) error {
 
 // byHand does something to a name that is known, in its turn, saves its record and hands it out.
 func (a *Agent) byHand(ctx context.Context, id string, do func(*entry) error) error {
+	if err := a.change(ctx, id, do); err != nil {
+		return err
+	}
+	a.queue.Add(id)
+	return nil
+}
+
+// change does something to a name that is known, in its turn, and saves its record.
+func (a *Agent) change(ctx context.Context, id string, do func(*entry) error) error {
 	if _, err := a.Object(id); err != nil {
 		return err
 	}
@@ -124,7 +171,6 @@ func (a *Agent) byHand(ctx context.Context, id string, do func(*entry) error) er
 		n.record = before
 		return err
 	}
-	a.queue.Add(id)
 	return nil
 }
 

@@ -113,6 +113,16 @@ func (c *Client) Sandbox(ctx context.Context, key string) (Sandbox, map[string]*
 	return resp.Sandbox, byKind, nil
 }
 
+// Keep keeps a sandbox before the first start in it, so that another start finds it; files are its namespaces by kind, and stay the caller's.
+func (c *Client) Keep(ctx context.Context, s Sandbox, files map[string]*os.File) error {
+	ordered := make([]*os.File, len(s.Kinds))
+	for i, kind := range s.Kinds {
+		ordered[i] = files[kind]
+	}
+	_, err := c.do(ctx, request{Verb: verbKeep, Start: startHeader{Sandbox: s}}, nil, ordered)
+	return err
+}
+
 // Forget drops a sandbox: its namespaces end with the last process in them.
 func (c *Client) Forget(ctx context.Context, key string) error {
 	_, err := c.do(ctx, request{Verb: verbForget, Key: Key{Name: key}}, nil, nil)

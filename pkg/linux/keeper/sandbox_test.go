@@ -109,6 +109,12 @@ func TestSandbox(t *testing.T) {
 	if id, _ := n.kept("web"); id != second {
 		t.Errorf("the sandbox went with its last process: %v", id)
 	}
+	if err := n.client.Keep(t.Context(), r.Sandbox, r.Files); err != nil {
+		t.Fatal(err)
+	}
+	if id, shape := n.kept("web"); id != first || shape != "a" {
+		t.Errorf("kept %v of shape %q without a start, want %v", id, shape, first)
+	}
 	if err := n.client.Forget(t.Context(), "web"); err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +146,9 @@ func TestSandboxRefused(t *testing.T) {
 		r.Sandbox = bad
 		if _, err := n.client.Start(t.Context(), r); err == nil {
 			t.Errorf("%+v was taken", bad)
+		}
+		if err := n.client.Keep(t.Context(), bad, map[string]*os.File{"uts": r.Files["uts"]}); err == nil {
+			t.Errorf("%+v was kept", bad)
 		}
 	}
 }

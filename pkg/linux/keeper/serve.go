@@ -113,6 +113,8 @@ func (k *keeper) act(req request, body []byte, files []*os.File) (resp response,
 		}
 	case verbSandbox:
 		resp.Sandbox, back, err = k.sandbox(req.Key.Name)
+	case verbKeep:
+		err = k.keep(req.Start, files)
 	case verbForget:
 		k.sandboxes.forget(req.Key.Name)
 	case verbList:
@@ -122,6 +124,21 @@ func (k *keeper) act(req request, body []byte, files []*os.File) (resp response,
 		err = fmt.Errorf("unknown verb %q: %w", req.Verb, errors.ErrUnsupported)
 	}
 	return resp, back, err
+}
+
+// keep keeps a sandbox that nothing was started in yet.
+func (k *keeper) keep(req startHeader, files []*os.File) error {
+	if err := req.Sandbox.check(); err != nil {
+		return err
+	}
+	if len(files) != len(req.Sandbox.Kinds) {
+		return fmt.Errorf("cannot keep the namespaces of %q: %d files came along: %w", req.Sandbox.Key, len(files), fs.ErrInvalid)
+	}
+	byKind := map[string]*os.File{}
+	for i, kind := range req.Sandbox.Kinds {
+		byKind[kind] = files[i]
+	}
+	return k.sandboxes.keep(req.Sandbox, byKind)
 }
 
 // sandbox gives copies of the namespaces that are kept for a key.

@@ -41,6 +41,7 @@ const (
 	verbKill    = "kill"
 	verbRelease = "release"
 	verbSandbox = "sandbox"
+	verbKeep    = "keep"
 	verbForget  = "forget"
 	verbList    = "list"
 	verbEvents  = "events"
