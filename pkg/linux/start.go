@@ -69,10 +69,10 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 		return err
 	}
 	files, err := plan.Compose(&request.Program, group, namespaces.files[namespace.FileUser])
-	defer files.Close()
 	if err != nil {
-		return err
+		return errors.Join(err, files.Close())
 	}
+	defer files.Close()
 	request.Sandbox, request.Files = namespaces.kept, n.host.Lend(files.ByName)
 	maps.Copy(request.Files, namespaces.files)
 	if files.Console != nil {
