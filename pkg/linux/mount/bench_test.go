@@ -3,7 +3,7 @@ package mount_test
 import (
 	"testing"
 
-	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -38,7 +38,7 @@ func BenchmarkPlan(b *testing.B) {
 func BenchmarkUserNamespace(b *testing.B) {
 	needRoot(b)
 	for b.Loop() {
-		f, err := mount.NewUserNamespace(ids)
+		f, err := namespace.NewUser(ids.UIDs, ids.GIDs)
 		must(b, err)
 		f.Close()
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -271,7 +272,7 @@ func TestFailedStarts(t *testing.T) {
 // The same of a start with everything: base None, a terminal, a user namespace, a rootfs that is written to.
 func TestFailedStartsWithEverything(t *testing.T) {
 	kerneltest.Require(t, feature.UserNamespaces)
-	user, err := mount.NewUserNamespace(ids)
+	user, err := namespace.NewUser(ids.UIDs, ids.GIDs)
 	must(t, err)
 	defer user.Close()
 	root := newRootfs(t)

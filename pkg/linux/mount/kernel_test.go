@@ -111,7 +111,7 @@ func runWith(t testing.TB, c spec.Container, facts mount.Facts, script string, b
 	t.Helper()
 	var user *os.File
 	if !facts.IDs.IsZero() {
-		f, err := mount.NewUserNamespace(facts.IDs)
+		f, err := namespace.NewUser(facts.IDs.UIDs, facts.IDs.GIDs)
 		must(t, err)
 		defer f.Close()
 		user = f

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
 )
 
@@ -168,7 +169,7 @@ func openBind(m Mount, user *os.File) (*os.File, error) {
 		}
 	}
 	if !m.Bind.IDs.IsZero() {
-		if user, err = NewUserNamespace(m.Bind.IDs); err != nil {
+		if user, err = namespace.NewUser(m.Bind.IDs.UIDs, m.Bind.IDs.GIDs); err != nil {
 			return nil, err
 		}
 		defer user.Close()

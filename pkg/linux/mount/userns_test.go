@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,27 +20,6 @@ import (
 var ids = mount.IDMap{
 	UIDs: []spec.IDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}},
 	GIDs: []spec.IDMapping{{ContainerID: 0, HostID: 200000, Size: 65536}},
-}
-
-// A user namespace has the maps that it was made with, and holds no process.
-func TestNewUserNamespace(t *testing.T) {
-	needRoot(t)
-	kerneltest.Require(t, feature.UserNamespaces)
-	f, err := mount.NewUserNamespace(ids)
-	must(t, err)
-	defer f.Close()
-	out, err := exec.Command("nsenter", "--user="+f.Name(), "true").CombinedOutput()
-	if err == nil {
-		t.Errorf("the process that it was made with is still there: %s", out)
-	}
-	cmd := exec.Command("nsenter", "--user=/proc/self/fd/3", "cat", "/proc/self/uid_map", "/proc/self/gid_map")
-	cmd.ExtraFiles = []*os.File{f}
-	out, err = cmd.CombinedOutput()
-	must(t, err)
-	same(t, "maps", strings.Join(strings.Fields(string(out)), " "), "0 100000 65536 0 200000 65536")
-	if _, err := mount.NewUserNamespace(mount.IDMap{UIDs: []spec.IDMapping{{Size: 0}}}); err == nil {
-		t.Error("an empty map is taken")
-	}
 }
 
 // owned is a rootfs with files of several owners.

@@ -13,11 +13,14 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// NewUser makes a user namespace with the given maps, which nothing but the descriptor keeps. The kernel refuses maps that overlap or
-// are too many (340 lines): fs.ErrInvalid. See user_namespaces(7).
+// NewUser makes a user namespace with the given maps, which nothing but the descriptor keeps; without a map no id is known in it. The
+// kernel refuses maps that overlap or are too many (340 lines): fs.ErrInvalid. See user_namespaces(7).
 func NewUser(uids, gids []spec.IDMapping) (user *os.File, err error) {
 	err = within(&process.Program{Clone: unix.CLONE_NEWUSER}, nil, func(pid int) (err error) {
 		for file, maps := range map[string][]spec.IDMapping{"uid_map": uids, "gid_map": gids} {
+			if len(maps) == 0 {
+				continue
+			}
 			if err := os.WriteFile(fmt.Sprintf("/proc/%d/%s", pid, file), []byte(mapText(maps)), 0); err != nil {
 				if errors.Is(err, unix.EINVAL) {
 					err = fmt.Errorf("%w: %w", err, fs.ErrInvalid)
