@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/api"
 	"github.com/seed31d4122e/reconciler/pkg/linux"
+	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
@@ -30,6 +32,7 @@ type agentFlags struct {
 	stateDir      string
 	logDir        string
 	cgroupParent  string
+	subnet        netip.Prefix
 	logFormat     *format
 	verbose       bool
 }
@@ -65,6 +68,7 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 	flags.StringVar(&f.stateDir, "state-dir", "/var/lib/reconciler", "`DIR` for what survives it")
 	flags.StringVar(&f.logDir, "log-dir", "/var/log/reconciler", "`DIR` for the output of containers")
 	flags.StringVar(&f.cgroupParent, "cgroup-parent", "reconciler", "the `CGROUP` above all containers; under systemd, a delegated scope of that name")
+	flags.TextVar(&f.subnet, "bridge-subnet", network.DefaultSubnet, "the `PREFIX` that bridges get their subnets from, each at most a /22")
 	flags.Var(f.logFormat, "log-format", "auto (text on a terminal), text or json")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every event and decision")
 	return cmd
@@ -82,7 +86,7 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 		return err
 	}
 	node, err := linux.Open(ctx, linux.Config{
-		RunDir: f.runDir, StateDir: f.stateDir, LogDir: f.logDir, CgroupParent: f.cgroupParent, Log: log,
+		RunDir: f.runDir, StateDir: f.stateDir, LogDir: f.logDir, CgroupParent: f.cgroupParent, Subnet: f.subnet, Log: log,
 	})
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ func nextSubnet(pool netip.Prefix, taken []netip.Prefix) (netip.Prefix, error) {
 			break
 		}
 	}
-	return netip.Prefix{}, fmt.Errorf("every subnet of %s is in use\nhint: give the agent another subnet for its bridges", pool)
+	return netip.Prefix{}, fmt.Errorf("every subnet of %s is in use\nhint: give the agent another --bridge-subnet", pool)
 }
 
 // after is the subnet of the same length that follows.
