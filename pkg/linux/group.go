@@ -17,7 +17,8 @@ func sandboxKey(name, group string) string {
 	return name
 }
 
-// frozenWith are the cgroups that are frozen and thawed together with an instance: those of its group's running ones, its own included.
+// frozenWith are the cgroups that are frozen and thawed together with an instance: its own, and those of its group's that run and are
+// not about to end.
 func (n *Node) frozenWith(in spec.Instance) ([]*cgroup.Group, error) {
 	own, err := n.group(in.Name, in.ID)
 	if err != nil || in.Spec.Spec.Group == "" {
@@ -27,9 +28,9 @@ func (n *Node) frozenWith(in spec.Instance) ([]*cgroup.Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	var groups []*cgroup.Group
+	groups := []*cgroup.Group{own}
 	for _, member := range members {
-		if !live(member) {
+		if !live(member) || !member.Stopping.IsZero() || member.Name == in.Name && member.ID == in.ID {
 			continue
 		}
 		group, err := n.group(member.Name, member.ID)

@@ -63,7 +63,7 @@ func TestGroupShares(t *testing.T) {
 // Freezing one container of a group freezes all of it, and thawing one thaws all; one that has ended is passed over.
 func TestGroupFreezes(t *testing.T) {
 	n := open(t)
-	for _, c := range n.containers("shop", map[string]string{"a": forever, "b": forever, "ended": "true"}) {
+	for _, c := range n.containers("shop", map[string]string{"a": forever, "b": forever, "ended": "true", "stubborn": stubborn}) {
 		n.run(t, c, 1)
 	}
 	other := n.container("shop-other", forever)
@@ -84,6 +84,16 @@ func TestGroupFreezes(t *testing.T) {
 	must(t, n.Resume(t.Context(), "shop-a", 1))
 	if got := phases(); got != "Running Running Running" {
 		t.Errorf("resumed: %s", got)
+	}
+	// One that is to end is let go of alone, and not frozen in its last moments.
+	must(t, n.Pause(t.Context(), "shop-a", 1))
+	must(t, n.Stop(t.Context(), "shop-stubborn", 1, "SIGTERM", patience))
+	if got := phases() + " " + string(n.look(t, "shop-stubborn", 1).Phase); got != "Paused Paused Running Running" {
+		t.Errorf("stopped one: %s", got)
+	}
+	must(t, n.Pause(t.Context(), "shop-b", 1))
+	if got := n.look(t, "shop-stubborn", 1).Phase; got != spec.InstanceRunning {
+		t.Errorf("the one that stops is %s", got)
 	}
 }
 

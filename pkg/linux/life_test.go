@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -107,6 +110,24 @@ func TestStop(t *testing.T) {
 			}
 			must(t, n.Destroy(t.Context(), test.name, 1, false))
 		})
+	}
+}
+
+// A process that is frozen in the middle of a fork blocks all signals for that moment. It is not taken for one that will heed them.
+func TestStopInFork(t *testing.T) {
+	n := open(t)
+	n.run(t, n.container("web", "while :; do true & wait; done"), 1)
+	for range 2000 {
+		must(t, n.Pause(t.Context(), "web", 1))
+		if s, err := process.ReadSignals(n.look(t, "web", 1).Pid); err != nil || s.Blocked.Has(unix.SIGTERM) {
+			must(t, err)
+			break
+		}
+		must(t, n.Resume(t.Context(), "web", 1))
+	}
+	must(t, n.Stop(t.Context(), "web", 1, "SIGTERM", 10*patience))
+	if got := n.await(t, "web", 1, exited); got.Exit.Reason != spec.ExitStopSignalUnhandled {
+		t.Errorf("got exit %+v", got.Exit)
 	}
 }
 

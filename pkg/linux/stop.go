@@ -15,10 +15,10 @@ func (n *Node) Stop(ctx context.Context, name string, id uint64, signal string, 
 	if err != nil || !live(in) {
 		return err
 	}
-	if err := n.keeper.Stop(ctx, keeper.Key{Name: name, Instance: id}, signal, timeout); err != nil {
+	if err := n.thaw(ctx, in); err != nil {
 		return err
 	}
-	return n.thaw(ctx, in)
+	return n.keeper.Stop(ctx, keeper.Key{Name: name, Instance: id}, signal, timeout)
 }
 
 // Kill sends a signal to process 1, SIGKILL to the whole cgroup, without a deadline.
@@ -36,10 +36,17 @@ func live(in spec.Instance) bool {
 	return in.Phase == spec.InstanceRunning || in.Phase == spec.InstancePaused
 }
 
-// thaw lets a frozen instance act on the signal it was sent.
+// thaw lets a frozen instance, and not its group, act on a signal. It comes before the signal: a process that is frozen in the middle of a
+// fork blocks signals that it neither handles nor would ever see.
 func (n *Node) thaw(ctx context.Context, in spec.Instance) error {
 	if in.Phase != spec.InstancePaused {
 		return nil
 	}
-	return n.Resume(ctx, in.Name, in.ID)
+	group, err := n.group(in.Name, in.ID)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, freezeTimeout)
+	defer cancel()
+	return group.Thaw(ctx)
 }
