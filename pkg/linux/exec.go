@@ -155,7 +155,7 @@ func newStdio(e spec.Exec, target *target) (_ *stdio, err error) {
 		}
 	}()
 	if e.TTY {
-		s.ours[0], s.theirs[attribute.FileTerminal], err = openTerminal(target.root, e.Size)
+		s.ours[0], s.theirs[attribute.FileTerminal], err = mount.OpenTerminal(target.root, e.Size)
 		return s, err
 	}
 	for i, name := range []string{attribute.FileStdin, attribute.FileStdout, attribute.FileStderr} {
@@ -206,62 +206,6 @@ func (s *stdio) close() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// devptsMagic is DEVPTS_SUPER_MAGIC of linux/magic.h.
-const devptsMagic = 0x1cd1
-
-// openTerminal opens a new terminal of the container's devpts: its master and, without a path, its other end. Nothing but a devpts is
-// opened: the container can have put anything there. See ioctl_tty(2), TIOCGPTPEER.
-func openTerminal(root *rootfs.Root, size spec.TerminalSize) (master, slave *os.File, err error) {
-	const path = "dev/pts/ptmx"
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("cannot open a terminal at /%s: %w", path, err)
-		}
-	}()
-	how := unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS,
-	}
-	fd, err := unix.Openat2(int(root.File().Fd()), path, &how)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer unix.Close(fd)
-	var fs unix.Statfs_t
-	if err := unix.Fstatfs(fd, &fs); err != nil {
-		return nil, nil, err
-	}
-	if fs.Type != devptsMagic {
-		return nil, nil, errors.New("no devpts is mounted there")
-	}
-	if master, err = os.OpenFile(fmt.Sprintf("/proc/thread-self/fd/%d", fd), unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0); err != nil {
-		return nil, nil, err
-	}
-	number := -1
-	err = control(master, func(fd int) error {
-		if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-			return err
-		}
-		n, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
-		if errno != 0 {
-			return errno
-		}
-		number = int(n)
-		return resize(fd, size)
-	})
-	if number >= 0 {
-		slave = os.NewFile(uintptr(number), "terminal")
-	}
-	if err != nil {
-		master.Close()
-		if slave != nil {
-			slave.Close()
-		}
-		return nil, nil, err
-	}
-	return master, slave, nil
 }
 
 // resize sets the size of a terminal; the zero size leaves it.

@@ -90,6 +90,11 @@ type Plan struct {
 	Argv, Paths, Env []string
 	// Init executes FileInit, a tinyinit, in front of the command, which it then looks up by itself.
 	Init bool
+	// Ready, unless it is nil, adds ops that come when all is done but the filter and the command, or with a filter that notifies, but the
+	// command: who takes its listener needs the child to wait.
+	Ready func(*process.Program)
+	// Report names a file that gets the errnos of the paths, in four bytes each, when none of them could be executed; "" for none.
+	Report string
 }
 
 // Early adds the ops that reset what the process inherits, row by row of Table.
@@ -123,8 +128,15 @@ func Late(p *process.Program, plan Plan, join func(*process.Program)) (listener 
 	if !plan.NewPrivs {
 		prctl(p, "set no_new_privs", unix.PR_SET_NO_NEW_PRIVS, 1)
 	}
-	closeFiles(p, plan)
-	if !plan.NewPrivs {
+	early := plan.Seccomp.Notifies() && !plan.NewPrivs
+	if early {
+		listener = seccomp.Append(p, plan.Seccomp)
+	}
+	if plan.Ready != nil {
+		plan.Ready(p)
+	}
+	closeFiles(p, plan, files)
+	if !plan.NewPrivs && !early {
 		listener = seccomp.Append(p, plan.Seccomp)
 	}
 	execute(p, plan, files)

@@ -23,13 +23,16 @@ func setUser(p *process.Program, plan Plan) {
 	p.Call("set user", fmt.Sprint(plan.UID), unix.SYS_SETRESUID, uid, uid, uid)
 }
 
-// closeFiles closes everything but stdio and the extra files; the file of an init only as it is executed, by descriptor.
-func closeFiles(p *process.Program, plan Plan) {
-	flags := 0
+// closeFiles closes everything but stdio and the extra files; the file of an init, and that of a report, only as something is executed.
+func closeFiles(p *process.Program, plan Plan, files kept) {
+	first, flags := plan.descriptors(), 0
 	if plan.Init {
 		flags = unix.CLOSE_RANGE_CLOEXEC
+	} else if plan.Report != "" {
+		p.Call("close descriptors", "", unix.SYS_DUP3, files[plan.Report], process.Int(first), process.Int(unix.O_CLOEXEC))
+		first++
 	}
-	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(plan.descriptors()), process.Int(^uint32(0)), process.Int(flags))
+	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(first), process.Int(^uint32(0)), process.Int(flags))
 }
 
 // execute tries each path as execvp(3) does; the error of the last one is the start's, or EACCES of an earlier one. The
@@ -41,10 +44,36 @@ func execute(p *process.Program, plan Plan, files kept) {
 		return
 	}
 	argv, env := process.Strs(plan.Argv), process.Strs(plan.Env)
+	if plan.Report != "" {
+		executeOrReport(p, plan, argv, env)
+		return
+	}
 	for _, path := range plan.Paths {
 		op := p.Call("execute", path, unix.SYS_EXECVE, process.Str(path), argv, env)
 		if len(plan.Paths) > 1 {
 			op.Path = fmt.Sprintf("%s, looked for in %s", plan.Argv[0], strings.Join(plan.Paths, ", "))
+			op.Accept = process.Accept(unix.ENOENT, unix.ENOTDIR, unix.EACCES)
+		}
+	}
+}
+
+// executeOrReport tries each path, whatever the errors, and writes what the kernel said to the report. That it is open meanwhile shows nobody
+// anything: it is no directory to go through, and no program.
+func executeOrReport(p *process.Program, plan Plan, argv, env process.Arg) {
+	text, refs := make([]byte, 4*len(plan.Paths)), []process.Ref{}
+	for i, path := range plan.Paths {
+		op := p.Call("execute", path, unix.SYS_EXECVE, process.Str(path), argv, env)
+		op.Out, op.Accept = p.Slot(), process.Errnos{^uint64(0), ^uint64(0)}
+		refs = append(refs, process.Ref{At: 4 * i, Slot: op.Out})
+	}
+	p.Call("report", plan.Argv[0], unix.SYS_WRITE, process.Int(plan.descriptors()), process.Data(text, refs...), process.Int(len(text)))
+}
+
+// Look adds the ops that tell, before it is executed, whether the command can be: a path that the user may execute.
+func Look(p *process.Program, plan Plan) {
+	for i, path := range plan.Paths {
+		op := p.Call("find", path, unix.SYS_FACCESSAT2, process.Int(unix.AT_FDCWD), process.Str(path), process.Int(unix.X_OK), process.Int(unix.AT_EACCESS))
+		if op.Else = len(plan.Paths) - 1 - i; op.Else > 0 {
 			op.Accept = process.Accept(unix.ENOENT, unix.ENOTDIR, unix.EACCES)
 		}
 	}

@@ -48,6 +48,9 @@ func keep(p *process.Program, plan Plan) kept {
 	if plan.Init {
 		all = append(all, FileInit)
 	}
+	if plan.Report != "" {
+		all = append(all, plan.Report)
+	}
 	for _, name := range all {
 		if _, done := files[name]; done || name == fileNull {
 			continue

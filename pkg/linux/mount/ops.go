@@ -23,6 +23,7 @@ type builder struct {
 	uid, gid uint32   // the node's ids of the container's superuser
 	ordinary uint64   // how the directories that proc, sysfs and dev go onto are resolved
 	late     []locked // mounts that become read-only once all mount points are there
+	stage    string
 }
 
 // node is a device by its bare name in a file system made here.
@@ -146,9 +147,9 @@ func (b *builder) makeLegacy(step, shown string, m Mount, context []Setting, att
 		}
 	}
 	text := process.Str(strings.Join(data, ","))
-	b.Call(step, shown, unix.SYS_MOUNT, process.Str(m.Name), process.Str(stage), process.Str(m.Type), process.Int(legacy), text)
-	made := b.clone(step, shown, process.Int(unix.AT_FDCWD), stage, 0)
-	b.Call(step, shown, unix.SYS_UMOUNT2, process.Str(stage), process.Int(unix.MNT_DETACH))
+	b.Call(step, shown, unix.SYS_MOUNT, process.Str(m.Name), process.Str(b.stage), process.Str(m.Type), process.Int(legacy), text)
+	made := b.clone(step, shown, process.Int(unix.AT_FDCWD), b.stage, 0)
+	b.Call(step, shown, unix.SYS_UMOUNT2, process.Str(b.stage), process.Int(unix.MNT_DETACH))
 	b.setattr(step, shown, made, 0, Attr{Set: attr}, 0)
 	return made
 }
@@ -169,13 +170,13 @@ func (b *builder) attach(step, shown string, mount, dir process.Arg, name string
 	b.Call(step, shown, unix.SYS_MOVE_MOUNT, mount, process.Str(""), dir, process.Str(name), process.Int(flags))
 }
 
-// stage is a directory that every node has. In the child's mount namespace it is covered by what the container's root is
+// defaultStage is a directory that every node has. In the child's mount namespace the stage is covered by what the container's root is
 // made of, and goes away with the old root. It is not "/": what covers that survives a lazy unmount of what it covers.
-const stage = "/proc"
+const defaultStage = "/proc"
 
 // cover attaches a mount over the stage.
 func (b *builder) cover(step, shown string, mount process.Arg) {
-	b.attach(step, shown, mount, process.Int(unix.AT_FDCWD), stage)
+	b.attach(step, shown, mount, process.Int(unix.AT_FDCWD), b.stage)
 }
 
 // clone appends the op that clones the mount at name below dir, or at dir itself, detached. See open_tree(2).

@@ -2,6 +2,7 @@ package mount
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -239,4 +240,26 @@ func (m *Mount) shift(ids IDMap) error {
 		m.Config[i].Value = strconv.FormatUint(uint64(node), 10)
 	}
 	return nil
+}
+
+// TakenByBind tells whether a bind mount has an option.
+func TakenByBind(word string) bool {
+	_, isFlag := flags[word]
+	_, isAll := flags[strings.TrimPrefix(word, "r")]
+	_, isPropagation := propagations[word]
+	_, isBind := binds[word]
+	return isFlag || isAll || isPropagation || isBind || word == "defaults" || word == spec.RemountFlag
+}
+
+// Words are all options that have a meaning here, sorted; others are a file system's.
+func Words() []string {
+	words := []string{"defaults", spec.RemountFlag, "tmpcopyup"}
+	for word := range flags {
+		words = append(words, word, "r"+word)
+	}
+	words = slices.AppendSeq(words, maps.Keys(propagations))
+	words = slices.AppendSeq(words, maps.Keys(binds))
+	words = slices.AppendSeq(words, maps.Keys(supers))
+	slices.Sort(words)
+	return words
 }

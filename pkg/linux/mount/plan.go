@@ -32,6 +32,10 @@ type Plan struct {
 	IDs IDMap
 	// Label is the SELinux context of the file systems made here, "" for none.
 	Label string
+	// Stage is the directory of the node where the root is put together before it becomes the root; "" for one that every node has.
+	Stage string
+	// Chroot is the other way of changing the root, nil for pivot_root(2).
+	Chroot *Chroot
 }
 
 // Root is the root file system: the directory Path itself, read-only or (Direct) as it is, or an overlay with Path as its

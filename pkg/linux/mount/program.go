@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -19,9 +20,12 @@ const usualOps = 256
 // Terminal from NewConsole.
 //
 // A user namespace is entered later: the tree is built with the node's privileges and the user ids of the container.
-func Append(p *process.Program, plan Plan) {
+func Append(p *process.Program, plan Plan) { AppendAround(p, plan, nil) }
+
+// AppendAround is Append with something, unless it is nil, that comes when the tree is complete at the stage and / is still the node's.
+func AppendAround(p *process.Program, plan Plan, built func(*process.Program)) {
 	p.Ops = slices.Grow(p.Ops, usualOps)
-	b := &builder{Program: p, ordinary: ordinary}
+	b := &builder{Program: p, ordinary: ordinary, stage: cmp.Or(plan.Stage, defaultStage)}
 	if plan.Root.Direct { // what is mounted below it on the node is part of it
 		b.ordinary = straight
 	}
@@ -50,7 +54,15 @@ func Append(p *process.Program, plan Plan) {
 	if plan.Root.ReadOnly {
 		b.restrict("make root read-only", "/", b.root, 0)
 	}
-	b.pivot(plan.WorkingDir)
+	if built != nil {
+		built(p)
+	}
+	if plan.Chroot != nil {
+		b.chroot(*plan.Chroot)
+	} else {
+		b.pivot()
+	}
+	EnterDir(p, plan.WorkingDir)
 	b.giveIDs(plan.IDs)
 	if plan.IDs.IsZero() {
 		AppendPropagation(p, plan)
@@ -312,12 +324,10 @@ func (b *builder) sysctls(sysctls []Sysctl, proc process.Arg) {
 }
 
 // pivot makes the container's root the root of the process and lets go of the node's. See pivot_root(2) for the two dots.
-// The working directory is resolved before it is entered, so that no /proc/self/fd/N leads out.
-func (b *builder) pivot(workingDir string) {
+func (b *builder) pivot() {
 	b.Call("change root", "/", unix.SYS_FCHDIR, b.root)
 	b.Call("change root", "/", unix.SYS_PIVOT_ROOT, process.Str("."), process.Str("."))
 	b.Call("let go of the old root", "/", unix.SYS_UMOUNT2, process.Str("."), process.Int(unix.MNT_DETACH))
-	EnterDir(b.Program, workingDir)
 }
 
 // EnterDir adds the ops that make a path of the root directory the working directory, of a child that is in the root directory. The path is resolved

@@ -27,6 +27,8 @@ type Exec struct {
 	WorkingDir string
 	// User and Time tell that the container has a user namespace, or clocks, of its own.
 	User, Time bool
+	// Steps are what a starter adds: Entered and Ready.
+	Steps Steps
 }
 
 // defaultTerm is what a terminal is taken for whose type nobody says.
@@ -40,7 +42,7 @@ func NewExec(c spec.Container, e spec.Exec, root *rootfs.Root, ids mount.IDMap, 
 	if s.Env == nil {
 		s.Env = map[string]string{}
 	}
-	if e.TTY {
+	if e.TTY && s.Base != spec.BaseNone {
 		s.Env["TERM"] = defaultTerm
 	}
 	maps.Copy(s.Env, e.Env)
@@ -84,13 +86,15 @@ func (h *Host) exposed(s spec.ContainerSpec, caps capability.Sets) bool {
 }
 
 // Compose writes the program. The files are those of its cgroup; the caller brings those that it joins the container and talks to it by.
-func (e Exec) Compose(p *process.Program, group map[string]*os.File) {
+// The slot gets the filter's listener, if it has one.
+func (e Exec) Compose(p *process.Program, group map[string]*os.File) (listener process.Slot) {
 	cgroup.Enter(p, group)
-	e.Append(p)
+	add(p, e.Steps.Entered)
+	return e.Append(p)
 }
 
 // Append writes the program of a child that has entered its cgroups.
-func (e Exec) Append(p *process.Program) {
+func (e Exec) Append(p *process.Program) (listener process.Slot) {
 	attribute.First(p, e.Attribute)
 	namespace.Enter(p)
 	if e.Time {
@@ -102,7 +106,8 @@ func (e Exec) Append(p *process.Program) {
 	if e.User {
 		join = namespace.EnterUser
 	}
-	attribute.Late(p, e.Attribute, join)
+	e.Attribute.Ready = e.Steps.Ready
+	return attribute.Late(p, e.Attribute, join)
 }
 
 // Missing tells by an error of a start or exec that its command was not found, or could not be executed: 127 and 126 to a shell.

@@ -14,6 +14,9 @@ import (
 // Host is what all starts by one process have in common: what it has to give, and the files that every start uses and
 // none consumes. It does not change, and may be used from many goroutines.
 type Host struct {
+	// Waits tells that this process gets the listener of a filter that notifies from the waiting child. Set it before the first plan.
+	Waits bool
+
 	capability capability.Node
 	ceilings   attribute.Ceilings
 	proc       *os.File // for attribute.FileProc

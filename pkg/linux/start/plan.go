@@ -29,6 +29,15 @@ type Plan struct {
 	Namespace namespace.Plan
 	Mount     mount.Plan
 	Attribute attribute.Plan
+	Steps     Steps
+}
+
+// Steps are what a starter adds to the program in between; nil adds nothing. What waits for somebody parks first.
+type Steps struct {
+	// Entered comes when the child is in its cgroups and nothing else is done, Joined when it is in its namespaces, but for that of users.
+	Entered, Joined func(*process.Program)
+	// Built comes when the container's tree is complete and / still the node's, Ready when all is done: see attribute.Plan.
+	Built, Ready func(*process.Program)
 }
 
 // NewPlan plans a start of a defaulted container, of which the caller knows the first of the facts. It changes nothing; what the
@@ -74,6 +83,8 @@ type Files struct {
 	ByName map[string]*os.File
 	// Console is the master of the container's terminal, nil for none.
 	Console *os.File
+	// Listener is the slot of the filter's listener, if it has one.
+	Listener process.Slot
 }
 
 // Close closes all files.
@@ -89,14 +100,18 @@ func (f Files) Close() error {
 }
 
 // Compose writes the program and opens the files it names beside those of the namespaces, which the caller brings; user is the
-// container's user namespace, nil for none.
+// container's user namespace, nil for none. Without a group the child is where the starter is, until somebody moves it.
 func (plan Plan) Compose(p *process.Program, group *cgroup.Group, user *os.File) (files Files, err error) {
-	if files.ByName, err = group.Files(); err != nil {
-		return files, err
+	files.ByName = map[string]*os.File{}
+	if group != nil {
+		if files.ByName, err = group.Files(); err != nil {
+			return files, err
+		}
+		cgroup.Enter(p, files.ByName)
 	}
-	cgroup.Enter(p, files.ByName)
-	plan.Namespace.Moves = len(files.ByName) > 1
-	plan.Append(p, user != nil)
+	plan.Namespace.Moves = len(files.ByName) != 1
+	add(p, plan.Steps.Entered)
+	files.Listener = plan.Append(p, user != nil)
 	mounts, err := plan.Mount.Open(user)
 	maps.Copy(files.ByName, mounts)
 	if err != nil || plan.Attribute.Stdio != attribute.StdioTerminal {
@@ -112,10 +127,11 @@ func (plan Plan) Compose(p *process.Program, group *cgroup.Group, user *os.File)
 
 // Append writes the program of a child that has entered its cgroups; own tells that it has a user namespace of its own. The order is
 // explained in package attribute.
-func (plan Plan) Append(p *process.Program, own bool) {
+func (plan Plan) Append(p *process.Program, own bool) (listener process.Slot) {
 	attribute.First(p, plan.Attribute)
 	namespace.Append(p, plan.Namespace)
-	mount.Append(p, plan.Mount)
+	add(p, plan.Steps.Joined)
+	mount.AppendAround(p, plan.Mount, plan.Steps.Built)
 	attribute.Early(p, plan.Attribute)
 	var join func(*process.Program)
 	if own {
@@ -124,7 +140,14 @@ func (plan Plan) Append(p *process.Program, own bool) {
 			mount.AppendPropagation(p, plan.Mount)
 		}
 	}
-	attribute.Late(p, plan.Attribute, join)
+	plan.Attribute.Ready = plan.Steps.Ready
+	return attribute.Late(p, plan.Attribute, join)
+}
+
+func add(p *process.Program, step func(*process.Program)) {
+	if step != nil {
+		step(p)
+	}
 }
 
 // checkSaid refuses what no manifest can say, but a program that uses this library can.
@@ -174,7 +197,7 @@ func newAttributes(c spec.Container, root *rootfs.Root, capabilities func(uid ui
 	if err != nil {
 		return a, err
 	}
-	if filter.Notifies() {
+	if filter.Notifies() && !host.Waits {
 		return a, fmt.Errorf("cannot use %s: a start cannot yet wait for the listener: %w", spec.SeccompNotify, errors.ErrUnsupported)
 	}
 	env := attribute.Environ(s.Env, user.Home, s.Hostname)
