@@ -1,0 +1,97 @@
+package oci
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// terminalName is what a terminal is called in the message that carries it, as engines know it.
+const terminalName = "/dev/ptmx"
+
+// sendFile sends a descriptor to the one who listens at a unix socket, with a name.
+func sendFile(socket string, f *os.File, name string) error {
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		return fmt.Errorf("cannot hand over %s: %w", name, err)
+	}
+	defer conn.Close()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	err = raw.Control(func(fd uintptr) { _, _, sent = conn.WriteMsgUnix([]byte(name), unix.UnixRights(int(fd)), nil) })
+	if err = errors.Join(err, sent); err != nil {
+		return fmt.Errorf("cannot hand over %s: %w", name, err)
+	}
+	return nil
+}
+
+// console sizes the container's terminal and hands its master over.
+func (m *making) console() error {
+	if m.files.Console == nil {
+		return nil
+	}
+	if err := Resize(m.files.Console, m.t.ConsoleSize); err != nil {
+		return err
+	}
+	if m.ConsoleSocket == "" {
+		m.master = m.files.Console
+		return nil
+	}
+	return sendFile(m.ConsoleSocket, m.files.Console, terminalName)
+}
+
+// Resize sets the size of a terminal, by its master; the zero size leaves it.
+func Resize(master *os.File, size spec.TerminalSize) error {
+	if size == (spec.TerminalSize{}) {
+		return nil
+	}
+	raw, err := master.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if failed := raw.Control(func(fd uintptr) {
+		err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: size.Rows, Col: size.Columns})
+	}); failed != nil {
+		return failed
+	}
+	return err
+}
+
+// ExtraFiles are the descriptors that a caller hands on: count of them from 3 on, or as many as LISTEN_FDS says, see sd_listen_fds(3). The
+// variables that say so to the container are in env.
+func ExtraFiles(count int, listenFDs string) (files []*os.File, env map[string]string, err error) {
+	listen := 0
+	if listenFDs != "" {
+		if listen, err = strconv.Atoi(listenFDs); err != nil || listen < 0 {
+			return nil, nil, invalid("LISTEN_FDS is %q", listenFDs)
+		}
+	}
+	if listen > 0 {
+		env = map[string]string{"LISTEN_FDS": strconv.Itoa(listen), "LISTEN_PID": "1"}
+	}
+	const most = 1000
+	if count < 0 || count+listen > most {
+		return nil, nil, invalid("%d descriptors to preserve are not between 0 and %d", count+listen, most)
+	}
+	for fd := 3; fd < 3+count+listen; fd++ {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			return nil, nil, fmt.Errorf("file descriptor %d is to be preserved, and there is none: %w", fd, err)
+		}
+		link, _ := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+		if strings.HasPrefix(link, "anon_inode:[eventpoll]") || strings.HasPrefix(link, "anon_inode:[eventfd]") {
+			return nil, nil, fmt.Errorf("file descriptor %d is to be preserved, and was not handed to this process: %w", fd, unix.EBADF)
+		}
+		files = append(files, os.NewFile(uintptr(fd), "fd"+strconv.Itoa(fd)))
+	}
+	return files, env, nil
+}

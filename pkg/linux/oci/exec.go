@@ -1,0 +1,309 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"reflect"
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
+	"github.com/seed31d4122e/reconciler/pkg/linux/start"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// ExecOptions are how a further process is started, beside what its words say.
+type ExecOptions struct {
+	Stdio                               [3]*os.File
+	ConsoleSocket, PidFile, PidfdSocket string
+	ExtraFiles                          []*os.File
+	// Cgroup is a cgroup below the container's, "" for its own.
+	Cgroup string
+	// IgnorePaused starts it in a container that is paused, where it then waits.
+	IgnorePaused bool
+}
+
+// Exec starts a further process in a container. What edit makes of the container's own process, of which it gets a copy, is what is started.
+// The caller reaps the process; with a terminal and no console socket it also gets the master.
+func (r *Runtime) Exec(ctx context.Context, id string, edit func(*specs.Process) error, o ExecOptions) (*process.Process, *os.File, error) {
+	rec, err := r.read(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch status, err := r.status(rec); {
+	case err != nil:
+		return nil, nil, err
+	case status == specs.StateStopped:
+		return nil, nil, fmt.Errorf("cannot exec in a stopped container%w", hidden{ErrNotRunning})
+	case status == StatePaused && !o.IgnorePaused:
+		return nil, nil, fmt.Errorf("cannot exec in a paused container (use --ignore-paused to override)%w", hidden{ErrPaused})
+	}
+	x := &executing{Runtime: r, ExecOptions: o, rec: rec}
+	defer x.close()
+	if err := x.translate(edit); err != nil {
+		return nil, nil, err
+	}
+	if err := x.prepare(); err != nil {
+		return nil, nil, err
+	}
+	if err := x.start(ctx); err != nil {
+		return nil, nil, readable(err, x.plan.Attribute.Argv)
+	}
+	if err := x.tell(); err != nil {
+		_ = process.Signal(x.child.Pidfd, unix.SIGKILL)
+		_, _ = process.Reap(x.child.Pidfd)
+		return nil, nil, err
+	}
+	child, master := x.child.Process, x.master
+	x.master = nil
+	return &child, master, nil
+}
+
+// executing is a further process that is being started.
+type executing struct {
+	*Runtime
+	ExecOptions
+	rec record
+	t   Translation
+
+	host   *start.Host
+	target target
+	group  *cgroup.Group
+	plan   start.Exec
+	files  map[string]*os.File
+	doors  doors
+	master *os.File
+	child  *process.Parked
+}
+
+// translate reads the container's own process, has it edited, and puts it into words.
+func (x *executing) translate(edit func(*specs.Process) error) error {
+	text, err := os.ReadFile(path.Join(x.Root, x.rec.ID, ConfigFile))
+	if err != nil {
+		return err
+	}
+	config, err := ParseConfig(text)
+	if err != nil {
+		return err
+	}
+	if x.t, err = Translate(config, x.rec.Bundle); err != nil {
+		return err
+	}
+	config.Process.Terminal, config.Process.ConsoleSize = false, nil
+	if err := edit(config.Process); err != nil {
+		return err
+	}
+	if at := nulIn(reflect.ValueOf(config.Process)); at != "" {
+		return invalid("the text %q holds a NUL", at)
+	}
+	if x.t, err = TranslateProcess(x.t, config.Process); err != nil {
+		return fmt.Errorf("cannot use the process: %w", err)
+	}
+	x.warn(x.t.Warnings)
+	return nil
+}
+
+// prepare opens the container's first process and plans the start.
+func (x *executing) prepare() (err error) {
+	if x.host, err = openHost(); err != nil {
+		return err
+	}
+	if err := x.target.open(x.rec, x.t); err != nil {
+		return err
+	}
+	c := x.t.Container
+	grantable(&c.Spec, x.Runtime)
+	command, tty, stdin := c.Spec.Command, c.Spec.TTY, c.Spec.Stdin
+	if x.target.time != nil {
+		c.Spec.Namespaces.Time.Mode = spec.TimePrivate
+	}
+	c = spec.Defaulted(c, spec.DefaultsVersion)
+	x.plan, err = start.NewExec(c, spec.Exec{Command: command, TTY: tty, Stdin: stdin, Env: c.Spec.Env}, x.target.root, x.target.ids, x.host)
+	return err
+}
+
+// start composes the program and runs it.
+func (x *executing) start(ctx context.Context) (err error) {
+	p := &process.Program{}
+	if x.doors, err = newDoors(); err != nil {
+		return err
+	}
+	if err := x.enter(); err != nil {
+		return err
+	}
+	all := x.host.Lend(x.files)
+	maps.Copy(all, x.target.files(x.plan))
+	x.attributes(all)
+	if err := x.console(all); err != nil {
+		return err
+	}
+	listener := x.compose(p)
+	maps.Copy(all, x.doors.theirs)
+	if x.child, err = process.StartParked(p, all); err != nil {
+		return err
+	}
+	x.doors.handOver()
+	if x.plan.Attribute.Seccomp.Notifies() {
+		x.doors.waiting[0] = func(ctx context.Context) error {
+			return sendListener(ctx, x.child, *listener, x.plan.Attribute.Seccomp.Listener, stateWith(x.rec, specs.StateRunning))
+		}
+	}
+	if err := x.doors.attend(ctx); err != nil && !errors.Is(err, errEnded) {
+		return err
+	}
+	return x.child.Wait(ctx)
+}
+
+// compose writes the program: it parks before it is in the container, so that no file of the runtime's is what it executes.
+func (x *executing) compose(p *process.Program) *process.Slot {
+	listener := new(process.Slot)
+	x.plan.Steps.Entered = func(p *process.Program) { p.Park() }
+	if x.plan.Attribute.Seccomp.Notifies() {
+		x.plan.Steps.Ready = func(p *process.Program) { x.doors.add(p, "hand over the seccomp listener", nil) }
+	}
+	*listener = x.plan.Compose(p, x.files)
+	return listener
+}
+
+// enter opens the cgroup: the container's, one below it, or where the container's first process has gone.
+func (x *executing) enter() (err error) {
+	rec := x.rec
+	if sub := x.ExecOptions.Cgroup; sub != "" {
+		if !fs.ValidPath(path.Clean(sub[1:])) && path.IsAbs(sub) {
+			return invalid("cgroup %q", sub)
+		}
+		rec.Cgroup = path.Join(rec.Cgroup, path.Join("/", sub))
+	}
+	if x.group, err = x.Runtime.group(rec); err != nil {
+		return err
+	}
+	x.files, err = x.group.Files()
+	return err
+}
+
+// attributes are the files of stdio, and those from descriptor 3 on.
+func (x *executing) attributes(all map[string]*os.File) {
+	for i, name := range []string{attribute.FileStdin, attribute.FileStdout, attribute.FileStderr} {
+		if x.Stdio[i] != nil {
+			all[name] = x.Stdio[i]
+		}
+	}
+	for i, f := range x.ExtraFiles {
+		name := "fd" + strconv.Itoa(3+i)
+		x.plan.Attribute.ExtraFiles = append(x.plan.Attribute.ExtraFiles, name)
+		all[name] = f
+	}
+}
+
+// console opens a terminal of the container's own.
+func (x *executing) console(all map[string]*os.File) (err error) {
+	if x.plan.Attribute.Stdio != attribute.StdioTerminal {
+		if x.ConsoleSocket != "" {
+			return invalid("cannot use console socket if runc will not detach or allocate tty")
+		}
+		return nil
+	}
+	master, slave, err := mount.OpenTerminal(x.target.root, x.t.ConsoleSize)
+	if err != nil {
+		return err
+	}
+	x.files["slave"] = slave // to be closed
+	all[attribute.FileTerminal] = slave
+	if x.ConsoleSocket == "" {
+		x.master = master
+		return nil
+	}
+	defer master.Close()
+	return sendFile(x.ConsoleSocket, master, terminalName)
+}
+
+// tell says what the process is to those who asked.
+func (x *executing) tell() error {
+	if x.PidfdSocket != "" {
+		if err := sendFile(x.PidfdSocket, x.child.Pidfd, "pidfd"); err != nil {
+			return err
+		}
+	}
+	if x.PidFile != "" {
+		if err := writeFile(x.PidFile, fmt.Append(nil, x.child.Pid), 0o644); err != nil {
+			return fmt.Errorf("cannot write the pid file: %w", err)
+		}
+	}
+	return nil
+}
+
+func (x *executing) close() {
+	x.doors.close()
+	for _, f := range x.files {
+		_ = f.Close()
+	}
+	x.target.close()
+	_ = x.host.Close()
+	if x.group != nil {
+		_ = x.group.Close()
+	}
+	if x.child != nil {
+		_ = x.child.Close()
+	}
+	if x.master != nil {
+		_ = x.master.Close()
+	}
+}
+
+// target is the process whose namespaces a further one joins.
+type target struct {
+	pidfd, time *os.File
+	root        *rootfs.Root
+	ids         mount.IDMap
+}
+
+func (t *target) open(rec record, said Translation) (err error) {
+	if t.pidfd, err = rec.open(); err != nil {
+		return err
+	}
+	if t.root, err = rootfs.Open(fmt.Sprintf("/proc/%d/root", rec.Pid)); err != nil {
+		return err
+	}
+	if said.TimePath != "" || said.Container.Spec.Namespaces.Time.Private() {
+		if t.time, err = os.Open(fmt.Sprintf("/proc/%d/ns/time", rec.Pid)); err != nil {
+			return err
+		}
+	}
+	if said.Container.Spec.Namespaces.User.Mode != spec.UserHost {
+		if t.ids.UIDs, t.ids.GIDs, err = namespace.MapsOf(rec.Pid); err != nil {
+			return err
+		}
+	}
+	return process.Signal(t.pidfd, 0) // what was opened by number is the process's if it is still there
+}
+
+func (t *target) files(plan start.Exec) map[string]*os.File {
+	files := map[string]*os.File{namespace.FileTarget: t.pidfd}
+	if plan.Time {
+		files[namespace.FileTime] = t.time
+	}
+	return files
+}
+
+func (t *target) close() {
+	for _, f := range []*os.File{t.pidfd, t.time} {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+	if t.root != nil {
+		_ = t.root.Close()
+	}
+}

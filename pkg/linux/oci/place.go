@@ -1,0 +1,99 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup/systemd"
+)
+
+// ownParent is above the cgroups of containers whose configuration says none, or a relative one; scopePrefix begins the names of scopes that it does not name.
+const (
+	ownParent   = "reconciler-oci"
+	scopePrefix = "reconciler"
+)
+
+// place says where a container's cgroup is.
+func (r *Runtime) place(id string, t Translation) (group string, scope *systemd.Scope, err error) {
+	if r.Systemd {
+		s, err := systemd.ParseScope(t.CgroupsPath, scopePrefix, id)
+		if err != nil {
+			return "", nil, err
+		}
+		group, err = s.Path()
+		return group, &s, err
+	}
+	if strings.Contains(t.CgroupsPath, ":") && !strings.HasPrefix(t.CgroupsPath, "/") {
+		return "", nil, fmt.Errorf("cgroupsPath %q is one for systemd: %w\nhint: say --systemd-cgroup", t.CgroupsPath, fs.ErrInvalid)
+	}
+	switch said := t.CgroupsPath; {
+	case said == "":
+		group = path.Join(ownParent, id)
+	case path.IsAbs(said):
+		group = path.Clean(said)[1:]
+	default:
+		if group = path.Join(ownParent, path.Join("/", said)); group == ownParent {
+			group = path.Join(ownParent, id)
+		}
+	}
+	if group == "" {
+		return "", nil, fmt.Errorf("cgroupsPath %q is every cgroup: %w", t.CgroupsPath, fs.ErrInvalid)
+	}
+	return group, nil, nil
+}
+
+// enterScope has systemd make the scope with the waiting child in it.
+func (m *making) enterScope(ctx context.Context) (err error) {
+	tree, err := m.tree()
+	if err != nil {
+		return err
+	}
+	if len(tree.V1) > 0 {
+		return fmt.Errorf("scopes need a node with cgroup v2 alone: %w", errors.ErrUnsupported)
+	}
+	if err := systemd.StartScope(ctx, *m.rec.Scope, m.child.Pid, m.t.Container.Spec.Resources, m.t.Annotations); err != nil {
+		return err
+	}
+	m.rec.Owned = true
+	if err := m.dir.writeJSON(stateFile, m.rec); err != nil {
+		return err
+	}
+	_ = m.group.Close()
+	if m.group, err = m.Runtime.group(m.rec); err != nil { // sees the controllers that it has now
+		return err
+	}
+	return m.limit()
+}
+
+// dismantle ends whatever is in a container's cgroup, and removes it. What was there before the container stays.
+func (r *Runtime) dismantle(ctx context.Context, rec record, group *cgroup.Group) error {
+	if !rec.Owned {
+		if state, err := group.State(); err != nil || state.Populated {
+			return gone(err)
+		}
+	} else if err := gone(r.end(ctx, group)); err != nil {
+		return err
+	}
+	if rec.Scope != nil {
+		if err := systemd.StopScope(ctx, *rec.Scope); err != nil {
+			return err
+		}
+	}
+	return group.Remove(ctx)
+}
+
+// end kills everything in a cgroup and waits until it is gone.
+func (r *Runtime) end(ctx context.Context, group *cgroup.Group) error {
+	if err := group.Kill(); err != nil {
+		return err
+	}
+	if err := group.Wait(ctx, func(s cgroup.State) bool { return !s.Populated }); err != nil {
+		return fmt.Errorf("cannot end the processes of %s: %w", group, err)
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package oci
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup/systemd"
+)
+
+// recordSchema is the version of record.
+const recordSchema = 1
+
+// record is state.json: what a container is, and before it is so, what it is about to be.
+type record struct {
+	Schema  int       `json:"schema"`
+	ID      string    `json:"id"`
+	Bundle  string    `json:"bundle"`
+	Rootfs  string    `json:"rootfs"`
+	Created time.Time `json:"created"`
+	BootID  string    `json:"bootID"`
+	// Pid and StartTime are the first process's; 0 while there is none, or the runtime that made it has not yet said so.
+	Pid       int    `json:"pid,omitzero"`
+	StartTime uint64 `json:"startTime,omitzero"`
+	// Made tells that Create is done.
+	Made bool `json:"made,omitzero"`
+	// Cgroup is the path below every mount point, Owned tells that it was made for the container: what is in it is the container's.
+	Cgroup string         `json:"cgroup"`
+	Owned  bool           `json:"owned,omitzero"`
+	Scope  *systemd.Scope `json:"scope,omitempty"`
+	// Annotations are the configuration's.
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// Resources are the limits, when they are no longer the configuration's.
+	Resources *specs.LinuxResources `json:"resources,omitempty"`
+}
+
+// read reads the record of a container, whoever has it. One that is torn, or of another version, is not there: what it was about is then lost.
+func (r *Runtime) read(id string) (record, error) {
+	if err := checkID(id); err != nil {
+		return record{}, err
+	}
+	rec, err := readRecord(filepath.Join(r.Root, id, stateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return rec, ErrNotExist
+	}
+	return rec, err
+}
+
+// errTorn is a record that cannot be understood.
+var errTorn = errors.New("the state is torn")
+
+func readRecord(path string) (rec record, err error) {
+	text, err := readFile(path, maxConfig)
+	if err != nil {
+		return rec, err
+	}
+	if err := json.Unmarshal(text, &rec); err != nil || rec.Schema != recordSchema {
+		return record{}, fmt.Errorf("cannot use %s: %w", path, errTorn)
+	}
+	return rec, nil
+}
+
+// translation is what the container was created from. Its configuration was translated once already.
+func (r *Runtime) translation(rec record) (Translation, error) {
+	text, err := os.ReadFile(filepath.Join(r.Root, rec.ID, ConfigFile))
+	if err != nil {
+		return Translation{}, err
+	}
+	config, err := ParseConfig(text)
+	if err != nil {
+		return Translation{}, err
+	}
+	if rec.Resources != nil && config.Linux != nil {
+		config.Linux.Resources = rec.Resources
+	}
+	return Translate(config, rec.Bundle)
+}
+
+// group opens the cgroup of a container.
+func (r *Runtime) group(rec record) (*cgroup.Group, error) {
+	tree, err := r.tree()
+	if err != nil {
+		return nil, err
+	}
+	return cgroup.At(tree, rec.Cgroup)
+}

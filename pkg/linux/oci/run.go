@@ -1,0 +1,75 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+)
+
+// Running is a container that this process runs.
+type Running struct {
+	runtime *Runtime
+	id      string
+	// Process is its first one, for the caller to reap. Master is its terminal, nil if it has none or somebody else got it.
+	Process process.Process
+	Master  *os.File
+}
+
+// Run makes a container and starts it. It is the caller's to reap, and to delete. A terminal needs detach to be false or a console socket.
+func (r *Runtime) Run(ctx context.Context, id, bundle string, detach bool, o Options) (*Running, error) {
+	m, err := r.begin(ctx, id, bundle, o)
+	if err != nil {
+		return nil, err
+	}
+	defer m.close()
+	switch hasTTY, hasSocket := m.t.Container.Spec.TTY, o.ConsoleSocket != ""; {
+	case hasTTY && detach && !hasSocket:
+		err = invalid("cannot allocate tty if runc will detach without setting console socket")
+	case hasSocket && (!hasTTY || !detach):
+		err = invalid("cannot use console socket if runc will not detach or allocate tty")
+	default:
+		err = m.run(ctx)
+	}
+	if err != nil {
+		return nil, m.undo(ctx, err)
+	}
+	running := &Running{r, id, m.child.Process, m.master}
+	m.keepRunning()
+	return running, nil
+}
+
+// run has the child execute its command.
+func (m *making) run(ctx context.Context) error {
+	if err := m.make(ctx); err != nil {
+		return err
+	}
+	if err := m.child.Wait(ctx); err != nil {
+		return readable(err, m.plan.Attribute.Argv)
+	}
+	if err := m.made(); err != nil {
+		return err
+	}
+	return runHooks(ctx, "poststart", m.t.Hooks.Poststart, stateWith(m.rec, specs.StateRunning), onNode(m.rec.Bundle))
+}
+
+// keepRunning leaves the caller the process and the terminal.
+func (m *making) keepRunning() {
+	_ = m.child.Close()
+	m.child = nil
+	if m.master != nil {
+		m.files.Console = nil
+	}
+}
+
+// Wait waits for the first process and reaps it.
+func (c *Running) Wait() (process.Exit, error) {
+	exit, err := process.Reap(c.Process.Pidfd)
+	return exit, errors.Join(err, c.Process.Pidfd.Close())
+}
+
+// Delete removes the container.
+func (c *Running) Delete(ctx context.Context) error { return c.runtime.Delete(ctx, c.id, true) }

@@ -1,0 +1,66 @@
+package oci
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/go-logr/logr"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+)
+
+// DefaultRoot is where the state of containers is kept unless somebody says another place.
+const DefaultRoot = "/run/reconciler-oci"
+
+// Runtime is a runtime with its own set of containers. It holds nothing open: the state is in its directory, and any number of processes may
+// use it at the same time.
+type Runtime struct {
+	// Root is the absolute directory of the state.
+	Root string
+	// Systemd has systemd make the cgroups, as scopes.
+	Systemd bool
+	// Log gets warnings.
+	Log logr.Logger
+}
+
+// The errors that callers ask for. Engines compare their texts.
+var (
+	ErrNotExist   = fmt.Errorf("container does not exist%w", hidden{fs.ErrNotExist})
+	ErrExist      = fmt.Errorf("container with given ID already exists%w", hidden{fs.ErrExist})
+	ErrNotRunning = errors.New("container not running")
+	ErrPaused     = errors.New("container is paused")
+)
+
+// hidden is an error that shows in errors.Is and not in the text.
+type hidden struct{ error }
+
+func (hidden) Error() string   { return "" }
+func (h hidden) Unwrap() error { return h.error }
+
+// ids are what a container can be called: it is the name of a directory.
+var ids = regexp.MustCompile(`^[A-Za-z0-9_+.-]{1,255}$`)
+
+func checkID(id string) error {
+	if !ids.MatchString(id) || id == "." || id == ".." {
+		return fmt.Errorf("invalid container ID format: %q: %w", id, fs.ErrInvalid)
+	}
+	return nil
+}
+
+// tree is where this node keeps its cgroups.
+func (r *Runtime) tree() (cgroup.Tree, error) { return cgroup.Detect() }
+
+// ensureRoot makes the state directory: others may go through it, and nobody else may write.
+func (r *Runtime) ensureRoot() error {
+	if !filepath.IsAbs(r.Root) {
+		return fmt.Errorf("the root %q is not absolute: %w", r.Root, fs.ErrInvalid)
+	}
+	if err := os.MkdirAll(r.Root, 0o711); err != nil {
+		return fmt.Errorf("cannot make the root: %w", err)
+	}
+	return nil
+}

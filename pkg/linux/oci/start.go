@@ -1,0 +1,130 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+)
+
+// Start lets a created container execute its command.
+func (r *Runtime) Start(ctx context.Context, id string) error {
+	dir, err := r.hold(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	rec, err := r.read(id)
+	if err != nil {
+		return err
+	}
+	switch status, err := r.status(rec); {
+	case err != nil:
+		return err
+	case status == specs.StateStopped:
+		return errors.New("cannot start a container that has stopped")
+	case status != specs.StateCreated:
+		return fmt.Errorf("cannot start an already running container: it is %s", status)
+	}
+	t, err := r.translation(rec)
+	if err != nil {
+		return err
+	}
+	err = r.startContainer(ctx, rec, t)
+	if err == nil {
+		if err = release(ctx, dir, t.Container.Spec.Command); err == nil {
+			err = runHooks(ctx, "poststart", t.Hooks.Poststart, stateWith(rec, specs.StateRunning), onNode(rec.Bundle))
+		}
+	}
+	if err != nil { // the container is stopped; what is left of it is Delete's
+		return errors.Join(err, r.stop(ctx, rec))
+	}
+	return nil
+}
+
+// release lets the waiting child go on, and returns when it has executed its command or told why not.
+func release(ctx context.Context, dir *directory, argv []string) error {
+	result, err := os.OpenFile(dir.file(resultFIFO), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer result.Close()
+	door, err := openWriter(dir.file(startFIFO))
+	if err != nil {
+		return fmt.Errorf("cannot start the container: its first process does not wait: %w", err)
+	}
+	_, err = door.Write([]byte{0})
+	if err = errors.Join(err, door.Close()); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = result.Close() })
+	defer stop()
+	text, err := io.ReadAll(io.LimitReader(result, 1<<16)) // ends when the child has executed, or has ended
+	if err != nil {
+		return errors.Join(err, context.Cause(ctx))
+	}
+	if len(text) > 0 {
+		return reported(text, argv)
+	}
+	return errors.Join(os.Remove(dir.file(startFIFO)), os.Remove(dir.file(resultFIFO)))
+}
+
+// stop ends a container's processes.
+func (r *Runtime) stop(ctx context.Context, rec record) error {
+	if !rec.Owned {
+		return nil
+	}
+	group, err := r.group(rec)
+	if err != nil {
+		return err
+	}
+	defer group.Close()
+	return gone(r.end(context.WithoutCancel(ctx), group))
+}
+
+// Pause freezes a container's processes.
+func (r *Runtime) Pause(ctx context.Context, id string) error {
+	return r.freezing(ctx, id, "paused", []specs.ContainerState{specs.StateRunning, specs.StateCreated}, func(ctx context.Context, g *cgroup.Group) error { return g.Freeze(ctx) })
+}
+
+// Resume lets them run again.
+func (r *Runtime) Resume(ctx context.Context, id string) error {
+	return r.freezing(ctx, id, "resumed", []specs.ContainerState{StatePaused}, func(ctx context.Context, g *cgroup.Group) error { return g.Thaw(ctx) })
+}
+
+func (r *Runtime) freezing(ctx context.Context, id, done string, from []specs.ContainerState, do func(context.Context, *cgroup.Group) error) error {
+	dir, err := r.hold(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	rec, err := r.read(id)
+	if err != nil {
+		return err
+	}
+	status, err := r.status(rec)
+	if err != nil {
+		return err
+	}
+	for _, s := range from {
+		if s != status {
+			continue
+		}
+		group, err := r.group(rec)
+		if err != nil {
+			return err
+		}
+		defer group.Close()
+		return do(ctx, group)
+	}
+	if status == specs.StateStopped {
+		return ErrNotRunning
+	}
+	return fmt.Errorf("container cannot be %s: it is %s", done, status)
+}

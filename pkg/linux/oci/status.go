@@ -1,0 +1,149 @@
+package oci
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+)
+
+// StatePaused is what a frozen container is; the specification leaves such states to the runtime.
+const StatePaused specs.ContainerState = "paused"
+
+// State is what State tells of a container: the specification's words, and those that engines have come to expect.
+type State struct {
+	Version     string               `json:"ociVersion"`
+	ID          string               `json:"id"`
+	Pid         int                  `json:"pid"`
+	Status      specs.ContainerState `json:"status"`
+	Bundle      string               `json:"bundle"`
+	Rootfs      string               `json:"rootfs"`
+	Created     time.Time            `json:"created"`
+	Annotations map[string]string    `json:"annotations,omitempty"`
+	Owner       string               `json:"owner"`
+}
+
+// State looks at a container.
+func (r *Runtime) State(id string) (State, error) {
+	rec, err := r.read(id)
+	if err != nil {
+		return State{}, err
+	}
+	return r.stateOf(rec)
+}
+
+// List looks at all containers, by id. One that goes away meanwhile is left out.
+func (r *Runtime) List() (all []State, err error) {
+	entries, err := os.ReadDir(r.Root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		s, err := r.State(e.Name())
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid):
+		case errors.Is(err, errTorn):
+			r.Log.Info("a container is left out", "id", e.Name(), "why", err.Error())
+		case err != nil:
+			return nil, err
+		default:
+			all = append(all, s)
+		}
+	}
+	slices.SortFunc(all, func(a, b State) int { return strings.Compare(a.ID, b.ID) })
+	return all, nil
+}
+
+func (r *Runtime) stateOf(rec record) (State, error) {
+	status, err := r.status(rec)
+	s := stateWith(rec, status)
+	if status == specs.StateStopped {
+		s.Pid = 0
+	}
+	return s, err
+}
+
+func stateWith(rec record, status specs.ContainerState) State {
+	return State{
+		Version: specs.Version, ID: rec.ID, Pid: rec.Pid, Status: status, Bundle: rec.Bundle, Rootfs: rec.Rootfs, Created: rec.Created, Annotations: rec.Annotations,
+	}
+}
+
+// status is what the kernel shows of a container.
+func (r *Runtime) status(rec record) (specs.ContainerState, error) {
+	if !rec.Made && (rec.lives() || r.held(rec.ID)) {
+		return specs.StateCreating, nil
+	}
+	if !rec.lives() {
+		return specs.StateStopped, nil
+	}
+	if r.waits(rec.ID) {
+		return specs.StateCreated, nil
+	}
+	group, err := r.group(rec)
+	if err != nil {
+		return "", err
+	}
+	defer group.Close()
+	if frozen, err := group.Freezing(); err == nil && frozen {
+		return StatePaused, nil
+	}
+	return specs.StateRunning, nil
+}
+
+// lives tells whether the first process is there and has not ended.
+func (rec record) lives() bool {
+	if rec.Pid == 0 {
+		return false
+	}
+	if boot, err := process.BootID(); err == nil && boot != rec.BootID {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", rec.Pid))
+	if err != nil {
+		return false
+	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]) // from the third, the state, on: proc_pid_stat(5)
+	const startTime = 22 - 3
+	return len(fields) > startTime && string(fields[startTime]) == fmt.Sprint(rec.StartTime) && !bytes.ContainsAny(fields[0], "ZXx")
+}
+
+// open gives a pidfd of the first process.
+func (rec record) open() (*os.File, error) {
+	if !rec.lives() {
+		return nil, ErrNotRunning
+	}
+	pidfd, err := process.OpenVerified(rec.Pid, rec.StartTime)
+	if errors.Is(err, unix.ESRCH) {
+		return nil, ErrNotRunning
+	}
+	return pidfd, err
+}
+
+// waits tells whether the first process waits for its start: it holds the FIFO open for reading until it executes its command.
+func (r *Runtime) waits(id string) bool {
+	f, err := openWriter(filepath.Join(r.Root, id, startFIFO))
+	if err != nil {
+		return false
+	}
+	_ = f.Close()
+	return true
+}
+
+// openWriter opens a FIFO that somebody reads from; ENXIO when nobody does (fifo(7)).
+func openWriter(path string) (*os.File, error) {
+	return os.OpenFile(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+}
