@@ -6,12 +6,24 @@ import (
 	"context"
 	"os"
 
+	"github.com/seed31d4122e/reconciler/cmd/reconciler/ocicmd"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "keeper" {
+	switch {
+	case ocicmd.Is(os.Args[0]):
+		os.Exit(ocicmd.Main(context.Background(), os.Args[1:], ociBuild))
+	case len(os.Args) > 1 && os.Args[1] == "oci":
+		os.Exit(ocicmd.Main(context.Background(), os.Args[2:], ociBuild))
+	case len(os.Args) > 1 && os.Args[1] == "keeper":
 		os.Exit(keeper.Main(os.Args[2:])) // the hidden verb that agents start lives long and stays small: it knows no other verbs
 	}
 	os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// ociBuild is what the OCI command line shows of this binary.
+func ociBuild() ocicmd.Build {
+	b := buildInfo()
+	return ocicmd.Build{Version: b.Version, Commit: b.Revision, Go: b.Go}
 }

@@ -1,0 +1,88 @@
+package ocicmd
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+)
+
+func (c *command) runContainer(f *flags, args []string) (int, error) {
+	m := f.making()
+	detach := f.yes("detach,d", "leave the container running, and return")
+	keep := f.yes("keep", "do not remove the container at its end")
+	f.yes("no-subreaper", "is taken, and changes nothing")
+	args, err := f.parse(args, 1, 1)
+	if err != nil {
+		return 1, err
+	}
+	o, err := m.options()
+	if err != nil {
+		return 1, err
+	}
+	running, err := c.Run(c.ctx, args[0], *m.bundle, *detach, o)
+	if err != nil {
+		return 1, err
+	}
+	if *detach {
+		return 0, nil
+	}
+	code, err := attend(&running.Process, running.Master, running.Wait)
+	if !*keep {
+		err = errors.Join(err, running.Delete(c.ctx))
+	}
+	return code, err
+}
+
+// attend goes on with a process in the foreground: signals are passed on, the terminal is this process's own.
+func attend(p *process.Process, master *os.File, wait func() (process.Exit, error)) (int, error) {
+	var terminal *terminal
+	if master != nil {
+		var err error
+		if terminal, err = newTerminal(master); err != nil {
+			_ = process.Signal(p.Pidfd, unix.SIGKILL)
+			_, _ = wait()
+			return 1, err
+		}
+	}
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals)
+	ended := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case s := <-signals:
+				forward(p, terminal, s)
+			}
+		}
+	}()
+	exit, err := wait()
+	close(ended)
+	signal.Stop(signals)
+	terminal.close()
+	return codeOf(exit), err
+}
+
+// forward passes a signal on, unless it is about this process.
+func forward(p *process.Process, terminal *terminal, s os.Signal) {
+	switch s {
+	case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE: // its children's, the Go runtime's, its own output's
+	case unix.SIGWINCH:
+		terminal.resize()
+	default:
+		_ = process.Signal(p.Pidfd, s.(unix.Signal))
+	}
+}
+
+// codeOf is the code that a shell would have.
+func codeOf(e process.Exit) int {
+	if e.Signal != 0 {
+		return 128 + int(e.Signal)
+	}
+	return e.Code
+}
