@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	yamltree "go.yaml.in/yaml/v3"
 )
@@ -191,20 +192,25 @@ func unknownOption(kind, key, option string, groups [][]string) error {
 
 // optionValue is the form of an option's value; the form of one without a value is nil.
 type optionValue struct {
-	form  *regexp.Regexp
+	form  func() *regexp.Regexp
 	wants string
 }
 
+// form compiles an expression when it is first asked for.
+func form(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
+
 var (
-	octalMode = optionValue{regexp.MustCompile(`^[0-7]{1,4}$`), "an octal mode such as 1777"}
-	aNumber   = optionValue{regexp.MustCompile(`^[0-9]{1,10}$`), "a number such as 1000"}
-	kernelK   = optionValue{regexp.MustCompile(`^[1-9][0-9]{0,17}[kKmMgG]?$`), "a number such as 10k"}
+	octalMode = optionValue{form(`^[0-7]{1,4}$`), "an octal mode such as 1777"}
+	aNumber   = optionValue{form(`^[0-9]{1,10}$`), "a number such as 1000"}
+	kernelK   = optionValue{form(`^[1-9][0-9]{0,17}[kKmMgG]?$`), "a number such as 10k"}
 )
 
 // optionValues are the forms of the words of MountOptions. Units are the kernel's: k, m and g are powers of 1024, with or
 // without an i; a size may be a percentage of the node's memory.
 var optionValues = map[string]optionValue{
-	"size":        {regexp.MustCompile(`^([1-9][0-9]{0,17}([kKmMgG]i?)?|[1-9][0-9]{0,2}%)$`), "a size such as 64Mi or 50%"},
+	"size":        {form(`^([1-9][0-9]{0,17}([kKmMgG]i?)?|[1-9][0-9]{0,2}%)$`), "a size such as 64Mi or 50%"},
 	"nr_blocks":   kernelK,
 	"nr_inodes":   kernelK,
 	"mode":        octalMode,
@@ -212,10 +218,10 @@ var optionValues = map[string]optionValue{
 	"uid":         aNumber,
 	"gid":         aNumber,
 	"max":         aNumber,
-	"huge":        {regexp.MustCompile(`^(never|always|within_size|advise)$`), "never, always, within_size or advise"},
-	"mpol":        {regexp.MustCompile(`^(default|local|((prefer|bind|interleave)(=(static|relative))?(:[0-9,-]+)?))$`), "a memory policy such as interleave:0-3"},
-	"hidepid":     {regexp.MustCompile(`^([0124]|off|noaccess|invisible|ptraceable)$`), "off, noaccess, invisible or ptraceable"},
-	"subset":      {regexp.MustCompile(`^pid$`), "pid"},
+	"huge":        {form(`^(never|always|within_size|advise)$`), "never, always, within_size or advise"},
+	"mpol":        {form(`^(default|local|((prefer|bind|interleave)(=(static|relative))?(:[0-9,-]+)?))$`), "a memory policy such as interleave:0-3"},
+	"hidepid":     {form(`^([0124]|off|noaccess|invisible|ptraceable)$`), "off, noaccess, invisible or ptraceable"},
+	"subset":      {form(`^pid$`), "pid"},
 	"noswap":      {},
 	"inode32":     {},
 	"inode64":     {},
@@ -228,7 +234,7 @@ func checkValue(key, value string, hasValue bool) error {
 	switch v := optionValues[key]; {
 	case v.form == nil && hasValue:
 		return fault{key + " takes no value", "write " + key}
-	case v.form != nil && !v.form.MatchString(value):
+	case v.form != nil && !v.form().MatchString(value):
 		return faultf("%s=%s is not %s", key, quoteBare(value), v.wants)
 	case key == "uid" || key == "gid":
 		return checkUser(value)

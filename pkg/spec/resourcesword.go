@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // checkDisk checks the path of a disk.
@@ -14,11 +15,11 @@ func checkDisk(s string) error {
 	return nil
 }
 
-var hugePageSpelling = regexp.MustCompile(`^([1-9][0-9]*)([kKmMgG])i?[bB]?$`)
+var hugePageSpelling = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([1-9][0-9]*)([kKmMgG])i?[bB]?$`) })
 
 // hugePageHint gives 2Mi, 2M and 2mb the kernel's spelling.
 func hugePageHint(s string) string {
-	if m := hugePageSpelling.FindStringSubmatch(s); m != nil {
+	if m := hugePageSpelling().FindStringSubmatch(s); m != nil {
 		return "did you mean " + m[1] + strings.ToUpper(m[2]) + "B?"
 	}
 	return ""

@@ -87,13 +87,13 @@ func checkSwitch(n *yamltree.Node) error {
 	return f
 }
 
-var decimal = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
+var decimal = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`) })
 
 func checkNumber(f *Field, n *yamltree.Node) error {
 	switch {
-	case n.Tag == "!!str" && decimal.MatchString(n.Value):
+	case n.Tag == "!!str" && decimal().MatchString(n.Value):
 		return fault{"wants a whole number, not the text " + quote(n.Value), "write it without quotes"}
-	case !decimal.MatchString(n.Value):
+	case !decimal().MatchString(n.Value):
 		return fault{"wants a whole number, not " + quote(n.Value), numberHint(f, n.Value)}
 	}
 	if f.whole {

@@ -5,13 +5,14 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"sigs.k8s.io/yaml"
 )
 
 // lineError is how both parsers report a place: an optional line, and the message.
-var lineError = regexp.MustCompile(`yaml: (?:line (\d+): )?(.*)`)
+var lineError = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`yaml: (?:line (\d+): )?(.*)`) })
 
 // syntaxHints say what usually helps, by what the parser stumbled over.
 var syntaxHints = map[string]string{
@@ -47,7 +48,7 @@ func syntaxProblem(s section, err error) Problem {
 		p.Column, p.Message, p.Hint = tab+1, "a tab in the indentation", "indent with spaces"
 	}
 	for _, known := range knownLines {
-		if m := known.form.FindIndex(s.text); m != nil {
+		if m := known.form().FindIndex(s.text); m != nil {
 			before := s.text[:m[0]]
 			p.Line, p.Column = s.line+1+bytes.Count(before, []byte("\n")), 1
 			p.Message, p.Hint = known.message, known.hint
@@ -64,11 +65,11 @@ func syntaxProblem(s section, err error) Problem {
 
 // knownLines are lines that are no YAML but have a well-known cause.
 var knownLines = []struct {
-	form          *regexp.Regexp
+	form          func() *regexp.Regexp
 	message, hint string
 }{
-	{regexp.MustCompile(`(?m)^%`), "a YAML directive", "remove the line"},
-	{regexp.MustCompile(`(?m)^<<<<<<< `), "an unresolved merge conflict", "resolve it and remove the markers"},
+	{form(`(?m)^%`), "a YAML directive", "remove the line"},
+	{form(`(?m)^<<<<<<< `), "an unresolved merge conflict", "resolve it and remove the markers"},
 }
 
 // place is the line and column, from 1, where a word first stands in a text; the beginning when it does not.
@@ -88,7 +89,7 @@ func placeAfter(before []byte) (line, column int) {
 
 // parseLineError takes a parser's error apart. The parser's own errors, unlike those of its scanner, count lines from zero.
 func parseLineError(err error) (line int, message string) {
-	m := lineError.FindStringSubmatch(err.Error())
+	m := lineError().FindStringSubmatch(err.Error())
 	if m == nil {
 		return 1, shorten(err.Error())
 	}

@@ -48,7 +48,7 @@ type command struct {
 
 	name string // of the program, as it was called
 	globals
-	oci.Runtime
+	*oci.Runtime
 	log *logger
 }
 
@@ -124,7 +124,7 @@ func (c *command) parseGlobals(args []string) ([]string, error) {
 	if c.root, err = filepath.Abs(c.root); err != nil {
 		return nil, err
 	}
-	c.Runtime = oci.Runtime{Root: c.root, Systemd: c.systemd, Log: c.log.logr()}
+	c.Runtime = &oci.Runtime{Root: c.root, Systemd: c.systemd, Log: c.log.logr()}
 	return f.Args(), nil
 }
 

@@ -10,12 +10,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // names are DNS labels: what a cgroup of ours can be called. Anything else below the parent is not ours.
-var names = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`) })
 
 // Group is the cgroup of one instance of a container, PARENT/NAME/INSTANCE in every hierarchy, whether it
 // exists or not. It holds no descriptors. Verbs on a group that is not there return fs.ErrNotExist
@@ -35,7 +36,7 @@ type fresh struct{ limits, devices bool }
 
 // Group names the cgroup of an instance; it makes nothing. name must be a DNS label.
 func (p *Parent) Group(name string, instance uint64) (*Group, error) {
-	if !names.MatchString(name) {
+	if !names().MatchString(name) {
 		return nil, fmt.Errorf("cannot name a cgroup %q: want at most 63 characters of [a-z0-9-]: %w", name, fs.ErrInvalid)
 	}
 	return &Group{Name: name, Instance: instance, parent: p, path: name + "/" + strconv.FormatUint(instance, 10)}, nil

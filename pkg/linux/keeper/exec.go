@@ -46,11 +46,11 @@ type execHeader struct {
 }
 
 // execGroups are the last elements of cgroups of further processes.
-var execGroups = regexp.MustCompile(`^(` + ExecPrefix + `|` + DetachedPrefix + `)[a-zA-Z0-9]{1,64}$`)
+var execGroups = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(` + ExecPrefix + `|` + DetachedPrefix + `)[a-zA-Z0-9]{1,64}$`) })
 
 // check refuses a cgroup that is not one below the instance's.
 func (h execHeader) check(key Key) error {
-	if dir, last := filepath.Split(h.Cgroup); !absolute(h.Cgroup) || !ofInstance(key, filepath.Clean(dir)) || !execGroups.MatchString(last) {
+	if dir, last := filepath.Split(h.Cgroup); !absolute(h.Cgroup) || !ofInstance(key, filepath.Clean(dir)) || !execGroups().MatchString(last) {
 		return fmt.Errorf("cgroup %q is none of %s/%d for a further process: %w", h.Cgroup, key.Name, key.Instance, fs.ErrInvalid)
 	}
 	return nil

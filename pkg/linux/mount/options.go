@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -107,24 +108,26 @@ var binds = map[string]func(*Bind){
 }
 
 // values are what the values of tmpfs(5), devpts and proc look like; a word that takes none has a nil form.
-var values = map[string]*regexp.Regexp{
-	"size":        regexp.MustCompile(`^[0-9]{1,19}([kmgKMG]i?|%)?$`),
-	"nr_blocks":   regexp.MustCompile(`^[0-9]{1,19}[kmgKMG]?$`),
-	"nr_inodes":   regexp.MustCompile(`^[0-9]{1,19}[kmgKMG]?$`),
-	"mode":        regexp.MustCompile(`^[0-7]{1,5}$`),
-	"ptmxmode":    regexp.MustCompile(`^[0-7]{1,5}$`),
-	"uid":         regexp.MustCompile(`^[0-9]{1,10}$`),
-	"gid":         regexp.MustCompile(`^[0-9]{1,10}$`),
-	"max":         regexp.MustCompile(`^[0-9]{1,10}$`),
-	"huge":        regexp.MustCompile(`^[a-z_]{1,16}$`),
-	"mpol":        regexp.MustCompile(`^[a-z]+(=[a-z]+)?(:[0-9,-]+)?$`),
-	"hidepid":     regexp.MustCompile(`^[0-9a-z]{1,16}$`),
-	"subset":      regexp.MustCompile(`^[a-z]{1,16}$`),
-	"noswap":      nil,
-	"inode32":     nil,
-	"inode64":     nil,
-	"newinstance": nil,
-}
+var values = sync.OnceValue(func() map[string]*regexp.Regexp {
+	return map[string]*regexp.Regexp{
+		"size":        regexp.MustCompile(`^[0-9]{1,19}([kmgKMG]i?|%)?$`),
+		"nr_blocks":   regexp.MustCompile(`^[0-9]{1,19}[kmgKMG]?$`),
+		"nr_inodes":   regexp.MustCompile(`^[0-9]{1,19}[kmgKMG]?$`),
+		"mode":        regexp.MustCompile(`^[0-7]{1,5}$`),
+		"ptmxmode":    regexp.MustCompile(`^[0-7]{1,5}$`),
+		"uid":         regexp.MustCompile(`^[0-9]{1,10}$`),
+		"gid":         regexp.MustCompile(`^[0-9]{1,10}$`),
+		"max":         regexp.MustCompile(`^[0-9]{1,10}$`),
+		"huge":        regexp.MustCompile(`^[a-z_]{1,16}$`),
+		"mpol":        regexp.MustCompile(`^[a-z]+(=[a-z]+)?(:[0-9,-]+)?$`),
+		"hidepid":     regexp.MustCompile(`^[0-9a-z]{1,16}$`),
+		"subset":      regexp.MustCompile(`^[a-z]{1,16}$`),
+		"noswap":      nil,
+		"inode32":     nil,
+		"inode64":     nil,
+		"newinstance": nil,
+	}
+})
 
 // apply adds one option word; a later word overrules an earlier one. In an exact mount, a word that is none of ours is
 // the file system's, to be judged by the kernel, as mount(8) has it.
@@ -185,7 +188,7 @@ func (m *Mount) super(word string) {
 // option adds a word of the type of file system.
 func (m *Mount) option(word string, exact bool) error {
 	key, value, hasValue := strings.Cut(word, "=")
-	form, known := values[key]
+	form, known := values()[key]
 	own := slices.Contains(spec.MountOptions[m.kind], key)
 	switch {
 	case m.Type == spec.MountBind && own, m.Type == spec.MountBind, key == "", strings.ContainsAny(word, "\x00"):

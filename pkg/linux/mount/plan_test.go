@@ -44,7 +44,7 @@ func TestEveryWordHasARow(t *testing.T) {
 	for kind, words := range spec.MountOptions {
 		for _, key := range words {
 			word, value, want := key, "700", []Setting{{key, "700"}}
-			switch form, known := values[key]; {
+			switch form, known := values()[key]; {
 			case key == "tmpcopyup":
 				value, want = "", nil
 			case !known:

@@ -6,7 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
+	"strings"
+	"sync"
 
 	"github.com/go-logr/logr"
 
@@ -25,6 +26,10 @@ type Runtime struct {
 	Systemd bool
 	// Log gets warnings.
 	Log logr.Logger
+
+	detected sync.Once
+	cgroups  cgroup.Tree
+	problem  error
 }
 
 // The errors that callers ask for. Engines compare their texts.
@@ -41,18 +46,21 @@ type hidden struct{ error }
 func (hidden) Error() string   { return "" }
 func (h hidden) Unwrap() error { return h.error }
 
-// ids are what a container can be called: it is the name of a directory.
-var ids = regexp.MustCompile(`^[A-Za-z0-9_+.-]{1,255}$`)
+// idLetters are what a container can be called, in at most 255 of them: it is the name of a directory.
+const idLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-"
 
 func checkID(id string) error {
-	if !ids.MatchString(id) || id == "." || id == ".." {
+	if id == "" || len(id) > 255 || strings.Trim(id, idLetters) != "" || id == "." || id == ".." {
 		return fmt.Errorf("invalid container ID format: %q: %w", id, fs.ErrInvalid)
 	}
 	return nil
 }
 
 // tree is where this node keeps its cgroups.
-func (r *Runtime) tree() (cgroup.Tree, error) { return cgroup.Detect() }
+func (r *Runtime) tree() (cgroup.Tree, error) {
+	r.detected.Do(func() { r.cgroups, r.problem = cgroup.Detect() })
+	return r.cgroups, r.problem
+}
 
 // ensureRoot makes the state directory: others may go through it, and nobody else may write.
 func (r *Runtime) ensureRoot() error {

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
@@ -27,7 +28,7 @@ const (
 	containers = "containers"
 )
 
-var names = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,200}$`)
+var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,200}$`) })
 
 // Delegate puts the keeper with the given pid into the transient scope NAME.scope, which systemd makes and from then
 // on leaves alone (Delegate=yes), and returns the cgroup parent for containers, system.slice/NAME.scope/containers.
@@ -39,7 +40,7 @@ func Delegate(ctx context.Context, tree cgroup.Tree, name string, pid int) (pare
 			err = fmt.Errorf("cannot get a delegated scope from systemd for pid %d: %w", pid, err)
 		}
 	}()
-	if !names.MatchString(name) {
+	if !names().MatchString(name) {
 		return "", fmt.Errorf("%q is no name for a unit: %w", name, fs.ErrInvalid)
 	}
 	unit := name + ".scope"
