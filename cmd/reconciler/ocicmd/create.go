@@ -54,5 +54,5 @@ func (c *command) start(f *flags, args []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	return 0, c.Start(c.ctx, args[0])
+	return 0, c.Start(c.ctx, args[0], os.Getenv("NOTIFY_SOCKET"))
 }

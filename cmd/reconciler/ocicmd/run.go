@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -49,7 +50,10 @@ func attend(p *process.Process, master *os.File, wait func() (process.Exit, erro
 		}
 	}
 	signals := make(chan os.Signal, 64)
-	signal.Notify(signals)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
+	// The runtime takes a millisecond for all of them, which is worth it for who lives longer.
+	rest := time.AfterFunc(10*time.Millisecond, func() { signal.Notify(signals) })
+	defer rest.Stop()
 	ended := make(chan struct{})
 	go func() {
 		for {

@@ -28,7 +28,11 @@ func (m *making) compose() (err error) {
 	}
 	c := m.t.Container
 	grantable(&c.Spec, m.Runtime)
+	c.Spec.Env = maps.Clone(c.Spec.Env)
 	maps.Copy(c.Spec.Env, m.Env)
+	if err := m.notifying(&c.Spec); err != nil {
+		return err
+	}
 	c = spec.Defaulted(c, spec.DefaultsVersion)
 	ids, err := m.namespaces(c.Spec)
 	if err != nil {

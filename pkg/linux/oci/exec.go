@@ -90,11 +90,7 @@ type executing struct {
 
 // translate reads the container's own process, has it edited, and puts it into words.
 func (x *executing) translate(edit func(*specs.Process) error) error {
-	text, err := os.ReadFile(path.Join(x.Root, x.rec.ID, ConfigFile))
-	if err != nil {
-		return err
-	}
-	config, err := ParseConfig(text)
+	config, err := x.config(x.rec)
 	if err != nil {
 		return err
 	}

@@ -67,18 +67,30 @@ func readRecord(path string) (rec record, err error) {
 	return rec, nil
 }
 
-// translation is what the container was created from. Its configuration was translated once already.
-func (r *Runtime) translation(rec record) (Translation, error) {
+// config is the configuration that the container was created from, with the limits that it has by now.
+func (r *Runtime) config(rec record) (*specs.Spec, error) {
 	text, err := os.ReadFile(filepath.Join(r.Root, rec.ID, ConfigFile))
 	if err != nil {
-		return Translation{}, err
+		return nil, err
 	}
 	config, err := ParseConfig(text)
+	if err == nil && rec.Resources != nil {
+		if config.Linux == nil {
+			config.Linux = &specs.Linux{}
+		}
+		if config.Linux.Resources != nil {
+			rec.Resources.Devices = config.Linux.Resources.Devices
+		}
+		config.Linux.Resources = rec.Resources
+	}
+	return config, err
+}
+
+// translation is what the container was created from. It was translated once already.
+func (r *Runtime) translation(rec record) (Translation, error) {
+	config, err := r.config(rec)
 	if err != nil {
 		return Translation{}, err
-	}
-	if rec.Resources != nil && config.Linux != nil {
-		config.Linux.Resources = rec.Resources
 	}
 	return Translate(config, rec.Bundle)
 }

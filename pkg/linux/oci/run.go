@@ -47,13 +47,21 @@ func (m *making) run(ctx context.Context) error {
 	if err := m.make(ctx); err != nil {
 		return err
 	}
+	notifier, err := m.dir.listen(m.NotifySocket)
+	if err != nil {
+		return err
+	}
+	defer notifier.close()
 	if err := m.child.Wait(ctx); err != nil {
 		return readable(err, m.plan.Attribute.Argv)
 	}
 	if err := m.made(); err != nil {
 		return err
 	}
-	return runHooks(ctx, "poststart", m.t.Hooks.Poststart, stateWith(m.rec, specs.StateRunning), onNode(m.rec.Bundle))
+	if err := runHooks(ctx, "poststart", m.t.Hooks.Poststart, stateWith(m.rec, specs.StateRunning), onNode(m.rec.Bundle)); err != nil {
+		return err
+	}
+	return notifier.wait(ctx, m.rec)
 }
 
 // keepRunning leaves the caller the process and the terminal.

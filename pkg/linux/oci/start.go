@@ -13,8 +13,9 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 )
 
-// Start lets a created container execute its command.
-func (r *Runtime) Start(ctx context.Context, id string) error {
+// Start lets a created container execute its command. With notify, the socket of the service manager (sd_notify(3)), it returns when the container has
+// said that it is ready.
+func (r *Runtime) Start(ctx context.Context, id, notify string) error {
 	dir, err := r.hold(ctx, id)
 	if err != nil {
 		return err
@@ -36,7 +37,11 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	err = r.startContainer(ctx, rec, t)
+	notifier, err := dir.listen(notify)
+	defer notifier.close()
+	if err == nil {
+		err = r.startContainer(ctx, rec, t)
+	}
 	if err == nil {
 		if err = release(ctx, dir, t.Container.Spec.Command); err == nil {
 			err = runHooks(ctx, "poststart", t.Hooks.Poststart, stateWith(rec, specs.StateRunning), onNode(rec.Bundle))
@@ -45,7 +50,7 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	if err != nil { // the container is stopped; what is left of it is Delete's
 		return errors.Join(err, r.stop(ctx, rec))
 	}
-	return nil
+	return notifier.wait(ctx, rec)
 }
 
 // release lets the waiting child go on, and returns when it has executed its command or told why not.

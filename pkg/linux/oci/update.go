@@ -1,0 +1,141 @@
+package oci
+
+import (
+	"context"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup/systemd"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Update changes the limits of a container that has not stopped: what is said in change takes the place of what was, and the rest stays. When one of
+// them cannot be kept, none is changed.
+func (r *Runtime) Update(ctx context.Context, id string, change *specs.LinuxResources) error {
+	dir, err := r.hold(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	rec, err := r.read(id)
+	if err != nil {
+		return err
+	}
+	if status, err := r.status(rec); err != nil {
+		return err
+	} else if status == specs.StateStopped {
+		return ErrNotRunning
+	}
+	config, err := r.config(rec)
+	if err != nil {
+		return err
+	}
+	merged := &specs.LinuxResources{}
+	if config.Linux != nil && config.Linux.Resources != nil {
+		merged = config.Linux.Resources
+	}
+	merge(merged, change)
+	limits, err := Resources(merged)
+	if err != nil {
+		return invalid("cannot use the limits: %v", err)
+	}
+	if err := r.limit(ctx, rec, limits); err != nil {
+		return err
+	}
+	rec.Resources = merged
+	return dir.writeJSON(stateFile, rec)
+}
+
+func (r *Runtime) limit(ctx context.Context, rec record, limits spec.Resources) error {
+	group, err := r.group(rec)
+	if err != nil {
+		return err
+	}
+	defer group.Close()
+	if err := group.Set(limits); err != nil || rec.Scope == nil {
+		return err
+	}
+	return systemd.SetScope(ctx, *rec.Scope, limits)
+}
+
+// merge puts what is said in change into the place of what was.
+func merge(r, change *specs.LinuxResources) {
+	if m := change.Memory; m != nil {
+		if r.Memory == nil {
+			r.Memory = &specs.LinuxMemory{}
+		}
+		take(&r.Memory.Limit, m.Limit)
+		take(&r.Memory.Reservation, m.Reservation)
+		take(&r.Memory.Swap, m.Swap)
+		take(&r.Memory.Swappiness, m.Swappiness)
+		take(&r.Memory.DisableOOMKiller, m.DisableOOMKiller)
+		if m.Limit != nil && *m.Limit < 0 && m.Swap == nil { // without a limit of memory there is none of both together
+			r.Memory.Swap = m.Limit
+		}
+	}
+	if c := change.CPU; c != nil {
+		if r.CPU == nil {
+			r.CPU = &specs.LinuxCPU{}
+		}
+		take(&r.CPU.Shares, c.Shares)
+		take(&r.CPU.Quota, c.Quota)
+		take(&r.CPU.Period, c.Period)
+		take(&r.CPU.Burst, c.Burst)
+		take(&r.CPU.RealtimeRuntime, c.RealtimeRuntime)
+		take(&r.CPU.RealtimePeriod, c.RealtimePeriod)
+		take(&r.CPU.Idle, c.Idle)
+		if c.Cpus != "" {
+			r.CPU.Cpus = c.Cpus
+		}
+		if c.Mems != "" {
+			r.CPU.Mems = c.Mems
+		}
+	}
+	if p := change.Pids; p != nil {
+		if r.Pids == nil {
+			r.Pids = &specs.LinuxPids{}
+		}
+		take(&r.Pids.Limit, p.Limit)
+	}
+	if b := change.BlockIO; b != nil {
+		mergeIO(r, b)
+	}
+	if len(change.HugepageLimits) > 0 {
+		r.HugepageLimits = change.HugepageLimits
+	}
+	if change.Network != nil {
+		r.Network = change.Network
+	}
+	for device, limit := range change.Rdma {
+		put(&r.Rdma, device, limit)
+	}
+	for file, text := range change.Unified {
+		put(&r.Unified, file, text)
+	}
+}
+
+func mergeIO(r *specs.LinuxResources, b *specs.LinuxBlockIO) {
+	if r.BlockIO == nil {
+		r.BlockIO = &specs.LinuxBlockIO{}
+	}
+	take(&r.BlockIO.Weight, b.Weight)
+	if len(b.WeightDevice) > 0 {
+		r.BlockIO.WeightDevice = b.WeightDevice
+	}
+	for into, said := range map[*[]specs.LinuxThrottleDevice][]specs.LinuxThrottleDevice{
+		&r.BlockIO.ThrottleReadBpsDevice:   b.ThrottleReadBpsDevice,
+		&r.BlockIO.ThrottleWriteBpsDevice:  b.ThrottleWriteBpsDevice,
+		&r.BlockIO.ThrottleReadIOPSDevice:  b.ThrottleReadIOPSDevice,
+		&r.BlockIO.ThrottleWriteIOPSDevice: b.ThrottleWriteIOPSDevice,
+	} {
+		if len(said) > 0 {
+			*into = said
+		}
+	}
+}
+
+func take[T any](into **T, said *T) {
+	if said != nil {
+		*into = said
+	}
+}
