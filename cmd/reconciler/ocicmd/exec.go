@@ -51,6 +51,10 @@ func (c *command) exec(f *flags, args []string) (int, error) {
 			return err
 		}
 	}
+	var signals chan os.Signal
+	if !*detach {
+		signals = heed()
+	}
 	child, master, err := c.Exec(c.ctx, args[0], change, oci.ExecOptions{
 		Stdio:         [3]*os.File{os.Stdin, os.Stdout, os.Stderr},
 		ConsoleSocket: *consoleSocket, PidFile: *pidFile, PidfdSocket: *pidfdSocket,
@@ -62,7 +66,7 @@ func (c *command) exec(f *flags, args []string) (int, error) {
 	if *detach {
 		return 0, nil
 	}
-	code, err := attend(child, master, func() (process.Exit, error) { return process.Reap(child.Pidfd) })
+	code, err := attend(signals, child, master, func() (process.Exit, error) { return process.Reap(child.Pidfd) })
 	if err != nil {
 		return ownFailure, err
 	}

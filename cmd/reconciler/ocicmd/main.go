@@ -65,6 +65,9 @@ type verb struct {
 	run func(c *command, f *flags, args []string) (int, error)
 }
 
+// unknownVerb is the exit code for a verb that there is not, as engines may know it.
+const unknownVerb = 3
+
 // errHelp is a help that was asked for and given.
 var errHelp = errors.New("help")
 
@@ -90,7 +93,7 @@ func (c *command) run(args []string) (int, error) {
 			return code, err
 		}
 	}
-	return 1, fmt.Errorf("no such command: %q\nhint: --help lists them", args[0])
+	return unknownVerb, fmt.Errorf("no such command: %q\nhint: --help lists them", args[0])
 }
 
 // parseGlobals reads the flags before the verb and opens the log.

@@ -24,6 +24,10 @@ func (c *command) runContainer(f *flags, args []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
+	var signals chan os.Signal
+	if !*detach {
+		signals = heed()
+	}
 	running, err := c.Run(c.ctx, args[0], *m.bundle, *detach, o)
 	if err != nil {
 		return 1, err
@@ -31,15 +35,22 @@ func (c *command) runContainer(f *flags, args []string) (int, error) {
 	if *detach {
 		return 0, nil
 	}
-	code, err := attend(&running.Process, running.Master, running.Wait)
+	code, err := attend(signals, &running.Process, running.Master, running.Wait)
 	if !*keep {
 		err = errors.Join(err, running.Delete(c.ctx))
 	}
 	return code, err
 }
 
+// heed begins to collect signals, before there is somebody to pass them on to.
+func heed() chan os.Signal {
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
+	return signals
+}
+
 // attend goes on with a process in the foreground: signals are passed on, the terminal is this process's own.
-func attend(p *process.Process, master *os.File, wait func() (process.Exit, error)) (int, error) {
+func attend(signals chan os.Signal, p *process.Process, master *os.File, wait func() (process.Exit, error)) (int, error) {
 	var terminal *terminal
 	if master != nil {
 		var err error
@@ -49,8 +60,6 @@ func attend(p *process.Process, master *os.File, wait func() (process.Exit, erro
 			return 1, err
 		}
 	}
-	signals := make(chan os.Signal, 64)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
 	// The runtime takes a millisecond for all of them, which is worth it for who lives longer.
 	rest := time.AfterFunc(10*time.Millisecond, func() { signal.Notify(signals) })
 	defer rest.Stop()
@@ -67,7 +76,6 @@ func attend(p *process.Process, master *os.File, wait func() (process.Exit, erro
 	}()
 	exit, err := wait()
 	close(ended)
-	signal.Stop(signals)
 	terminal.close()
 	return codeOf(exit), err
 }

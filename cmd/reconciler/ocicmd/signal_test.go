@@ -1,0 +1,5 @@
+package ocicmd_test
+
+import "syscall"
+
+const sigterm = syscall.SIGTERM
