@@ -167,7 +167,6 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.soon("ready", func() bool { return w.read(filepath.Join(w.dir, "bundle-signalled/rootfs/ready")) != "" })
-	_ = cmd.Process.Signal(os.Interrupt) // which the container does not heed
 	_ = cmd.Process.Signal(sigterm)
 	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 5 {
 		t.Errorf("after a signal: %v", cmd.ProcessState)
