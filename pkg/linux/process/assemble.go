@@ -213,6 +213,9 @@ func (a *assembly) put(i int, op *Op, then, accepted int, fds []int) {
 		accepted: a.recordAddress(accepted),
 		result:   notRun,
 	}
+	if op.Nr == reborn {
+		r.nr = rebirth
+	}
 	if op.Out != 0 {
 		r.out = a.slot(op.Out)
 	}

@@ -42,7 +42,7 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
-// A parked start that is not made to wait, against a plain one of the same program.
+// A parked start that is not made to wait, and one that is reborn, against a plain one of the same program.
 func BenchmarkParked(b *testing.B) {
 	for _, bench := range []struct {
 		name       string
@@ -69,20 +69,37 @@ func BenchmarkParked(b *testing.B) {
 		b.Run(bench.name+" parked", func(b *testing.B) {
 			p := build(true)
 			for b.Loop() {
-				child, err := process.StartParked(p, nil)
-				if err == nil {
-					err = child.Wait(b.Context())
-				}
-				if err == nil {
-					_, err = process.Reap(child.Pidfd)
-				}
-				if err != nil {
-					b.Fatal(err)
-				}
-				_ = child.Pidfd.Close()
+				parkAndReap(b, p)
+			}
+		})
+		if bench.namespaces != 0 { // an init has no sisters
+			continue
+		}
+		b.Run(bench.name+" reborn", func(b *testing.B) {
+			p := build(true)
+			last := p.Ops[len(p.Ops)-1]
+			p.Ops = p.Ops[:len(p.Ops)-1]
+			p.Reborn()
+			p.Ops = append(p.Ops, last)
+			for b.Loop() {
+				parkAndReap(b, p)
 			}
 		})
 	}
+}
+
+func parkAndReap(b *testing.B, p *process.Program) {
+	child, err := process.StartParked(p, nil)
+	if err == nil {
+		err = child.Wait(b.Context())
+	}
+	if err == nil {
+		_, err = process.Reap(child.Pidfd)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	_ = child.Pidfd.Close()
 }
 
 func startAndReap(b *testing.B, p *process.Program) {

@@ -48,7 +48,10 @@ func (p *Program) Check() error {
 			return fmt.Errorf("bad program: op %d (%s): %w", i, p.Ops[i].Step, err)
 		}
 	}
-	return p.checkPark()
+	if err := p.checkPark(); err != nil {
+		return err
+	}
+	return p.checkReborn()
 }
 
 // checkPark: there is one park point at most, with something after it, and no way around it.

@@ -13,20 +13,24 @@ func StartWithin(p *Program, files map[string]*os.File, timeout time.Duration) (
 }
 
 // Layout is where the parker finds the parts of the frame and of a record.
-func Layout() map[string]uintptr {
+func Layout() map[string]int {
 	var f frame
 	var r record
-	return map[string]uintptr{
-		"frame_current":   unsafe.Offsetof(f.current),
-		"frame_failed":    unsafe.Offsetof(f.failed),
-		"frame_end":       unsafe.Offsetof(f.end),
-		"record_nr":       unsafe.Offsetof(r.nr),
-		"record_args":     unsafe.Offsetof(r.args),
-		"record_out":      unsafe.Offsetof(r.out),
-		"record_accept":   unsafe.Offsetof(r.accept),
-		"record_then":     unsafe.Offsetof(r.then),
-		"record_accepted": unsafe.Offsetof(r.accepted),
-		"record_result":   unsafe.Offsetof(r.result),
+	special := [...]uintptr{moves, rebirth}
+	at := func(offset uintptr) int { return int(offset) }
+	return map[string]int{
+		"frame_current":   at(unsafe.Offsetof(f.current)),
+		"frame_failed":    at(unsafe.Offsetof(f.failed)),
+		"frame_end":       at(unsafe.Offsetof(f.end)),
+		"record_nr":       at(unsafe.Offsetof(r.nr)),
+		"record_args":     at(unsafe.Offsetof(r.args)),
+		"record_out":      at(unsafe.Offsetof(r.out)),
+		"record_accept":   at(unsafe.Offsetof(r.accept)),
+		"record_then":     at(unsafe.Offsetof(r.then)),
+		"record_accepted": at(unsafe.Offsetof(r.accepted)),
+		"record_result":   at(unsafe.Offsetof(r.result)),
+		"record_moves":    int(special[0]),
+		"record_reborn":   int(special[1]),
 	}
 }
 

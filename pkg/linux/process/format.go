@@ -31,7 +31,7 @@ func (p *Program) Format(t *Trace) string {
 	b.WriteString("\n")
 	for i := range p.Ops {
 		b.WriteString(p.formatOp(&p.Ops[i]))
-		if t != nil && p.Ops[i].Nr != parks && i < len(t.Results) && i < len(t.Times) {
+		if t != nil && !special(p.Ops[i].Nr) && i < len(t.Results) && i < len(t.Times) {
 			b.WriteString(t.format(i))
 		}
 		b.WriteString("\n")
@@ -41,6 +41,9 @@ func (p *Program) Format(t *Trace) string {
 	}
 	return b.String()
 }
+
+// special tells that an op is no system call.
+func special(nr uint32) bool { return nr == parks || nr == reborn }
 
 // format is the result of one op.
 func (t *Trace) format(i int) string {
@@ -73,6 +76,9 @@ func errnoName(e unix.Errno) string {
 func (p *Program) formatOp(op *Op) string {
 	if op.Nr == parks {
 		return "--- " + op.Step + ": from here on in memory of its own"
+	}
+	if op.Nr == reborn {
+		return "--- " + op.Step + ": from here on a child in the pid namespace that was joined"
 	}
 	known, ok := calls[op.Nr]
 	if !ok {

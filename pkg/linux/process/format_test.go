@@ -38,6 +38,18 @@ func ExampleProgram_Park() {
 	// execute /bin/true: execve("/bin/true", ["/bin/true"], ["LANG=C"])
 }
 
+func ExampleProgram_Reborn() {
+	fmt.Print(inside())
+	// Output:
+	// clone3(0)
+	// prepare: getpid()
+	// --- park: from here on in memory of its own
+	// choose pid namespace: setns(<ns>, CLONE_NEWPID)
+	// --- be born inside: from here on a child in the pid namespace that was joined
+	// make session: setsid()
+	// execute /bin/true: execve("/bin/true", ["/bin/true"], ["LANG=C"])
+}
+
 func TestFormatTrace(t *testing.T) {
 	text := rich().Format(&process.Trace{
 		Results: []int64{5, 0, 6, 0, 1, -int64(unix.ENOENT), process.NotRun, process.NotRun},

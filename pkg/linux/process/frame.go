@@ -22,7 +22,7 @@ type frame struct {
 // record is one op, or a small step that the assembler adds to one. Each argument is read through an address, so that
 // numbers, slots and descriptors are all alike. The parker reads frame and record as well: parker/layout.inc.
 type record struct {
-	nr       uintptr    // of the system call, or moves
+	nr       uintptr    // of the system call, or moves, or rebirth
 	args     [6]uintptr // where each argument is
 	out      uintptr    // where the result goes
 	accept   Errnos
@@ -31,8 +31,11 @@ type record struct {
 	result   int64   // what the kernel returned: -errno, or notRun
 }
 
-// moves in place of a number makes a record copy the four bytes at args[0] to args[1].
-const moves = ^uintptr(0)
+// What a record can be in place of a system call. The second only the parker knows.
+const (
+	moves   = ^uintptr(0)     // copies the four bytes at args[0] to args[1]
+	rebirth = ^uintptr(0) - 1 // has a child that goes on, and ends
+)
 
 // notRun is the result of a record that was never run; no system call returns it.
 const notRun = -1 << 63

@@ -28,8 +28,11 @@ func (p *Program) Park() { p.Call("park", "", parks) }
 func (p *Program) Parks() bool { return p.parkPoint() >= 0 }
 
 // parkPoint is the index of the op at which the program parks, or -1.
-func (p *Program) parkPoint() int {
-	return slices.IndexFunc(p.Ops, func(op Op) bool { return op.Nr == parks })
+func (p *Program) parkPoint() int { return p.point(parks) }
+
+// point is the index of the first op with a number, or -1.
+func (p *Program) point(nr uint32) int {
+	return slices.IndexFunc(p.Ops, func(op Op) bool { return op.Nr == nr })
 }
 
 // bare tells whether an op is nothing but its name and number.

@@ -17,7 +17,7 @@ import (
 
 // Parked is a child between the park point of its program and the execution of its command.
 type Parked struct {
-	Process // the caller's to reap and close, unless Wait has told of a failure
+	Process // the caller's to reap and close, unless Wait has told of a failure; after a rebirth Wait makes it another one, see Reborn
 
 	watch *os.File // a pipe that closes as the child executes or ends, or earlier if it closes all its descriptors
 	image *image
@@ -154,11 +154,35 @@ func (k *Parked) Wait(ctx context.Context) error {
 		return fmt.Errorf("cannot tell what became of %s: %w", k.Pidfd.Name(), err)
 	}
 	k.settled = true
-	if failure := k.failure(); failure != nil {
-		k.err = failure
-	}
+	k.err = k.settle()
 	_, _ = k.watch.Close(), k.image.file.Close()
 	return k.err
+}
+
+// settle tells why a child that is done with its program executed no command, nil if it did.
+func (k *Parked) settle() error {
+	end, rebirth := k.discard, k.assembly.program.point(reborn)
+	born := rebirth < 0
+	if !born {
+		exit, has, err := k.inherit()
+		if born = has; !born {
+			defer k.Pidfd.Close()
+			end = func() Exit { return exit }
+		}
+		if err != nil {
+			return err
+		}
+	}
+	failure := k.failure(end)
+	switch {
+	case failure != nil:
+		return failure
+	case !born: // it had a child, or was about to, and was killed
+		failure = &Error{Step: k.assembly.program.Ops[rebirth].Step, Errno: unix.EINTR, Op: rebirth}
+		failure.blame(end(), false)
+		return failure
+	}
+	return nil
 }
 
 func (k *Parked) result() (done bool, err error) {
@@ -205,17 +229,17 @@ func (k *Parked) read(ctx context.Context) error {
 	return err
 }
 
-// failure tells why a child that is done with its program executed no command, and ends it then.
-func (k *Parked) failure() *Error {
+// failure tells why a child that is done with its program executed no command, nil if it did. What ends such a child tells how it ended.
+func (k *Parked) failure(end func() Exit) *Error {
 	a := k.assembly
 	failure := a.failure(false, false)
 	failed := a.frame.failed != 0
 	switch {
 	case failure != nil:
-		failure.blame(k.discard(), failed)
+		failure.blame(end(), failed)
 	case a.index(a.frame.current) == a.park: // the parker ended at once
 		failure = a.at(a.frame.current)
-		exit := k.discard()
+		exit := end()
 		failure.Errno = unix.Errno(exit.Code)
 		failure.blame(exit, false)
 	}

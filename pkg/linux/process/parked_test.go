@@ -24,9 +24,9 @@ func TestParkerKnowsTheLayout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := map[string]uintptr{}
+	known := map[string]int{}
 	for line := range strings.Lines(string(text)) {
-		var at uintptr
+		var at int
 		if name, value, ok := strings.Cut(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), ".set")), ","); ok && strings.Contains(line, ".set") {
 			if _, err := fmt.Sscan(value, &at); err != nil {
 				t.Fatal(err)

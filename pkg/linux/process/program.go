@@ -2,15 +2,17 @@
 // runs in a raw child between clone3 and execve. It knows how to carry, print and run such a list;
 // it refuses to know what the calls are for (that is mount, namespace, capability, seccomp, network).
 //
-// There are three ways through a program:
+// There are four ways through a program:
 //
 //	Start         clone3 --- all ops, in the starter's memory --- execve: the command
 //	Run           clone3 --- all ops, in the starter's memory --- the end
 //	StartParked   clone3 --- ops, in the starter's memory --- park --- ops, in memory of its own --- execve: the command
+//	              ... park --- ops, in memory of its own --- reborn: a child in another pid namespace --- ops --- execve: the command
 //
 // While a child is in the starter's memory the starter's thread is suspended, so its ops do not wait for anybody but the
 // function that the starter itself runs meanwhile (StartWith, RunWith), and a watchdog ends what takes longer than Timeout. A
-// parked child suspends nobody and may wait as long as it likes.
+// parked child suspends nobody and may wait as long as it likes. One that is reborn shows itself in a container's pid namespace only when
+// nothing of the starter is left in it.
 package process
 
 import (

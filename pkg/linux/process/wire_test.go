@@ -47,9 +47,22 @@ func patient() *process.Program {
 	return p
 }
 
+// inside is a program that parks and is reborn.
+func inside() *process.Program {
+	p := &process.Program{}
+	p.Call("prepare", "", unix.SYS_GETPID)
+	p.Park()
+	p.Call("choose pid namespace", "", unix.SYS_SETNS, p.File("ns"), process.Int(unix.CLONE_NEWPID))
+	p.Reborn()
+	p.Call("make session", "", unix.SYS_SETSID)
+	exec(p, "/bin/true")
+	return p
+}
+
 func TestWireForm(t *testing.T) {
 	testWireForm(t, rich())
 	testWireForm(t, patient())
+	testWireForm(t, inside())
 }
 
 func testWireForm(t *testing.T, want *process.Program) {
@@ -136,6 +149,25 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestCheckReborn(t *testing.T) {
+	for want, spoil := range map[string]func(p *process.Program){
+		"op 3 (be born inside): it has not parked": func(p *process.Program) { p.Ops[1], p.Ops[4] = p.Ops[0], p.Ops[1] },
+		"op 3 (be born inside): it has not":        func(p *process.Program) { p.Ops[1] = p.Ops[0] },
+		"op 4 (be born inside): is born a second":  func(p *process.Program) { p.Ops[4] = p.Ops[3] },
+		"op 2 (choose pid namespace): skips the r": func(p *process.Program) { p.Ops[2].Skip = 1 },
+		"a rebirth has neither arguments nor resu": func(p *process.Program) { p.Ops[3].Out = p.Slot() },
+		"nor result, and is not the end":           func(p *process.Program) { p.Ops = p.Ops[:4] },
+		"in the starter's pid namespace":           func(p *process.Program) { p.Clone = unix.CLONE_NEWPID },
+		"is to be in the starter's pid namespace":  func(p *process.Program) { p.PidNS = "ns" },
+	} {
+		p := inside()
+		spoil(p)
+		if err := p.Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+}
+
 func FuzzUnmarshal(f *testing.F) {
 	wire, err := rich().MarshalBinary()
 	if err != nil {
@@ -143,6 +175,10 @@ func FuzzUnmarshal(f *testing.F) {
 	}
 	f.Add(wire)
 	if wire, err = patient().MarshalBinary(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(wire)
+	if wire, err = inside().MarshalBinary(); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(wire)

@@ -1,6 +1,6 @@
 // Package parker is what a parked process runs: a static program of less than a kilobyte that maps the image of a
 // process.Program at the address where its first half was run, in memory of its own now, and goes on with the second
-// half. It refuses to know anything else.
+// half. At a rebirth it has a child that goes on, tells that one's pid as its process name, and ends. It refuses to know anything else.
 //
 // Its arguments, see Arguments, are its name and where the image is; it overwrites them with zeros. Its process name is
 // "init". It is not dumpable, so that nobody in the namespaces it has joined meanwhile can trace it or take the descriptors
