@@ -47,7 +47,12 @@ func (n *Node) Exec(ctx context.Context, name string, id uint64, e spec.Exec) (_
 	if err != nil {
 		return nil, err
 	}
+	done, err := n.join(name, id, &plan)
+	if err != nil {
+		return nil, errors.Join(err, stdio.close())
+	}
 	s, err := n.exec(ctx, in, e, plan, target, stdio)
+	done()
 	if err != nil {
 		return nil, errors.Join(err, stdio.close())
 	}

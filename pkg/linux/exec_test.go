@@ -44,12 +44,28 @@ func (n *node) inside(t testing.TB, name string, e spec.Exec, input string) (str
 	return string(out) + string(complaint), exit
 }
 
+// inBothWays tests execs into a container where they need not be confined, and into one where they are.
+func inBothWays(t *testing.T, test func(t *testing.T, way spec.Capabilities)) {
+	t.Run("plain", func(t *testing.T) { test(t, spec.Capabilities{}) })
+	t.Run("confined", func(t *testing.T) { test(t, spec.Capabilities{Add: []string{"SYS_PTRACE"}}) })
+}
+
+// with is container with other capabilities.
+func (n *node) with(capabilities spec.Capabilities, name, script string) spec.Container {
+	c := n.container(name, script)
+	c.Spec.Security.Capabilities = capabilities
+	return c
+}
+
 func command(script string) spec.Exec { return spec.Exec{Command: []string{"/bin/sh", "-c", script}} }
 
 // A further process is inside: in every namespace and the cgroup of the container, with its user, capabilities, filter and environment.
-func TestExecIsInside(t *testing.T) {
+func TestExecIsInside(t *testing.T) { inBothWays(t, testExecIsInside) }
+
+func testExecIsInside(t *testing.T, way spec.Capabilities) {
 	n := open(t)
 	c := n.container("web", forever)
+	c.Spec.Security.Capabilities = way
 	c.Spec.Env = map[string]string{"LOG": "info"}
 	c.Spec.User = "web"
 	c.Spec.Umask = "0027"
@@ -61,6 +77,7 @@ func TestExecIsInside(t *testing.T) {
 		for line in Uid Gid Groups CapInh CapPrm CapEff CapBnd CapAmb NoNewPrivs Seccomp; do
 			[ "$(grep $line: /proc/self/status)" = "$(grep $line: /proc/1/status)" ] || echo other $line
 		done
+		[ "$(cut -d' ' -f5,6 /proc/$$/stat)" = "$$ $$" ] || echo other session
 		id; pwd; umask; ulimit -n; echo $LOG $HOME; ls /proc/self/fd | tr '\n' ' '; cat /proc/self/oom_score_adj`
 	got, exit := n.inside(t, "web", command(script), "")
 	want := "uid=1000(web) gid=1000(web) groups=29(audio),44(video)\n/tmp\n0027\n77\ninfo /home/web\n0 1 2 3 0\n"
@@ -70,9 +87,12 @@ func TestExecIsInside(t *testing.T) {
 }
 
 // What an exec says of user, environment, directory and capabilities is its own.
-func TestExecSays(t *testing.T) {
+func TestExecSays(t *testing.T) { inBothWays(t, testExecSays) }
+
+func testExecSays(t *testing.T, way spec.Capabilities) {
 	n := open(t)
 	c := n.container("web", forever)
+	c.Spec.Security.Capabilities = way
 	c.Spec.Env = map[string]string{"A": "1", "B": "2"}
 	n.run(t, c, 1)
 	for _, test := range []struct {
@@ -84,7 +104,7 @@ func TestExecSays(t *testing.T) {
 		{"a number is a number", spec.Exec{Command: []string{"id"}, User: "1:1"}, "uid=1(daemon) gid=1(daemon) groups=29(audio)\n"},
 		{"environment", spec.Exec{Command: []string{"sh", "-c", "echo $A$B$C"}, Env: map[string]string{"B": "x", "C": "y"}}, "1xy\n"},
 		{"directory", spec.Exec{Command: []string{"pwd"}, WorkingDir: "/home/web"}, "/home/web\n"},
-		{"more capabilities", spec.Exec{Command: []string{"sh", "-c", "grep CapEff /proc/self/status"}, Capabilities: spec.Capabilities{Add: []string{"NET_ADMIN"}}}, "CapEff:\t00000000000415fb\n"},
+		{"more capabilities", spec.Exec{Command: []string{"sh", "-c", "printf %x $((0x$(grep CapEff /proc/self/status | cut -f2) & ~(1 << 19)))"}, Capabilities: spec.Capabilities{Add: []string{"NET_ADMIN"}}}, "415fb"},
 		{"fewer capabilities", spec.Exec{Command: []string{"sh", "-c", "grep -E 'Cap(Eff|Inh|Bnd)' /proc/self/status"}, Capabilities: spec.Capabilities{Drop: []string{"ALL"}}}, "CapInh:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -96,9 +116,11 @@ func TestExecSays(t *testing.T) {
 }
 
 // Input, output, error output and exit codes are passed on, byte for byte.
-func TestExecStdio(t *testing.T) {
+func TestExecStdio(t *testing.T) { inBothWays(t, testExecStdio) }
+
+func testExecStdio(t *testing.T, way spec.Capabilities) {
 	n := open(t)
-	n.run(t, n.container("web", forever), 1)
+	n.run(t, n.with(way, "web", forever), 1)
 	data := bytes.Repeat([]byte("\x00\xff\r\n reconciler"), 1<<18)
 	s, err := n.Exec(t.Context(), "web", 1, spec.Exec{Command: []string{"cat"}, Stdin: true})
 	must(t, err)
@@ -134,9 +156,11 @@ func TestExecStdio(t *testing.T) {
 }
 
 // A terminal is one of the container's own devpts, is the controlling terminal, has a size that changes, and hangs up.
-func TestExecTerminal(t *testing.T) {
+func TestExecTerminal(t *testing.T) { inBothWays(t, testExecTerminal) }
+
+func testExecTerminal(t *testing.T, way spec.Capabilities) {
 	n := open(t)
-	n.run(t, n.container("web", forever), 1)
+	n.run(t, n.with(way, "web", forever), 1)
 	e := command(`tty; stty size; trap 'stty size' WINCH; echo ready; until read line; do :; done; echo "got $line"; sleep 0.2`)
 	e.TTY, e.Stdin, e.Size = true, true, spec.TerminalSize{Rows: 33, Columns: 99}
 	s, err := n.Exec(t.Context(), "web", 1, e)
@@ -169,9 +193,11 @@ func TestExecTerminal(t *testing.T) {
 }
 
 // Close, and the death of the agent, end the process and its children; a detached one lives on and leaves nothing when it ends.
-func TestExecEnds(t *testing.T) {
+func TestExecEnds(t *testing.T) { inBothWays(t, testExecEnds) }
+
+func testExecEnds(t *testing.T, way spec.Capabilities) {
 	n := open(t)
-	n.run(t, n.container("web", forever), 1)
+	n.run(t, n.with(way, "web", forever), 1)
 	groups := func() int {
 		dirs, err := filepath.Glob(filepath.Join(n.group(t, "web", 1), "*-*"))
 		must(t, err)
@@ -219,9 +245,11 @@ func TestExecEnds(t *testing.T) {
 }
 
 // A paused container, and one without a process, are refused with a word for it.
-func TestExecRefused(t *testing.T) {
+func TestExecRefused(t *testing.T) { inBothWays(t, testExecRefused) }
+
+func testExecRefused(t *testing.T, way spec.Capabilities) {
 	n := open(t)
-	must(t, n.Create(t.Context(), n.container("web", forever), 1, spec.DefaultsVersion))
+	must(t, n.Create(t.Context(), n.with(way, "web", forever), 1, spec.DefaultsVersion))
 	refused := func(phase string) {
 		t.Helper()
 		if _, err := n.Exec(t.Context(), "web", 1, command("true")); !errors.Is(err, spec.ErrNotRunning) || !strings.Contains(err.Error(), phase) {
@@ -283,9 +311,11 @@ func TestExecClocks(t *testing.T) {
 }
 
 // An exec leaves the agent, the keeper and the node as they were.
-func TestExecLeavesNothing(t *testing.T) {
+func TestExecLeavesNothing(t *testing.T) { inBothWays(t, testExecLeavesNothing) }
+
+func testExecLeavesNothing(t *testing.T, way spec.Capabilities) {
 	n := open(t)
-	n.run(t, n.container("web", "echo up; exec sleep 1000"), 1)
+	n.run(t, n.with(way, "web", "echo up; exec sleep 1000"), 1)
 	n.hear(t, "web", "up")
 	n.inside(t, "web", spec.Exec{Command: []string{"true"}}, "")
 	time.Sleep(100 * time.Millisecond) // the keeper hears a moment later that a session has ended

@@ -78,6 +78,11 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 	if files.Console != nil {
 		request.Files[keeper.FileConsole] = files.Console
 	}
+	done, err := n.joinPID(namespaces.files[namespace.FilePID])
+	if err != nil {
+		return err
+	}
+	defer done()
 	_, err = n.keeper.Start(ctx, request)
 	return err
 }

@@ -53,7 +53,7 @@ var docs = map[string]string{
 	"Writable.Medium":                 "Medium is where writes are kept: Memory (a tmpfs, counted as the container's memory; default), Disk (below the state directory) or Direct (the rootfs directory itself).",
 	"Writable.Size":                   "Size bounds the layer. Default 64Mi in Memory. On Disk it needs a file system with project quotas, and is unbounded when not said.",
 	"Writable.Life":                   "Life says when the layer is thrown away: Start (with each start of the process; default in Memory), Instance (kept over restarts; default on Disk) or Name (kept over replacements, until the manifest is removed).",
-	"Namespaces.PID":                  "PID is the process namespace: Private (default), Host, container:NAME or a path.",
+	"Namespaces.PID":                  "PID is the process namespace: Private (default), Host, container:NAME or a path. With Host and the capability SYS_PTRACE a container can take over the node; another's is only joined if no process there has that capability, or SYS_ADMIN or PERFMON, with the node's users.",
 	"Namespaces.IPC":                  "IPC is the namespace of System V IPC and POSIX message queues: Private (default), Host, container:NAME or a path.",
 	"Namespaces.UTS":                  "UTS is the namespace of the host name: Private (default), Host, container:NAME or a path.",
 	"Namespaces.Cgroup":               "Cgroup is the namespace of control groups: Private (its own cgroup is the root; default), Host, container:NAME or a path.",

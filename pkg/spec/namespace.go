@@ -5,7 +5,7 @@ import "strings"
 // Namespaces says which of the kernel's namespaces are the container's own. A text is Private (its own; default), Host (the
 // node's), container:NAME (that of another container, while it runs) or the absolute path of a namespace file. See namespaces(7).
 type Namespaces struct {
-	// PID is the process namespace: Private (default), Host, container:NAME or a path.
+	// PID is the process namespace: Private (default), Host, container:NAME or a path. With Host and the capability SYS_PTRACE a container can take over the node; another's is only joined if no process there has that capability, or SYS_ADMIN or PERFMON, with the node's users.
 	PID string `json:"pid,omitzero" class:"replace" format:"namespace"`
 	// IPC is the namespace of System V IPC and POSIX message queues: Private (default), Host, container:NAME or a path.
 	IPC string `json:"ipc,omitzero" class:"replace" format:"namespace"`

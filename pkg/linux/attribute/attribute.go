@@ -22,6 +22,7 @@
 //   - the final capabilities after the user: the kernel changes them with the uid.
 //   - no_new_privs before the filter, which then needs no privilege and comes last, so that it judges nothing but execve.
 //     Without no_new_privs the filter needs CAP_SYS_ADMIN: it comes before the user changes.
+//   - a rebirth after everything that is given up, and the session after that: it is the new process's, and so is its terminal.
 //   - close_range after the last use of a descriptor and before execve resolves a path, which must not find one in /proc/self/fd.
 package attribute
 
@@ -88,6 +89,9 @@ type Plan struct {
 
 	// Argv is the command, Paths the files to try for it, in order; Env the environment as KEY=VALUE.
 	Argv, Paths, Env []string
+	// Reborn has the process begin as another, see process.Program.Reborn, when there is nothing left to give up. Not with Init, whose file
+	// would be there to be found.
+	Reborn bool
 	// Init executes FileInit, a tinyinit, in front of the command, which it then looks up by itself.
 	Init bool
 	// Ready, unless it is nil, adds ops that come when all is done but the filter and the command, or with a filter that notifies, but the
@@ -138,6 +142,9 @@ func Late(p *process.Program, plan Plan, join func(*process.Program)) (listener 
 	closeFiles(p, plan, files)
 	if !plan.NewPrivs && !early {
 		listener = seccomp.Append(p, plan.Seccomp)
+	}
+	if plan.Reborn {
+		reborn(p, plan)
 	}
 	execute(p, plan, files)
 	return listener

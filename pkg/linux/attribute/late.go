@@ -35,6 +35,15 @@ func closeFiles(p *process.Program, plan Plan, files kept) {
 	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(first), process.Int(^uint32(0)), process.Int(flags))
 }
 
+// reborn begins a new process, with a session of its own: until then it is in that of its parent, whom it could signal.
+func reborn(p *process.Program, plan Plan) {
+	p.Reborn()
+	p.Call("make session", "", unix.SYS_SETSID)
+	if plan.Stdio == StdioTerminal {
+		controlling(p)
+	}
+}
+
 // execute tries each path as execvp(3) does; the error of the last one is the start's, or EACCES of an earlier one. The
 // keeper runs from a sealed copy of its binary, so a path that leads to /proc/self/exe, or a script that names it, finds
 // nothing it could overwrite.

@@ -79,8 +79,8 @@ func stdio(p *process.Program, plan Plan, files kept) {
 			continue
 		}
 		p.Call(step, name, unix.SYS_DUP3, files[name], fd, process.Int(0))
-		if name == FileTerminal && i == syscall.Stdin {
-			p.Call("make it the session's terminal", name, unix.SYS_IOCTL, fd, process.Int(unix.TIOCSCTTY), process.Int(0))
+		if name == FileTerminal && i == syscall.Stdin && !plan.Reborn {
+			controlling(p)
 		}
 		if plan.Owner != 0 && name != owned {
 			owned = name
@@ -91,6 +91,11 @@ func stdio(p *process.Program, plan Plan, files kept) {
 	for i, name := range plan.ExtraFiles {
 		p.Call("hand on descriptor", name, unix.SYS_DUP3, files[name], process.Int(syscall.Stderr+1+i), process.Int(0))
 	}
+}
+
+// controlling makes standard input the terminal of the session.
+func controlling(p *process.Program) {
+	p.Call("make it the session's terminal", FileTerminal, unix.SYS_IOCTL, process.Int(syscall.Stdin), process.Int(unix.TIOCSCTTY), process.Int(0))
 }
 
 // stdin opens /dev/null inside: the mode of the node's would be root's in the container to change. A manifest may have

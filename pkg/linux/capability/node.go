@@ -41,6 +41,15 @@ func ReadNode(pid int) (Node, error) {
 	return Node{Have: permitted & bounding, Last: n}, nil
 }
 
+// BoundingOf is what a process and all that come of it can hold at most.
+func BoundingOf(pid int) (Set, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the capabilities of process %d: %w", pid, err)
+	}
+	return statusSet(status, "CapBnd:")
+}
+
 // statusSet reads one line of /proc/PID/status, a set in hexadecimal.
 func statusSet(status []byte, key string) (Set, error) {
 	for line := range strings.Lines(string(status)) {

@@ -6,23 +6,43 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
-// The descriptors of Enter and EnterUser: a process of the container, and its clocks.
+// The descriptors of Enter, EnterParked and EnterUser: a process of the container, and its clocks.
 const (
 	FileTarget = "target" // a pidfd
 	FileTime   = "time"
 )
 
-// Enter makes a program that begins in the namespaces of the process of FileTarget, but for users and clocks: all in one call,
-// so that nobody can change between them what is joined. See setns(2). Afterwards / and the working directory are the container's root.
+// Enter makes a program that begins in the namespaces of the process of FileTarget, but for users and clocks. Who is in that pid namespace
+// sees the child from its first moment on, when its memory is the starter's. Afterwards / and the working directory are the container's root.
 func Enter(p *process.Program) {
 	p.PidNS = FileTarget
+	enter(p, ^unix.CLONE_NEWPID) // which the starter joins
+}
+
+// EnterParked adds the ops that park, unless the program has, and join the namespaces of the process of FileTarget, but for users, and with clocks those of
+// FileTime. In the pid namespace is only who is born after it: see process.Program.Reborn.
+func EnterParked(p *process.Program, clocks bool) {
+	park(p)
+	enter(p, ^0)
+	if clocks {
+		EnterTime(p)
+	}
+}
+
+// park parks unless the program has.
+func park(p *process.Program) {
+	if !p.Parks() {
+		p.Park()
+	}
+}
+
+// enter joins namespaces all in one call, so that nobody can change between them what is joined. See setns(2).
+func enter(p *process.Program, which int) {
 	flags := unix.CLONE_NEWNS
 	for _, k := range Kinds {
-		if k.Name != FilePID { // which the starter joins
-			flags |= k.Flag
-		}
+		flags |= k.Flag
 	}
-	p.Call("join the container", "", unix.SYS_SETNS, p.File(FileTarget), process.Int(flags))
+	p.Call("join the container", "", unix.SYS_SETNS, p.File(FileTarget), process.Int(flags&which))
 }
 
 // EnterUser adds the op that joins the user namespace of the process of FileTarget, which must be another one. From then on the child is
@@ -33,9 +53,7 @@ func EnterUser(p *process.Program) {
 
 // EnterTime adds the ops that join the time namespace of FileTime. The kernel refuses it to who shares memory, so the program parks.
 func EnterTime(p *process.Program) {
-	if !p.Parks() {
-		p.Park()
-	}
+	park(p)
 	p.Call("join the container's clocks", "", unix.SYS_SETNS, p.File(FileTime), process.Int(unix.CLONE_NEWTIME))
 }
 

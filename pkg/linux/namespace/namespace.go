@@ -68,10 +68,18 @@ const noDomainname = "(none)"
 // and before everything that depends on a namespace: sysfs shows the network namespace it is mounted in, mqueue the ipc namespace, cgroup2
 // the cgroup namespace.
 //
+// Where the processes of another's pid namespace see the child, it parks first of all: only for a moment they see one that has the
+// starter's memory.
+//
 // A cgroup namespace is rooted where its maker is (cgroup_namespaces(7)): with v1 hierarchies to enter it is unshared
 // after the moves; without, clone3 makes it together with CLONE_INTO_CGROUP.
 func Append(p *process.Program, plan Plan) {
 	p.Clone |= unix.CLONE_NEWNS
+	if plan.PID == Joined {
+		p.PidNS = FilePID
+		p.File(FilePID)
+		park(p)
+	}
 	for _, k := range Kinds {
 		switch *k.source(&plan) {
 		case New:
@@ -98,7 +106,10 @@ func (k Kind) make(p *process.Program, plan Plan) {
 	p.Clone |= uint64(k.Flag)
 }
 
-// join adds what puts the child into a namespace. That of processes counts for children only, so the starter is in it.
+// join adds what puts the child into a namespace. That of processes counts for children only: the child is made in it.
 func (k Kind) join(p *process.Program) {
+	if k.Flag == unix.CLONE_NEWPID {
+		return
+	}
 	p.Call("join namespace", k.Name, unix.SYS_SETNS, p.File(k.Name), process.Int(k.Flag))
 }

@@ -50,6 +50,13 @@ func TestAppend(t *testing.T) {
 			[]string{"net", "ipc"},
 		},
 		{
+			"another's processes",
+			namespace.NewPlan(spec.ContainerSpec{Namespaces: spec.Namespaces{PID: "container:web"}, Network: spec.Network{Mode: spec.NetworkHost}}),
+			unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
+			[]string{"park ", "join namespace ipc", "join namespace uts", "set domainname (none)"},
+			[]string{"pid", "ipc", "uts"},
+		},
+		{
 			"what is said and nothing else",
 			namespace.NewPlan(spec.ContainerSpec{Base: spec.BaseNone, Hostname: "web"}),
 			unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
@@ -75,6 +82,9 @@ func TestAppend(t *testing.T) {
 	} {
 		var p process.Program
 		namespace.Append(&p, tt.plan)
+		if joins := p.PidNS != ""; joins != (tt.plan.PID == namespace.Joined) {
+			t.Errorf("%s: begins in pid namespace %q", tt.name, p.PidNS)
+		}
 		var steps []string
 		for _, op := range p.Ops {
 			steps = append(steps, op.Step+" "+op.Path)

@@ -29,6 +29,9 @@ type Exec struct {
 	User, Time bool
 	// Steps are what a starter adds: Entered and Ready.
 	Steps Steps
+	// Exposes tells that the process is given what the container's own has not: it may look into those that join the container after it,
+	// which are to be confined.
+	Exposes bool
 }
 
 // defaultTerm is what a terminal is taken for whose type nobody says.
@@ -68,21 +71,33 @@ func NewExec(c spec.Container, e spec.Exec, root *rootfs.Root, ids mount.IDMap, 
 		return Exec{}, err
 	}
 	attributes.Sysctls = nil // are the container's already
-	if host.exposed(s, attributes.Capabilities) {
-		return Exec{}, fmt.Errorf("processes of the container may trace those that join it (SYS_PTRACE), which until their command runs are part of the node: %w\nhint: give the container a user namespace: namespaces: {user: {mode: Auto}}", errors.ErrUnsupported)
+	own, err := capability.NewSets(c.Spec.Security.Capabilities, 0, host.capability)
+	if err != nil {
+		return Exec{}, err
 	}
-	return Exec{
-		Attribute: attributes, WorkingDir: s.WorkingDir,
-		User: !ids.IsZero(),
-		Time: s.Namespaces.Time.Private(),
-	}, nil
+	x := Exec{Attribute: attributes, WorkingDir: s.WorkingDir, User: !ids.IsZero(), Time: s.Namespaces.Time.Private()}
+	x.Exposes = !x.User && attributes.Capabilities.Bounding&lookers&^own.Bounding != 0
+	if x.Time || exposed(s.Namespaces, x.User, own.Bounding) {
+		return x, x.Confine()
+	}
+	return x, nil
 }
 
-// exposed tells whether what is on its way into the container could be traced from inside. Without SYS_PTRACE the kernel refuses, because the
-// keeper's memory is not dumpable; within a user namespace, because that memory belongs to the node's. See ptrace(2), "Ptrace access mode checking".
-func (h *Host) exposed(s spec.ContainerSpec, caps capability.Sets) bool {
-	private := s.Namespaces.User.Mode != "" && s.Namespaces.User.Mode != spec.UserHost
-	return !private && caps.Bounding.Has(unix.CAP_SYS_PTRACE)
+// exposed tells whether what is on its way into a container could be looked into from inside. Without a capability for it the kernel
+// refuses, because the starter's memory is not dumpable; to those of a user namespace, because that memory belongs to the node's. What
+// those may whose pid namespace the container has joined is not known here.
+func exposed(n spec.Namespaces, user bool, bounding capability.Set) bool {
+	return !user && bounding&lookers != 0 || n.PID != "" && n.PID != spec.NamespacePrivate && n.PID != spec.NamespaceHost
+}
+
+// Confine has the process born inside when nothing of its starter is left in it, see process.Program.Reborn. It is slower, and for a
+// moment there are two processes. The kernel cuts some scheduling at a birth: errors.ErrUnsupported.
+func (e *Exec) Confine() error {
+	if s := e.Attribute.Scheduler; s.Policy == unix.SCHED_DEADLINE || s.Flags&unix.SCHED_FLAG_RESET_ON_FORK != 0 {
+		return fmt.Errorf("processes of the container may look into those that join it, or it has clocks of its own, and its scheduler's policy or flags are not for children: %w", errors.ErrUnsupported)
+	}
+	e.Attribute.Reborn = true
+	return nil
 }
 
 // Compose writes the program. The files are those of its cgroup; the caller brings those that it joins the container and talks to it by.
@@ -96,9 +111,10 @@ func (e Exec) Compose(p *process.Program, group map[string]*os.File) (listener p
 // Append writes the program of a child that has entered its cgroups.
 func (e Exec) Append(p *process.Program) (listener process.Slot) {
 	attribute.First(p, e.Attribute)
-	namespace.Enter(p)
-	if e.Time {
-		namespace.EnterTime(p)
+	if e.Attribute.Reborn {
+		namespace.EnterParked(p, e.Time)
+	} else {
+		namespace.Enter(p)
 	}
 	mount.EnterDir(p, e.WorkingDir)
 	attribute.Early(p, e.Attribute)
