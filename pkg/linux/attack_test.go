@@ -15,14 +15,14 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// attacker builds testdata/attacker, a static program.
-func attacker(t *testing.T) string {
+// build builds a static program of testdata.
+func build(t *testing.T, name string) string {
 	t.Helper()
 	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("skip: needs go, to build the attacker")
+		t.Skip("skip: needs go, to build what attacks")
 	}
-	path := filepath.Join(t.TempDir(), "attacker")
-	cmd := exec.Command("go", "build", "-o", path, "testdata/attacker/main.go")
+	path := filepath.Join(t.TempDir(), name)
+	cmd := exec.Command("go", "build", "-o", path, "testdata/"+name+"/main.go")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("cannot build: %v\n%s", err, out)
@@ -44,7 +44,7 @@ func lookInto(t *testing.T, n *node, name string, capabilities []string, rounds 
 	c.Spec.Command = []string{"/attacker", n.path("run")} // which is on the keeper's command line
 	c.Spec.Env = map[string]string{"GOMAXPROCS": "1"}
 	c.Spec.Security.Capabilities.Add = capabilities
-	c.Spec.Mounts = []spec.Mount{{Type: "bind", Source: attacker(t), Destination: "/attacker"}}
+	c.Spec.Mounts = []spec.Mount{{Type: "bind", Source: build(t, "attacker"), Destination: "/attacker"}}
 	n.run(t, c, 1)
 	n.hear(t, name, "up")
 	for range rounds {
@@ -96,7 +96,7 @@ func TestExecTraced(t *testing.T) {
 func TestExecBesideTracer(t *testing.T) {
 	n := open(t)
 	c := n.container("web", forever)
-	c.Spec.Mounts = []spec.Mount{{Type: "bind", Source: attacker(t), Destination: "/attacker"}}
+	c.Spec.Mounts = []spec.Mount{{Type: "bind", Source: build(t, "attacker"), Destination: "/attacker"}}
 	must(t, os.WriteFile(n.path("rootfs", "attacker"), nil, 0o755))
 	n.run(t, c, 1)
 	s, err := n.Exec(t.Context(), "web", 1, spec.Exec{
@@ -161,4 +161,20 @@ func readlink(t *testing.T, path string) string {
 	target, err := os.Readlink(path)
 	must(t, err)
 	return target
+}
+
+// An exec can make more children of its parent, the keeper. They are reaped like all others: a dead one that is not would keep process 1, which
+// waits for everybody in its pid namespace, from ending.
+func TestExecSiblings(t *testing.T) {
+	n := open(t)
+	c := n.container("web", forever)
+	c.Spec.Mounts = []spec.Mount{{Type: "bind", Source: build(t, "sibling"), Destination: "/attacker"}}
+	must(t, os.WriteFile(n.path("rootfs", "attacker"), nil, 0o755))
+	n.run(t, c, 1)
+	got, exit := n.inside(t, "web", spec.Exec{Command: []string{"/attacker"}}, "")
+	if got != "3\n" || exit.Code != 0 {
+		t.Fatalf("%q, %+v", got, exit)
+	}
+	must(t, n.Kill(t.Context(), "web", 1, "SIGKILL"))
+	n.await(t, "web", 1, exited)
 }

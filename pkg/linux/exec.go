@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -54,13 +56,13 @@ func (n *Node) Exec(ctx context.Context, name string, id uint64, e spec.Exec) (_
 	s, err := n.exec(ctx, in, e, plan, target, stdio)
 	done()
 	if err != nil {
-		return nil, errors.Join(err, stdio.close())
+		return nil, errors.Join(n.held(name, id, err), stdio.close())
 	}
 	return s, nil
 }
 
 // exec has the keeper start the process. What is left of a failure is the caller's stdio.
-func (n *Node) exec(ctx context.Context, in spec.Instance, e spec.Exec, plan start.Exec, target *target, stdio *stdio) (*session, error) {
+func (n *Node) exec(ctx context.Context, in spec.Instance, e spec.Exec, plan start.Exec, target *target, stdio *stdio) (_ *session, err error) {
 	group, err := n.group(in.Name, in.ID)
 	if err != nil {
 		return nil, err
@@ -74,6 +76,11 @@ func (n *Node) exec(ctx context.Context, in spec.Instance, e spec.Exec, plan sta
 		return nil, err
 	}
 	defer closeAll(files)
+	defer func() {
+		if err != nil {
+			_ = unix.Rmdir(path) // unless the keeper has
+		}
+	}()
 	request := keeper.ExecRequest{Key: keeper.Key{Name: in.Name, Instance: in.ID}, Cgroup: path, Detach: e.Detach}
 	plan.Compose(&request.Program, files)
 	request.Files = n.host.Lend(files)
@@ -85,6 +92,44 @@ func (n *Node) exec(ctx context.Context, in spec.Instance, e spec.Exec, plan sta
 	}
 	stdio.handOver()
 	return &session{further: further, stdio: stdio, detached: e.Detach}, nil
+}
+
+// held says of an exec that did not get into a container that was paused meanwhile what it would have been told a moment later.
+func (n *Node) held(name string, id uint64, failed error) error {
+	if !errors.Is(failed, keeper.ErrHeld) {
+		return failed
+	}
+	if in, err := n.known(name, id); err == nil && in.Phase != spec.InstanceRunning {
+		return fmt.Errorf("instance %d is %s: %w: %w", id, in.Phase, spec.ErrNotRunning, failed)
+	}
+	return failed
+}
+
+// tidyExecs removes the cgroups of execs that an agent was killed in the middle of, before the keeper knew of them.
+func (n *Node) tidyExecs() error {
+	names, err := n.names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		ids, err := n.instances(name)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			group, err := n.group(name, id)
+			if err != nil {
+				return err
+			}
+			entries, _ := os.ReadDir(group.Path())
+			for _, entry := range entries {
+				if strings.HasPrefix(entry.Name(), keeper.ExecPrefix) || strings.HasPrefix(entry.Name(), keeper.DetachedPrefix) {
+					_ = unix.Rmdir(filepath.Join(group.Path(), entry.Name())) // one with a process stays
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // target is the process whose namespaces a further one joins.

@@ -102,6 +102,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.settle(ctx, hello.Pid); err != nil {
 		return err
 	}
+	if err := n.tidyExecs(); err != nil {
+		return err
+	}
 	if err := n.resumeBridges(ctx); err != nil { // the next container that wants one will say so again
 		n.cfg.Log.Error(err, "bridges are not taken over")
 	}

@@ -56,10 +56,11 @@ func (k *keeper) adopt(key Key, from *handover) {
 	in.record = r
 	defer in.show()
 	var e spec.Exit
-	if readRecord(in.dir, ExitFile, &e) == nil && ofRun(e, r) {
+	ended := readRecord(in.dir, ExitFile, &e) == nil && ofRun(e, r)
+	k.adoptExecs(key, r.Cgroup, ended)
+	if ended {
 		return
 	}
-	k.adoptExecs(key, r.Cgroup)
 	in.holdings = from.holdings(key)
 	in.left = left
 	if in.stop, err = in.lastStop(); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -20,11 +20,15 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Text }
 
+// ErrHeld is why a further process could not start in a container that is paused, or where somebody has stopped it on its way.
+var ErrHeld = errors.New("the container holds it")
+
 // classes are the failures a client may ask for.
 var classes = map[string]error{
 	"not exist":   fs.ErrNotExist,
 	"invalid":     fs.ErrInvalid,
 	"unsupported": errors.ErrUnsupported,
+	"held":        ErrHeld,
 }
 
 // Unwrap gives what is known of the cause.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -69,11 +70,16 @@ type execution struct {
 	mu     sync.Mutex    // held to signal and to reap
 }
 
-// exec starts a further process in an instance that runs.
-func (k *keeper) exec(req request, body []byte, files []*os.File) (*execution, error) {
+// exec starts a further process in an instance that runs. After an error there is neither process nor cgroup.
+func (k *keeper) exec(req request, body []byte, files []*os.File) (_ *execution, err error) {
 	if err := req.Exec.check(req.Key); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, clearExec(req.Exec.Cgroup))
+		}
+	}()
 	in, err := k.find(req.Key)
 	if err != nil {
 		return nil, err
@@ -85,52 +91,67 @@ func (k *keeper) exec(req request, body []byte, files []*os.File) (*execution, e
 	if err != nil {
 		return nil, err
 	}
-	p, err := execute(program, named)
-	if err != nil {
-		return nil, errors.Join(err, clearExec(req.Exec.Cgroup))
+	defer k.strays.make()()
+	hold := watchHold(req.Exec.Cgroup)
+	p, err := execute(program, named, req.Exec.Cgroup)
+	if why := hold.end(); why != nil && err != nil {
+		err = fmt.Errorf("%w: %w", why, err)
 	}
-	e := &execution{k: k, key: req.Key, cgroup: req.Exec.Cgroup, pid: p.Pid, pidfd: p.Pidfd, done: make(chan struct{})}
+	if err != nil {
+		return nil, err
+	}
+	e := newExecution(k, req.Key, req.Exec.Cgroup, p.Pid, p.Pidfd)
 	if err := e.watch(); err != nil {
 		return nil, errors.Join(err, e.discard())
 	}
 	return e, nil
 }
 
+func newExecution(k *keeper, key Key, cgroup string, pid int, pidfd *os.File) *execution {
+	return &execution{k: k, key: key, cgroup: cgroup, pid: pid, pidfd: pidfd, done: make(chan struct{})}
+}
+
 // watch waits for the end of the process.
 func (e *execution) watch() (err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.source, err = e.k.loop.add(e.pidfd, func() bool { e.finish(); return false })
+	e.k.further.add(e)
+	if e.source, err = e.k.loop.add(e.pidfd, e.k.guarded(func() bool { e.finish(); return false })); err != nil {
+		e.k.further.remove(e)
+	}
 	return err
 }
 
-// finish takes a dead process to its end, and with it all that it has left in its cgroup.
+// finish takes a dead process to its end, and with it all that it has left in its cgroup. An adopted one has another parent, who knows how it
+// ended.
 func (e *execution) finish() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	exit, err := process.Reap(e.pidfd)
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.ECHILD) {
 		e.k.cfg.Log.Error(err, "further process lost", "name", e.key.Name, "instance", e.key.Instance)
 	}
 	e.exit = exit
 	e.k.loop.remove(e.source)
+	e.k.further.remove(e)
 	if err := clearExec(e.cgroup); err != nil {
 		e.k.cfg.Log.Error(err, "further process leaves its cgroup", "name", e.key.Name, "instance", e.key.Instance)
 	}
 	e.pidfd.Close()
 	close(e.done)
+	e.k.strays.look()
 }
 
 // discard ends a process that cannot be watched.
 func (e *execution) discard() error {
 	err := e.kill()
 	_, failed := process.Reap(e.pidfd)
-	return errors.Join(err, failed, clearExec(e.cgroup), e.pidfd.Close())
+	return errors.Join(err, failed, e.pidfd.Close())
 }
 
 // kill ends the process and everything else in its cgroup. One that has ended is no error.
 func (e *execution) kill() error {
-	if err := killCgroup(e.cgroup); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := killCgroup(e.cgroup); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENODEV) { // removed, or about to be
 		return errors.Join(err, e.signal(unix.SIGKILL))
 	}
 	return e.signal(unix.SIGKILL)
@@ -223,34 +244,39 @@ func describeExit(exit process.Exit) spec.Exit {
 	return e
 }
 
-// adoptExecs ends the further processes of an instance whose sessions ended with an earlier keeper, and watches detached ones that are
-// still this process's children, as after an upgrade.
-func (k *keeper) adoptExecs(key Key, cgroup string) {
+// adoptExecs ends the further processes of an instance whose sessions ended with an earlier keeper, and watches detached ones. When the
+// instance has ended, all end.
+func (k *keeper) adoptExecs(key Key, cgroup string, ended bool) {
 	entries, _ := os.ReadDir(cgroup)
 	for _, entry := range entries {
 		group := filepath.Join(cgroup, entry.Name())
-		switch h := (execHeader{Cgroup: group}); {
-		case h.check(key) != nil:
-		case !strings.HasPrefix(entry.Name(), DetachedPrefix):
-			if err := clearExec(group); err != nil {
-				k.cfg.Log.Error(err, "cannot end further processes", "name", key.Name, "instance", key.Instance)
-			}
-		default:
-			k.adoptDetached(key, group)
+		if h := (execHeader{Cgroup: group}); h.check(key) != nil {
+			continue
+		}
+		if strings.HasPrefix(entry.Name(), DetachedPrefix) && !ended && k.adoptDetached(key, group) {
+			continue
+		}
+		if err := clearExec(group); err != nil {
+			k.cfg.Log.Error(err, "cannot end further processes", "name", key.Name, "instance", key.Instance)
 		}
 	}
 }
 
-// adoptDetached watches the children of this process in a cgroup.
-func (k *keeper) adoptDetached(key Key, group string) {
-	for _, pid := range processes(group) {
-		fd, err := unix.PidfdOpen(pid, 0)
-		if err != nil {
-			continue
-		}
-		e := &execution{k: k, key: key, cgroup: group, pid: pid, pidfd: os.NewFile(uintptr(fd), "pidfd"), done: make(chan struct{})}
-		if _, _, err := process.Peek(e.pidfd); err != nil || e.watch() != nil { // ECHILD: another's, or a grandchild
-			e.pidfd.Close()
-		}
+// adoptDetached watches the oldest process in a cgroup, which is the one that was started in it, and tells whether there is one. It may be this
+// process's child, as after an upgrade, or not.
+func (k *keeper) adoptDetached(key Key, group string) bool {
+	pid, _ := findInit(group, false)
+	if pid == 0 {
+		return false
 	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return false
+	}
+	e := newExecution(k, key, group, pid, os.NewFile(uintptr(fd), "pidfd"))
+	if slices.Contains(processes(group), pid) && e.watch() == nil {
+		return true
+	}
+	e.pidfd.Close()
+	return false
 }

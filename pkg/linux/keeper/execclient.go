@@ -7,13 +7,15 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 )
 
-// Exec is a further process of an instance, as its client sees it. Close kills it unless it is detached.
+// Exec is a further process of an instance, as its client sees it.
 type Exec struct {
 	Pid int
 
-	mu sync.Mutex // held to send
+	detached bool
+	mu       sync.Mutex // held to send
 	awaited
 }
 
@@ -43,9 +45,24 @@ func (c *Client) Exec(ctx context.Context, r ExecRequest) (*Exec, error) {
 		conn.Close()
 		return nil, err
 	}
-	e := &Exec{Pid: resp.Pid, awaited: newAwaited(conn)}
+	e := &Exec{Pid: resp.Pid, detached: r.Detach, awaited: newAwaited(conn)}
 	go e.await()
 	return e, nil
+}
+
+// closeTimeout is how long Close waits for a process to die; one in the middle of a system call of a dead device takes forever.
+const closeTimeout = 10 * time.Second
+
+// Close hangs up. A process that is not detached is killed, with all that it has left in its cgroup, and gone when Close returns. It may be
+// repeated.
+func (e *Exec) Close() error {
+	if !e.detached && e.conn.CloseWrite() == nil {
+		select {
+		case <-e.ended:
+		case <-time.After(closeTimeout):
+		}
+	}
+	return e.awaited.Close()
 }
 
 // Signal sends a signal by its name. A process that has ended is no error.

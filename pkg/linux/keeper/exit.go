@@ -60,6 +60,7 @@ func (in *instance) finish() {
 	in.io.Unlock()
 	in.close()
 	in.show()
+	in.k.strays.look()
 	in.k.subscribers.publish(Event{Key: in.key, Kind: spec.EventExit})
 }
 

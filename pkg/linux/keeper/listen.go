@@ -13,8 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxClients bounds the connections at one time.
-const maxClients = 256
+// maxClients bounds the connections at one time, and maxSessions those besides that belong to a process: they last as long as that, and must
+// not keep others from being heard.
+const (
+	maxClients  = 256
+	maxSessions = 1024
+)
 
 // How long the keeper waits after one, two, ... connections that it could not accept, for want of descriptors say.
 const (
@@ -61,14 +65,15 @@ func (k *keeper) accept(ctx context.Context, work *sync.WaitGroup) {
 		pause = 0
 		slots <- struct{}{}
 		work.Go(func() {
-			defer func() { <-slots }()
+			release := sync.OnceFunc(func() { <-slots })
+			defer release()
 			defer conn.Close()
 			defer context.AfterFunc(ctx, func() { conn.Close() })()
 			if err := trusted(conn); err != nil {
 				k.cfg.Log.Error(err, "client refused")
 				return
 			}
-			k.converse(ctx, conn)
+			k.converse(ctx, conn, release)
 		})
 	}
 }

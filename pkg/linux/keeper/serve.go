@@ -12,12 +12,14 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
 // converse answers a client's requests until it hangs up or talks nonsense. A request that arrived whole is
-// carried out whether its client lives on or not.
-func (k *keeper) converse(ctx context.Context, conn *net.UnixConn) {
+// carried out whether its client lives on or not. A connection that comes to belong to a process is released, to count among sessions.
+func (k *keeper) converse(ctx context.Context, conn *net.UnixConn, release func()) {
 	for ctx.Err() == nil {
 		var req request
 		body, files, err := receive(conn, &req)
@@ -27,12 +29,8 @@ func (k *keeper) converse(ctx context.Context, conn *net.UnixConn) {
 			}
 			return
 		}
-		switch req.Verb {
-		case verbExec:
-			k.converseExec(ctx, conn, req, body, files)
-			return
-		case verbAttach:
-			k.converseAttach(ctx, conn, req, files)
+		if req.Verb == verbExec || req.Verb == verbAttach {
+			k.session(ctx, conn, req, body, files, release)
 			return
 		}
 		resp, back := k.serve(conn, req, body, files)
@@ -47,6 +45,23 @@ func (k *keeper) converse(ctx context.Context, conn *net.UnixConn) {
 			return
 		}
 	}
+}
+
+// session begins one, unless there are too many.
+func (k *keeper) session(ctx context.Context, conn *net.UnixConn, req request, body []byte, files []*os.File, release func()) {
+	if k.sessions.Add(1) > maxSessions {
+		k.sessions.Add(-1)
+		closeAll(files)
+		send(conn, response{Error: toError(fmt.Errorf("there are %d sessions already: %w", maxSessions, unix.EAGAIN))}, nil, nil)
+		return
+	}
+	defer k.sessions.Add(-1)
+	release()
+	if req.Verb == verbExec {
+		k.converseExec(ctx, conn, req, body, files)
+		return
+	}
+	k.converseAttach(ctx, conn, req, files)
 }
 
 // converseExec starts a further process, to which the connection belongs from then on.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
@@ -32,6 +33,10 @@ type keeper struct {
 	// gate is held for reading by whatever changes something, and for writing by an upgrade.
 	gate sync.RWMutex
 
+	strays   strays
+	further  further
+	sessions atomic.Int32 // how many connections belong to a process
+
 	sandboxes   sandboxes
 	logs        logs
 	subscribers subscribers
@@ -52,6 +57,9 @@ func run(ctx context.Context, cfg Config, argv []string, from *handover, ready f
 	k := &keeper{cfg: cfg, argv: argv, build: BuildID("/proc/self/exe"), instances: map[Key]*instance{}}
 	k.sandboxes.byKey = map[string]keptSandbox{}
 	k.logs.byDir = map[string]*sharedLog{}
+	if argv != nil { // by Main: this process has no other children
+		k.strays.known = k.knows
+	}
 	defer k.close()
 	if err := k.prepare(from); err != nil {
 		return err
@@ -68,6 +76,7 @@ func run(ctx context.Context, cfg Config, argv []string, from *handover, ready f
 	defer work.Wait()
 	defer context.AfterFunc(ctx, func() { k.socket.Close() })()
 	work.Go(func() { cancel(k.loop.run(ctx)) })
+	work.Go(func() { k.strays.watch(ctx) })
 	if asked := from.client(); asked != nil {
 		work.Go(func() { k.resume(ctx, asked) })
 	}

@@ -29,6 +29,7 @@ func (in *instance) start(head startHeader, program *process.Program, files map[
 	case in.running(), head.ID != "" && head.ID == in.record.ID: // in the second case it has ended since
 		return in.record.Started, nil
 	}
+	defer in.k.strays.make()()
 	before := in.record
 	in.record = record{
 		ID: head.ID, Key: in.key, Sandbox: head.Sandbox, Log: head.Log, Cgroup: head.Cgroup, OOM: head.OOM,
@@ -67,7 +68,7 @@ func (in *instance) launch(program *process.Program, files map[string]*os.File) 
 		return err
 	}
 	in.log.Begin(in.run())
-	p, err := execute(program, all)
+	p, err := execute(program, all, in.record.Cgroup)
 	if err != nil {
 		in.log.End(in.run())
 		return err
@@ -80,27 +81,39 @@ func (in *instance) launch(program *process.Program, files map[string]*os.File) 
 	return nil
 }
 
-// execute runs a program until it executes its command. One that parks may wait for others as long as any start may take.
-func execute(program *process.Program, files map[string]*os.File) (*process.Process, error) {
+// execute runs a program until it executes its command. One that parks may wait for others as long as any start may take; then all that there
+// is in its cgroup is killed.
+func execute(program *process.Program, files map[string]*os.File, cgroup string) (*process.Process, error) {
 	if !program.Parks() {
 		return process.Start(program, files)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), process.Timeout)
-	defer cancel()
 	parked, err := process.StartParked(program, files)
 	if err != nil {
 		return nil, err
 	}
 	defer parked.Close()
-	err = parked.Wait(ctx)
-	if ctx.Err() != nil && err != nil {
-		process.Signal(parked.Pidfd, unix.SIGKILL)
-		err = errors.Join(err, parked.Wait(context.Background()))
+	if err = waitFor(parked, process.Timeout); err == nil {
+		return &parked.Process, nil
 	}
-	if err != nil {
+	if !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
 	}
-	return &parked.Process, nil
+	err = errors.Join(err, ignoreDead(process.Signal(parked.Pidfd, unix.SIGKILL)), killListed(cgroup))
+	if failed := waitFor(parked, killTimeout); failed == nil || errors.Is(failed, context.DeadlineExceeded) { // too late; or somebody keeps its image
+		process.Signal(parked.Pidfd, unix.SIGKILL)
+		process.Reap(parked.Pidfd)
+		parked.Pidfd.Close()
+	}
+	return nil, err
+}
+
+// killTimeout is how long the end of what was killed is waited for.
+const killTimeout = 5 * time.Second
+
+func waitFor(parked *process.Parked, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return parked.Wait(ctx)
 }
 
 // recordStart writes down the process that was made.

@@ -48,6 +48,7 @@ func (k *keeper) upgrade(conn *net.UnixConn, files []*os.File) error {
 
 // checkSuccessor asks a binary whether it can go on from here, before there is no way back.
 func (k *keeper) checkSuccessor(exe *os.File) error {
+	defer k.strays.make()()
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, fmt.Sprintf("/proc/self/fd/%d", exe.Fd()))
@@ -144,6 +145,6 @@ func (k *keeper) resume(ctx context.Context, conn *net.UnixConn) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	if send(conn, response{}, nil, nil) == nil {
-		k.converse(ctx, conn)
+		k.converse(ctx, conn, func() {})
 	}
 }
