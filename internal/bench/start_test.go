@@ -3,7 +3,6 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -135,7 +134,8 @@ func (m mark) wait(b *testing.B) {
 // payload writes and waits. busybox sh is what all subjects run.
 var payload = []string{"/bin/sh", "-c", "echo >/mark/mark; exec sleep 1000"}
 
-func newOurs(b *testing.B, rootfs string, m mark) subject {
+// openOurs opens a node for the time of the benchmark.
+func openOurs(b *testing.B) *linux.Node {
 	dir, err := os.MkdirTemp("", "rbench")
 	if err != nil {
 		b.Fatal(err)
@@ -152,18 +152,25 @@ func newOurs(b *testing.B, rootfs string, m mark) subject {
 		_ = n.Close()
 		os.RemoveAll(dir)
 	})
-	c := func(i int) spec.Container {
-		return spec.Container{
-			APIVersion: spec.APIVersion, Kind: spec.KindContainer, Metadata: spec.Metadata{Name: fmt.Sprintf("bench-%d", i)},
-			Spec: spec.ContainerSpec{
-				Rootfs: spec.Rootfs{Path: rootfs, ReadOnly: true}, Command: payload,
-				Mounts:    []spec.Mount{{Type: "bind", Source: m.dir, Destination: "/mark"}},
-				Resources: spec.Resources{Memory: spec.Memory{Max: spec.NewLimit(256 << 20)}, Pids: spec.Pids{Max: spec.NewLimit(100)}},
-			},
-		}
+	return n
+}
+
+// ourContainer is the payload with limits.
+func ourContainer(rootfs string, m mark, name string) spec.Container {
+	return spec.Container{
+		APIVersion: spec.APIVersion, Kind: spec.KindContainer, Metadata: spec.Metadata{Name: name},
+		Spec: spec.ContainerSpec{
+			Rootfs: spec.Rootfs{Path: rootfs, ReadOnly: true}, Command: payload,
+			Mounts:    []spec.Mount{{Type: "bind", Source: m.dir, Destination: "/mark"}},
+			Resources: spec.Resources{Memory: spec.Memory{Max: spec.NewLimit(256 << 20)}, Pids: spec.Pids{Max: spec.NewLimit(100)}},
+		},
 	}
+}
+
+func newOurs(b *testing.B, rootfs string, m mark) subject {
+	n := openOurs(b)
 	return subject{"ours", func(b *testing.B, i int) {
-		if err := n.Create(context.Background(), c(i), 1, spec.DefaultsVersion); err != nil {
+		if err := n.Create(context.Background(), ourContainer(rootfs, m, fmt.Sprintf("bench-%d", i)), 1, spec.DefaultsVersion); err != nil {
 			b.Fatal(err)
 		}
 		if err := n.Start(context.Background(), fmt.Sprintf("bench-%d", i), 1); err != nil {
@@ -193,6 +200,17 @@ func newBare(rootfs string, m mark) subject {
 
 // newEngine is an OCI runtime with the same root and isolation: `run --detach` and `delete --force`.
 func newEngine(b *testing.B, path, rootfs string, m mark) subject {
+	return makeEngine(b, path, rootfs, m).subject
+}
+
+// engine is an OCI runtime with a bundle.
+type engine struct {
+	subject
+	command []string
+	id      func(i int) string
+}
+
+func makeEngine(b *testing.B, path, rootfs string, m mark) engine {
 	takeHugetlb(b)
 	bundle, root := b.TempDir(), b.TempDir()
 	cmd := exec.Command(path, "spec")
@@ -226,19 +244,24 @@ func newEngine(b *testing.B, path, rootfs string, m mark) subject {
 	}
 	name := filepath.Base(path)
 	id := func(i int) string { return fmt.Sprintf("reconciler-bench-%s-%d-%d", name, os.Getpid(), i) }
+	complaints, err := os.Create(filepath.Join(bundle, "stderr")) // a file: of a pipe, the container would keep the other end
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { complaints.Close() })
 	run := func(b *testing.B, args ...string) {
-		var out bytes.Buffer
 		cmd := exec.Command(path, append([]string{"--root", root}, args...)...)
 		cmd.Dir = bundle
-		cmd.Stderr = &out
+		cmd.Stderr = complaints
 		if err := cmd.Run(); err != nil {
-			b.Fatalf("%s %v: %v\n%s", name, args, err, &out)
+			text, _ := os.ReadFile(complaints.Name())
+			b.Fatalf("%s %v: %v\n%s", name, args, err, text)
 		}
 	}
-	return subject{
+	return engine{subject{
 		name, func(b *testing.B, i int) { run(b, "run", "--detach", id(i)) },
 		func(b *testing.B, i int) { run(b, "delete", "--force", id(i)) },
-	}
+	}, []string{path, "--root", root}, id}
 }
 
 // takeHugetlb mounts a v1 hugetlb hierarchy while the benchmark runs, if it is the only controller a hybrid host's v2 tree
@@ -260,7 +283,7 @@ func takeHugetlb(b *testing.B) {
 
 // allowed is a filter of usual length for the engines.
 func allowed() []string {
-	return strings.Fields(`accept accept4 access bind brk capget capset chdir chmod chown clock_gettime clone clone3 close close_range connect
+	return strings.Fields(`accept accept4 access bind brk capget capset chdir chmod chown clock_gettime clock_nanosleep clone clone3 close close_range connect
 		dup dup2 dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd2 execve execveat exit exit_group faccessat faccessat2 fchdir fchmod
 		fchmodat fchown fchownat fcntl fdatasync flock fork fstat fstatfs fsync ftruncate futex getcwd getdents64 getegid geteuid getgid getgroups
 		getpeername getpgid getpgrp getpid getppid getrandom getresgid getresuid getrlimit getrusage getsid getsockname getsockopt gettid

@@ -32,16 +32,12 @@ func (n *Node) Exec(ctx context.Context, name string, id uint64, e spec.Exec) (_
 	if in.Phase != spec.InstanceRunning {
 		return nil, fmt.Errorf("instance %d is %s: %w", id, in.Phase, spec.ErrNotRunning)
 	}
-	have, err := n.readRecord(name, id)
-	if err != nil {
-		return nil, err
-	}
 	target, err := n.target(name, id)
 	if err != nil {
 		return nil, err
 	}
 	defer target.close()
-	plan, err := start.NewExec(spec.Defaulted(have.Spec, have.Defaults), e, target.root, target.ids, n.host)
+	plan, err := start.NewExec(spec.Defaulted(in.Spec, in.Defaults), e, target.root, target.ids, n.host)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ type Error struct {
 	Errno unix.Errno // why
 	Op    int        // index into Program.Ops, or -1: the process could not be made at all
 	Exec  bool       // the step was the execution of the command
+	Birth bool       // the step was a rebirth
 	// Signal is what killed the child before it executed anything: Errno is EINTR then, or ETIMEDOUT if that was for
 	// taking longer than Timeout. 0 for an ordinary error.
 	Signal unix.Signal
@@ -50,6 +51,10 @@ func (e *Error) Hint() string {
 		return cloneHints[e.Errno]
 	case e.Exec:
 		return execHints[e.Errno]
+	case e.Birth && e.Errno == unix.EPERM:
+		return "a seccomp filter must allow prctl (PR_SET_NAME) and clone (CLONE_PARENT)"
+	case e.Birth:
+		return cloneHints[e.Errno]
 	}
 	return ""
 }

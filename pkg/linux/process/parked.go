@@ -178,7 +178,7 @@ func (k *Parked) settle() error {
 	case failure != nil:
 		return failure
 	case !born: // it had a child, or was about to, and was killed
-		failure = &Error{Step: k.assembly.program.Ops[rebirth].Step, Errno: unix.EINTR, Op: rebirth}
+		failure = &Error{Step: k.assembly.program.Ops[rebirth].Step, Errno: unix.EINTR, Op: rebirth, Birth: true}
 		failure.blame(end(), false)
 		return failure
 	}
@@ -196,10 +196,12 @@ func (k *Parked) await(ctx context.Context) error {
 	if err := k.read(ctx); err != nil {
 		return err
 	}
-	for pause := 20 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
+	for begin := time.Now(); ; {
 		if used, err := k.image.used(); !used || err != nil {
 			return err
 		}
+		// A part of the time so far, so that it is not much longer in the end.
+		pause := min(max(time.Since(begin)/8, 20*time.Microsecond), 5*time.Millisecond)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)

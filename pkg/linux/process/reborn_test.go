@@ -131,6 +131,7 @@ func TestRebornFails(t *testing.T) {
 	refuse := func(nr uint32, action uint32) func(*process.Program) {
 		return func(p *process.Program) { filter(p, nr, action, 0) }
 	}
+	const mustAllow = "\nhint: a seccomp filter must allow prctl (PR_SET_NAME) and clone (CLONE_PARENT)"
 	fail := func(p *process.Program) { p.Call("fail", "here", noSuchCall) }
 	stumble := func(p *process.Program) {
 		self := p.CallFD("ask", "", unix.SYS_GETPID)
@@ -146,8 +147,8 @@ func TestRebornFails(t *testing.T) {
 		{"cannot stumble: killed by SIGTERM", stumble, nil, "/bin/true"},
 		{"cannot stumble: killed by SIGTERM", nil, stumble, "/bin/true"},
 		{"cannot execute /none: no such file or directory\nhint: the file, or the interpreter or loader that it names, is not in the rootfs", nil, nil, "/none"},
-		{"cannot be born inside: operation not permitted", refuse(unix.SYS_CLONE, unix.SECCOMP_RET_ERRNO|uint32(unix.EPERM)), nil, "/bin/true"},
-		{"cannot be born inside: operation not permitted", refuse(unix.SYS_PRCTL, unix.SECCOMP_RET_ERRNO|uint32(unix.EPERM)), nil, "/bin/true"},
+		{"cannot be born inside: operation not permitted" + mustAllow, refuse(unix.SYS_CLONE, unix.SECCOMP_RET_ERRNO|uint32(unix.EPERM)), nil, "/bin/true"},
+		{"cannot be born inside: operation not permitted" + mustAllow, refuse(unix.SYS_PRCTL, unix.SECCOMP_RET_ERRNO|uint32(unix.EPERM)), nil, "/bin/true"},
 		{"cannot be born inside: killed by SIGSYS", refuse(unix.SYS_CLONE, unix.SECCOMP_RET_KILL_PROCESS), nil, "/bin/true"},
 		{"cannot make session: operation not permitted", refuse(unix.SYS_SETSID, unix.SECCOMP_RET_ERRNO|uint32(unix.EPERM)), nil, "/bin/true"},
 	} {

@@ -129,7 +129,7 @@ func (a *assembly) failure(timedOut, ends bool) *Error {
 func (a *assembly) at(record uintptr) *Error {
 	i := a.index(record)
 	op := &a.program.Ops[i]
-	return &Error{Step: op.Step, Path: op.Path, Op: i, Exec: executes(op.Nr) && i != a.park}
+	return &Error{Step: op.Step, Path: op.Path, Op: i, Exec: executes(op.Nr) && i != a.park, Birth: op.Nr == reborn}
 }
 
 // noExec is the errno of a program whose every command was refused, as execvp(3) has it: one that exists but may
