@@ -47,7 +47,9 @@ type execHeader struct {
 }
 
 // execGroups are the last elements of cgroups of further processes.
-var execGroups = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(` + ExecPrefix + `|` + DetachedPrefix + `)[a-zA-Z0-9]{1,64}$`) })
+var execGroups = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(` + ExecPrefix + `|` + DetachedPrefix + `)[a-zA-Z0-9]{1,64}$`)
+})
 
 // check refuses a cgroup that is not one below the instance's.
 func (h execHeader) check(key Key) error {

@@ -88,7 +88,7 @@ func TestRebornWaits(t *testing.T) {
 	noLeaks(t)
 	p := confined(nil, func(p *process.Program) {
 		p.Call("ask", "dumpable", unix.SYS_PRCTL, process.Int(unix.PR_GET_DUMPABLE)).Out = p.Slot()
-		p.Call("rest", "", unix.SYS_PAUSE)
+		p.Call("rest", "", unix.SYS_PPOLL)
 	}, "/bin/true")
 	g := startConfined(t, p)
 	g.let(t)
@@ -186,7 +186,7 @@ func TestRebornUntold(t *testing.T) {
 	noLeaks(t)
 	kerneltest.Require(t, feature.Seccomp, feature.CloneIntoCgroup)
 	grp, files := group(t)
-	p := confined(killSecondName, func(p *process.Program) { p.Call("rest", "", unix.SYS_PAUSE) }, "/bin/true")
+	p := confined(killSecondName, func(p *process.Program) { p.Call("rest", "", unix.SYS_PPOLL) }, "/bin/true")
 	p.Cgroup = "cgroup"
 	p.File("cgroup")
 	init := sleeper(t, unix.CLONE_NEWPID)
