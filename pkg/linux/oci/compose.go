@@ -217,7 +217,7 @@ func (m *making) enclose() error {
 		return err
 	}
 	m.rec.Owned = true
-	if err := m.dir.writeJSON(stateFile, m.rec); err != nil {
+	if err := errors.Join(m.mark(m.rec, m.group), m.dir.writeJSON(stateFile, m.rec)); err != nil {
 		return err
 	}
 	return m.limit()

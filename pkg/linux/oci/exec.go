@@ -84,8 +84,9 @@ type executing struct {
 	plan   start.Exec
 	files  map[string]*os.File
 	doors  doors
-	master *os.File
-	child  *process.Parked
+	// The ends of its terminal.
+	master, slave *os.File
+	child         *process.Parked
 }
 
 // translate reads the container's own process, has it edited, and puts it into words.
@@ -215,7 +216,7 @@ func (x *executing) console(all map[string]*os.File) (err error) {
 	if err != nil {
 		return err
 	}
-	x.files["slave"] = slave // to be closed
+	x.slave = slave
 	all[attribute.FileTerminal] = slave
 	if x.ConsoleSocket == "" {
 		x.master = master
@@ -253,8 +254,10 @@ func (x *executing) close() {
 	if x.child != nil {
 		_ = x.child.Close()
 	}
-	if x.master != nil {
-		_ = x.master.Close()
+	for _, f := range []*os.File{x.master, x.slave} {
+		if f != nil {
+			_ = f.Close()
+		}
 	}
 }
 

@@ -119,13 +119,15 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
 	}
 	defer dir.close()
 	rec, err := readRecord(dir.file(stateFile))
-	if err != nil { // what was made before it was written is in this directory, and nowhere else
-		if torn := errors.Is(err, errTorn); !force && (torn || errors.Is(err, fs.ErrNotExist)) {
-			return ErrNotExist
-		} else if !torn && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && force: // what was made before it was written is in this directory, and nowhere else
 		return dir.remove()
+	case errors.Is(err, fs.ErrNotExist):
+		return ErrNotExist
+	case errors.Is(err, errTorn) && force:
+		rec = r.guess(id)
+	case err != nil:
+		return err
 	}
 	if status, err := r.status(rec); err != nil {
 		return err

@@ -60,11 +60,11 @@ func (m *making) enterScope(ctx context.Context) (err error) {
 		return err
 	}
 	m.rec.Owned = true
-	if err := m.dir.writeJSON(stateFile, m.rec); err != nil {
-		return err
-	}
 	_ = m.group.Close()
 	if m.group, err = m.Runtime.group(m.rec); err != nil { // sees the controllers that it has now
+		return err
+	}
+	if err := errors.Join(m.mark(m.rec, m.group), m.dir.writeJSON(stateFile, m.rec)); err != nil {
 		return err
 	}
 	return m.limit()
@@ -72,7 +72,7 @@ func (m *making) enterScope(ctx context.Context) (err error) {
 
 // dismantle ends whatever is in a container's cgroup, and removes it. What was there before the container stays.
 func (r *Runtime) dismantle(ctx context.Context, rec record, group *cgroup.Group) error {
-	if !rec.Owned {
+	if !rec.Owned && !r.marked(rec, group) {
 		if state, err := group.State(); err != nil || state.Populated {
 			return gone(err)
 		}
@@ -85,6 +85,16 @@ func (r *Runtime) dismantle(ctx context.Context, rec record, group *cgroup.Group
 		}
 	}
 	return group.Remove(ctx)
+}
+
+// mark writes into a cgroup whose it is, so that this is known without the record.
+func (r *Runtime) mark(rec record, group *cgroup.Group) error {
+	return group.SetIdentity(cgroup.Identity{Hash: path.Join(r.Root, rec.ID), BootID: rec.BootID})
+}
+
+func (r *Runtime) marked(rec record, group *cgroup.Group) bool {
+	id, err := group.Identity()
+	return err == nil && id.Hash == path.Join(r.Root, rec.ID)
 }
 
 // end kills everything in a cgroup and waits until it is gone.

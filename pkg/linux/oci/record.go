@@ -86,6 +86,18 @@ func (r *Runtime) config(rec record) (*specs.Spec, error) {
 	return config, err
 }
 
+// guess is the record of a container whose own is torn, as far as its configuration tells.
+func (r *Runtime) guess(id string) record {
+	rec := record{Schema: recordSchema, ID: id}
+	if config, err := r.config(rec); err == nil && config.Linux != nil {
+		rec.Cgroup, rec.Scope, _ = r.place(id, Translation{CgroupsPath: config.Linux.CgroupsPath})
+	}
+	if rec.Cgroup == "" {
+		rec.Cgroup, rec.Scope, _ = r.place(id, Translation{})
+	}
+	return rec
+}
+
 // translation is what the container was created from. It was translated once already.
 func (r *Runtime) translation(rec record) (Translation, error) {
 	config, err := r.config(rec)
