@@ -88,7 +88,7 @@ func verbs(a *app) []*cobra.Command {
 			newOverride(a, "pause"), newOverride(a, "resume"), newOverride(a, "stop"), newOverride(a, "start"), newOverride(a, "clear"),
 			newRestart(a), newKill(a),
 		}},
-		{groupNode, []*cobra.Command{newSources(a), newPrune(a), newDoctor(a), newVersion(a)}},
+		{groupNode, []*cobra.Command{newSources(a), newPrune(a), newDoctor(a), newOCI(a), newVersion(a)}},
 	} {
 		for _, cmd := range group.cmds {
 			cmd.GroupID = group.id

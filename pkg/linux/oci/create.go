@@ -128,10 +128,10 @@ func (r *Runtime) warn(warnings []string) {
 
 // make makes the cgroup and the child, and has it build everything up to its last steps.
 func (m *making) make(ctx context.Context) (err error) {
-	if err := m.compose(); err != nil {
+	if err := m.enclose(); err != nil {
 		return err
 	}
-	if err := m.enclose(); err != nil {
+	if err := m.compose(); err != nil { // looks for the cgroups
 		return err
 	}
 	if err := m.open(); err != nil {

@@ -10,3 +10,5 @@
 //	Start     hooks --- the waiting child executes the command --- hooks
 //	Delete    kills, removes the cgroup --- hooks --- the directory
 package oci
+
+//go:generate go run ../../../internal/genoci ../../../docs/oci.md

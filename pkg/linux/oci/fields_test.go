@@ -12,6 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/oci"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // leavesOf walks a type.
@@ -256,5 +257,24 @@ func TestRefusedAndIgnored(t *testing.T) {
 	config.Linux.Resources.Memory.CheckBeforeUpdate = &yes
 	if got, err := oci.Translate(config, "/bundle"); err != nil || !reflect.DeepEqual(got, base) {
 		t.Errorf("what is ignored changed the translation, or is refused: %v", err)
+	}
+}
+
+// The keys that rows name are those of a manifest.
+func TestFieldsNameKeys(t *testing.T) {
+	for _, f := range oci.Fields {
+		if strings.HasPrefix(f.Word, "(") || f.Word == "" {
+			continue
+		}
+		keys, _, _ := strings.Cut(f.Word, " (")
+		for key := range strings.SplitSeq(keys, ", ") {
+			path := "spec." + key
+			if strings.HasPrefix(key, "metadata.") {
+				path = key
+			}
+			if _, ok := spec.Explain(path); !ok {
+				t.Errorf("%s names %s, which no manifest has", f.Field, path)
+			}
+		}
 	}
 }
