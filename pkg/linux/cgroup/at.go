@@ -19,14 +19,11 @@ func At(tree Tree, name string) (*Group, error) {
 	if !fs.ValidPath(name) || name == "." || strings.ContainsAny(name, "\n\x00") {
 		return nil, fmt.Errorf("cannot use %q as a cgroup: want a path without . and .. below the mount point: %w", name, fs.ErrInvalid)
 	}
-	p := &Parent{full: name, tree: tree, lacking: tree.Available()}
+	p := &Parent{full: name, lone: name, tree: tree, lacking: tree.Available()}
 	g := &Group{Name: name, parent: p, path: name, lone: true}
 	if err := p.openRoots(); err != nil {
 		_ = p.Close()
 		return nil, fmt.Errorf("cannot open cgroup %s: %w", name, err)
-	}
-	if g.Exists() {
-		p.bind(g.path)
 	}
 	return g, nil
 }
@@ -89,7 +86,7 @@ func (g *Group) createAt() error {
 			return err
 		}
 	}
-	p.bind(g.path)
+	p.unbind()
 	g.fresh = fresh{isFresh, isFresh}
 	return nil
 }

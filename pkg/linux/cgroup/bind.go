@@ -33,6 +33,24 @@ func (p *Parent) bind(dir string) {
 	}
 }
 
+// bounds are the limits on this host. Those of a group by itself are looked up when they are first asked for, which most verbs of an engine do
+// not, and none are there before it.
+func (p *Parent) bounds() []bound {
+	p.binding.Lock()
+	defer p.binding.Unlock()
+	if p.limits == nil && p.lone != "" && unix.Faccessat(int(p.unified.dir.Fd()), p.lone, unix.F_OK, 0) == nil {
+		p.bind(p.lone)
+	}
+	return p.limits
+}
+
+// unbind has them looked up anew.
+func (p *Parent) unbind() {
+	p.binding.Lock()
+	defer p.binding.Unlock()
+	p.limits = nil
+}
+
 // choose finds the first store all of whose files are there; without one, it names the kernel file this host lacks, because of its version,
 // configuration or hierarchy.
 func (b bound) choose() (*store, error) {

@@ -16,7 +16,7 @@ import (
 // include takes the group, with the processes it has, into the hierarchies and under the controllers that limits need and that it has
 // not got yet.
 func (g *Group) include(r spec.Resources) error {
-	for _, b := range g.parent.limits {
+	for _, b := range g.parent.bounds() {
 		if b.err == nil && b.optional() && b.said(&r) {
 			if err := g.includeIn(b.controller); err != nil {
 				return err

@@ -18,7 +18,7 @@ import (
 // lists merged and sorted. Limits that it does not keep, or would refuse, are left out. What Get reads after Set(r) equals Wanted(r).
 func (p *Parent) Wanted(r spec.Resources) spec.Resources {
 	var wanted spec.Resources
-	for _, b := range p.limits {
+	for _, b := range p.bounds() {
 		if b.err != nil || !b.said(&r) || b.lacks(r) != nil {
 			continue
 		}
@@ -35,7 +35,7 @@ func (p *Parent) Wanted(r spec.Resources) spec.Resources {
 func (g *Group) Get(mask spec.Resources) (got spec.Resources, err error) {
 	f := g.files()
 	defer f.close()
-	for _, b := range g.parent.limits {
+	for _, b := range g.parent.bounds() {
 		if b.err != nil || !b.said(&mask) {
 			continue
 		}
@@ -138,7 +138,7 @@ func (c change) lacked(err error, f *files) error {
 // defaults already.
 func (g *Group) want(f *files, r spec.Resources) (wanted []change, err error) {
 	claims := newClaims()
-	for _, b := range g.parent.limits {
+	for _, b := range g.parent.bounds() {
 		if b.err != nil || !b.said(&r) {
 			continue
 		}
@@ -162,7 +162,7 @@ func (g *Group) want(f *files, r spec.Resources) (wanted []change, err error) {
 	if g.fresh.limits {
 		return wanted, nil
 	}
-	for _, b := range g.parent.limits {
+	for _, b := range g.parent.bounds() {
 		unset, err := f.unset(b)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read %s of %s: %w", b.key, g, err)

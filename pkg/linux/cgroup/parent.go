@@ -31,8 +31,10 @@ type Parent struct {
 	unified root
 	v1      []hierarchy
 	lacking map[string]error // by controller, why it cannot be used below this parent; nil when it can
-	limits  []bound          // one for each row of the table
+	limits  []bound          // one for each row of the table; see bounds
+	lone    string           // the path of the one group, see At
 
+	binding  sync.Mutex // guards limits
 	budget   sync.Mutex // guards real-time runtime, which is shared out from the top
 	programs programs
 }
@@ -190,7 +192,7 @@ func (p *Parent) Exists() bool {
 // wrapped in errors; nil when it keeps them all. Set refuses with the same error.
 func (p *Parent) Unsupported(r spec.Resources) error {
 	var errs []error
-	for _, b := range p.limits {
+	for _, b := range p.bounds() {
 		if !b.said(&r) {
 			continue
 		}

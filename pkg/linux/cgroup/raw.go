@@ -197,7 +197,7 @@ func (g *Group) restoreRaw(file, before string) error {
 
 // owns tells that a file belongs to a limit of the table, which then has its default.
 func (p *Parent) owns(file string) bool {
-	return slices.ContainsFunc(p.limits, func(b bound) bool {
+	return slices.ContainsFunc(p.bounds(), func(b bound) bool {
 		return b.err == nil && (slices.Contains(b.store.files, file) || b.controller == "hugetlb" && prefix(file) == "hugetlb")
 	})
 }

@@ -108,26 +108,29 @@ var binds = map[string]func(*Bind){
 }
 
 // values are what the values of tmpfs(5), devpts and proc look like; a word that takes none has a nil form.
-var values = sync.OnceValue(func() map[string]*regexp.Regexp {
-	return map[string]*regexp.Regexp{
-		"size":        regexp.MustCompile(`^[0-9]{1,19}([kmgKMG]i?|%)?$`),
-		"nr_blocks":   regexp.MustCompile(`^[0-9]{1,19}[kmgKMG]?$`),
-		"nr_inodes":   regexp.MustCompile(`^[0-9]{1,19}[kmgKMG]?$`),
-		"mode":        regexp.MustCompile(`^[0-7]{1,5}$`),
-		"ptmxmode":    regexp.MustCompile(`^[0-7]{1,5}$`),
-		"uid":         regexp.MustCompile(`^[0-9]{1,10}$`),
-		"gid":         regexp.MustCompile(`^[0-9]{1,10}$`),
-		"max":         regexp.MustCompile(`^[0-9]{1,10}$`),
-		"huge":        regexp.MustCompile(`^[a-z_]{1,16}$`),
-		"mpol":        regexp.MustCompile(`^[a-z]+(=[a-z]+)?(:[0-9,-]+)?$`),
-		"hidepid":     regexp.MustCompile(`^[0-9a-z]{1,16}$`),
-		"subset":      regexp.MustCompile(`^[a-z]{1,16}$`),
-		"noswap":      nil,
-		"inode32":     nil,
-		"inode64":     nil,
-		"newinstance": nil,
-	}
-})
+var values = map[string]func() *regexp.Regexp{
+	"size":        form(`^[0-9]{1,19}([kmgKMG]i?|%)?$`),
+	"nr_blocks":   form(`^[0-9]{1,19}[kmgKMG]?$`),
+	"nr_inodes":   form(`^[0-9]{1,19}[kmgKMG]?$`),
+	"mode":        form(`^[0-7]{1,5}$`),
+	"ptmxmode":    form(`^[0-7]{1,5}$`),
+	"uid":         form(`^[0-9]{1,10}$`),
+	"gid":         form(`^[0-9]{1,10}$`),
+	"max":         form(`^[0-9]{1,10}$`),
+	"huge":        form(`^[a-z_]{1,16}$`),
+	"mpol":        form(`^[a-z]+(=[a-z]+)?(:[0-9,-]+)?$`),
+	"hidepid":     form(`^[0-9a-z]{1,16}$`),
+	"subset":      form(`^[a-z]{1,16}$`),
+	"noswap":      nil,
+	"inode32":     nil,
+	"inode64":     nil,
+	"newinstance": nil,
+}
+
+// form compiles an expression when it is first asked for: a start needs few of them.
+func form(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
 // apply adds one option word; a later word overrules an earlier one. In an exact mount, a word that is none of ours is
 // the file system's, to be judged by the kernel, as mount(8) has it.
@@ -188,7 +191,7 @@ func (m *Mount) super(word string) {
 // option adds a word of the type of file system.
 func (m *Mount) option(word string, exact bool) error {
 	key, value, hasValue := strings.Cut(word, "=")
-	form, known := values()[key]
+	wants, known := values[key]
 	own := slices.Contains(spec.MountOptions[m.kind], key)
 	switch {
 	case m.Type == spec.MountBind && own, m.Type == spec.MountBind, key == "", strings.ContainsAny(word, "\x00"):
@@ -201,9 +204,9 @@ func (m *Mount) option(word string, exact bool) error {
 			return fmt.Errorf("only a tmpfs mount has the option %q", word)
 		}
 		return fmt.Errorf("unknown option %q", word)
-	case own && known && !exact && (form == nil) == hasValue:
+	case own && known && !exact && (wants == nil) == hasValue:
 		return fmt.Errorf("unknown option %q", word)
-	case own && known && form != nil && !form.MatchString(value):
+	case own && known && wants != nil && !wants().MatchString(value):
 		return fmt.Errorf("bad value in the option %q", word)
 	case own && key == "size":
 		value = strings.TrimSuffix(value, "i") // the kernel's 64M is 64Mi

@@ -44,14 +44,14 @@ func TestEveryWordHasARow(t *testing.T) {
 	for kind, words := range spec.MountOptions {
 		for _, key := range words {
 			word, value, want := key, "700", []Setting{{key, "700"}}
-			switch form, known := values()[key]; {
+			switch form, known := values[key]; {
 			case key == "tmpcopyup":
 				value, want = "", nil
 			case !known:
 				t.Errorf("%s has no form", key)
 			case form == nil:
 				value, want = "", []Setting{{key, ""}}
-			case !form.MatchString(value):
+			case !form().MatchString(value):
 				value, want = "never", []Setting{{key, "never"}}
 			}
 			if value != "" {

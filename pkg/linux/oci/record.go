@@ -37,8 +37,8 @@ type record struct {
 	Scope  *systemd.Scope `json:"scope,omitempty"`
 	// Annotations are the configuration's.
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// Resources are the limits, when they are no longer the configuration's.
-	Resources *specs.LinuxResources `json:"resources,omitempty"`
+	// Resources are the limits as JSON of linux.resources, when they are no longer the configuration's.
+	Resources json.RawMessage `json:"resources,omitempty"`
 }
 
 // read reads the record of a container, whoever has it. One that is torn, or of another version, is not there: what it was about is then lost.
@@ -74,16 +74,14 @@ func (r *Runtime) config(rec record) (*specs.Spec, error) {
 		return nil, err
 	}
 	config, err := ParseConfig(text)
-	if err == nil && rec.Resources != nil {
-		if config.Linux == nil {
-			config.Linux = &specs.Linux{}
-		}
-		if config.Linux.Resources != nil {
-			rec.Resources.Devices = config.Linux.Resources.Devices
-		}
-		config.Linux.Resources = rec.Resources
+	if err != nil || rec.Resources == nil {
+		return config, err
 	}
-	return config, err
+	if config.Linux == nil {
+		config.Linux = &specs.Linux{}
+	}
+	config.Linux.Resources = &specs.LinuxResources{}
+	return config, json.Unmarshal(rec.Resources, config.Linux.Resources)
 }
 
 // guess is the record of a container whose own is torn, as far as its configuration tells.

@@ -93,12 +93,17 @@ func (r *Runtime) status(rec record) (specs.ContainerState, error) {
 	if r.waits(rec.ID) {
 		return specs.StateCreated, nil
 	}
-	group, err := r.group(rec)
+	return r.paused(rec)
+}
+
+// paused looks whether a running container is frozen. This is asked so often that no group is opened for it.
+func (r *Runtime) paused(rec record) (specs.ContainerState, error) {
+	tree, err := r.tree()
 	if err != nil {
 		return "", err
 	}
-	defer group.Close()
-	if frozen, err := group.Freezing(); err == nil && frozen {
+	text, err := os.ReadFile(filepath.Join(tree.Unified, rec.Cgroup, "cgroup.freeze"))
+	if err == nil && bytes.HasPrefix(text, []byte("1")) {
 		return StatePaused, nil
 	}
 	return specs.StateRunning, nil

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"context"
+	"encoding/json"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -42,7 +43,9 @@ func (r *Runtime) Update(ctx context.Context, id string, change *specs.LinuxReso
 	if err := r.limit(ctx, rec, limits); err != nil {
 		return err
 	}
-	rec.Resources = merged
+	if rec.Resources, err = json.Marshal(merged); err != nil {
+		return err
+	}
 	return dir.writeJSON(stateFile, rec)
 }
 
