@@ -30,7 +30,8 @@ type Build struct{ Version, Commit, Go string }
 
 // Main runs one command line, without the program's name, and returns the exit code.
 func Main(ctx context.Context, args []string, build func() Build) int {
-	debug.SetGCPercent(-1)                                           // it is gone before it would be worth it
+	debug.SetGCPercent(-1) // most are gone before it would be worth it
+	debug.SetMemoryLimit(32 << 20)
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // what is to be handed on is so by name
 	c := &command{ctx: ctx, build: build, in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	code, err := c.run(args)

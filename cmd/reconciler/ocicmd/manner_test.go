@@ -1,0 +1,135 @@
+package ocicmd_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/internal/kerneltest"
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
+	"github.com/seed31d4122e/reconciler/pkg/linux/oci"
+)
+
+// Who asks gets a pidfd of the first process.
+func TestPidfdSocket(t *testing.T) {
+	w := newWorld(t)
+	l, socket := w.listen("pidfd")
+	bundle := w.bundle("p", "exit 6")
+	w.run("create", "--bundle", bundle, "--pidfd-socket", socket, "p")
+	pidfd, _ := receive(t, l)
+	defer pidfd.Close()
+	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_PID}
+	if err := unix.IoctlPidfdInfo(int(pidfd.Fd()), &info); err == nil && int(info.Pid) != w.state("p").Pid {
+		t.Errorf("it is of process %d", info.Pid)
+	}
+	if err := unix.PidfdSendSignal(int(pidfd.Fd()), unix.SIGKILL, nil, 0); err != nil {
+		t.Error(err)
+	}
+	w.is("p", specs.StateStopped)
+}
+
+// Without pivot_root(2) the root is the container's as well, and the node's proc is nowhere.
+func TestNoPivot(t *testing.T) {
+	w := newWorld(t)
+	out := w.run("run", "--no-pivot", "--bundle", w.bundle("p", "cat /etc/marker >/dev/null && ls / | tr '\\n' ' '; cat /proc/self/mountinfo | grep -c ' - proc '; cd ..; pwd"), "p")
+	plain := w.run("run", "--bundle", w.bundle("q", "cat /etc/marker >/dev/null && ls / | tr '\\n' ' '; cat /proc/self/mountinfo | grep -c ' - proc '; cd ..; pwd"), "q")
+	if out != plain {
+		t.Errorf("inside it is\n%s\nand with pivot_root\n%s", out, plain)
+	}
+}
+
+// Clocks of a time namespace, new or joined, for further processes as well.
+func TestTimeNamespace(t *testing.T) {
+	kerneltest.Require(t, feature.TimeNamespaces)
+	w := newWorld(t)
+	uptime := func(text string) float64 {
+		first, _, _ := strings.Cut(text, " ")
+		seconds, err := strconv.ParseFloat(first, 64)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		return seconds
+	}
+	const day = 86400
+	node := uptime(w.read("/proc/uptime"))
+	bundle := w.bundle("t", "sleep 1000", func(s *specs.Spec) {
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+		s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: day}, "monotonic": {Secs: 5, Nanosecs: 6}}
+	})
+	w.run("run", "--detach", "--bundle", bundle, "t")
+	if inside := uptime(w.run("exec", "t", "cat", "/proc/uptime")); inside < node+day || inside > node+2*day {
+		t.Errorf("uptime is %v inside and %v on the node", inside, node)
+	}
+	join := w.bundle("j", "cat /proc/uptime", func(s *specs.Spec) {
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace, Path: fmt.Sprintf("/proc/%d/ns/time", w.state("t").Pid)})
+	})
+	if inside := uptime(w.run("run", "--bundle", join, "j")); inside < node+day {
+		t.Errorf("uptime is %v in one that joins", inside)
+	}
+}
+
+// Where a container's cgroup is, and what it sees of it.
+func TestCgroups(t *testing.T) {
+	w := newWorld(t)
+	tree := kerneltest.Tree(t)
+	script := "cat /proc/self/cgroup | grep ^0:; grep -c ' - cgroup ' /proc/self/mountinfo; ls /sys/fs/cgroup | wc -l"
+	own := strings.Fields(w.run("run", "--bundle", w.bundle("own", script), "own"))
+	v1 := len(tree.V1) > 0
+	if len(own) != 3 || own[0] != "0::/" || v1 != (own[1] != "0") || own[2] == "0" {
+		t.Errorf("in a cgroup namespace of its own: %v", own)
+	}
+	host := w.bundle("host", script, func(s *specs.Spec) { s.Linux.Namespaces = s.Linux.Namespaces[:5] })
+	if got := strings.Fields(w.run("run", "--bundle", host, "host")); got[0] != "0::/"+w.parent+"/host" {
+		t.Errorf("in the node's: %v", got)
+	}
+	w.refused(1, "systemd", "create", "--bundle", w.bundle("sd", "true", func(s *specs.Spec) { s.Linux.CgroupsPath = "a.slice:b:c" }), "sd")
+	// One that is there and empty is used, and goes with the container.
+	dir := filepath.Join(tree.Unified, w.parent, "there")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.run("run", "--bundle", w.bundle("there", "true"), "there")
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the cgroup stays")
+	}
+}
+
+// An example of spec runs, and is not overwritten.
+func TestSpecAndFeatures(t *testing.T) {
+	w := newWorld(t)
+	bundle := w.bundle("s", "true")
+	if err := os.Remove(filepath.Join(bundle, "config.json")); err != nil {
+		t.Fatal(err)
+	}
+	w.run("spec", "--bundle", bundle)
+	w.refused(1, "exists", "spec", "--bundle", bundle)
+	config, _, err := oci.ReadConfig(bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Process.Terminal, config.Process.Args, config.Linux.CgroupsPath = false, []string{"sh", "-c", "hostname"}, "/"+w.parent+"/s"
+	config.Process.Rlimits = nil
+	w.write(filepath.Join(bundle, "config.json"), config)
+	if got := w.run("run", "--bundle", bundle, "s"); strings.TrimSpace(got) != "reconciler" {
+		t.Errorf("it says %q", got)
+	}
+	if got := w.run("features"); !strings.Contains(got, `"ociVersionMax": "`+oci.Version+`"`) || !strings.Contains(got, "CAP_SYS_ADMIN") {
+		t.Errorf("features: %s", got)
+	}
+	if got := w.run("--version"); !strings.HasPrefix(got, "reconciler version ") || !strings.Contains(got, "\nspec: "+oci.Version) {
+		t.Errorf("version: %s", got)
+	}
+	w.refused(1, "checkpoint work", "checkpoint", "s")
+	for _, verb := range []string{"", "create", "exec", "update"} {
+		args := strings.Fields(verb + " --help")
+		if got := w.run(args...); !strings.Contains(got, "Usage") {
+			t.Errorf("%v: %s", args, got)
+		}
+	}
+}
