@@ -194,6 +194,30 @@ func TestExec(t *testing.T) {
 	w.is("e", specs.StateStopped)
 }
 
+// A further process of a container whose processes may trace is born inside, with what it is to have.
+func TestExecWherePeopleTrace(t *testing.T) {
+	w := newWorld(t)
+	all := []string{"CAP_SYS_PTRACE", "CAP_SYS_ADMIN", "CAP_KILL"}
+	bundle := w.bundle("p", "sleep 1000", func(s *specs.Spec) {
+		s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: all, Effective: all, Permitted: all}
+	})
+	l, socket := w.listen("console")
+	pidFile := filepath.Join(w.dir, "pid")
+	w.run("run", "--detach", "--bundle", bundle, "p")
+	if r := w.try("exec", "--pid-file", pidFile, "p", "sh", "-c", "echo $$; ls /proc/self/fd | wc -l; exit 8"); r.code != 8 || !strings.HasSuffix(strings.Join(strings.Fields(r.out), " "), " 4") {
+		t.Errorf("%+v", r)
+	}
+	w.refused(255, "executable file not found in $PATH", "exec", "p", "nothing")
+	w.run("exec", "--detach", "--tty", "--console-socket", socket, "--pid-file", pidFile, "p", "sh", "-c", "tty; sleep 1000")
+	master, _ := receive(t, l)
+	defer master.Close()
+	if line, _ := bufio.NewReader(master).ReadString('\n'); !strings.HasPrefix(line, "/dev/pts/") {
+		t.Errorf("its terminal says %q", line)
+	}
+	pid := w.read(pidFile)
+	w.soon("the command", func() bool { return strings.HasPrefix(w.read("/proc/"+pid+"/cmdline"), "sleep\x001000") })
+}
+
 // A further process never executes the runtime's own file, whatever it names.
 func TestExecOfItself(t *testing.T) {
 	w := newWorld(t)

@@ -48,11 +48,6 @@ func (m *making) compose() (err error) {
 		}
 	}
 	names.Hostname, names.Domainname = m.t.Hostname, m.t.Domainname
-	if names.PID == namespace.Joined { // a process is born into it
-		m.program.PidNS = namespace.FilePID
-		m.program.File(namespace.FilePID)
-		names.PID = namespace.Node
-	}
 	if m.NoPivot {
 		if m.plan.Mount.Chroot, err = mount.NewChroot(); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"path"
 	"reflect"
 	"strconv"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -177,17 +178,33 @@ func (x *executing) compose(p *process.Program) *process.Slot {
 // enter opens the cgroup: the container's, one below it, or where the container's first process has gone.
 func (x *executing) enter() (err error) {
 	rec := x.rec
-	if sub := x.ExecOptions.Cgroup; sub != "" {
-		if !fs.ValidPath(path.Clean(sub[1:])) && path.IsAbs(sub) {
-			return invalid("cgroup %q", sub)
-		}
-		rec.Cgroup = path.Join(rec.Cgroup, path.Join("/", sub))
+	switch sub := x.ExecOptions.Cgroup; {
+	case sub != "":
+		rec.Cgroup = path.Join(rec.Cgroup, path.Join("/", sub)) // .. does not lead out
+	default:
+		rec.Cgroup = x.inner()
 	}
 	if x.group, err = x.Runtime.group(rec); err != nil {
 		return err
 	}
 	x.files, err = x.group.Files()
 	return err
+}
+
+// inner is the cgroup that the first process is in by now, if that is below the container's: one that made cgroups of its own, and hands
+// controllers down, has left none that a process could enter (cgroup-v2.rst, No Internal Process Constraint).
+func (x *executing) inner() string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", x.rec.Pid))
+	if err != nil {
+		return x.rec.Cgroup
+	}
+	for line := range strings.Lines(string(text)) {
+		dir, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::/")
+		if tree, err := x.tree(); ok && err == nil && len(tree.V1) == 0 && strings.HasPrefix(dir, x.rec.Cgroup+"/") && fs.ValidPath(dir) {
+			return dir
+		}
+	}
+	return x.rec.Cgroup
 }
 
 // attributes are the files of stdio, and those from descriptor 3 on.
