@@ -19,7 +19,8 @@ func hooked(script string, kinds ...string) func(*specs.Spec) {
 	return func(s *specs.Spec) {
 		s.Hooks = &specs.Hooks{}
 		for kind, list := range map[string]*[]specs.Hook{
-			"prestart": &s.Hooks.Prestart, "createRuntime": &s.Hooks.CreateRuntime, "createContainer": &s.Hooks.CreateContainer, //nolint:staticcheck // deprecated
+			//lint:ignore SA1019 deprecated, and still in use
+			"prestart": &s.Hooks.Prestart, "createRuntime": &s.Hooks.CreateRuntime, "createContainer": &s.Hooks.CreateContainer,
 			"startContainer": &s.Hooks.StartContainer, "poststart": &s.Hooks.Poststart, "poststop": &s.Hooks.Poststop,
 		} {
 			if len(kinds) == 0 || slices.Contains(kinds, kind) {

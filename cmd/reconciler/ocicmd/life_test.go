@@ -105,8 +105,17 @@ func TestAsRuncHasIt(t *testing.T) {
 		s.ps = len(pids)
 		s.table = strings.Join(strings.Fields(strings.SplitN(me.run("list"), "\n", 2)[0]), " ")
 		for _, args := range [][]string{
-			{"exec", id, "sh", "-c", "exit 7"}, {"exec", id, "sh", "-c", "kill -9 $$"}, {"exec", id, "nothing"}, {"exec", id, "/nothing"}, {"state", "none"},
-			{"kill", id, "NONE"}, {"delete", id}, {"create", "--bundle", bundle, id}, {"delete", "--force", "none"}, {"kill", id, "9"}, {"strange"},
+			{"exec", id, "sh", "-c", "exit 7"},
+			{"exec", id, "sh", "-c", "kill -9 $$"},
+			{"exec", id, "nothing"},
+			{"exec", id, "/nothing"},
+			{"state", "none"},
+			{"kill", id, "NONE"},
+			{"delete", id},
+			{"create", "--bundle", bundle, id},
+			{"delete", "--force", "none"},
+			{"kill", id, "9"},
+			{"strange"},
 		} {
 			s.codes = append(s.codes, me.try(args...).code)
 		}

@@ -51,7 +51,6 @@ type command struct {
 	in       *os.File
 	out, err io.Writer
 
-	name string // of the program, as it was called
 	globals
 	*oci.Runtime
 	log *logger

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -122,7 +123,7 @@ func (m *making) steps(isNodeUser bool) {
 			namespace.EnterTime(p)
 		}
 	}
-	if len(hooks.Prestart)+len(hooks.CreateRuntime)+len(hooks.CreateContainer) > 0 { //nolint:staticcheck // deprecated, and still in use
+	if slices.ContainsFunc(ofCreate(&hooks), func(k hookKind) bool { return len(k.hooks) > 0 }) {
 		m.plan.Mount.Stage = m.rec.Rootfs // where such hooks look for it
 		s.Built = func(p *process.Program) { m.doors.add(p, "build the root", m.createHooks) }
 	}

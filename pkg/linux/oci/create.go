@@ -44,9 +44,9 @@ func (r *Runtime) Create(ctx context.Context, id, bundle string, o Options) erro
 	defer m.close()
 	switch hasSocket := o.ConsoleSocket != ""; {
 	case m.t.Container.Spec.TTY && !hasSocket:
-		err = invalid("cannot allocate tty if runc will detach without setting console socket")
+		err = invalid("cannot allocate a terminal and detach without setting console socket")
 	case !m.t.Container.Spec.TTY && hasSocket:
-		err = invalid("cannot use console socket if runc will not detach or allocate tty")
+		err = invalid("cannot use console socket without a terminal, and without detaching")
 	default:
 		m.lasting = true
 		err = m.make(ctx)

@@ -225,7 +225,7 @@ func (x *executing) attributes(all map[string]*os.File) {
 func (x *executing) console(all map[string]*os.File) (err error) {
 	if x.plan.Attribute.Stdio != attribute.StdioTerminal {
 		if x.ConsoleSocket != "" {
-			return invalid("cannot use console socket if runc will not detach or allocate tty")
+			return invalid("cannot use console socket without a terminal, and without detaching")
 		}
 		return nil
 	}

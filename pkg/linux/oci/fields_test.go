@@ -253,7 +253,8 @@ func TestRefusedAndIgnored(t *testing.T) {
 	config.Windows, config.Solaris, config.ZOS, config.FreeBSD = &specs.Windows{}, &specs.Solaris{}, &specs.ZOS{}, &specs.FreeBSD{}
 	config.Process.CommandLine, config.Process.User.Username = "x", "x"
 	n, yes := int64(1), true
-	config.Linux.Resources.Memory.Kernel, config.Linux.Resources.Memory.KernelTCP, config.Linux.Resources.Memory.UseHierarchy = &n, &n, &yes //nolint:staticcheck // deprecated
+	//lint:ignore SA1019 deprecated, and still said
+	config.Linux.Resources.Memory.Kernel, config.Linux.Resources.Memory.KernelTCP, config.Linux.Resources.Memory.UseHierarchy = &n, &n, &yes
 	config.Linux.Resources.Memory.CheckBeforeUpdate = &yes
 	if got, err := oci.Translate(config, "/bundle"); err != nil || !reflect.DeepEqual(got, base) {
 		t.Errorf("what is ignored changed the translation, or is refused: %v", err)

@@ -24,7 +24,8 @@ type hookKind struct {
 // kinds are all lists, in the order in which they are run.
 func kinds(h *specs.Hooks) []hookKind {
 	return []hookKind{
-		{"prestart", h.Prestart}, //nolint:staticcheck // deprecated, and still in use
+		//lint:ignore SA1019 deprecated, and still in use
+		{"prestart", h.Prestart},
 		{"createRuntime", h.CreateRuntime},
 		{"createContainer", h.CreateContainer},
 		{"startContainer", h.StartContainer},
@@ -32,6 +33,9 @@ func kinds(h *specs.Hooks) []hookKind {
 		{"poststop", h.Poststop},
 	}
 }
+
+// ofCreate are the lists that create runs.
+func ofCreate(h *specs.Hooks) []hookKind { return kinds(h)[:3] }
 
 // hookRun is how the hooks of a list are run: the files are its stdin and its output, and nothing of what it leaves running is waited for.
 type hookRun func(ctx context.Context, h specs.Hook, stdin, output *os.File) error

@@ -18,7 +18,7 @@ import (
 // createHooks runs those of create, while the child has built its root and has not entered it.
 func (m *making) createHooks(ctx context.Context) error {
 	state := stateWith(m.rec, specs.StateCreating)
-	for _, kind := range kinds(&m.t.Hooks)[:3] {
+	for _, kind := range ofCreate(&m.t.Hooks) {
 		run := onNode(m.rec.Bundle)
 		if kind.name == "createContainer" {
 			run = m.insideYet

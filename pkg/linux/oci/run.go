@@ -28,9 +28,9 @@ func (r *Runtime) Run(ctx context.Context, id, bundle string, detach bool, o Opt
 	defer m.close()
 	switch hasTTY, hasSocket := m.t.Container.Spec.TTY, o.ConsoleSocket != ""; {
 	case hasTTY && detach && !hasSocket:
-		err = invalid("cannot allocate tty if runc will detach without setting console socket")
+		err = invalid("cannot allocate a terminal and detach without setting console socket")
 	case hasSocket && (!hasTTY || !detach):
-		err = invalid("cannot use console socket if runc will not detach or allocate tty")
+		err = invalid("cannot use console socket without a terminal, and without detaching")
 	default:
 		err = m.run(ctx)
 	}

@@ -100,8 +100,12 @@ func TestResources(t *testing.T) {
 		{"shares out of range", specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: u(1)}}, spec.Resources{CPU: spec.CPU{Shares: 2}}, nil},
 		{"a period without end", specs.LinuxResources{CPU: &specs.LinuxCPU{Period: u(1 << 63)}}, spec.Resources{}, fs.ErrInvalid},
 		{"any tasks", specs.LinuxResources{Pids: &specs.LinuxPids{Limit: n(-1)}}, spec.Resources{Pids: spec.Pids{Max: spec.MaxLimit()}}, nil},
-		{"a weight", specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: w(1000), WeightDevice: []specs.LinuxWeightDevice{{LinuxBlockIODevice: specs.LinuxBlockIODevice{Major: 8}, Weight: w(1000)}}}},
-			spec.Resources{IO: spec.IO{BlkioWeight: 1000, DeviceWeights: map[string]uint64{"8:0": 10000}}}, nil},
+		{
+			"a weight",
+			specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: w(1000), WeightDevice: []specs.LinuxWeightDevice{{LinuxBlockIODevice: specs.LinuxBlockIODevice{Major: 8}, Weight: w(1000)}}}},
+			spec.Resources{IO: spec.IO{BlkioWeight: 1000, DeviceWeights: map[string]uint64{"8:0": 10000}}},
+			nil,
+		},
 		{"a bad weight", specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: w(9)}}, spec.Resources{}, fs.ErrInvalid},
 	}
 	for _, test := range tests {
