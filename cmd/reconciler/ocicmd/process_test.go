@@ -2,12 +2,10 @@ package ocicmd_test
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -395,15 +393,44 @@ func TestUpdate(t *testing.T) {
 func TestEventsOfKills(t *testing.T) {
 	kerneltest.Require(t, feature.Memory)
 	w := newWorld(t)
-	bundle := w.bundle("k", "sleep 0.5; tail /dev/zero; sleep 0.5", func(s *specs.Spec) {
+	until := func(file string) string { return "while [ ! -e /" + file + " ]; do sleep 0.01; done; " }
+	bundle := w.bundle("k", until("go")+"tail /dev/zero; "+until("done"), func(s *specs.Spec) {
 		limit := int64(16 << 20)
 		s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit}
+		s.Root.Readonly = false
 	})
 	w.run("run", "--detach", "--bundle", bundle, "k")
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, w.binary, "--root", w.root, "events", "--interval", "100ms", "k").Output()
-	if got := strings.Count(string(out), `{"type":"oom","id":"k"}`); err != nil || got != 1 || !strings.Contains(string(out), `"type":"stats"`) {
-		t.Errorf("%d kills, %v: %s", got, err, out)
+	events := w.command("events", "--interval", "100ms", "k")
+	out, err := events.StdoutPipe()
+	if err == nil {
+		err = events.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard := time.AfterFunc(patience, func() { _ = events.Process.Kill() })
+	defer guard.Stop()
+	touch := func(file string) {
+		if err := os.WriteFile(filepath.Join(bundle, "rootfs", file), nil, 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+	kills, stats := 0, 0
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		switch line := lines.Text(); {
+		case line == `{"type":"oom","id":"k"}`:
+			kills++
+			touch("done")
+		case strings.Contains(line, `"type":"stats"`):
+			if stats++; stats == 1 {
+				touch("go")
+			}
+		default:
+			t.Errorf("it says %s", line)
+		}
+	}
+	if err := events.Wait(); err != nil || kills != 1 || stats == 0 {
+		t.Errorf("%d kills, %d times statistics, %v", kills, stats, err)
 	}
 }
