@@ -107,7 +107,12 @@ func (m *making) prepare() error {
 		return fmt.Errorf("cannot use %s: %w", filepath.Join(m.rec.Bundle, ConfigFile), err)
 	}
 	m.warn(m.t.Warnings)
-	m.rec.Rootfs, m.rec.Annotations = m.t.Container.Spec.Rootfs.Path, m.t.Annotations
+	m.rec.Rootfs, m.rec.Annotations, m.rec.Command = m.t.Container.Spec.Rootfs.Path, m.t.Annotations, m.t.Container.Spec.Command[0]
+	for _, kind := range kinds(&m.t.Hooks) {
+		if len(kind.hooks) > 0 {
+			m.rec.Hooks = append(m.rec.Hooks, kind.name)
+		}
+	}
 	if m.rec.BootID, err = process.BootID(); err != nil {
 		return err
 	}

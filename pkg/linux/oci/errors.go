@@ -40,7 +40,7 @@ func readable(err error, argv []string) error {
 }
 
 // reported are the errnos of a report, which is the command's error: the first that says more than that there is no such file.
-func reported(text []byte, argv []string) error {
+func reported(text []byte, command string) error {
 	errno := unix.ENOENT
 	for i := 0; i+4 <= len(text); i += 4 {
 		e := unix.Errno(-int32(uint32(text[i]) | uint32(text[i+1])<<8 | uint32(text[i+2])<<16 | uint32(text[i+3])<<24))
@@ -49,7 +49,7 @@ func reported(text []byte, argv []string) error {
 			break
 		}
 	}
-	return fmt.Errorf("unable to start container process: %w", &commandError{argv[0], errno})
+	return fmt.Errorf("unable to start container process: %w", &commandError{command, errno})
 }
 
 // gone is nil for what is not there.

@@ -160,7 +160,7 @@ func (r *Runtime) delete(ctx context.Context, dir *directory, rec record) error 
 	if err := r.dismantle(ctx, rec, group); err != nil {
 		return err
 	}
-	t, err := r.translation(rec)
+	t, err := r.hooked(rec, "poststop")
 	if err != nil { // of a configuration that is torn, too
 		r.Log.Info("the hooks of a container that is deleted are not run", "why", err.Error())
 	} else if rec.Pid != 0 {

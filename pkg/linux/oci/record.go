@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -35,6 +36,9 @@ type record struct {
 	Cgroup string         `json:"cgroup"`
 	Owned  bool           `json:"owned,omitzero"`
 	Scope  *systemd.Scope `json:"scope,omitempty"`
+	// Command is the command's first word, Hooks are the kinds of hooks that there are: most verbs need no more of the configuration.
+	Command string   `json:"command"`
+	Hooks   []string `json:"hooks,omitempty"`
 	// Annotations are the configuration's.
 	Annotations map[string]string `json:"annotations,omitempty"`
 	// Resources are the limits as JSON of linux.resources, when they are no longer the configuration's.
@@ -82,6 +86,16 @@ func (r *Runtime) config(rec record) (*specs.Spec, error) {
 	}
 	config.Linux.Resources = &specs.LinuxResources{}
 	return config, json.Unmarshal(rec.Resources, config.Linux.Resources)
+}
+
+// hooked gives the translation if there are hooks of one of the kinds, and else one without any.
+func (r *Runtime) hooked(rec record, kinds ...string) (Translation, error) {
+	for _, kind := range kinds {
+		if slices.Contains(rec.Hooks, kind) {
+			return r.translation(rec)
+		}
+	}
+	return Translation{}, nil
 }
 
 // guess is the record of a container whose own is torn, as far as its configuration tells.

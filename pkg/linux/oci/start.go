@@ -33,7 +33,7 @@ func (r *Runtime) Start(ctx context.Context, id, notify string) error {
 	case status != specs.StateCreated:
 		return fmt.Errorf("cannot start an already running container: it is %s", status)
 	}
-	t, err := r.translation(rec)
+	t, err := r.hooked(rec, "startContainer", "poststart")
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (r *Runtime) Start(ctx context.Context, id, notify string) error {
 		err = r.startContainer(ctx, rec, t)
 	}
 	if err == nil {
-		if err = release(ctx, dir, t.Container.Spec.Command); err == nil {
+		if err = release(ctx, dir, rec.Command); err == nil {
 			err = runHooks(ctx, "poststart", t.Hooks.Poststart, stateWith(rec, specs.StateRunning), onNode(rec.Bundle))
 		}
 	}
@@ -54,7 +54,7 @@ func (r *Runtime) Start(ctx context.Context, id, notify string) error {
 }
 
 // release lets the waiting child go on, and returns when it has executed its command or told why not.
-func release(ctx context.Context, dir *directory, argv []string) error {
+func release(ctx context.Context, dir *directory, command string) error {
 	result, err := os.OpenFile(dir.file(resultFIFO), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func release(ctx context.Context, dir *directory, argv []string) error {
 		return errors.Join(err, context.Cause(ctx))
 	}
 	if len(text) > 0 {
-		return reported(text, argv)
+		return reported(text, command)
 	}
 	return errors.Join(os.Remove(dir.file(startFIFO)), os.Remove(dir.file(resultFIFO)))
 }
