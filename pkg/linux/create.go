@@ -63,7 +63,7 @@ func (n *Node) exists(group *cgroup.Group) bool {
 
 // checkCreated is nil if the instance that is there is the one to be created: whole, and of the same identity.
 func (n *Node) checkCreated(r record) error {
-	in, err := n.observe(r.Name, r.Instance)
+	in, err := n.look(r.Name, r.Instance)
 	switch {
 	case err != nil:
 		return err

@@ -28,6 +28,7 @@ func (n *Node) Destroy(ctx context.Context, name string, id uint64, keep bool) (
 	if err != nil {
 		return err
 	}
+	record, lost := n.readRecord(name, id)
 	if err := n.dismantle(ctx, group); err != nil {
 		return err
 	}
@@ -36,7 +37,8 @@ func (n *Node) Destroy(ctx context.Context, name string, id uint64, keep bool) (
 		return err
 	}
 	if last := !slices.ContainsFunc(ids, func(other uint64) bool { return other != id }); last && !keep {
-		if err := n.forget(ctx, name); err != nil {
+		grouped := lost != nil || record.Spec.Spec.Group != ""
+		if err := n.forget(ctx, name, grouped); err != nil {
 			return err
 		}
 	}
@@ -117,15 +119,20 @@ func (n *Node) end(ctx context.Context, group *cgroup.Group) error {
 	return nil
 }
 
-// forget removes what belongs to a name rather than to an instance: sandbox, Name-lived layers, output.
-func (n *Node) forget(ctx context.Context, name string) error {
+// forget removes what belongs to a name rather than to an instance: sandbox, Name-lived layers, output; and what belongs to its group if it has one
+// and was the last of it.
+func (n *Node) forget(ctx context.Context, name string, grouped bool) error {
 	if err := n.keeper.Forget(ctx, sandboxKey(name, "")); err != nil {
 		return err
+	}
+	if grouped { // which takes a look at everybody whose name begins alike
+		if err := n.forgetGroups(ctx, name); err != nil {
+			return err
+		}
 	}
 	return errors.Join(
 		n.leaveBridge(ctx, sandboxKey(name, "")),
 		n.freeIDs(sandboxKey(name, "")),
-		n.forgetGroups(ctx, name),
 		n.removeLayers(name, spec.MediumMemory),
 		n.removeLayers(name, spec.MediumDisk),
 		os.RemoveAll(n.logDir(name)),

@@ -57,7 +57,7 @@ func (n *Node) members(group string) (members []spec.Instance, err error) {
 			return nil, err
 		}
 		for _, id := range ids {
-			in, err := n.observe(name, id)
+			in, err := n.look(name, id)
 			if err != nil {
 				return nil, err
 			}
@@ -69,8 +69,8 @@ func (n *Node) members(group string) (members []spec.Instance, err error) {
 	return members, nil
 }
 
-// forgetGroups lets go of the sandboxes of groups whose last container was of this name. The record is gone by then, but the name begins
-// with that of the group.
+// forgetGroups lets go of the sandboxes of groups whose last container was of this name. The record may be lost, but the name begins with
+// that of the group.
 func (n *Node) forgetGroups(ctx context.Context, name string) error {
 	n.groupLock.Lock()
 	defer n.groupLock.Unlock()

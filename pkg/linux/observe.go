@@ -102,8 +102,29 @@ func (n *Node) instances(name string) ([]uint64, error) {
 	return slices.Compact(ids), nil
 }
 
-// observe shows one instance: the kernel first, then the keeper's files, then the record.
+// observe shows one instance with its limits and what it died of.
 func (n *Node) observe(name string, id uint64) (spec.Instance, error) {
+	in, err := n.look(name, id)
+	if err != nil {
+		return in, err
+	}
+	group, err := n.group(name, id)
+	if err != nil {
+		return in, err
+	}
+	if in.OOMKills, err = group.OOMKills(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return in, err
+	}
+	if in.Wanted = n.groups().Wanted(in.Spec.Spec.Resources); !in.Wanted.IsZero() {
+		if in.Resources, err = group.Get(in.Wanted); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return in, err
+		}
+	}
+	return in, nil
+}
+
+// look shows one instance but for its limits, which no verb asks for: the kernel first, then the keeper's files, then the record.
+func (n *Node) look(name string, id uint64) (spec.Instance, error) {
 	in := spec.Instance{Name: name, ID: id}
 	group, err := n.group(name, id)
 	if err != nil {
@@ -128,15 +149,7 @@ func (n *Node) observe(name string, id uint64) (spec.Instance, error) {
 	if lost && !state.Populated {
 		in.Exit, in.Pid = &spec.Exit{Code: -1, Reason: spec.ExitUnknown, Pid: in.Pid, StartedAt: in.StartedAt}, 0
 	}
-	if in.OOMKills, err = group.OOMKills(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return in, err
-	}
 	n.phase(&in, state, freezing)
-	if !in.Wanted.IsZero() {
-		if in.Resources, err = group.Get(in.Wanted); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return in, err
-		}
-	}
 	return in, nil
 }
 
@@ -145,7 +158,6 @@ func (n *Node) identify(in *spec.Instance, group *cgroup.Group) {
 	r, err := n.readRecord(in.Name, in.ID)
 	if err == nil {
 		in.Spec, in.Hash, in.Defaults = r.Spec, r.Hash, r.Defaults
-		in.Wanted = n.groups().Wanted(r.Spec.Spec.Resources)
 		return
 	}
 	id, idErr := group.Identity()

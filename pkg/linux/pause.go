@@ -48,9 +48,9 @@ func (n *Node) Resume(ctx context.Context, name string, id uint64) (err error) {
 	return cgroup.Thaw(ctx, groups...)
 }
 
-// known observes an instance that must be there: fs.ErrNotExist otherwise, or when it is Broken.
+// known looks at an instance that must be there: fs.ErrNotExist otherwise, or when it is Broken.
 func (n *Node) known(name string, id uint64) (spec.Instance, error) {
-	in, err := n.observe(name, id)
+	in, err := n.look(name, id)
 	if err != nil {
 		return in, err
 	}

@@ -84,6 +84,14 @@ func (n *Node) readRecord(name string, id uint64) (record, error) {
 	return r, nil
 }
 
+// recordOf is the record that an instance was looked at by, or why it has none.
+func (n *Node) recordOf(in spec.Instance) (record, error) {
+	if in.Spec.Metadata.Name != in.Name { // what it was created from is not known
+		return n.readRecord(in.Name, in.ID)
+	}
+	return record{Schema: recordSchema, Name: in.Name, Instance: in.ID, BootID: n.boot, Defaults: in.Defaults, Hash: in.Hash, Spec: in.Spec}, nil
+}
+
 // readJSON reads one of an instance's files. Only a regular file is opened, and only so much of it is read.
 func (n *Node) readJSON(name string, id uint64, file string, into any) error {
 	path := filepath.Join(n.instanceDir(name, id), file)

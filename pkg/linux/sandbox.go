@@ -161,7 +161,7 @@ func (n *Node) openJoined(word, kind string, flag int) (*os.File, error) {
 		return nil, err
 	}
 	for _, id := range slices.Backward(ids) {
-		in, err := n.observe(name, id)
+		in, err := n.look(name, id)
 		if err != nil {
 			return nil, err
 		}

@@ -26,7 +26,7 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 	if live(in) {
 		return nil
 	}
-	have, err := n.readRecord(name, id)
+	have, err := n.recordOf(in)
 	if err != nil {
 		return err
 	}
