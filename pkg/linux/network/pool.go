@@ -7,10 +7,12 @@ import (
 )
 
 // Pool keeps a few Private sandboxes made ahead, because making one is a fifth of a container start. Its one goroutine
-// works only after a Take, and ends with Close.
+// works only after a Take, and ends with Close. There is one token for each sandbox, which is in one of the channels or the filler's:
+// there are never more sandboxes than that.
 type Pool struct {
 	ready   chan Sandbox
-	want    chan struct{} // one token for each sandbox to make
+	want    chan struct{} // tokens of sandboxes to make
+	failed  chan struct{} // tokens of those that could not be made
 	closing chan struct{}
 	done    chan struct{}
 }
@@ -18,7 +20,7 @@ type Pool struct {
 // NewPool makes a pool of n sandboxes, at least 1, and starts to fill it.
 func NewPool(n int) *Pool {
 	n = max(n, 1)
-	p := &Pool{make(chan Sandbox, n), make(chan struct{}, n), make(chan struct{}), make(chan struct{})}
+	p := &Pool{make(chan Sandbox, n), make(chan struct{}, n), make(chan struct{}, n), make(chan struct{}), make(chan struct{})}
 	for range n {
 		p.want <- struct{}{}
 	}
@@ -36,15 +38,10 @@ func (p *Pool) fill() {
 			return
 		case <-p.want:
 		}
-		s, err := Make(spec.NetworkPrivate)
-		if err != nil {
-			continue
-		}
-		select {
-		case <-p.closing:
-			s.Close()
-			return
-		case p.ready <- s:
+		if s, err := Make(spec.NetworkPrivate); err == nil {
+			p.ready <- s
+		} else {
+			p.failed <- struct{}{}
 		}
 	}
 }
@@ -54,23 +51,17 @@ func (p *Pool) Take(mode spec.NetworkMode) (Sandbox, error) {
 	if mode != spec.NetworkPrivate && mode != spec.NetworkBridge {
 		return Make(mode)
 	}
-	defer p.refill()
+	select {
+	case <-p.failed:
+		p.want <- struct{}{}
+	default:
+	}
 	select {
 	case s := <-p.ready:
+		p.want <- struct{}{}
 		return s, nil
 	default:
 		return Make(mode)
-	}
-}
-
-// refill asks for one more sandbox unless enough are asked for. One more than there is room for waits in fill.
-func (p *Pool) refill() {
-	if len(p.ready)+len(p.want) >= cap(p.ready) {
-		return
-	}
-	select {
-	case p.want <- struct{}{}:
-	default:
 	}
 }
 
