@@ -55,6 +55,8 @@ type Plan struct {
 	// Rlimits are those that are set, see Rlimits and SaidRlimits.
 	Rlimits []Rlimit
 	Umask   uint32
+	// Ignored are the signals that who runs the program ignores, see process.ReadSignals.
+	Ignored process.SignalSet
 
 	Scheduler    Scheduler
 	IOPriority   IOPriority

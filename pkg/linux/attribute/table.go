@@ -90,11 +90,11 @@ func newSession(p *process.Program, _ Plan) {
 	p.Call("make session", "", unix.SYS_SETSID)
 }
 
-// defaultSignals gives SIG_DFL to all signals that can have another disposition.
-func defaultSignals(p *process.Program, _ Plan) {
+// defaultSignals gives SIG_DFL to all signals that are ignored.
+func defaultSignals(p *process.Program, plan Plan) {
 	action := make([]byte, 32) // struct kernel_sigaction: handler, flags, restorer, mask
 	for s := unix.Signal(1); s <= 64; s++ {
-		if s != unix.SIGKILL && s != unix.SIGSTOP {
+		if plan.Ignored.Has(s) {
 			p.Call("reset signal", strconv.Itoa(int(s)), unix.SYS_RT_SIGACTION, process.Int(int(s)), process.Data(action), process.Int(0), process.Int(8))
 		}
 	}

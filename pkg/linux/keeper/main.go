@@ -90,6 +90,9 @@ func keep(runDir string, argv []string, resume int) error {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE, unix.SIGHUP)
+	if err := process.DefaultSignals(); err != nil {
+		return err
+	}
 
 	cfg := Config{RunDir: runDir}
 	file := &boundedFile{path: cfg.path(logFile)}

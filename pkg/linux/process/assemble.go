@@ -71,12 +71,12 @@ func measure(p *Program, more []added, traced bool) (l layout) {
 func (l *layout) add(op *Op) {
 	for n := range op.Args {
 		arg := &op.Args[n]
-		switch {
-		case arg.Kind == ArgData && len(arg.Data) > 0:
+		switch m := arg.memory(); {
+		case arg.Kind == ArgData && len(m.Data) > 0:
 			l.wordCount++
-			l.dataSize += aligned(len(arg.Data))
-			for i := range arg.Refs {
-				l.dataSize += aligned(len(arg.Refs[i].Data))
+			l.dataSize += aligned(len(m.Data))
+			for i := range m.Refs {
+				l.dataSize += aligned(len(m.Refs[i].Data))
 			}
 		case arg.Kind == ArgFile || arg.Int != 0 && arg.Kind == ArgInt:
 			l.wordCount++
@@ -88,8 +88,8 @@ func (l *layout) add(op *Op) {
 // slotRefs is how many slots the data of an op takes in.
 func (op *Op) slotRefs() (count int) {
 	for n := range op.Args {
-		for i := range op.Args[n].Refs {
-			if op.Args[n].Refs[i].Slot != 0 {
+		for _, ref := range op.Args[n].memory().Refs {
+			if ref.Slot != 0 {
 				count++
 			}
 		}
@@ -228,12 +228,13 @@ func (a *assembly) put(i int, op *Op, then, accepted int, fds []int) {
 func (a *assembly) argument(arg *Arg, fds []int) uintptr {
 	switch arg.Kind {
 	case ArgData:
-		if len(arg.Data) == 0 {
+		m := arg.memory()
+		if len(m.Data) == 0 {
 			return a.unused // NULL
 		}
-		b := a.bytes(arg.Data)
-		for i := range arg.Refs {
-			a.putRef(&arg.Refs[i], b)
+		b := a.bytes(m.Data)
+		for i := range m.Refs {
+			a.putRef(&m.Refs[i], b)
 		}
 		return a.word(uint64(address(b)))
 	case ArgFile:

@@ -95,6 +95,7 @@ func (p *Program) checkOp(i int, size *int) error {
 }
 
 func (p *Program) checkArg(arg *Arg, size *int) error {
+	m := arg.memory()
 	switch {
 	case arg.Kind > ArgSlot:
 		return fmt.Errorf("kind %d is unknown", arg.Kind)
@@ -102,15 +103,15 @@ func (p *Program) checkArg(arg *Arg, size *int) error {
 		return fmt.Errorf("file %d of %d", arg.Int, len(p.Files))
 	case arg.Kind == ArgSlot && (arg.Int == 0 || arg.Int > uint64(p.Slots)):
 		return fmt.Errorf("slot %d of %d", arg.Int, p.Slots)
-	case arg.Kind != ArgData && (len(arg.Data) > 0 || len(arg.Refs) > 0):
+	case arg.Kind != ArgData && (len(m.Data) > 0 || len(m.Refs) > 0):
 		return fmt.Errorf("kind %d has no data", arg.Kind)
 	}
-	*size += len(arg.Data)
-	for i := range arg.Refs {
-		if err := p.checkRef(&arg.Refs[i], len(arg.Data)); err != nil {
+	*size += len(m.Data)
+	for i := range m.Refs {
+		if err := p.checkRef(&m.Refs[i], len(m.Data)); err != nil {
 			return err
 		}
-		*size += refSize + len(arg.Refs[i].Data)
+		*size += refSize + len(m.Refs[i].Data)
 	}
 	return nil
 }

@@ -124,7 +124,8 @@ func (p *Program) formatArg(arg Arg, w *words) string {
 	case arg.Kind == ArgFile && arg.Int < uint64(len(p.Files)):
 		return "<" + p.Files[arg.Int] + ">"
 	case arg.Kind == ArgData:
-		return formatData(arg.Data, arg.Refs)
+		m := arg.memory()
+		return formatData(m.Data, m.Refs)
 	case w != nil:
 		return w.text(arg.Int)
 	}

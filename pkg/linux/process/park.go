@@ -122,7 +122,7 @@ func (k *parking) survivors() (all []Arg) {
 				files[arg.Int] = true
 				all = append(all, arg)
 			}
-			for _, ref := range arg.Refs {
+			for _, ref := range arg.memory().Refs {
 				use(ref.Slot)
 			}
 		}

@@ -71,10 +71,23 @@ func (s Errnos) Has(e unix.Errno) bool { return e < 128 && s[e/64]&(1<<(e%64)) !
 
 // Arg is one argument of a system call.
 type Arg struct {
-	Kind ArgKind
-	Int  uint64 // ArgInt: the value; ArgFile: index into Program.Files; ArgSlot: the Slot
-	Data []byte // ArgData: bytes whose address is passed; the call may write into them
-	Refs []Ref  // ArgData: pointers and slots to be put into Data (argv, iovec, sock_fprog)
+	Kind    ArgKind
+	Int     uint64 // ArgInt: the value; ArgFile: index into Program.Files; ArgSlot: the Slot
+	*Memory        // ArgData: what is pointed to; nil for NULL
+}
+
+// Memory is what an argument points to. Most arguments are numbers, so that it stands apart.
+type Memory struct {
+	Data []byte // bytes whose address is passed; the call may write into them
+	Refs []Ref  // pointers and slots to be put into Data (argv, iovec, sock_fprog)
+}
+
+// memory is what an argument points to, nothing for all others.
+func (a *Arg) memory() (m Memory) {
+	if a.Memory != nil {
+		m = *a.Memory
+	}
+	return m
 }
 
 // ArgKind says what an argument is.
@@ -116,19 +129,24 @@ func Int[T ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64 | ~uintptr](n T) A
 // Str is the address of a NUL-terminated copy of s.
 func Str(s string) Arg { return Data(append([]byte(s), 0)) }
 
-// Data is the address of b.
-func Data(b []byte, refs ...Ref) Arg { return Arg{Kind: ArgData, Data: b, Refs: refs} }
+// Data is the address of b, NULL if that is empty.
+func Data(b []byte, refs ...Ref) Arg {
+	if len(b) == 0 {
+		return Arg{Kind: ArgData}
+	}
+	return Arg{Kind: ArgData, Memory: &Memory{b, refs}}
+}
 
 // In is the value in slot s.
 func In(s Slot) Arg { return Arg{Kind: ArgSlot, Int: uint64(s)} }
 
 // Strs is the address of a NULL-terminated array of pointers to NUL-terminated strings, as execve wants.
 func Strs(ss []string) Arg {
-	a := Arg{Kind: ArgData, Data: make([]byte, 8*(len(ss)+1))}
+	refs := slices.Grow([]Ref(nil), len(ss))
 	for i, s := range ss {
-		a.Refs = append(a.Refs, Ref{At: 8 * i, Data: append([]byte(s), 0)})
+		refs = append(refs, Ref{At: 8 * i, Data: append([]byte(s), 0)})
 	}
-	return a
+	return Data(make([]byte, 8*(len(ss)+1)), refs...)
 }
 
 // File is the descriptor of the named file, which joins Files when it is new.

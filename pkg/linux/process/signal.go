@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,6 +61,25 @@ func ReadSignals(pid int) (Signals, error) {
 		}
 	}
 	return s, nil
+}
+
+// DefaultSignals gives their default disposition to the signals that this process ignores, because whoever started it did: its children would go
+// on ignoring them. The runtime's handlers stay.
+func DefaultSignals() error {
+	signals, err := ReadSignals(os.Getpid())
+	if err != nil {
+		return err
+	}
+	var action [4]uint64 // struct kernel_sigaction with SIG_DFL
+	for s := unix.Signal(1); s <= 64; s++ {
+		if !signals.Ignored.Has(s) {
+			continue
+		}
+		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0); errno != 0 {
+			return fmt.Errorf("cannot reset signal %d: %w", int(s), errno)
+		}
+	}
+	return nil
 }
 
 // inSigwait tells whether the first thread of a process is in rt_sigtimedwait, which is sigwait, sigwaitinfo and

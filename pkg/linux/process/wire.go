@@ -47,10 +47,10 @@ func (p *Program) wireSize() (size, refs int) {
 		op := &p.Ops[i]
 		size += most + len(op.Step) + len(op.Path)
 		for n := range op.Args {
-			arg := &op.Args[n]
-			size += len(arg.Data)
-			refs += len(arg.Refs)
-			for _, ref := range arg.Refs {
+			m := op.Args[n].memory()
+			size += len(m.Data)
+			refs += len(m.Refs)
+			for _, ref := range m.Refs {
 				size += least + len(ref.Data)
 			}
 		}
@@ -83,9 +83,10 @@ func (arg *Arg) append(w []byte) []byte {
 	if arg.Kind != ArgData {
 		return binary.AppendVarint(w, int64(arg.Int)) // signed: AT_FDCWD is short
 	}
-	w = putBytes(w, arg.Data)
-	w = putUint(w, len(arg.Refs))
-	for _, ref := range arg.Refs {
+	m := arg.memory()
+	w = putBytes(w, m.Data)
+	w = putUint(w, len(m.Refs))
+	for _, ref := range m.Refs {
 		w = putBytes(putUint(putUint(putUint(w, ref.At), ref.To), int(ref.Slot)), ref.Data)
 	}
 	return w
@@ -128,7 +129,20 @@ type wireReader struct {
 	rest []byte // a copy, of which the program's data are parts
 	text string // the same bytes, of which the program's strings are parts
 	refs []Ref  // all references so far
+	free []Memory
 	err  error
+}
+
+// memories is how many are made at once.
+const memories = 64
+
+func (r *wireReader) memory() *Memory {
+	if len(r.free) == 0 {
+		r.free = make([]Memory, memories)
+	}
+	m := &r.free[0]
+	r.free = r.free[1:]
+	return m
 }
 
 func (r *wireReader) program() (p Program) {
@@ -172,13 +186,18 @@ func (r *wireReader) arg(arg *Arg) {
 		arg.Int = uint64(n)
 		return
 	}
-	arg.Data = r.bytes()
+	data := r.bytes()
 	first := len(r.refs)
 	for range r.count(MaxSize/refSize, leastRef) {
 		r.refs = append(r.refs, Ref{At: r.int(MaxSize), To: r.int(MaxSize), Slot: Slot(r.int(MaxSlots)), Data: r.bytes()})
 	}
+	if len(data) == 0 && len(r.refs) == first {
+		return
+	}
+	arg.Memory = r.memory()
+	arg.Memory.Data = data
 	if len(r.refs) > first {
-		arg.Refs = r.refs[first:len(r.refs):len(r.refs)]
+		arg.Memory.Refs = r.refs[first:len(r.refs):len(r.refs)]
 	}
 }
 

@@ -113,7 +113,7 @@ func TestCheck(t *testing.T) {
 		"argument 0: kind 9":       func(p *process.Program) { p.Ops[4].Args[0].Kind = 9 },
 		"reference at 17 of 24":    func(p *process.Program) { p.Ops[7].Args[1].Refs[0].At = 17 },
 		"reference at -1 of 24":    func(p *process.Program) { p.Ops[7].Args[1].Refs[0].At = -1 },
-		"kind 0 has no data":       func(p *process.Program) { p.Ops[7].Args[5].Data = []byte("x") },
+		"kind 0 has no data":       func(p *process.Program) { p.Ops[7].Args[5].Memory = &process.Memory{Data: []byte("x")} },
 		"more than 8388608 bytes":  func(p *process.Program) { p.Ops[7].Args[0].Data = make([]byte, process.MaxSize) },
 		"8388608 bytes of data so": func(p *process.Program) {
 			p.Ops[7].Args[1].Refs = make([]process.Ref, process.MaxSize/64+1)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/capability"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process/tinyinit"
 	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
 )
@@ -19,6 +20,7 @@ type Host struct {
 
 	capability capability.Node
 	ceilings   attribute.Ceilings
+	signals    process.Signals
 	proc       *os.File // for attribute.FileProc
 	init       *os.File // for attribute.FileInit
 	filters    seccomp.Cache
@@ -36,6 +38,9 @@ func OpenHost(pid int) (_ *Host, err error) {
 		return nil, err
 	}
 	if h.ceilings, err = attribute.ReadCeilings(pid); err != nil {
+		return nil, err
+	}
+	if h.signals, err = process.ReadSignals(pid); err != nil {
 		return nil, err
 	}
 	if h.proc, err = attribute.OpenProc(); err != nil {

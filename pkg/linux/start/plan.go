@@ -125,9 +125,13 @@ func (plan Plan) Compose(p *process.Program, group *cgroup.Group, user *os.File)
 	return files, nil
 }
 
+// usualOps is about how many calls a start takes.
+const usualOps = 400
+
 // Append writes the program of a child that has entered its cgroups; own tells that it has a user namespace of its own. The order is
 // explained in package attribute.
 func (plan Plan) Append(p *process.Program, own bool) (listener process.Slot) {
+	p.Ops = slices.Grow(p.Ops, usualOps)
 	attribute.First(p, plan.Attribute)
 	namespace.Append(p, plan.Namespace)
 	add(p, plan.Steps.Joined)
@@ -213,7 +217,7 @@ func newAttributes(c spec.Container, root *rootfs.Root, capabilities func(uid ui
 	}
 	a = attribute.Plan{
 		Stdio:   stdio,
-		Rlimits: rlimits, Umask: uint32(umask),
+		Rlimits: rlimits, Umask: uint32(umask), Ignored: host.signals.Ignored,
 		UID: user.UID, GID: user.GID, Groups: user.Groups, Owner: owner,
 		Capabilities: caps, LastCap: host.capability.Last, NewPrivs: s.Security.AllowNewPrivileges, Seccomp: filter,
 		Argv: s.Command, Paths: rootfs.Candidates(s.Command[0], s.Env["PATH"]), Env: env, Init: s.Init,
