@@ -33,6 +33,9 @@ func InSubprocess(t *testing.T, f func(t *testing.T)) {
 	if err != nil {
 		t.Fatalf("in the subprocess: %v\n%s", err, out)
 	}
+	if os.Getenv("RECONCILER_SOAK") != "" { // what a long campaign measures is worth a look
+		t.Logf("in the subprocess:\n%s", out)
+	}
 	for line := range strings.Lines(string(out)) {
 		if _, skip, ok := strings.Cut(line, "skip: needs "); ok {
 			t.Skip("skip: needs " + strings.TrimSpace(skip))
