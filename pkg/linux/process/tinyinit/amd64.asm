@@ -7,6 +7,7 @@
 #      r12     the environment
 #      r13d    the command's pid
 #      r14d    the error to report
+#      r15d    WNOHANG, or 0 where a filter refuses to wait for signals
 #      rsp     points to the memory described next
 
         .intel_syntax noprefix
@@ -21,6 +22,8 @@
         .set    MEMORY, 16384
 
         .set    SIGCHLD, 17
+        .set    WNOHANG, 1
+        .set    EINTR, 4
         .set    ENOENT, 2
         .set    EACCES, 13
         .set    ENOTDIR, 20
@@ -61,20 +64,25 @@ _start: mov     rax, [rsp]                      # argc, argv, NULL, environment,
         jz      command
         mov     r13d, eax
         mov     r14d, eax
+        mov     r15d, WNOHANG
         neg     r14d
         js      wait
         jmp     report
 
-# The parent takes one signal after the other.
+# The parent takes one signal after the other. Where it may not, it waits for nothing but ends.
 
 wait:   lea     rdi, [rsp + ALL]                # rt_sigtimedwait(ALL, INFO, NULL, 8)
         lea     rsi, [rsp + INFO]
         xor     edx, edx
         mov     r10d, 8
         sys     128
+        cmp     eax, -EINTR
+        je      wait
         test    eax, eax
-        js      wait                            # EINTR
-        cmp     eax, SIGCHLD
+        jns     taken
+        xor     r15d, r15d
+        jmp     reap
+taken:  cmp     eax, SIGCHLD
         je      reap
         cmp     dword ptr [rsp + INFO + 8], 0   # si_code: more than 0 is from the kernel, so from a
         jg      wait                            # terminal, which sends it to the command as well
@@ -83,13 +91,15 @@ wait:   lea     rdi, [rsp + ALL]                # rt_sigtimedwait(ALL, INFO, NUL
         sys     62
         jmp     wait
 
-reap:   mov     rdi, -1                         # wait4(-1, INFO, WNOHANG, NULL)
+reap:   mov     rdi, -1                         # wait4(-1, INFO, WNOHANG or 0, NULL)
         lea     rsi, [rsp + INFO]
-        mov     edx, 1
+        mov     edx, r15d
         xor     r10d, r10d
         sys     61
         test    eax, eax
-        jle     wait                            # nobody, or ECHILD
+        jz      wait                            # nobody
+        mov     edi, 127
+        js      exit                            # refused as well: it would never learn of the end
         cmp     eax, r13d
         jne     reap
         mov     eax, [rsp + INFO]
@@ -98,6 +108,7 @@ reap:   mov     rdi, -1                         # wait4(-1, INFO, WNOHANG, NULL)
         jz      exit
         lea     edi, [rax + 128]                # killed by a signal
 exit:   sys     231                             # exit_group
+        ud2                                     # refused
 
 # The child becomes the command.
 

@@ -6,6 +6,7 @@
 //      x20     the environment
 //      w21     the command's pid
 //      w22     the error to report
+//      w23     WNOHANG, or 0 where a filter refuses to wait for signals
 //      sp      points to the memory described next
 
         .set    machine, 183                    // EM_AARCH64
@@ -19,6 +20,8 @@
         .set    MEMORY, 16384
 
         .set    SIGCHLD, 17
+        .set    WNOHANG, 1
+        .set    EINTR, 4
         .set    ENOENT, 2
         .set    EACCES, 13
         .set    ENOTDIR, 20
@@ -58,18 +61,23 @@ _start: ldr     x9, [sp]                        // argc, argv, NULL, environment
         sys     220
         cbz     w0, command
         mov     w21, w0
+        mov     w23, WNOHANG
         neg     w22, w0
         tbz     w22, 31, report
 
-// The parent takes one signal after the other.
+// The parent takes one signal after the other. Where it may not, it waits for nothing but ends.
 
 wait:   add     x0, sp, ALL                     // rt_sigtimedwait(ALL, INFO, NULL, 8)
         add     x1, sp, INFO
         mov     x2, 0
         mov     x3, 8
         sys     137
-        tbnz    w0, 31, wait                    // EINTR
-        cmp     w0, SIGCHLD
+        cmn     w0, EINTR
+        b.eq    wait
+        tbz     w0, 31, taken
+        mov     w23, 0
+        b       reap
+taken:  cmp     w0, SIGCHLD
         b.eq    reap
         ldr     w9, [sp, INFO + 8]              // si_code: more than 0 is from the kernel, so from a
         cmp     w9, 0                           // terminal, which sends it to the command as well
@@ -79,13 +87,16 @@ wait:   add     x0, sp, ALL                     // rt_sigtimedwait(ALL, INFO, NU
         sys     129
         b       wait
 
-reap:   mov     x0, -1                          // wait4(-1, INFO, WNOHANG, NULL)
+reap:   mov     x0, -1                          // wait4(-1, INFO, WNOHANG or 0, NULL)
         add     x1, sp, INFO
-        mov     x2, 1
+        mov     w2, w23
         mov     x3, 0
         sys     260
-        cmp     w0, 0
-        b.le    wait                            // nobody, or ECHILD
+        cbz     w0, wait                        // nobody
+        mov     w9, w0
+        mov     w0, 127
+        tbnz    w9, 31, exit                    // refused as well: it would never learn of the end
+        mov     w0, w9
         cmp     w0, w21
         b.ne    reap
         ldr     w9, [sp, INFO]
@@ -94,6 +105,7 @@ reap:   mov     x0, -1                          // wait4(-1, INFO, WNOHANG, NULL
         b.eq    exit
         add     w0, w9, 128                     // killed by a signal
 exit:   sys     94                              // exit_group
+        udf     0                               // refused
 
 // The child becomes the command.
 

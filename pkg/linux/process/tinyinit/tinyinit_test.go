@@ -2,6 +2,7 @@ package tinyinit_test
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
@@ -29,6 +30,12 @@ type container struct {
 
 func start(t *testing.T, env []string, command ...string) *container {
 	t.Helper()
+	return startRefused(t, nil, env, command...)
+}
+
+// startRefused is start below a filter that refuses some calls.
+func startRefused(t *testing.T, calls []uint32, env []string, command ...string) *container {
+	t.Helper()
 	kerneltest.Root(t)
 	init, err := tinyinit.Open()
 	if err != nil {
@@ -44,6 +51,9 @@ func start(t *testing.T, env []string, command ...string) *container {
 	p.Call("make session", "", unix.SYS_SETSID)
 	p.Call("connect stdout", "", unix.SYS_DUP3, p.File("out"), process.Int(1), process.Int(0))
 	p.Call("connect stderr", "", unix.SYS_DUP3, p.File("out"), process.Int(2), process.Int(0))
+	if calls != nil {
+		refuse(p, calls)
+	}
 	tinyinit.Execute(p, p.File("init"), command, env)
 	child, err := process.Start(p, map[string]*os.File{"out": w, "init": init})
 	if err != nil {
@@ -56,6 +66,24 @@ func start(t *testing.T, env []string, command ...string) *container {
 		_ = r.Close()
 	})
 	return &container{child, bufio.NewReader(r)}
+}
+
+// refuse has the kernel answer some calls with EPERM.
+func refuse(p *process.Program, calls []uint32) {
+	var code []byte
+	instruction := func(op uint16, jt, jf byte, k uint32) { // struct sock_filter
+		code = append(binary.NativeEndian.AppendUint16(code, op), jt, jf)
+		code = binary.NativeEndian.AppendUint32(code, k)
+	}
+	instruction(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, 0, 0, 0) // seccomp_data.nr
+	for _, nr := range calls {
+		instruction(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 0, 1, nr)
+		instruction(unix.BPF_RET|unix.BPF_K, 0, 0, unix.SECCOMP_RET_ERRNO|uint32(unix.EPERM))
+	}
+	instruction(unix.BPF_RET|unix.BPF_K, 0, 0, unix.SECCOMP_RET_ALLOW)
+	filter := make([]byte, 16) // struct sock_fprog
+	binary.NativeEndian.PutUint16(filter, uint16(len(code)/8))
+	p.Call("filter", "", unix.SYS_SECCOMP, process.Int(unix.SECCOMP_SET_MODE_FILTER), process.Int(0), process.Data(filter, process.Ref{At: 8, Data: code}))
 }
 
 // children are the pids of the processes below tinyinit, as this process sees them.
@@ -177,6 +205,28 @@ func TestEndsAsTheCommandWhenSignalled(t *testing.T) {
 	}
 	if exit, err := process.Reap(c.Pidfd); exit.Code != 128+15 || err != nil {
 		t.Errorf("exit = %v, %v", exit, err)
+	}
+}
+
+// A filter may refuse what init lives on: then it waits for nothing but the command's end, and where it may not even do that, it ends. It once asked
+// again and again.
+func TestFilterRefusesToWait(t *testing.T) {
+	for _, test := range []struct {
+		refused []uint32
+		code    int
+	}{
+		{[]uint32{unix.SYS_RT_SIGTIMEDWAIT}, 7},
+		{[]uint32{unix.SYS_RT_SIGTIMEDWAIT, unix.SYS_WAIT4}, 127},
+		{[]uint32{unix.SYS_WAIT4}, 127},
+	} {
+		c := startRefused(t, test.refused, nil, "/bin/sh", "-c", "exit 7")
+		if exit, err := process.Reap(c.Pidfd); exit.Code != test.code || err != nil {
+			t.Errorf("without %d: %v, %v, want %d", test.refused, exit, err, test.code)
+		}
+	}
+	c := startRefused(t, []uint32{unix.SYS_RT_SIGTIMEDWAIT, unix.SYS_WAIT4, unix.SYS_EXIT_GROUP}, nil, "/bin/sh", "-c", "sleep 60")
+	if exit, err := process.Reap(c.Pidfd); exit.Signal != unix.SIGILL || err != nil {
+		t.Errorf("without an end: %v, %v", exit, err)
 	}
 }
 
