@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // gaps are the pauses between rounds: a busy node, and two that are idle in between.
@@ -28,11 +29,16 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
-// BenchmarkVariants is the same for containers with more than the ordinary. The engines get the ordinary and, those that can, users of their own.
+// BenchmarkVariants is the same for containers with more than the ordinary, beside a neighbour that keeps bridge and rules in place. The engines get the
+// ordinary and, those that can, users of their own.
 func BenchmarkVariants(b *testing.B) {
 	kerneltest.Root(b)
 	mark, rootfs := newMark(b), newRootfs(b)
 	n := newNode(b, rootfs, mark)
+	neighbour := n.container("neighbour", payload...)
+	neighbour.Spec.Network.Mode = spec.NetworkBridge
+	n.run(b, neighbour)
+	defer n.destroy(b, "neighbour")
 	var subjects []subject
 	for _, v := range append(variants, everything) {
 		subjects = append(subjects, n.starts(v))
