@@ -29,25 +29,29 @@ func (n *Node) Destroy(ctx context.Context, name string, id uint64, keep bool) (
 		return err
 	}
 	record, lost := n.readRecord(name, id)
-	if err := n.dismantle(ctx, group); err != nil {
-		return err
-	}
 	ids, err := n.instances(name)
 	if err != nil {
 		return err
 	}
-	if last := !slices.ContainsFunc(ids, func(other uint64) bool { return other != id }); last && !keep {
-		grouped := lost != nil || record.Spec.Spec.Group != ""
-		if err := n.forget(ctx, name, grouped); err != nil {
+	if keep || slices.ContainsFunc(ids, func(other uint64) bool { return other != id }) {
+		if err := n.dismantle(ctx, group); err != nil {
 			return err
 		}
+		return n.vanish(name, id)
+	}
+	if err := n.dismantle(ctx, group, sandboxKey(name, "")); err != nil {
+		return err
+	}
+	grouped := lost != nil || record.Spec.Spec.Group != ""
+	if err := n.forget(ctx, name, grouped); err != nil {
+		return err
 	}
 	return n.vanish(name, id)
 }
 
-// dismantle removes an instance in any state of repair, but for its state directory. The record goes first: what is left of a killed
+// dismantle removes an instance in any state of repair, but for its state directory, and sandboxes. The record goes first: what is left of a killed
 // dismantle is Broken, not adopted.
-func (n *Node) dismantle(ctx context.Context, group *cgroup.Group) error {
+func (n *Node) dismantle(ctx context.Context, group *cgroup.Group, sandboxes ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, destroyTimeout)
 	defer cancel()
 	name, id := group.Name, group.Instance
@@ -56,7 +60,7 @@ func (n *Node) dismantle(ctx context.Context, group *cgroup.Group) error {
 	}
 	n.unwatch(group)
 	// The keeper kills and reaps process 1, with which its pid namespace ends; only what others put into the cgroup is left to wait for.
-	if err := n.keeper.Release(ctx, keeper.Key{Name: name, Instance: id}); err != nil {
+	if err := n.keeper.Release(ctx, keeper.Key{Name: name, Instance: id}, sandboxes...); err != nil {
 		return err
 	}
 	if state, err := group.State(); err == nil && state.Populated {
@@ -119,12 +123,9 @@ func (n *Node) end(ctx context.Context, group *cgroup.Group) error {
 	return nil
 }
 
-// forget removes what belongs to a name rather than to an instance: sandbox, Name-lived layers, output; and what belongs to its group if it has one
-// and was the last of it.
+// forget removes what belongs to a name rather than to an instance, but for its sandbox: address, ids, Name-lived layers, output; and what belongs to its
+// group if it has one and was the last of it.
 func (n *Node) forget(ctx context.Context, name string, grouped bool) error {
-	if err := n.keeper.Forget(ctx, sandboxKey(name, "")); err != nil {
-		return err
-	}
 	if grouped { // which takes a look at everybody whose name begins alike
 		if err := n.forgetGroups(ctx, name); err != nil {
 			return err

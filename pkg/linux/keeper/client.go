@@ -90,9 +90,9 @@ func (c *Client) Kill(ctx context.Context, key Key, signal string) error {
 }
 
 // Release makes the keeper forget an instance, for its destruction: log, pipes and pidfd are closed. A process that
-// still runs is killed with its cgroup and reaped. Releasing an unknown instance is no error.
-func (c *Client) Release(ctx context.Context, key Key) error {
-	_, err := c.do(ctx, request{Verb: verbRelease, Key: key}, nil, nil)
+// still runs is killed with its cgroup and reaped. Then sandboxes are dropped as Forget does it. Releasing an unknown instance is no error.
+func (c *Client) Release(ctx context.Context, key Key, sandboxes ...string) error {
+	_, err := c.do(ctx, request{Verb: verbRelease, Key: key, Sandboxes: sandboxes}, nil, nil)
 	return err
 }
 

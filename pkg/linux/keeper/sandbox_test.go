@@ -121,6 +121,15 @@ func TestSandbox(t *testing.T) {
 	if id, _ := n.kept("web"); id != (namespace.ID{}) {
 		t.Errorf("kept after Forget: %v", id)
 	}
+	if err := n.client.Keep(t.Context(), r.Sandbox, r.Files); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.client.Release(t.Context(), r.Key, "web", "unknown"); err != nil {
+		t.Fatal(err)
+	}
+	if id, _ := n.kept("web"); id != (namespace.ID{}) {
+		t.Errorf("kept after a release with it: %v", id)
+	}
 }
 
 // A start that fails keeps nothing, and a sandbox that cannot be is refused.

@@ -123,9 +123,7 @@ func (k *keeper) act(req request, body []byte, files []*os.File) (resp response,
 	case verbStop, verbKill:
 		err = k.signal(req)
 	case verbRelease:
-		if in, unknown := k.find(req.Key); unknown == nil {
-			err = in.release()
-		}
+		err = k.release(req)
 	case verbSandbox:
 		resp.Sandbox, back, err = k.sandbox(req.Key.Name)
 	case verbKeep:
@@ -154,6 +152,19 @@ func (k *keeper) keep(req startHeader, files []*os.File) error {
 		byKind[kind] = files[i]
 	}
 	return k.sandboxes.keep(req.Sandbox, byKind)
+}
+
+// release ends and forgets an instance, if it is known, and then sandboxes.
+func (k *keeper) release(req request) error {
+	if in, unknown := k.find(req.Key); unknown == nil {
+		if err := in.release(); err != nil {
+			return err
+		}
+	}
+	for _, sandbox := range req.Sandboxes {
+		k.sandboxes.forget(sandbox)
+	}
+	return nil
 }
 
 // sandbox gives copies of the namespaces that are kept for a key.

@@ -50,14 +50,15 @@ const (
 
 // request is the header of what a client asks.
 type request struct {
-	Protocol int           `json:"protocol"`
-	Verb     string        `json:"verb"`
-	Key      Key           `json:"key,omitzero"`
-	Signal   string        `json:"signal,omitzero"`
-	Timeout  time.Duration `json:"timeout,omitzero"`
-	Start    startHeader   `json:"start,omitzero"`
-	Exec     execHeader    `json:"exec,omitzero"`
-	Attach   attachHeader  `json:"attach,omitzero"`
+	Protocol  int           `json:"protocol"`
+	Verb      string        `json:"verb"`
+	Key       Key           `json:"key,omitzero"`
+	Signal    string        `json:"signal,omitzero"`
+	Timeout   time.Duration `json:"timeout,omitzero"`
+	Sandboxes []string      `json:"sandboxes,omitzero"` // of a release: forgotten with it
+	Start     startHeader   `json:"start,omitzero"`
+	Exec      execHeader    `json:"exec,omitzero"`
+	Attach    attachHeader  `json:"attach,omitzero"`
 }
 
 // startHeader is a StartRequest without its program, which is the body, and its files, which are named here in order.
