@@ -133,11 +133,14 @@ func (n *node) starts(v variant) subject {
 	}}, {"destroy", func(b *testing.B, round int) { n.destroy(b, name(round)) }}}}
 }
 
-// talks are an exec in an ordinary container and in one with everything, and an attach.
+// confined lets processes of the container trace, so that an exec must not be born in the node's memory.
+var confined = variant{"confined", func(s *spec.ContainerSpec) { s.Security.Capabilities.Add = []string{"SYS_PTRACE"} }}
+
+// talks are execs in an ordinary container, in others and in one with everything, and an attach.
 func (n *node) talks(b *testing.B) []subject {
 	b.Helper()
 	var subjects []subject
-	for _, v := range []variant{variants[0], variants[1], everything} {
+	for _, v := range []variant{variants[0], variants[1], confined, everything} {
 		c := n.container("exec-"+v.name, payload...)
 		v.more(&c.Spec)
 		n.run(b, c)

@@ -100,13 +100,13 @@ func (e *Exec) Confine() error {
 	return nil
 }
 
-// usualOps is about how many an exec takes: half of them reset signals.
-const usualOps = 128
+// execOps is about how many calls an exec takes.
+const execOps = 112
 
 // Compose writes the program. The files are those of its cgroup; the caller brings those that it joins the container and talks to it by.
 // The slot gets the filter's listener, if it has one.
 func (e Exec) Compose(p *process.Program, group map[string]*os.File) (listener process.Slot) {
-	p.Ops = slices.Grow(p.Ops, usualOps)
+	p.Ops = slices.Grow(p.Ops, execOps)
 	cgroup.Enter(p, group)
 	add(p, e.Steps.Entered)
 	return e.Append(p)

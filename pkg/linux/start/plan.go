@@ -125,13 +125,13 @@ func (plan Plan) Compose(p *process.Program, group *cgroup.Group, user *os.File)
 	return files, nil
 }
 
-// usualOps is about how many calls a start takes.
-const usualOps = 400
+// startOps is about how many calls a start takes.
+const startOps = 384
 
 // Append writes the program of a child that has entered its cgroups; own tells that it has a user namespace of its own. The order is
 // explained in package attribute.
 func (plan Plan) Append(p *process.Program, own bool) (listener process.Slot) {
-	p.Ops = slices.Grow(p.Ops, usualOps)
+	p.Ops = slices.Grow(p.Ops, startOps)
 	attribute.First(p, plan.Attribute)
 	namespace.Append(p, plan.Namespace)
 	add(p, plan.Steps.Joined)
