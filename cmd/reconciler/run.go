@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/go-logr/logr"
@@ -74,8 +75,14 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 	return cmd
 }
 
+// gcPercent is less than the runtime's own 100: an agent waits most of the time, and memory is what it takes from the containers.
+const gcPercent = 50
+
 // run opens the node, then serves the API and the loop until ctx ends or one of them fails.
 func (a *app) run(ctx context.Context, f agentFlags) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	log := newLogger(a.err, f.logFormat.word, f.verbose)
 	prune, err := reconcile.ParsePrunePolicy(f.prune)
 	if err != nil {
