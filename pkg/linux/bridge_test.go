@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
@@ -14,24 +13,25 @@ import (
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
+	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// ownNetwork runs the test in a process whose network namespace is its own, with the loopback up: its bridges are not the machine's.
+// ownNetwork runs the test in a process whose network namespace is its own, with the loopback up: its bridges are not the machine's. That process
+// executes itself in there, because a thread that went by itself could be the first one, which the others are taken for.
 func ownNetwork(t *testing.T, test func(t *testing.T)) {
+	const own = "RECONCILER_TEST_NETNS"
 	kerneltest.Root(t)
 	kerneltest.Require(t, feature.NetworkNamespaces, feature.Bridge, feature.Nftables)
-	if os.Getenv("RECONCILER_TEST_NETNS") == "" {
-		t.Setenv("RECONCILER_TEST_NETNS", "1")
-		runtime.LockOSThread() // and never unlocked: the thread's network is spoilt
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			t.Fatal(err)
+	kerneltest.InSubprocess(t, func(t *testing.T) {
+		if os.Getenv(own) == "" {
+			runtime.LockOSThread()
+			must(t, unix.Unshare(unix.CLONE_NEWNET))
+			must(t, network.LoopbackUp())
+			t.Fatal(unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), own+"=1")))
 		}
-		if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-			t.Skipf("skip: needs iproute2: %v %s", err, out)
-		}
-	}
-	kerneltest.InSubprocess(t, test)
+		test(t)
+	})
 }
 
 // Containers on a bridge have addresses, reach each other by them, are reached from the node at published ports, which change in place, and leave
