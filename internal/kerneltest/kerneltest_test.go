@@ -1,6 +1,7 @@
 package kerneltest
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -148,5 +150,33 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A canary notices what an escape could do to it, and nothing else.
+func TestFingerprintSeesEveryChange(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	must(t, os.WriteFile(file, []byte("a"), 0o644))
+	for name, change := range map[string]func() error{
+		"nothing":   func() error { _, err := os.ReadFile(file); return err },
+		"contents":  func() error { return os.WriteFile(file, []byte("b"), 0o644) },
+		"mode":      func() error { return os.Chmod(file, 0o600) },
+		"owner":     func() error { return os.Chown(file, 1, 1) },
+		"time":      func() error { return os.Chtimes(file, time.Unix(1, 0), time.Unix(1, 0)) },
+		"attribute": func() error { return unix.Setxattr(file, "user.x", []byte("y"), 0) },
+		"there and gone": func() error {
+			return errors.Join(os.Mkdir(filepath.Join(dir, "new"), 0o755), os.Remove(filepath.Join(dir, "new")))
+		},
+	} {
+		if name == "owner" && os.Getuid() != 0 {
+			continue
+		}
+		before := Fingerprint(t, dir)
+		time.Sleep(20 * time.Millisecond) // the kernel's clock for files ticks with its timer
+		must(t, change())
+		if diff := Diff(before, Fingerprint(t, dir)); (diff != nil) != (name != "nothing") {
+			t.Errorf("%s: %q", name, diff)
+		}
 	}
 }
