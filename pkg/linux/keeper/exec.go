@@ -130,6 +130,9 @@ func (e *execution) finish() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	exit, err := process.Reap(e.pidfd)
+	if errors.Is(err, process.ErrTraced) { // a stray from now on
+		exit, err = tracedExit(e.pid), nil
+	}
 	if err != nil && !errors.Is(err, unix.ECHILD) {
 		e.k.cfg.Log.Error(err, "further process lost", "name", e.key.Name, "instance", e.key.Instance)
 	}
@@ -142,6 +145,16 @@ func (e *execution) finish() {
 	e.pidfd.Close()
 	close(e.done)
 	e.k.strays.look()
+}
+
+// tracedExit is how a child ended that its tracer does not let go of.
+func tracedExit(pid int) process.Exit {
+	if started, err := process.StartTime(pid); err == nil {
+		if exit, ok := zombieExit(pid, started); ok {
+			return exit
+		}
+	}
+	return process.Exit{Code: unknownCode}
 }
 
 // discard ends a process that cannot be watched.

@@ -54,7 +54,7 @@ func (in *instance) finish() {
 		in.k.after(retryPause, in.end)
 		return
 	}
-	process.Reap(in.pidfd) // ECHILD: an adopted one, reaped by its new parent
+	process.Reap(in.pidfd) // ECHILD: an adopted one, reaped by its new parent; ErrTraced: a stray from now on
 	in.io.Lock()
 	in.endListeners(in.describe(exit))
 	in.io.Unlock()
@@ -84,11 +84,11 @@ func (in *instance) drainAll() {
 	in.log.End(in.run())
 }
 
-// outcome tells how the process ended; nil if nobody knows. A child is asked by waitid(2), an adopted one by its
-// pidfd once its parent has reaped it, and by its zombie until then.
+// outcome tells how the process ended; nil if nobody knows. A child is asked by waitid(2); an adopted one by its
+// pidfd once its parent has reaped it, and by its zombie until then, as is a child that somebody traces.
 func (in *instance) outcome() (exit *process.Exit, ended bool) {
 	e, ended, err := process.Peek(in.pidfd)
-	if err == nil {
+	if err == nil && (ended || in.alive()) {
 		return &e, ended
 	}
 	for range 2 { // the second time because the zombie may be reaped between the two questions

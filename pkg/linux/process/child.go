@@ -156,7 +156,7 @@ func (o *outcome) finish(a *assembly) error {
 func (p *Process) discard() Exit {
 	defer p.Pidfd.Close()
 	_ = Signal(p.Pidfd, unix.SIGKILL)
-	exit, _ := Reap(p.Pidfd) // ECHILD: somebody else has
+	exit, _ := Reap(p.Pidfd) // ECHILD: somebody else has; ErrTraced: it is a zombie until its tracer ends
 	return exit
 }
 

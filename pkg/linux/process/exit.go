@@ -27,15 +27,31 @@ func (e Exit) String() string {
 	return unix.SignalName(e.Signal)
 }
 
-// Peek tells how a child has ended and leaves it to be reaped; ended is false while it runs. The error is ECHILD if the
+// Peek tells how a child has ended and leaves it to be reaped; ended is false while it runs, and while somebody else traces it. The error is ECHILD if the
 // process is no child of ours or has been reaped.
 func Peek(pidfd *os.File) (e Exit, ended bool, err error) {
 	return wait(pidfd, unix.WNOHANG|unix.WNOWAIT)
 }
 
-// Reap waits until a child has ended and removes it from the process table. The error is ECHILD as with Peek.
+// ErrTraced is why a dead child could not be reaped: somebody else traces it, and the kernel gives it to its parent only when the tracer has let
+// go of it, with another SIGCHLD. See ptrace(2), "Death under ptrace".
+var ErrTraced = errors.New("it is traced")
+
+// Reap waits until a child has ended and removes it from the process table. The error is ECHILD as with Peek, or ErrTraced: a tracer, which can be a
+// hostile process beside the child, is not waited for.
 func Reap(pidfd *os.File) (Exit, error) {
-	e, _, err := wait(pidfd, 0)
+	fd, err := number(pidfd)
+	if err == nil {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		err = retry(func() error { _, err := unix.Poll(poll, -1); return err })
+	}
+	if err != nil {
+		return Exit{}, fmt.Errorf("cannot wait for %s: %w", pidfd.Name(), err)
+	}
+	e, ended, err := wait(pidfd, unix.WNOHANG)
+	if err == nil && !ended {
+		err = fmt.Errorf("cannot reap %s: %w", pidfd.Name(), ErrTraced)
+	}
 	return e, err
 }
 
