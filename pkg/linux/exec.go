@@ -208,7 +208,7 @@ func newStdio(e spec.Exec, target *target) (_ *stdio, err error) {
 		switch {
 		case name == attribute.FileStdin && !e.Stdin:
 		case e.Detach:
-			s.theirs[name], err = os.OpenFile(os.DevNull, os.O_RDWR, 0)
+			s.theirs[name], err = mount.NewNull()
 		case name == attribute.FileStdin:
 			s.theirs[name], s.ours[i], err = pipe(1)
 		default:

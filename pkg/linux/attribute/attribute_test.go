@@ -88,7 +88,7 @@ func TestOrderOfLate(t *testing.T) {
 		Capabilities: capability.Sets{Permitted: 1, Ambient: 1}, Seccomp: seccomp.Plan{Filter: seccomp.Filter{{}}}, Argv: []string{"x"}, Paths: []string{"/x"},
 	}
 	user := []string{"set additional groups", "set group", "set user", "set capabilities", "raise ambient capability"}
-	before := []string{"set up stdio", "give stdio to user", "set umask", "set rlimit", "reset securebits", "clear ambient capabilities", "drop capability", "keep capabilities"}
+	before := []string{"set up stdio", "look at stdio", "give stdio to user", "set umask", "set rlimit", "reset securebits", "clear ambient capabilities", "drop capability", "keep capabilities"}
 	for _, c := range []struct {
 		newPrivs bool
 		want     []string

@@ -68,7 +68,8 @@ const scratch = 0
 
 // stdio puts the files onto their descriptors. A user other than root becomes owner of its pipes and terminal, because opening
 // /dev/stdout, as servers' log settings do, opens the pipe anew and asks for permission. What cannot change hands (a
-// terminal of another's, a file system of another kind) stays as it is.
+// terminal of another's, a file system of another kind) stays as it is. So does what cannot say how much there is to be read: an engine may hand on
+// the node's /dev/null, which must not become the user's.
 func stdio(p *process.Program, plan Plan, files kept) {
 	const step = "set up stdio"
 	owned := ""
@@ -84,6 +85,8 @@ func stdio(p *process.Program, plan Plan, files kept) {
 		}
 		if plan.Owner != 0 && name != owned {
 			owned = name
+			asks := p.Call("look at stdio", name, unix.SYS_IOCTL, fd, process.Int(unix.TIOCINQ), process.Data(make([]byte, 4)))
+			asks.Accept, asks.Skip = process.Accept(unix.ENOTTY, unix.EINVAL, unix.EBADF, unix.EIO, unix.EOPNOTSUPP), 1
 			p.Call("give stdio to user", name, unix.SYS_FCHOWN, fd, process.Int(plan.Owner), process.Int(-1)).
 				Accept = process.Accept(unix.EPERM, unix.EROFS, unix.EINVAL, unix.EOPNOTSUPP)
 		}

@@ -193,3 +193,27 @@ func openTerminal(t *testing.T) (master, terminal *os.File) {
 	}
 	return master, terminal
 }
+
+// A user is given the pipes it writes to, and no device: what an engine hands on may be the node's /dev/null.
+func TestNoDeviceIsGiven(t *testing.T) {
+	kerneltest.Root(t)
+	path := t.TempDir() + "/null"
+	if err := unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); err != nil {
+		t.Fatal(err)
+	}
+	null, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	_, w := pipe(t)
+	plan := newPlan(t, "exit 0")
+	plan.UID, plan.Owner = 1000, 1000
+	startWith(t, plan, map[string]*os.File{"stdout": null, "stderr": w})
+	for f, want := range map[*os.File]uint32{null: 0, w: 1000} {
+		var st unix.Stat_t
+		if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Uid != want {
+			t.Errorf("%s belongs to %d, %v, want %d", f.Name(), st.Uid, err, want)
+		}
+	}
+}
