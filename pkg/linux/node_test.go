@@ -19,7 +19,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// TestMain lets the test binary be its own keeper.
+// TestMain lets the test binary be its own keeper, and the attacker in a container.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "keeper" {
 		os.Exit(keeper.Main(os.Args[2:]))
@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	if len(os.Args) > 2 && os.Args[1] == "attack" { // inside a container
+		os.Exit(attack(os.Args[2:]))
 	}
 	kerneltest.Main(m)
 }
