@@ -118,7 +118,7 @@ func HostFiles(t testing.TB) (lines Inventory) {
 	for _, path := range []string{"/dev/null", "/dev/zero", "/dev/ptmx", "/etc/passwd", "/etc/hosts", "/bin/busybox"} {
 		var st unix.Stat_t
 		if err := unix.Stat(path, &st); err == nil {
-			lines = append(lines, fmt.Sprintf("%s: mode %o, owner %d:%d, device %x", path, st.Mode, st.Uid, st.Gid, st.Rdev))
+			lines = append(lines, fmt.Sprintf("%s: mode %o, device %x", path, st.Mode, st.Rdev)) // whoever engines run as may own /dev/null
 		}
 	}
 	slices.Sort(lines)
