@@ -5,7 +5,7 @@
 set -euo pipefail
 
 suite=trixie
-packages=systemd,systemd-sysv,dbus,busybox-static,kmod,e2fsprogs,iproute2,procps,strace
+packages=systemd,systemd-sysv,dbus,busybox-static,kmod,e2fsprogs,iproute2,procps,strace,apparmor
 cache=${CACHE:-$(cd "$(dirname "$0")/../.." && pwd)/.cache/vm}
 image=$cache/$(sha256sum "$0" | cut -c 1-16)
 say() { echo "vm: $*" >&2; }
@@ -108,7 +108,7 @@ in_root set-default graphical.target
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer e2scrub_reap.service \
 	systemd-timesyncd.service systemd-networkd.service systemd-pstore.service systemd-random-seed.service systemd-update-utmp.service \
 	systemd-hwdb-update.service systemd-journal-catalog-update.service ldconfig.service getty.target getty-static.service \
-	systemd-machine-id-commit.service systemd-boot-random-seed.service tmp.mount systemd-logind.service; do
+	systemd-machine-id-commit.service systemd-boot-random-seed.service tmp.mount systemd-logind.service apparmor.service; do
 	in_root mask "$unit"
 done
 echo guest >"$root/etc/hostname"

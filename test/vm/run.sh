@@ -90,7 +90,7 @@ boot() {
 	timeout -k 10 "$timeout" qemu-system-x86_64 \
 		-machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 2G -nodefaults -no-user-config -no-reboot -display none \
 		-kernel "$image/vmlinuz" -initrd "$image/initrd" \
-		-append "console=ttyS0 quiet panic=-1 psi=1 mitigations=off audit=0 nokaslr random.trust_cpu=on systemd.show_status=false" \
+		-append "console=ttyS0 quiet panic=-1 psi=1 mitigations=off audit=0 apparmor=1 security=apparmor nokaslr random.trust_cpu=on systemd.show_status=false" \
 		-drive "file=$image/root.img,if=virtio,format=raw,snapshot=on" \
 		-drive "file=$work/payload.img,if=virtio,format=raw,cache=unsafe" \
 		-serial "file:$work/console" -device virtio-serial-pci \

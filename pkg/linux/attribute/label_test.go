@@ -145,8 +145,9 @@ func TestUserSysctls(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &process.Program{}
-	p.Call("join user namespace", "", unix.SYS_SETNS, p.File("user"), process.Int(unix.CLONE_NEWUSER))
-	attribute.Late(p, plan, nil)
+	attribute.Late(p, plan, func(p *process.Program) {
+		p.Call("join user namespace", "", unix.SYS_SETNS, p.File("user"), process.Int(unix.CLONE_NEWUSER))
+	})
 	if got, err := runWith(t, p, map[string]*os.File{"user": users}); err != nil || got != "7\n" {
 		t.Errorf("got %q, %v", got, err)
 	}

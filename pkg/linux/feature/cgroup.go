@@ -116,7 +116,7 @@ func rare(name string) *Feature {
 		if err != nil || t.V1[name] != "" || Systemd.Probe() != nil {
 			return err
 		}
-		text, err := os.ReadFile(filepath.Join(t.Unified, "cgroup.subtree_control"))
+		text, err := os.ReadFile(filepath.Join(t.Unified, "system.slice", "cgroup.subtree_control")) // above the scope
 		if err == nil && !slices.Contains(strings.Fields(string(text)), name) {
 			return because("systemd does not hand it down to its units")
 		}
