@@ -25,10 +25,12 @@ import (
 
 // Config says where a node keeps its things. All directories are made where missing.
 type Config struct {
-	RunDir       string // dies with the boot: state, sockets; a tmpfs such as /run/reconciler
-	StateDir     string // survives it: writable layers on disk
-	LogDir       string // the containers' output
-	CgroupParent string // the cgroup above all containers, below every hierarchy's mount point: reconciler
+	RunDir   string // dies with the boot: state, sockets; a tmpfs such as /run/reconciler
+	StateDir string // survives it: writable layers on disk
+	LogDir   string // the containers' output
+	// CgroupParent is the cgroup above all containers, below every hierarchy's mount point: reconciler. Under systemd it names a scope
+	// that systemd delegates, unless it begins with a slash.
+	CgroupParent string
 	// Keeper is the command that runs a keeper, given --run-dir; nil is this program's own verb `keeper`, from a sealed copy.
 	Keeper []string
 	Log    logr.Logger

@@ -61,13 +61,18 @@ type node struct {
 // open opens a node. At the end of the test everything it has is destroyed.
 func open(t testing.TB) *node {
 	t.Helper()
-	kerneltest.Root(t)
+	return openBelow(t, kerneltest.Parent(t))
+}
+
+// openBelow opens one with a cgroup parent as a user says it.
+func openBelow(t testing.TB, parent string) *node {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "rnode") // short: a socket address holds 108 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := &node{dir: dir}
-	n.config = linux.Config{RunDir: n.path("run"), StateDir: n.path("state"), LogDir: n.path("log"), CgroupParent: kerneltest.Parent(t)}
+	n.config = linux.Config{RunDir: n.path("run"), StateDir: n.path("state"), LogDir: n.path("log"), CgroupParent: parent}
 	if t, ok := t.(*testing.T); ok {
 		n.config.Log = testr.New(t)
 	}
@@ -118,6 +123,9 @@ func (n *node) path(elem ...string) string {
 
 // groups is the cgroup above the containers, as kerneltest.Scope wants it; see linux.Node on systemd.
 func (n *node) groups() string {
+	if plain, ok := strings.CutPrefix(n.config.CgroupParent, "/"); ok {
+		return plain
+	}
 	if feature.Systemd.Probe() == nil {
 		return "system.slice/" + n.config.CgroupParent + ".scope/containers"
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path"
+	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup/systemd"
@@ -14,12 +16,19 @@ import (
 func (n *Node) groups() *cgroup.Parent { return n.parent.Load() }
 
 // place puts a keeper where it belongs and says below which cgroup the containers go. systemd owns the cgroups of its machine but for
-// what it delegates: a scope that lives as long as the keeper or a container. Elsewhere the keeper stays where it was started.
+// what it delegates: a scope that lives as long as the keeper or a container. Elsewhere the keeper stays where it was started. A
+// parent with a leading slash is the operator's own choice: the keeper gets the scope all the same, because it must not end with the
+// agent's service, but the containers go where they have every controller of the kernel's.
 func (n *Node) place(ctx context.Context, keeper int) (parent string, err error) {
+	plain, chosen := strings.CutPrefix(n.cfg.CgroupParent, "/")
 	if feature.Systemd.Probe() != nil {
-		return n.cfg.CgroupParent, nil
+		return plain, nil
 	}
-	return systemd.Delegate(ctx, n.tree, n.cfg.CgroupParent, keeper)
+	parent, err = systemd.Delegate(ctx, n.tree, path.Base(plain), keeper)
+	if chosen {
+		parent = plain
+	}
+	return parent, err
 }
 
 // settle places a keeper and opens the cgroup above the containers, unless the one that is open is still there. A keeper that dies
@@ -27,7 +36,7 @@ func (n *Node) place(ctx context.Context, keeper int) (parent string, err error)
 func (n *Node) settle(ctx context.Context, keeper int) error {
 	n.settling.Lock()
 	defer n.settling.Unlock()
-	path, err := n.place(ctx, keeper)
+	where, err := n.place(ctx, keeper)
 	if err != nil {
 		return err
 	}
@@ -35,7 +44,7 @@ func (n *Node) settle(ctx context.Context, keeper int) error {
 	if old != nil && old.Exists() {
 		return nil
 	}
-	parent, err := cgroup.Open(cgroup.Config{Tree: n.tree, Parent: path})
+	parent, err := cgroup.Open(cgroup.Config{Tree: n.tree, Parent: where})
 	if err != nil {
 		return err
 	}

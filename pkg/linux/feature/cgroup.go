@@ -106,7 +106,7 @@ func controller(name, remedy string) *Feature {
 
 // rare is a controller that systemd does not hand down to units, whatever they are delegated (systemd.resource-control(5), Delegate=).
 func rare(name string) *Feature {
-	f := controller(name, "run a kernel with CONFIG_CGROUP_"+strings.ToUpper(name)+"; where systemd does not hand the controller down, run without systemd's scope")
+	f := controller(name, "run a kernel with CONFIG_CGROUP_"+strings.ToUpper(name)+"; where systemd does not hand the controller down, give the agent a cgroup outside of its units: --cgroup-parent /reconciler")
 	mounted := f.probe
 	f.probe = func() error {
 		if err := mounted(); err != nil {
