@@ -1,11 +1,13 @@
 #!/bin/bash
 # Runs root tests in a Debian 13 guest: Linux 6.12, systemd as process 1, cgroup v2 and nothing else.
 #
-# usage: test/vm/run.sh [PACKAGES[:PATTERN]...]    PATTERN is for -test.run; default: see below
+# usage: test/vm/run.sh [[plain:]PACKAGES[:PATTERN]...]    PATTERN is for -test.run; default: see below
+#   plain:   the tests do not see systemd, as on a machine with cgroup v2 and another process 1
 #   CACHE    where the image is kept (.cache/vm)
 #   TIMEOUT  seconds until the guest is given up (2400)   KEEP=1   leaves the payload and the console log
 #   SKIP     a pattern of tests to leave out (see below)
 #   RECONCILER_BINARY   the program that tests run, instead of one built now
+#   COMMAND  what a shell runs in the guest before the tests, with the program as `reconciler`; alone, when there are no PACKAGES
 #
 # How it works. Hardware virtualisation is not assumed: the processor is emulated (TCG), about ten times slower than the
 # machine. build-image.sh makes the image once; it is never written to (snapshot=on). The tests are built here, static, and
@@ -39,7 +41,7 @@ tested() {
 }
 # A shell that is just about to fork blocks its signals for a moment, which here is long enough to count as heeding them.
 skip=${SKIP-TestBackend/a_signal_without_a_handler}
-[ $# -gt 0 ] || set -- $(tested)
+[ $# -gt 0 ] || [ -n "${COMMAND:-}" ] || set -- $(tested)
 module=$(go list -m)
 payload=$work/payload
 mkdir -p "$payload/tree"
@@ -49,14 +51,18 @@ if [ -n "${RECONCILER_BINARY:-}" ]; then
 else
 	go build -trimpath -ldflags '-s -w' -o "$payload/reconciler" ./cmd/reconciler
 fi
+printf '%s\n' "${COMMAND:-true}" >"$payload/command"
+touch "$payload/packages"
 for argument; do
+	how=systemd
+	[ "${argument#plain:}" = "$argument" ] || how=plain argument=${argument#plain:}
 	packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' "${argument%%:*}")
 	pattern=.
 	[ "${argument#*:}" = "$argument" ] || pattern=${argument#*:}
 	for package in $packages; do
 		dir=${package#"$module/"}
 		go test -c -trimpath -ldflags '-s -w' -o "$payload/tree/$dir/package.test" "$package"
-		echo "$dir $pattern" >>"$payload/packages"
+		echo "$dir $how $pattern" >>"$payload/packages"
 	done
 done
 
@@ -67,15 +73,18 @@ export RECONCILER_SLOW=10 RECONCILER_BINARY=/payload/reconciler
 uname -srvm
 systemctl --version | head -n 1
 stat -fc 'cgroup: %T' /sys/fs/cgroup
+PATH=/payload:\$PATH bash ./command || { echo "FAIL: the command exits \$?"; exit 1; }
+systemd() { "\$@"; }
+plain() { unshare --mount sh -c 'mount -t tmpfs none /run/systemd && exec "\$@"' sh "\$@"; }
 failed=
-while read -r dir pattern; do
-	echo "=== \$dir"
+while read -r dir how pattern; do
+	echo "=== \$dir \$how"
 	begin=\$SECONDS
-	if (cd "tree/\$dir" && ./package.test -test.v -test.count=1 -test.timeout=30m -test.run="\$pattern" -test.skip='$skip'); then
-		echo "ok  	\$dir	\$((SECONDS - begin))s"
+	if (cd "tree/\$dir" && \$how ./package.test -test.v -test.count=1 -test.timeout=30m -test.run="\$pattern" -test.skip='$skip'); then
+		echo "ok  	\$dir \$how	\$((SECONDS - begin))s"
 	else
-		echo "FAIL	\$dir	\$((SECONDS - begin))s"
-		failed="\$failed \$dir"
+		echo "FAIL	\$dir \$how	\$((SECONDS - begin))s"
+		failed="\$failed \$dir:\$how"
 	fi
 done <packages
 [ -z "\$failed" ] || { echo "FAIL:\$failed"; exit 1; }
@@ -110,11 +119,11 @@ for attempt in 1 2 3; do
 	grep -avE '^ *$' "$work/console" | tail -n 80 >&2 || true
 	grep -aq 'Kernel panic' "$work/console" || break
 	awk -F '\t' '$1 ~ /^(ok  |FAIL)$/ {print $2}' "$work/boot" >"$work/ended"
-	awk 'FILENAME == ARGV[1] {ended[$1]; next} !($1 in ended)' "$work/ended" "$payload/packages" >"$work/left"
+	awk 'FILENAME == ARGV[1] {ended[$0]; next} !($1 " " $2 in ended)' "$work/ended" "$payload/packages" >"$work/left"
 	cp "$work/left" "$payload/packages"
 	[ -s "$work/left" ] || break
 done
 
 count() { grep -cE "^ *--- $1" "$work/output" || true; }
 say "$(count PASS) passed, $(count FAIL) failed, $(count SKIP) skipped in $((SECONDS - begin)) s"
-[ "$(grep -c '^ok  ' "$work/output")" = "$all" ]
+grep -q '^vm: exit 0' "$work/boot" && [ "$(grep -c '^ok  ' "$work/output" || true)" = "$all" ]
