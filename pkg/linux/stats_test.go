@@ -45,6 +45,7 @@ func TestStats(t *testing.T) {
 		t.Errorf("network %+v", after.Network)
 	}
 	must(t, n.Kill(t.Context(), "web", 1, "SIGKILL"))
+	n.await(t, "web", 1, func(spec.Instance) bool { return n.stats(t, "web").Pids.Current == 0 }) // an exit is recorded before it is reaped
 	n.await(t, "web", 1, exited)
 	if s := n.stats(t, "web"); s.Network != nil || s.Pids.Current != 0 || s.CPU.UsageUsec < after.CPU.UsageUsec {
 		t.Errorf("after its end: %+v, pids %+v, cpu %+v", s.Network, s.Pids, s.CPU)
