@@ -22,6 +22,9 @@ var required = []*feature.Feature{
 	feature.Privileges, feature.CgroupV2, feature.CgroupKill, feature.CloneIntoCgroup, feature.MountSetattr,
 }
 
+// seldom are the features whose lack is usual: the controllers that only cgroup v1 has, one of two security modules, another process 1.
+var seldom = []*feature.Feature{feature.NetCls, feature.NetPrio, feature.AppArmor, feature.SELinux, feature.Systemd}
+
 // finding is one line of the doctor's report.
 type finding struct {
 	Name    string `json:"name"`
@@ -34,7 +37,7 @@ type finding struct {
 // The states of a finding.
 const (
 	stateOK      = "ok"
-	stateAbsent  = "absent"  // and nothing depends on it
+	stateAbsent  = "absent"  // as on most machines
 	stateMissing = "missing" // something does not work without it
 	stateBroken  = "broken"  // nothing works without it
 	stateUnknown = "unknown"
@@ -50,8 +53,8 @@ func newDoctor(a *app) *cobra.Command {
 		Long: `Check what this machine can do and lacks: kernel features, cgroup controllers, agent, keeper, criu; with a
 remedy for each lack. Run it as the user who is to run the agent. Probes leave nothing behind.
 
-ok: there. absent: nothing depends on it. missing: what it is for does not work. broken: no container
-runs without it. unknown: could not be tried.`,
+ok: there. absent: not there, which is usual; what it is for does not work. missing: the same, and many a
+manifest needs it. broken: no container runs without it. unknown: could not be tried.`,
 		Annotations: exits("0  containers can run here", "1  something that is required is missing, or error"),
 		Args:        noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -89,12 +92,15 @@ func findFeature(f *feature.Feature) finding {
 	}
 	found.Remedy = f.Remedy
 	found.Detail, _, _ = strings.Cut(err.Error(), "\n")
+	if unsupported, ok := errors.AsType[*feature.UnsupportedError](err); ok {
+		found.Detail, found.Remedy = unsupported.Why(), unsupported.Remedy
+	}
 	switch _, inconclusive := errors.AsType[*feature.InconclusiveError](err); {
 	case inconclusive:
 		found.State = stateUnknown
 	case slices.Contains(required, f):
 		found.State = stateBroken
-	case f == feature.Systemd:
+	case slices.Contains(seldom, f):
 		found.State = stateAbsent
 	default:
 		found.State = stateMissing
@@ -150,15 +156,21 @@ func (a *app) printFindings(findings []finding) {
 		t.add(cell{text: f.Name}, cell{text: f.State, colour: stateColours[f.State]}, cell{text: f.Purpose}, cell{text: f.Detail})
 	}
 	t.draw(a.out)
-	first := true
+	var remedies []string // each once, whatever it helps against
+	lacking := map[string][]string{}
 	for _, f := range findings {
-		if f.Remedy == "" {
+		if f.Remedy == "" || f.State == stateAbsent && f.Name != "agent" {
 			continue
 		}
-		if first {
-			fmt.Fprintln(a.out)
-			first = false
+		if lacking[f.Remedy] == nil {
+			remedies = append(remedies, f.Remedy)
 		}
-		fmt.Fprintf(a.out, "%s %s: %s\n", a.out.bold("hint:"), clean(f.Name), clean(f.Remedy))
+		lacking[f.Remedy] = append(lacking[f.Remedy], f.Name)
+	}
+	if len(remedies) > 0 {
+		fmt.Fprintln(a.out)
+	}
+	for _, remedy := range remedies {
+		fmt.Fprintf(a.out, "%s %s: %s\n", a.out.bold("hint:"), clean(strings.Join(lacking[remedy], ", ")), clean(remedy))
 	}
 }

@@ -96,17 +96,26 @@ func controller(name, remedy string) *Feature {
 			if err != nil {
 				return err
 			}
-			if err := t.Available()[name]; err != nil {
-				return because("%v", err)
-			}
-			return nil
+			return lacking(t, name)
 		},
 	}
 }
 
+// lacking says why a host has not got a controller.
+func lacking(t cgroup.Tree, name string) error {
+	err := t.Available()[name]
+	if lacking, ok := errors.AsType[*cgroup.ControllerError](err); ok && lacking.Err != nil {
+		return because("%v", lacking.Err)
+	}
+	if err != nil {
+		return because("%v", err)
+	}
+	return nil
+}
+
 // rare is a controller that systemd does not hand down to units, whatever they are delegated (systemd.resource-control(5), Delegate=).
 func rare(name string) *Feature {
-	f := controller(name, "run a kernel with CONFIG_CGROUP_"+strings.ToUpper(name)+"; where systemd does not hand the controller down, give the agent a cgroup outside of its units: --cgroup-parent /reconciler")
+	f := controller(name, "run a kernel with CONFIG_CGROUP_"+strings.ToUpper(name))
 	mounted := f.probe
 	f.probe = func() error {
 		if err := mounted(); err != nil {
@@ -118,7 +127,7 @@ func rare(name string) *Feature {
 		}
 		text, err := os.ReadFile(filepath.Join(t.Unified, "system.slice", "cgroup.subtree_control")) // above the scope
 		if err == nil && !slices.Contains(strings.Fields(string(text)), name) {
-			return because("systemd does not hand it down to its units")
+			return &reason{"systemd does not hand it down to its units", "give the agent a cgroup that is none of systemd's: run --cgroup-parent /reconciler"}
 		}
 		return err
 	}
@@ -157,8 +166,8 @@ func inControllerGroup(name, v2, v1 string) error {
 	if err != nil {
 		return err
 	}
-	if err := t.Available()[name]; err != nil {
-		return because("%v", err)
+	if err := lacking(t, name); err != nil {
+		return err
 	}
 	if point := t.V1[name]; point != "" {
 		return inGroupBelow(point, func(dir string) error { return fileIn(dir, v1) })

@@ -4,6 +4,7 @@
 package feature
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -41,7 +42,7 @@ func (f *Feature) ask() error {
 	case err == nil:
 		return nil
 	case errors.As(err, &why):
-		return &UnsupportedError{Feature: f.Name, Since: f.Since, Reason: why.text, Remedy: f.Remedy}
+		return &UnsupportedError{Feature: f.Name, Since: f.Since, Reason: why.text, Remedy: cmp.Or(why.remedy, f.Remedy)}
 	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, unix.EOPNOTSUPP):
 		return &UnsupportedError{Feature: f.Name, Since: f.Since, Remedy: f.Remedy}
 	default:
@@ -60,16 +61,21 @@ type UnsupportedError struct {
 
 func (e *UnsupportedError) Error() string {
 	s := e.Feature + " is not supported"
-	switch {
-	case e.Reason != "":
-		s += ": " + e.Reason
-	case e.Since != "":
-		s += fmt.Sprintf(": it needs Linux %s", e.Since)
+	if why := e.Why(); why != "" {
+		s += ": " + why
 	}
 	if e.Remedy != "" {
 		s += "\nhint: " + e.Remedy
 	}
 	return s
+}
+
+// Why is the error without what is lacking and what helps.
+func (e *UnsupportedError) Why() string {
+	if e.Reason == "" && e.Since != "" {
+		return fmt.Sprintf("it needs Linux %s", e.Since)
+	}
+	return e.Reason
 }
 
 // Is makes every UnsupportedError an errors.ErrUnsupported.
@@ -88,11 +94,14 @@ func (e *InconclusiveError) Error() string {
 func (e *InconclusiveError) Unwrap() error { return e.Err }
 
 // reason is what a probe returns when the lack is due to configuration, not to the kernel's age.
-type reason struct{ text string }
+type reason struct {
+	text   string
+	remedy string // "" for the feature's
+}
 
 func (r *reason) Error() string { return r.text }
 
-func because(format string, args ...any) error { return &reason{fmt.Sprintf(format, args...)} }
+func because(format string, args ...any) error { return &reason{text: fmt.Sprintf(format, args...)} }
 
 // All are the features in the order doctor shows them.
 func All() []*Feature {

@@ -74,8 +74,8 @@ var (
 		probe:  func() error { return namespace("net") },
 	}
 	ProjectQuota = &Feature{
-		Name: "project-quota", Since: "5.14", Purpose: "sized writable layers on disk",
-		Remedy: "run a kernel from Linux 5.14 on with CONFIG_QUOTA, and mount the state directory's file system with prjquota",
+		Name: "project-quota", Since: "5.14", Purpose: "sized writable layers on disks mounted with prjquota",
+		Remedy: "run a kernel from Linux 5.14 on with CONFIG_QUOTA",
 		probe: func() error {
 			_, _, errno := unix.Syscall6(unix.SYS_QUOTACTL_FD, ^uintptr(0), 0, 0, 0, 0, 0)
 			return answered(errno, unix.EBADF, unix.EINVAL)
