@@ -27,12 +27,7 @@ import (
 )
 
 // slow scales every deadline: a guest without hardware virtualisation is about ten times slower.
-var slow = func() time.Duration {
-	if n, err := strconv.Atoi(os.Getenv("RECONCILER_SLOW")); err == nil && n > 0 {
-		return time.Duration(n)
-	}
-	return 1
-}()
+var slow = kerneltest.Patient(1)
 
 // binary is bin/reconciler as the tests run it: RECONCILER_BINARY, or built once.
 var binary = sync.OnceValues(func() (string, error) {

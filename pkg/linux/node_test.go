@@ -37,13 +37,8 @@ func TestMain(m *testing.M) {
 	kerneltest.Main(m)
 }
 
-// patience is how long a test waits for what must come. RECONCILER_SLOW scales it for emulated machines.
-var patience = func() time.Duration {
-	if slow, err := strconv.Atoi(os.Getenv("RECONCILER_SLOW")); err == nil && slow > 0 {
-		return 30 * time.Second * time.Duration(slow)
-	}
-	return 30 * time.Second
-}()
+// patience is how long a test waits for what must come.
+var patience = kerneltest.Patient(30 * time.Second)
 
 // forever are scripts that run until they are ended: one that heeds TERM, and one that does not.
 const (

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds how long a test waits for anything.
-const patience = 30 * time.Second
+var patience = kerneltest.Patient(30 * time.Second)
 
 // world is a runtime with a root and a cgroup of its own.
 type world struct {

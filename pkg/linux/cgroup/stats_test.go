@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+var patience = kerneltest.Patient(20 * time.Second)
 
 // statsUntil reads a group's statistics until they are as wanted, some times a second: whoever reads pressure more often than the
 // kernel's clock ticks sees none (kernel/sched/psi.c, collect_percpu_times: weights are whole ticks).

@@ -137,8 +137,8 @@ func serveUDP(t testing.TB, address, name string) error {
 }
 
 // patience is how long an answer may take, and how long to wait for one that must not come.
-const (
-	patience   = 10 * time.Second
+var (
+	patience   = kerneltest.Patient(10 * time.Second)
 	impatience = 300 * time.Millisecond
 )
 
