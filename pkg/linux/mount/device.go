@@ -50,8 +50,11 @@ var defaults = []Device{
 
 const devNull = "/dev/null"
 
-// links are the symbolic links of /dev.
-var links = []struct{ name, target string }{
+// Link is a symbolic link of /dev.
+type Link struct{ Name, Target string }
+
+// Links are the symbolic links of a /dev that is made here, or the rootfs's own.
+var Links = []Link{
 	{"fd", "/proc/self/fd"},
 	{"stdin", "/proc/self/fd/0"},
 	{"stdout", "/proc/self/fd/1"},
@@ -168,8 +171,8 @@ func (b *builder) devices(plan Plan, dev process.Arg) {
 		}
 		b.mknod(d, dev, name)
 	}
-	for _, l := range links {
-		b.Call(step, "/dev/"+l.name, unix.SYS_SYMLINKAT, process.Str(l.target), dev, process.Str(l.name))
+	for _, l := range Links {
+		b.Call(step, "/dev/"+l.Name, unix.SYS_SYMLINKAT, process.Str(l.Target), dev, process.Str(l.Name))
 	}
 }
 
@@ -179,8 +182,8 @@ func (b *builder) bindDevices(plan Plan) {
 	const step = "make device"
 	if plan.Dev == DevRootfs {
 		dev := b.mountPoint(Mount{Type: "tmpfs", Destination: "/dev", Ordinary: true})
-		for _, l := range links {
-			b.Call(step, "/dev/"+l.name, unix.SYS_SYMLINKAT, process.Str(l.target), dev, process.Str(l.name)).Accept = process.Accept(unix.EEXIST)
+		for _, l := range Links {
+			b.Call(step, "/dev/"+l.Name, unix.SYS_SYMLINKAT, process.Str(l.Target), dev, process.Str(l.Name)).Accept = process.Accept(unix.EEXIST)
 		}
 	}
 	for i, d := range plan.bound() {
