@@ -64,7 +64,7 @@ type Plan struct {
 	MemoryPolicy MemoryPolicy
 	Personality  uint64 // see personality(2)
 
-	// Labels are what security modules are told, see NewLabels.
+	// Labels are what security modules are told, see newLabels.
 	Labels []Label
 	// InheritKeyring leaves the process with the keeper's session keyring.
 	InheritKeyring bool

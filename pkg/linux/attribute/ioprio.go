@@ -21,8 +21,8 @@ var ioClasses = map[spec.IOClass]IOPriority{"": 0, spec.IOClassRT: 1, spec.IOCla
 // ioClassShift is IOPRIO_CLASS_SHIFT.
 const ioClassShift = 13
 
-// NewIOPriority is the priority that a manifest asks for. One that the node's keeper may not give is errors.ErrUnsupported.
-func NewIOPriority(said spec.IOPriority, node capability.Node) (IOPriority, error) {
+// newIOPriority is the priority that a manifest asks for. One that the node's keeper may not give is errors.ErrUnsupported.
+func newIOPriority(said spec.IOPriority, node capability.Node) (IOPriority, error) {
 	class, ok := ioClasses[said.Class]
 	if err := said.Check(); err != nil || !ok || said.Priority < 0 || said.Priority > 7 {
 		return 0, fmt.Errorf("cannot use ioPriority %+v: %w", said, errors.Join(err, fs.ErrInvalid))

@@ -15,12 +15,12 @@ import (
 type Label struct {
 	Step string // "set AppArmor profile"
 	File string // below FileProc
-	Text string
+	Text string // what is written into it
 	Name string // the profile or label, for errors
 }
 
-// NewLabels are those that a manifest asks for. A node without the module, or without the profile, is an error, of the former errors.ErrUnsupported.
-func NewLabels(s spec.Security) (labels []Label, err error) {
+// newLabels are those that a manifest asks for. A node without the module, or without the profile, is an error, of the former errors.ErrUnsupported.
+func newLabels(s spec.Security) (labels []Label, err error) {
 	if s.AppArmor != "" {
 		if err := feature.AppArmor.Probe(); err != nil {
 			return nil, fmt.Errorf("cannot give the container the AppArmor profile %q: %w", s.AppArmor, err)

@@ -79,8 +79,8 @@ type Affinity struct {
 	shown          string
 }
 
-// NewAffinity reads what a manifest says.
-func NewAffinity(said spec.CPUAffinity) (a Affinity, err error) {
+// newAffinity reads what a manifest says.
+func newAffinity(said spec.CPUAffinity) (a Affinity, err error) {
 	if a.initial, err = NewMask(said.Initial); err != nil {
 		return a, err
 	}
@@ -99,8 +99,8 @@ func First(p *process.Program, plan Plan) {
 
 // MemoryPolicy is what set_mempolicy(2) sets; the zero value is MPOL_DEFAULT.
 type MemoryPolicy struct {
-	Mode  int // MPOL_* with MPOL_F_*
-	Nodes Mask
+	Mode  int  // MPOL_* with MPOL_F_*
+	Nodes Mask // of the machine's NUMA nodes
 	shown string
 }
 
@@ -116,8 +116,8 @@ var (
 	}
 )
 
-// NewMemoryPolicy reads what a manifest says.
-func NewMemoryPolicy(said spec.MemoryPolicy) (m MemoryPolicy, err error) {
+// newMemoryPolicy reads what a manifest says.
+func newMemoryPolicy(said spec.MemoryPolicy) (m MemoryPolicy, err error) {
 	if err := said.Check(); err != nil {
 		return m, fmt.Errorf("cannot use memoryPolicy: %w: %w", err, fs.ErrInvalid)
 	}
@@ -152,8 +152,8 @@ func setMemoryPolicy(p *process.Program, plan Plan) {
 	p.Call("set memory policy", m.shown, unix.SYS_SET_MEMPOLICY, process.Int(m.Mode), process.Data(m.Nodes), process.Int(bits))
 }
 
-// NewPersonality is what personality(2) sets.
-func NewPersonality(said spec.Personality) (persona uint64, err error) {
+// newPersonality is what personality(2) sets.
+func newPersonality(said spec.Personality) (persona uint64, err error) {
 	switch said.Domain {
 	case "", spec.PersonalityLinux:
 	case spec.PersonalityLinux32:

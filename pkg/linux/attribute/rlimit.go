@@ -18,8 +18,8 @@ import (
 
 // Rlimit is one limit of setrlimit(2).
 type Rlimit struct {
-	Resource   int // unix.RLIMIT_*, the index in spec.RlimitNames
-	Soft, Hard uint64
+	Resource   int    // unix.RLIMIT_*, the index in spec.RlimitNames
+	Soft, Hard uint64 // in the units of setrlimit(2); ^uint64(0) is RLIM_INFINITY
 }
 
 // unlimited is RLIM_INFINITY; inherited stands for the keeper's hard limit.

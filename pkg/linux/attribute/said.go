@@ -13,22 +13,22 @@ func (plan *Plan) Say(s spec.ContainerSpec, node capability.Node) (err error) {
 	plan.Inherit = s.Base == spec.BaseNone
 	plan.OOMScoreAdj = s.OOMScoreAdj
 	plan.InheritKeyring = s.Security.Keyring == spec.KeyringInherit
-	if plan.Scheduler, err = NewScheduler(s.Scheduler, node); err != nil {
+	if plan.Scheduler, err = newScheduler(s.Scheduler, node); err != nil {
 		return err
 	}
-	if plan.IOPriority, err = NewIOPriority(s.IOPriority, node); err != nil {
+	if plan.IOPriority, err = newIOPriority(s.IOPriority, node); err != nil {
 		return err
 	}
-	if plan.Affinity, err = NewAffinity(s.CPUAffinity); err != nil {
+	if plan.Affinity, err = newAffinity(s.CPUAffinity); err != nil {
 		return err
 	}
-	if plan.MemoryPolicy, err = NewMemoryPolicy(s.MemoryPolicy); err != nil {
+	if plan.MemoryPolicy, err = newMemoryPolicy(s.MemoryPolicy); err != nil {
 		return err
 	}
-	if plan.Personality, err = NewPersonality(s.Personality); err != nil {
+	if plan.Personality, err = newPersonality(s.Personality); err != nil {
 		return err
 	}
-	if plan.Labels, err = NewLabels(s.Security); err != nil {
+	if plan.Labels, err = newLabels(s.Security); err != nil {
 		return err
 	}
 	if plan.Sysctls, err = NewSysctls(s); err != nil {

@@ -18,8 +18,8 @@ import (
 type Scheduler struct {
 	Policy   uint32 // SCHED_*
 	Flags    uint64 // SCHED_FLAG_*
-	Nice     int32
-	Priority uint32
+	Nice     int32  // -20 to 19
+	Priority uint32 // 1 to 99 with SCHED_FIFO and SCHED_RR, else 0
 	// Runtime, Deadline and Period are nanoseconds.
 	Runtime, Deadline, Period uint64
 	// UtilMin and UtilMax are the utilisation clamps, where Flags has SCHED_FLAG_UTIL_CLAMP_*.
@@ -32,8 +32,8 @@ var policies = map[spec.SchedulerPolicy]uint32{
 	spec.SchedulerFIFO: unix.SCHED_FIFO, spec.SchedulerRR: unix.SCHED_RR, spec.SchedulerDeadline: unix.SCHED_DEADLINE,
 }
 
-// NewScheduler is the scheduling that a manifest asks for. What needs a capability that the node's keeper lacks is errors.ErrUnsupported.
-func NewScheduler(s spec.Scheduler, node capability.Node) (Scheduler, error) {
+// newScheduler is the scheduling that a manifest asks for. What needs a capability that the node's keeper lacks is errors.ErrUnsupported.
+func newScheduler(s spec.Scheduler, node capability.Node) (Scheduler, error) {
 	if err := s.Check(); err != nil {
 		return Scheduler{}, fmt.Errorf("cannot use scheduler: %w: %w", err, fs.ErrInvalid)
 	}

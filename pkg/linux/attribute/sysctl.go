@@ -11,7 +11,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// Sysctl is a kernel parameter of a user namespace, which only who is in it can set. Package mount sets all others.
+// Sysctl is a kernel parameter of a user namespace, Name as below /proc/sys/user and Value a number, which only who is in it can set. Package mount sets all others.
 type Sysctl struct{ Name, Value string }
 
 // NewSysctls are those that a manifest asks for, in order. Without a user namespace of the container's own they are fs.ErrInvalid.

@@ -4,7 +4,7 @@
 //
 // The default list is short: what a server needs that starts as root, serves a low port, changes owners and then drops
 // to its own user. Not in it, though older engines have them: MKNOD (device rules stand between a
-// container and the disk, and few need nodes at all), NET_RAW (forged packets; ping works without, by net.ipv4.ping_group_range), AUDIT_WRITE
+// container and the disk, and few need nodes at all), NET_RAW (forged packets; for ping, sysctls: {net.ipv4.ping_group_range: "0 65535"} does), AUDIT_WRITE
 // (forged audit records) and SETFCAP (only package managers need it). A manifest adds what it needs.
 package capability
 

@@ -34,8 +34,8 @@ func (e *ControllerError) Unwrap() error { return e.Err }
 // someone else: it has processes of its own (EBUSY) or we may not write there (EPERM, EACCES).
 type DelegationError struct {
 	Dir        string // the cgroup that would have to change
-	Controller string
-	Err        error
+	Controller string // which would have to be handed down: v2's name if it has one
+	Err        error  // EBUSY, EPERM or EACCES
 }
 
 func (e *DelegationError) Error() string {
@@ -46,8 +46,8 @@ func (e *DelegationError) Unwrap() error { return e.Err }
 
 // LockedError says that another agent keeps its containers below the same parent.
 type LockedError struct {
-	Parent string
-	Pid    int // 0 when the kernel does not tell
+	Parent string // the path below every mount point
+	Pid    int    // of the other agent, 0 when the kernel does not tell
 }
 
 func (e *LockedError) Error() string {
@@ -70,9 +70,9 @@ func (e *UsageError) Error() string {
 
 // OccupiedError says that a cgroup which a container was to get is in use. It is fs.ErrExist.
 type OccupiedError struct {
-	Path      string
-	Processes int
-	Frozen    bool
+	Path      string // its directory in the unified hierarchy
+	Processes int    // how many are in it
+	Frozen    bool   // it is frozen, and what began in it would be
 }
 
 func (e *OccupiedError) Error() string {

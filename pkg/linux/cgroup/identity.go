@@ -11,12 +11,15 @@ import (
 // Identity is what a group knows of itself, kept as one extended attribute of its unified directory, so
 // that it dies with it and a torn record still adopts.
 type Identity struct {
+	// Name and Instance are the container's, and of the group's path.
 	Name     string `json:"name"`
 	Instance uint64 `json:"instance"`
 	// Hash is spec.Identity of the manifest under Defaults.
-	Hash     string `json:"hash"`
-	Defaults int    `json:"defaults"`
-	BootID   string `json:"bootID"`
+	Hash string `json:"hash"`
+	// Defaults is the version of the default values, spec.DefaultsVersion then.
+	Defaults int `json:"defaults"`
+	// BootID is process.BootID of the boot that the group was made in.
+	BootID string `json:"bootID"`
 }
 
 // identityAttribute holds an Identity as JSON. cgroup2 keeps user attributes since Linux 5.7.

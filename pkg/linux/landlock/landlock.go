@@ -1,5 +1,7 @@
 // Package landlock narrows which files, ports, sockets and processes a container's processes can reach, by rules they
 // cannot lift. It knows rights, the kernels that have them, and landlock(7); it refuses to know mounts and privileges.
+//
+// New makes a value of the words of a manifest and what the kernel can do; Append writes it into a start.
 package landlock
 
 import (
@@ -22,14 +24,14 @@ type Rules struct {
 
 // Path allows rights on a path of the container and all that is below it.
 type Path struct {
-	Path   string
-	Rights uint64
+	Path   string // absolute, in the container
+	Rights uint64 // LANDLOCK_ACCESS_FS_*
 }
 
 // Port allows rights on a port.
 type Port struct {
 	Port   uint32
-	Rights uint64
+	Rights uint64 // LANDLOCK_ACCESS_NET_*
 }
 
 // Rights on files.

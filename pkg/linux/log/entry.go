@@ -5,6 +5,10 @@
 // A log is a directory of segments, NNNNNNNN.log with the bytes and NNNNNNNN.idx with entries of 32 bytes. An entry
 // is written before the bytes it speaks of, and its bytes end where the next entry's begin, or with the file.
 // So a writer killed at any moment leaves at most an entry without bytes, and its successor goes on at the file's end.
+//
+//	pipe ──Writer.Drain──> 00000001.log 00000001.idx 00000002.log ... ──Read──> Line, Line, ...
+//
+// One Writer, the keeper, appends; any number of readers, in any process, follow it.
 package log
 
 import (
@@ -22,7 +26,7 @@ const (
 	Stderr Stream = 2
 )
 
-// String is the stream's name as `logs` prints it.
+// String is the stream's name as `logs` prints it: stdout or stderr.
 func (s Stream) String() string {
 	if s == Stderr {
 		return "stderr"
@@ -32,8 +36,8 @@ func (s Stream) String() string {
 
 // Run is one start of a process: the instance, and the how-manieth start in it. Several runs share a log.
 type Run struct {
-	Instance uint64
-	Start    uint32
+	Instance uint64 // counted from 1, as spec.Instance.ID
+	Start    uint32 // counted from 1, as spec.Instance.Starts
 }
 
 // kind says what an entry is about. Stdout and Stderr are the kinds of bytes.

@@ -15,8 +15,8 @@ const (
 // Line is a line of output, or a note that output is missing.
 type Line struct {
 	Time   time.Time // when its first bytes were read; zero if the index does not say
-	Stream Stream
-	Run    Run
+	Stream Stream    // never zero
+	Run    Run       // zero if the index does not say
 	// Text is the line without its newline, good until the next line is asked for.
 	Text []byte
 	// Partial tells that no newline follows: the line is longer than 64 KiB and goes on, or the process ended within it.

@@ -47,7 +47,7 @@ type Facts struct {
 type Injected struct {
 	Destination string // absolute: /etc/resolv.conf
 	Source      string // the path on the node
-	ReadOnly    bool
+	ReadOnly    bool   // for the container; else what it writes is in the node's file
 
 	resolved string // Destination without symbolic links
 	missing  bool   // there is no directory for it

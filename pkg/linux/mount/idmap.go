@@ -8,6 +8,7 @@ import (
 )
 
 // IDMap says which ids of the node a container's are. The zero value maps each id to itself: no user namespace.
+// UIDs and GIDs are lines of uid_map and gid_map, see user_namespaces(7).
 type IDMap struct{ UIDs, GIDs []spec.IDMapping }
 
 // IsZero tells whether there is no user namespace.

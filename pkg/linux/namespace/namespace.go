@@ -1,5 +1,13 @@
 // Package namespace says which kernel namespaces a container's first process gets: made with it, joined by descriptor, or
 // left as the starter's. It knows clone flags and setns; it refuses to know what is done inside (mount, network) and who keeps them.
+//
+//	kind              a container's own is made by     joined
+//	net, ipc, uts     package network, NewIn           before anything else, also at the first start
+//	user              NewUser                          late: JoinUser, when the node's superuser has built everything
+//	pid, mnt, time    clone3 or unshare, at a start    pid by Program.PidNS; mnt and time never
+//	cgroup            clone3 or unshare, at a start    with the others
+//
+// A further process is in all of them at once, by the pidfd of the first: Enter, EnterTime, EnterUser.
 package namespace
 
 import (

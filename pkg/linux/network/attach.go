@@ -20,9 +20,9 @@ type Result struct {
 	Link      string           // the node's end
 	Interface string           // the container's end
 	MAC       net.HardwareAddr // of the container's end
-	MTU       int
-	Addresses []netip.Prefix // of the container, IPv4 first
-	Gateways  []netip.Addr   // where its default routes lead
+	MTU       int              // of both ends, in bytes
+	Addresses []netip.Prefix   // of the container, IPv4 first
+	Gateways  []netip.Addr     // where its default routes lead
 }
 
 // Attach gives the sandbox of a name its place on a bridge, as a network of mode Bridge asks for it, and publishes its ports. Repeating it

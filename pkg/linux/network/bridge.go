@@ -194,7 +194,7 @@ func macOf(a netip.Addr) net.HardwareAddr {
 	return append(net.HardwareAddr{0x02, 0x52}, tail...)
 }
 
-// PortError says that a port of the node leads elsewhere already.
+// PortError says that a port of the node leads elsewhere already; other ports, or the end of the owner, help.
 type PortError struct {
 	Name  string    // who asks
 	Port  spec.Port // for what
@@ -211,7 +211,7 @@ func (e *PortError) Error() string {
 
 // AddressError says that an address is another's.
 type AddressError struct {
-	Name    string
+	Name    string // who asks
 	Address netip.Addr
 	Owner   string // a name, or a link of the node
 }

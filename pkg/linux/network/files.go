@@ -21,7 +21,7 @@ const (
 	FileHostname = "hostname"
 )
 
-// NodeFiles are the node's own, which a container's are made of.
+// NodeFiles are the texts of the node's own, which a container's are made of.
 type NodeFiles struct{ Resolv, Hosts []byte }
 
 // ReadNodeFiles reads them below a directory, "/" for the node's. Where systemd-resolved answers at a loopback address, the file with the

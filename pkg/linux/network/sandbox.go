@@ -1,6 +1,16 @@
 // Package network makes the namespaces that belong to a container's name and outlive its processes: network, ipc and
 // uts, one by one or from a pool made ahead; and it gives them a place on a bridge of the node, with published ports. It knows threads,
 // links and rules; it refuses to know processes and starts, and who keeps the namespaces.
+//
+//	 the node                                          a sandbox
+//	┌───────────────────────────────────────────┐     ┌───────────────────┐
+//	│ table inet reconciler: published ports,   │     │ lo                │
+//	│ masquerading of what leaves               │     │                   │
+//	│ reconciler0 10.87.0.1/24 ── LinkName(NAME)│═════│ eth0 10.87.0.2/24 │
+//	└───────────────────────────────────────────┘ veth└───────────────────┘
+//
+// Make and Pool make sandboxes, for mode Private ready to use. Node gives one of mode Bridge its end of the picture. Files are what its
+// container finds in /etc.
 package network
 
 import (

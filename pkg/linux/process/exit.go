@@ -11,7 +11,7 @@ import (
 
 // Exit is how a process ended: with a code, or by a signal.
 type Exit struct {
-	Code   int
+	Code   int         // 0 to 255; 0 with a signal
 	Signal unix.Signal // 0 if it exited by itself
 	Core   bool        // it dumped core
 }

@@ -24,8 +24,8 @@ import (
 // Program is a list of system calls as a value: tests compare it, --trace prints it, the keeper runs it.
 // Memory, descriptors and results are referred to, never addressed, so a program can cross a process border.
 type Program struct {
-	Ops   []Op
-	Slots int // how many result slots the ops use
+	Ops   []Op // in the order in which they are run
+	Slots int  // how many result slots the ops use
 
 	// Files names the descriptors the program uses; whoever runs it brings a file for each name.
 	Files []string
@@ -45,11 +45,11 @@ type Op struct {
 	Step   string // what the call is for, in the user's words: "mount proc", "set hostname"
 	Path   string // what it is done to, if anything
 	Nr     uint32 // unix.SYS_*
-	Args   [6]Arg
-	Out    Slot // where the result goes, 0 for nowhere
-	Accept Errnos
-	Skip   int // ops to skip after an accepted error
-	Else   int // ops to skip after success
+	Args   [6]Arg // the zero Arg is the number 0
+	Out    Slot   // where the result goes, 0 for nowhere
+	Accept Errnos // errors that do not end the program
+	Skip   int    // ops to skip after an accepted error
+	Else   int    // ops to skip after success
 }
 
 // Slot is the number of a result slot, from 1. It holds the latest result of the op that names it, a descriptor say.

@@ -10,7 +10,7 @@ import (
 
 // User is who a container's first process runs as.
 type User struct {
-	UID, GID uint32
+	UID, GID uint32 // as the container counts
 	// Groups are the additional groups, sorted, without GID.
 	Groups []uint32
 	// Name is the login name; "" for an id that /etc/passwd does not list.

@@ -48,8 +48,8 @@ func readFile(path string) ([]byte, error) {
 
 // Place is where a profile's file is used; it decides about includes and excludes.
 type Place struct {
-	Arch     Arch
-	Bounding capability.Set
+	Arch     Arch           // the machine
+	Bounding capability.Set // what the container can ever hold
 	// Kernel is the release of the running kernel, as uname -r has it.
 	Kernel string
 }

@@ -8,7 +8,7 @@ import (
 
 // Call is a system call as a filter sees it: struct seccomp_data.
 type Call struct {
-	Nr   uint32
+	Nr   uint32 // the number, with x32Bit for x32
 	Arch uint32 // AUDIT_ARCH_*
 	IP   uint64 // of the instruction that made it
 	Args [6]uint64

@@ -1,6 +1,13 @@
 // Package start composes a start: a container's words become one program, the files it names, and nothing else yet. It
 // knows the order of the parts; it refuses to know who runs the program, who keeps the container and where it is recorded, so
 // that manifests, library and OCI command line share it.
+//
+//	spec.Container ──NewPlan──> Plan ──Compose──> process.Program + Files ──> whoever runs it
+//	   (defaulted)   │           │
+//	                 │           └ a value of the parts' own: namespace, mount, attribute
+//	                 └ looks at the rootfs and at what Host has to give; changes nothing
+//
+// A further process goes the same way: spec.Exec, NewExec, Exec.Compose.
 package start
 
 import (
