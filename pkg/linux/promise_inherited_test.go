@@ -81,7 +81,17 @@ var flags = []struct {
 	{"securebits", unix.PR_GET_SECUREBITS, false},
 }
 
-// tellFlags is the container's command: this test binary.
+// probe is this test binary as the command of a container.
+const probe = "/probe"
+
+func init() {
+	if os.Args[0] == probe {
+		tellFlags()
+		os.Exit(0)
+	}
+}
+
+// tellFlags says what the flags of this process are.
 func tellFlags() {
 	for _, f := range flags {
 		var pointed int32
@@ -106,8 +116,8 @@ func (n *node) seeFlags(t *testing.T) []string {
 	t.Helper()
 	self, err := os.Executable()
 	must(t, err)
-	return n.plain(t, "exec /probe flags", func(s *spec.ContainerSpec) {
-		s.Mounts = []spec.Mount{{Type: spec.MountBind, Source: self, Destination: "/probe"}}
+	return n.plain(t, "exec "+probe, func(s *spec.ContainerSpec) {
+		s.Mounts = []spec.Mount{{Type: spec.MountBind, Source: self, Destination: probe}}
 		for _, dir := range []string{"/lib", "/lib64"} {
 			if _, err := os.Stat(dir); err == nil { // the binary is static unless somebody has switched cgo on
 				s.Mounts = append(s.Mounts, spec.Mount{Type: spec.MountBind, Source: dir, Destination: dir, Options: []string{"ro", "exec"}})
