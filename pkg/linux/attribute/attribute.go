@@ -21,7 +21,7 @@
 //   - groups before gid before uid: each needs the privilege that the next one gives up.
 //   - the final capabilities after the user: the kernel changes them with the uid.
 //   - no_new_privs before the filter, which then needs no privilege and comes last, so that it judges nothing but execve.
-//     Without no_new_privs the filter needs CAP_SYS_ADMIN: it comes before the user changes.
+//     Without no_new_privs the filter needs CAP_SYS_ADMIN, which is kept for it: it then judges the capset that gives that up as well.
 //   - a rebirth after everything that is given up, and the session after that: it is the new process's, and so is its terminal.
 //   - close_range after the last use of a descriptor and before execve resolves a path, which must not find one in /proc/self/fd.
 package attribute
@@ -99,7 +99,8 @@ type Plan struct {
 	// Ready, unless it is nil, adds ops that come when all is done but the filter and the command, or with a filter that notifies, but the
 	// command: who takes its listener needs the child to wait.
 	Ready func(*process.Program)
-	// Report names a file that gets the errnos of the paths, in four bytes each, when none of them could be executed; "" for none.
+	// Report names a file that gets the errnos of the paths, in four bytes each, when none of them could be executed; "" for none. With one,
+	// that there is a command is looked at before Ready.
 	Report string
 }
 
@@ -125,25 +126,35 @@ func Late(p *process.Program, plan Plan, join func(*process.Program)) (listener 
 	}
 	setSysctls(p, plan)
 	confine()
-	capability.Before(p, plan.Capabilities, plan.LastCap)
-	if plan.NewPrivs {
-		listener = seccomp.Append(p, plan.Seccomp)
+	meanwhile := plan.Capabilities
+	if plan.NewPrivs && plan.Seccomp.Filter != nil {
+		meanwhile = meanwhile.With(unix.CAP_SYS_ADMIN)
 	}
+	capability.Before(p, meanwhile, plan.LastCap)
 	setUser(p, plan)
-	capability.After(p, plan.Capabilities)
+	capability.After(p, meanwhile)
 	if !plan.NewPrivs {
 		prctl(p, "set no_new_privs", unix.PR_SET_NO_NEW_PRIVS, 1)
 	}
-	early := plan.Seccomp.Notifies() && !plan.NewPrivs
-	if early {
+	if plan.Report != "" {
+		look(p, plan)
+	}
+	filter := func() {
 		listener = seccomp.Append(p, plan.Seccomp)
+		if meanwhile != plan.Capabilities {
+			capability.Reduce(p, plan.Capabilities)
+		}
+	}
+	early := plan.Seccomp.Notifies()
+	if early {
+		filter()
 	}
 	if plan.Ready != nil {
 		plan.Ready(p)
 	}
 	closeFiles(p, plan, files)
-	if !plan.NewPrivs && !early {
-		listener = seccomp.Append(p, plan.Seccomp)
+	if !early {
+		filter()
 	}
 	if plan.Reborn {
 		reborn(p, plan)

@@ -88,23 +88,22 @@ func TestOrderOfLate(t *testing.T) {
 		Capabilities: capability.Sets{Permitted: 1, Ambient: 1}, Seccomp: seccomp.Plan{Filter: seccomp.Filter{{}}}, Argv: []string{"x"}, Paths: []string{"/x"},
 	}
 	user := []string{"set additional groups", "set group", "set user", "set capabilities", "raise ambient capability"}
-	before := []string{"set up stdio", "look at stdio", "give stdio to user", "set umask", "set rlimit", "reset securebits", "clear ambient capabilities", "drop capability", "keep capabilities"}
+	before := []string{"set up stdio", "look at stdio", "give stdio to user", "set up stdio", "look at stdio", "give stdio to user", "set umask", "set rlimit", "reset securebits", "clear ambient capabilities", "drop capability", "keep capabilities"}
 	for _, c := range []struct {
 		newPrivs bool
 		want     []string
 	}{
 		{false, slices.Concat(before, user, []string{"set no_new_privs", "close descriptors", "set seccomp filter", "execute"})},
-		{true, slices.Concat(before, []string{"set seccomp filter"}, user, []string{"close descriptors", "execute"})},
+		{true, slices.Concat(before, user, []string{"close descriptors", "set seccomp filter", "set capabilities", "execute"})},
 	} {
 		plan.NewPrivs = c.newPrivs
 		var p process.Program
 		Late(&p, plan, nil)
 		var got []string
 		for _, op := range p.Ops {
-			if !slices.Contains(got, op.Step) {
-				got = append(got, op.Step)
-			}
+			got = append(got, op.Step)
 		}
+		got = slices.Compact(got)
 		if !slices.Equal(got, c.want) {
 			t.Errorf("new privileges %v:\ngot  %q\nwant %q", c.newPrivs, got, c.want)
 		}

@@ -78,8 +78,8 @@ func executeOrReport(p *process.Program, plan Plan, argv, env process.Arg) {
 	p.Call("report", plan.Argv[0], unix.SYS_WRITE, process.Int(plan.descriptors()), process.Data(text, refs...), process.Int(len(text)))
 }
 
-// Look adds the ops that tell, before it is executed, whether the command can be: a path that the user may execute.
-func Look(p *process.Program, plan Plan) {
+// look adds the ops that tell, before it is executed, whether the command can be: a path that the user may execute.
+func look(p *process.Program, plan Plan) {
 	for i, path := range plan.Paths {
 		op := p.Call("find", path, unix.SYS_FACCESSAT2, process.Int(unix.AT_FDCWD), process.Str(path), process.Int(unix.X_OK), process.Int(unix.AT_EACCESS))
 		if op.Else = len(plan.Paths) - 1 - i; op.Else > 0 {

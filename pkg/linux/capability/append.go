@@ -24,18 +24,22 @@ func Before(p *process.Program, s Sets, last int) {
 	}
 }
 
-// After adds the ops that run when the user has changed: the child holds s from here on. What needs more privilege,
-// such as a seccomp filter without no_new_privs, comes before.
+// After adds the ops that run when the user has changed: the child holds s from here on.
 func After(p *process.Program, s Sets) {
-	// struct __user_cap_header_struct: u32 version, s32 pid (0 is the caller), see capset(2).
-	header := binary.NativeEndian.AppendUint32(nil, unix.LINUX_CAPABILITY_VERSION_3)
-	header = binary.NativeEndian.AppendUint32(header, 0)
-	p.Call("set capabilities", s.Permitted.String(), unix.SYS_CAPSET, process.Data(header), process.Data(s.data()))
+	Reduce(p, s)
 	for n := range 64 {
 		if s.Ambient.Has(n) {
 			prctl(p, "raise ambient capability", name(n), unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uint64(n))
 		}
 	}
+}
+
+// Reduce adds the op that leaves a child that has had After with less. Its ambient capabilities stay, as far as s has them.
+func Reduce(p *process.Program, s Sets) {
+	// struct __user_cap_header_struct: u32 version, s32 pid (0 is the caller), see capset(2).
+	header := binary.NativeEndian.AppendUint32(nil, unix.LINUX_CAPABILITY_VERSION_3)
+	header = binary.NativeEndian.AppendUint32(header, 0)
+	p.Call("set capabilities", s.Permitted.String(), unix.SYS_CAPSET, process.Data(header), process.Data(s.data()))
 }
 
 // data is struct __user_cap_data_struct[2]: u32 effective, permitted, inheritable; first the low words, then the high ones.

@@ -21,6 +21,13 @@ type Sets struct {
 	Ambient Set
 }
 
+// With are sets of a process that holds and uses a capability besides; it is not bounded to it, so that it ends with the next execve.
+func (s Sets) With(n int) Sets {
+	s.Permitted |= Of(n)
+	s.Effective |= Of(n)
+	return s
+}
+
 // NewSets are the sets for a manifest's capabilities. Either it says each of the five, or it changes the default list: minus drop, plus
 // add, where ALL is every capability the node has. The whole list bounds. Root holds it all. Another user holds, as
 // ambient capabilities, only those the manifest adds: to it the default list means what it means to root's children that

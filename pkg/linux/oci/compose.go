@@ -128,9 +128,6 @@ func (m *making) steps(isNodeUser bool) {
 		s.Built = func(p *process.Program) { m.doors.add(p, "build the root", m.createHooks) }
 	}
 	s.Ready = func(p *process.Program) {
-		if m.lasting {
-			attribute.Look(p, m.plan.Attribute)
-		}
 		if m.plan.Attribute.Seccomp.Notifies() {
 			m.doors.add(p, "hand over the seccomp listener", m.sendListener)
 		}
