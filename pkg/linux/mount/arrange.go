@@ -64,22 +64,18 @@ func (a arranger) standard() ([]Mount, error) {
 	return slices.Concat(elsewhere, base, below), nil
 }
 
-// listed keeps the manifest's own order, but for proc and what is below it, which come last: nothing that a link of the
-// image led astray can then lie over a file of proc.
+// listed keeps the manifest's own order. What goes onto proc and below it is attached last: nothing that a link of the image led astray can then
+// lie over a file of proc. That it is made in its turn keeps the order in mountinfo, which goes by age (since Linux 6.8).
 func (a arranger) listed() (mounts []Mount, err error) {
-	var proc []Mount
 	for i, s := range a.c.Mounts {
 		m, err := a.newMount(s, i)
 		if err != nil {
 			return nil, err
 		}
-		if isBelowAny(m.Destination, "/proc") {
-			proc = append(proc, m)
-		} else {
-			mounts = append(mounts, m)
-		}
+		m.Last = isBelowAny(m.Destination, "/proc")
+		mounts = append(mounts, m)
 	}
-	return append(mounts, proc...), nil
+	return mounts, nil
 }
 
 // newMount turns one mount of a manifest, at index i of its list, into a row of the plan.

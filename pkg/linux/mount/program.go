@@ -37,9 +37,7 @@ func AppendAround(p *process.Program, plan Plan, built func(*process.Program)) {
 	if !slices.ContainsFunc(plan.Mounts, func(m Mount) bool { return m.Type == "proc" && m.File == "" }) && len(plan.Sysctls) > 0 {
 		b.sysctls(plan.Sysctls, b.make("set sysctl", "", "proc", "proc", nil, quiet))
 	}
-	for _, m := range plan.Mounts {
-		b.mount(m, &plan)
-	}
+	b.mounts(plan)
 	b.bindDevices(plan)
 	b.console(plan)
 	for _, path := range plan.Masked {
@@ -160,12 +158,27 @@ func (b *builder) enterRoot(plan Plan) {
 	b.cover(step, r.Path, b.root)
 }
 
-// mount makes one mount of the plan. What comes as a file is detached, with its flags set. A tmpfs becomes read-only last,
-// because others may go onto directories in it.
-func (b *builder) mount(m Mount, plan *Plan) {
+// mounts makes all mounts of the plan.
+func (b *builder) mounts(plan Plan) {
+	var last []func()
+	for _, m := range plan.Mounts {
+		attach := b.mount(m, &plan)
+		if m.Last {
+			last = append(last, attach)
+			continue
+		}
+		attach()
+	}
+	for _, attach := range last {
+		attach()
+	}
+}
+
+// mount makes one mount of the plan, and gives what puts it in its place. What comes as a file is detached, with its flags set. A tmpfs becomes
+// read-only last, because others may go onto directories in it.
+func (b *builder) mount(m Mount, plan *Plan) (attach func()) {
 	if m.Remount {
-		b.remount(m)
-		return
+		return func() { b.remount(m) }
 	}
 	step, shown := "mount "+m.Type, m.Destination
 	made := b.made(step, m, plan)
@@ -180,12 +193,14 @@ func (b *builder) mount(m Mount, plan *Plan) {
 			b.null = node{made, "null"}
 		}
 	}
-	b.attach(step, shown, made, b.mountPoint(m), "")
-	for _, h := range m.Hierarchies {
-		b.hierarchy(m, h, made)
-	}
-	if m.isTmpfs() && m.flags()&readonly != 0 {
-		b.late = append(b.late, locked{step, shown, made})
+	return func() {
+		b.attach(step, shown, made, b.mountPoint(m), "")
+		for _, h := range m.Hierarchies {
+			b.hierarchy(m, h, made)
+		}
+		if m.isTmpfs() && m.flags()&readonly != 0 {
+			b.late = append(b.late, locked{step, shown, made})
+		}
 	}
 }
 
