@@ -64,15 +64,23 @@ func (a arranger) standard() ([]Mount, error) {
 	return slices.Concat(elsewhere, base, below), nil
 }
 
-// listed keeps the manifest's own order. What goes onto proc and below it is attached last: nothing that a link of the image led astray can then
-// lie over a file of proc. That it is made in its turn keeps the order in mountinfo, which goes by age (since Linux 6.8).
+// listed keeps the manifest's own order. What is mounted on proc is covered meanwhile, and what goes below it is attached last: nothing that a
+// link of the image led astray can then lie over a file of proc.
 func (a arranger) listed() (mounts []Mount, err error) {
+	proc := -1
 	for i, s := range a.c.Mounts {
 		m, err := a.newMount(s, i)
 		if err != nil {
 			return nil, err
 		}
-		m.Last = isBelowAny(m.Destination, "/proc")
+		switch isProc := isBelowAny(m.Destination, "/proc"); {
+		case isProc && m.Destination == "/proc" && proc < 0 && !m.Remount:
+			proc = i
+		case isProc:
+			m.Last = true
+		case proc >= 0:
+			mounts[proc].Covered = true
+		}
 		mounts = append(mounts, m)
 	}
 	return mounts, nil

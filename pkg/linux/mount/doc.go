@@ -19,8 +19,8 @@
 //   - Below the container's root, a path is used once: openat2(2) with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS turns
 //     it into a descriptor, and the mount moves from descriptor to descriptor.
 //   - proc, sysfs and dev go onto ordinary directories of the root file system itself, after the manifest's other
-//     mounts: nothing that a link led astray can lie over them. With base None the manifest's order holds, but proc and
-//     what is below it are still attached last.
+//     mounts: nothing that a link led astray can lie over them. With base None the manifest's order holds, but proc is
+//     covered until all is mounted, and what is below it comes last.
 //   - Sysctls are written through a proc mount before anything else can see it.
 //   - Devices, masks and terminals come from file systems made here, never from the image; a device elsewhere than in a
 //     /dev made here is bound, so that no node is left in a rootfs.

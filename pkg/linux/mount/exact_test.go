@@ -167,13 +167,18 @@ func TestNoMountOnDev(t *testing.T) {
 	check()
 }
 
-// A link of the image cannot lead a mount onto a file of proc: that comes last.
+// A link of the image cannot lead a mount onto proc or a file of it: that is covered meanwhile.
 func TestAstrayOntoProc(t *testing.T) {
 	root := newRootfs(t, "proc")
 	must(t, os.Symlink("/proc", filepath.Join(root, "data")))
+	must(t, os.Symlink("/proc/sys/kernel", filepath.Join(root, "deep")))
 	host := t.TempDir()
 	c := exact(root, []spec.Mount{{Type: "proc", Destination: "/proc"}, {Type: "bind", Source: host, Destination: "/data"}}, nil)
 	same(t, "proc", sh(t, c, `busybox stat -f -c %T /proc; [ -e /proc/self/status ] && echo there`), "proc\nthere")
+	c.Spec.Mounts[1].Destination = "/deep"
+	if _, err := run(t, c, "", "true"); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("a mount below proc: %v", err)
+	}
 }
 
 // What stands in for proc is a proc file system.

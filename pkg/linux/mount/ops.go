@@ -19,6 +19,7 @@ type builder struct {
 	nothing process.Arg // an empty read-only file system, attached where nobody sees it
 	own     process.Arg // device nodes, attached where nobody sees them; the first is null
 	null    node        // what masks are bound from
+	covered process.Arg // what covers proc, while others are mounted
 
 	uid, gid uint32   // the node's ids of the container's superuser
 	ordinary uint64   // how the directories that proc, sysfs and dev go onto are resolved

@@ -91,8 +91,9 @@ type Mount struct {
 	Ordinary bool
 	// Devices fills the file system with the default devices and links before it is mounted.
 	Devices bool
-	// Last has it made in its turn, and put in its place when all others are: nothing that a link of the image led astray lies over it.
-	Last bool
+	// Covered hides it until all mounts are in their places, Last is put in its place only then: nothing that a link of the image led
+	// astray lies over them.
+	Covered, Last bool
 
 	kind string // as in the manifest
 }

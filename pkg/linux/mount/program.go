@@ -119,7 +119,7 @@ func (b *builder) setIDs(securebits int, uid, gid uint32) {
 // hidden makes what is bound from but never seen, and attaches it where the root will cover it: only what is attached can
 // be cloned.
 func (b *builder) hidden(plan Plan) {
-	if len(plan.Masked) > 0 {
+	if len(plan.Masked) > 0 || plan.covers() {
 		config := append([]Setting{{"nr_blocks", "1"}, {"nr_inodes", "1"}, {"mode", "0555"}}, plan.context("tmpfs")...)
 		b.nothing = b.make("make empty mask", "", "tmpfs", "tmpfs", config, quiet|readonly)
 		b.cover("make empty mask", "", b.nothing)
@@ -169,6 +169,9 @@ func (b *builder) mounts(plan Plan) {
 		}
 		attach()
 	}
+	if plan.covers() {
+		b.uncover(len(plan.Mounts))
+	}
 	for _, attach := range last {
 		attach()
 	}
@@ -195,6 +198,10 @@ func (b *builder) mount(m Mount, plan *Plan) (attach func()) {
 	}
 	return func() {
 		b.attach(step, shown, made, b.mountPoint(m), "")
+		if m.Covered {
+			b.covered = b.clone("cover proc", shown, b.nothing, "", 0)
+			b.attach("cover proc", shown, b.covered, made, "")
+		}
 		for _, h := range m.Hierarchies {
 			b.hierarchy(m, h, made)
 		}
@@ -202,6 +209,21 @@ func (b *builder) mount(m Mount, plan *Plan) (attach func()) {
 			b.late = append(b.late, locked{step, shown, made})
 		}
 	}
+}
+
+// uncover takes away what covers proc, and whatever a link has led onto that: at most so many mounts. umount(2) of a working directory takes the
+// topmost mount on it, and is EINVAL once that itself is gone.
+func (b *builder) uncover(most int) {
+	const step = "uncover proc"
+	b.Call(step, "", unix.SYS_FCHDIR, b.covered)
+	for range most {
+		b.Call(step, "", unix.SYS_UMOUNT2, process.Str("."), process.Int(unix.MNT_DETACH)).Accept = process.Accept(unix.EINVAL)
+	}
+}
+
+// covers tells whether a mount is covered meanwhile.
+func (p *Plan) covers() bool {
+	return slices.ContainsFunc(p.Mounts, func(m Mount) bool { return m.Covered })
 }
 
 // isTmpfs tells whether a mount is a tmpfs, as the directory of the hierarchies is.
