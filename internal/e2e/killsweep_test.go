@@ -87,6 +87,8 @@ type sweep struct {
 	// points reads the places to die at from the traces of a run with these arguments.
 	points func() []point
 	quiet  []string
+	// more are further lines of the container's spec.
+	more string
 	// spoil breaks the node after each kill, for the negative control; nil does not.
 	spoil func()
 
@@ -97,7 +99,7 @@ type sweep struct {
 // everywhere kills at a sample of the points of one create and one destroy, and notes what did not converge.
 func (s *sweep) everywhere(create, destroy int) {
 	n := s.n
-	n.put("victim.yaml", manifest("victim", once))
+	n.put("victim.yaml", manifest("victim", once, s.more))
 	s.run(s.quiet...)
 	creating := s.points()
 	n.remove("victim.yaml")
@@ -106,7 +108,7 @@ func (s *sweep) everywhere(create, destroy int) {
 	n.t.Logf("%d points of create, %d of destroy", len(creating), len(destroying))
 	for _, p := range choose(creating, create) {
 		what := fmt.Sprintf("%s killed at %s %d of create", s.who, p.call, p.n)
-		n.put("victim.yaml", manifest("victim", once))
+		n.put("victim.yaml", manifest("victim", once, s.more))
 		s.kill(p)
 		s.converged(what)
 		n.remove("victim.yaml")
@@ -114,7 +116,7 @@ func (s *sweep) everywhere(create, destroy int) {
 	}
 	for _, p := range choose(destroying, destroy) {
 		what := fmt.Sprintf("%s killed at %s %d of destroy", s.who, p.call, p.n)
-		n.put("victim.yaml", manifest("victim", once))
+		n.put("victim.yaml", manifest("victim", once, s.more))
 		s.converged(what)
 		n.remove("victim.yaml")
 		s.kill(p)
@@ -252,8 +254,35 @@ func (n *node) traceKeeper(path, trace string, inject ...string) (stop func()) {
 	}
 }
 
+// hooks are one of each kind, for a sweep.
+var hooks = "  hooks:\n" + strings.ReplaceAll("    createRuntime: HOOK\n    createContainer: HOOK\n    startContainer: HOOK\n    poststart: HOOK\n    poststop: HOOK\n",
+	"HOOK", `[{path: /bin/sh, args: [sh, -c, "cat >/dev/null"], env: {PATH: /bin}}]`)
+
+// TestKillAgentAtEveryHook kills the agent while it attends to a child.
+func TestKillAgentAtEveryHook(t *testing.T) {
+	s := sweepAgent(t)
+	s.more = hooks
+	s.everywhere(12, 3)
+	s.verdict()
+}
+
+// TestKillKeeperAtEveryHook kills the keeper while the agent attends to its child.
+func TestKillKeeperAtEveryHook(t *testing.T) {
+	s := sweepKeeper(t)
+	s.more = hooks
+	s.everywhere(12, 0)
+	s.verdict()
+}
+
 // TestKillKeeperAtEveryCall kills the keeper at (call, n) while a container is created and while it is destroyed.
 func TestKillKeeperAtEveryCall(t *testing.T) {
+	s := sweepKeeper(t)
+	s.everywhere(25, 10)
+	s.verdict()
+}
+
+// sweepKeeper traces the keeper's threads.
+func sweepKeeper(t *testing.T) *sweep {
 	path, n := strace(t), newNode(t)
 	s := &sweep{n: n, who: "keeper", quiet: []string{"-ff"}, points: func() []point { return n.traced() }}
 	s.run = func(inject ...string) {
@@ -262,8 +291,7 @@ func TestKillKeeperAtEveryCall(t *testing.T) {
 		defer stop()
 		_, _ = n.once("--prune", "always")
 	}
-	s.everywhere(25, 10)
-	s.verdict()
+	return s
 }
 
 // traced reads the traces that `strace -ff` left, one file a thread, as points.

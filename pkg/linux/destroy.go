@@ -33,18 +33,22 @@ func (n *Node) Destroy(ctx context.Context, name string, id uint64, keep bool) (
 	if err != nil {
 		return err
 	}
-	if keep || slices.ContainsFunc(ids, func(other uint64) bool { return other != id }) {
-		if err := n.dismantle(ctx, group); err != nil {
+	last := !keep && !slices.ContainsFunc(ids, func(other uint64) bool { return other != id })
+	var sandboxes []string
+	if last {
+		sandboxes = append(sandboxes, sandboxKey(name, ""))
+	}
+	if err := n.dismantle(ctx, group, sandboxes...); err != nil {
+		return err
+	}
+	if err := n.poststop(ctx, name, id); err != nil {
+		return err
+	}
+	if last {
+		grouped := lost != nil || record.Spec.Spec.Group != ""
+		if err := n.forget(ctx, name, grouped); err != nil {
 			return err
 		}
-		return n.vanish(name, id)
-	}
-	if err := n.dismantle(ctx, group, sandboxKey(name, "")); err != nil {
-		return err
-	}
-	grouped := lost != nil || record.Spec.Spec.Group != ""
-	if err := n.forget(ctx, name, grouped); err != nil {
-		return err
 	}
 	return n.vanish(name, id)
 }

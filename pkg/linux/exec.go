@@ -77,12 +77,22 @@ func (n *Node) exec(ctx context.Context, in spec.Instance, e spec.Exec, plan sta
 			_ = unix.Rmdir(path) // unless the keeper has
 		}
 	}()
+	attendance, err := n.attendExec(in, path, &plan)
+	if err != nil {
+		return nil, err
+	}
+	defer attendance.close()
 	request := keeper.ExecRequest{Key: keeper.Key{Name: in.Name, Instance: in.ID}, Cgroup: path, Detach: e.Detach}
 	plan.Compose(&request.Program, files)
 	request.Files = n.host.Lend(files)
 	maps.Copy(request.Files, target.files(plan))
 	maps.Copy(request.Files, stdio.theirs)
-	further, err := n.keeper.Exec(ctx, request)
+	maps.Copy(request.Files, attendance.files())
+	var further *keeper.Exec
+	err = attendance.during(ctx, func() (err error) {
+		further, err = n.keeper.Exec(ctx, request)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -137,31 +147,45 @@ type target struct {
 }
 
 // target opens process 1 of an instance. A stranger that has its number now is ESRCH.
-func (n *Node) target(name string, id uint64) (_ *target, err error) {
+func (n *Node) target(name string, id uint64) (*target, error) {
 	var started keeper.Started
 	if err := n.readJSON(name, id, keeper.StartFile, &started); err != nil {
 		return nil, err
 	}
+	pidfd, err := process.OpenVerified(started.Pid, started.StartTime)
+	if err != nil {
+		return nil, err
+	}
+	t, err := openTarget(started.Pid, pidfd)
+	if err != nil {
+		_ = pidfd.Close()
+	}
+	return t, err
+}
+
+// openTarget opens a process, whose pidfd becomes the target's.
+func openTarget(pid int, pidfd *os.File) (_ *target, err error) {
 	t := &target{}
 	defer func() {
 		if err != nil {
 			t.close()
 		}
 	}()
-	if t.pidfd, err = process.OpenVerified(started.Pid, started.StartTime); err != nil {
+	if t.root, err = rootfs.Open(fmt.Sprintf("/proc/%d/root", pid)); err != nil {
 		return nil, err
 	}
-	if t.root, err = rootfs.Open(fmt.Sprintf("/proc/%d/root", started.Pid)); err != nil {
+	if t.time, err = os.Open(fmt.Sprintf("/proc/%d/ns/time", pid)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	if t.time, err = os.Open(fmt.Sprintf("/proc/%d/ns/time", started.Pid)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	if t.ids, err = idsOf(started.Pid); err != nil {
+	if t.ids, err = idsOf(pid); err != nil {
 		return nil, err
 	}
 	// What was opened by number is the process's if it is still there.
-	return t, process.Signal(t.pidfd, 0)
+	if err := process.Signal(pidfd, 0); err != nil {
+		return nil, err
+	}
+	t.pidfd = pidfd
+	return t, nil
 }
 
 // files are those that a program of the plan joins by.

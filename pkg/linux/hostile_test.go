@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -177,10 +179,13 @@ func (n *node) confined(t *testing.T, m manner, canary string) {
 			t.Errorf("%s: descriptor %s is %s", m.name, fd.Name(), target)
 		}
 	}
+	var st unix.Stat_t
+	must(t, unix.Stat(canary, &st))
+	device := fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
 	mounts, _ := os.ReadFile(filepath.Join(proc, "mountinfo"))
 	for line := range strings.Lines(string(mounts)) {
-		// What is mounted and from where, not the place inside, to which a link inside may lead.
-		if f := strings.Fields(line); strings.HasPrefix(f[3], canary) || strings.Contains(strings.Join(f[5:], " "), canary) {
+		// What is mounted and from where, not the place inside, to which a link inside may lead: what is made there is in the image.
+		if f := strings.Fields(line); f[2] == device && strings.HasPrefix(f[3], canary) || strings.Contains(strings.Join(f[5:], " "), canary) {
 			t.Errorf("%s: it sees a mount of the node: %s", m.name, line)
 		}
 	}

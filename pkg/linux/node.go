@@ -100,6 +100,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.host, err = start.OpenHost(hello.Pid); err != nil {
 		return err
 	}
+	n.host.Waits = true
 	n.pool = network.NewPool(sandboxPool)
 	if err := n.settle(ctx, hello.Pid); err != nil {
 		return err

@@ -53,15 +53,17 @@ func (n *Node) instanceDir(name string, id uint64) string {
 // stateDir is the directory of a name below the run directory.
 func (n *Node) stateDir(name string) string { return filepath.Join(n.cfg.RunDir, "state", name) }
 
-// writeRecord puts the record in place in one rename. The run directory dies with the boot it speaks of, so nothing is synced.
-func (n *Node) writeRecord(r record) error {
-	data, err := json.Marshal(r)
+func (n *Node) writeRecord(r record) error { return n.writeJSON(r.Name, r.Instance, recordFile, r) }
+
+// writeJSON puts a file of an instance in place in one rename. The run directory dies with the boot it speaks of, so nothing is synced.
+func (n *Node) writeJSON(name string, id uint64, file string, content any) error {
+	data, err := json.Marshal(content)
 	if err != nil {
-		return fmt.Errorf("cannot encode the record of %q: %w", r.Name, err)
+		return fmt.Errorf("cannot encode the %s of %q: %w", file, name, err)
 	}
-	path := filepath.Join(n.instanceDir(r.Name, r.Instance), recordFile)
+	path := filepath.Join(n.instanceDir(name, id), file)
 	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return errors.Join(fmt.Errorf("cannot write the record of %q: %w", r.Name, err), discard(path+".new"))
+		return errors.Join(fmt.Errorf("cannot write the %s of %q: %w", file, name, err), discard(path+".new"))
 	}
 	return os.Rename(path+".new", path)
 }

@@ -64,7 +64,7 @@ func TestProfileRefusals(t *testing.T) {
 	n := open(t)
 	broken := n.path("broken.json")
 	must(t, os.WriteFile(broken, []byte(`{"defaultAction": "SCMP_ACT_ALOW"}`), 0o644))
-	notify := allowing(spec.SeccompRule{Names: []string{"mkdir"}, Action: spec.SeccompNotify})
+	notify := allowing(spec.SeccompRule{Names: []string{"mkdir", "write"}, Action: spec.SeccompNotify})
 	notify.SeccompProfile.ListenerPath = "/run/absent.sock"
 	for _, test := range []struct {
 		name, says string
@@ -74,7 +74,7 @@ func TestProfileRefusals(t *testing.T) {
 		{"nothing said", "defaultAction", spec.Security{Seccomp: spec.SeccompByProfile}, fs.ErrInvalid},
 		{"no file", "/nonexistent/web.json", spec.Security{Seccomp: spec.SeccompByProfile, SeccompProfileFile: "/nonexistent/web.json"}, fs.ErrNotExist},
 		{"a broken file", broken + ":1:19: defaultAction", spec.Security{Seccomp: spec.SeccompByProfile, SeccompProfileFile: broken}, fs.ErrInvalid},
-		{"notify", "SCMP_ACT_NOTIFY", notify, errors.ErrUnsupported},
+		{"notify", "SCMP_ACT_NOTIFY of write", notify, fs.ErrInvalid},
 	} {
 		c := n.container("refused", "true")
 		c.Spec.Security = test.security

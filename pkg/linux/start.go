@@ -56,6 +56,11 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 	if err != nil {
 		return err
 	}
+	attendance, err := n.attend(full, id, group, &plan)
+	if err != nil {
+		return err
+	}
+	defer attendance.close()
 	namespaces, err := n.namespaces(ctx, full, facts.IDs)
 	defer closeAll(namespaces.files)
 	if err != nil {
@@ -78,13 +83,18 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 	if files.Console != nil {
 		request.Files[keeper.FileConsole] = files.Console
 	}
+	attendance.join(&request)
 	done, err := n.joinPID(namespaces.files[namespace.FilePID])
 	if err != nil {
 		return err
 	}
 	defer done()
-	_, err = n.keeper.Start(ctx, request)
-	return err
+	return n.hooked(ctx, full, id, func() error {
+		return attendance.during(ctx, func() error {
+			_, err := n.keeper.Start(ctx, request)
+			return err
+		})
+	})
 }
 
 // facts are what a start of a defaulted container needs to know besides its words.

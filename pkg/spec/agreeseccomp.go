@@ -45,6 +45,9 @@ func (c *checker) agreeProfile(path string, profile *yamltree.Node) {
 	}
 }
 
+// NeverNotified is the call that no listener can be asked about: a start needs it to say that there is one.
+const NeverNotified = "write"
+
 // agreeSeccompRules checks the rules and finds the first action that notifies.
 func (c *checker) agreeSeccompRules(path string, rules *yamltree.Node) (notified *yamltree.Node) {
 	for i, rule := range itemsOf(rules) {
@@ -52,6 +55,11 @@ func (c *checker) agreeSeccompRules(path string, rules *yamltree.Node) (notified
 		c.agreeErrno(fmt.Sprintf("%s[%d].errnoRet", path, i), at(rule, "errnoRet"), action)
 		if action == string(SeccompNotify) && notified == nil {
 			notified = at(rule, "action")
+		}
+		for k, name := range itemsOf(at(rule, "names")) {
+			if action == string(SeccompNotify) && name.Value == NeverNotified && at(rule, "args") == nil {
+				c.add(name, fmt.Sprintf("%s[%d].names[%d]", path, i, k), fault{"the start would wait for ever: it writes before anybody listens", "leave " + NeverNotified + " out"})
+			}
 		}
 	}
 	return notified

@@ -90,6 +90,8 @@ type ContainerSpec struct {
 	MemoryPolicy MemoryPolicy `json:"memoryPolicy,omitzero" class:"replace"`
 	// Personality is the execution domain of the command. See personality(2).
 	Personality Personality `json:"personality,omitzero" class:"replace"`
+	// Hooks are programs that run at points of the container's life.
+	Hooks Hooks `json:"hooks,omitzero" class:"replace"`
 	// Resources are the limits, written to cgroup files and changed without a restart.
 	Resources Resources `json:"resources,omitzero" class:"live"`
 	// Pressure says how much time the processes may lose to waiting before an event tells of it.

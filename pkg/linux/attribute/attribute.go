@@ -98,7 +98,7 @@ type Plan struct {
 	Init bool
 	// Ready, unless it is nil, adds ops that come when all is done but the filter and the command, or with a filter that notifies, but the
 	// command: who takes its listener needs the child to wait.
-	Ready func(*process.Program)
+	Ready func(p *process.Program, listener process.Slot)
 	// Report names a file that gets the errnos of the paths, in four bytes each, when none of them could be executed; "" for none. With one,
 	// that there is a command is looked at before Ready.
 	Report string
@@ -150,7 +150,7 @@ func Late(p *process.Program, plan Plan, join func(*process.Program)) (listener 
 		filter()
 	}
 	if plan.Ready != nil {
-		plan.Ready(p)
+		plan.Ready(p, listener)
 	}
 	closeFiles(p, plan, files)
 	if !early {

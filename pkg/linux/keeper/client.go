@@ -60,13 +60,18 @@ func (c *Client) Start(ctx context.Context, r StartRequest) (Started, error) {
 	if err != nil {
 		return Started{}, fmt.Errorf("cannot encode the start of %q: %w", r.Name, err)
 	}
-	resp, err := c.do(ctx, req, program, files)
+	ask := c.ask
+	if r.Once {
+		ask = c.askOnce
+	}
+	resp, back, err := ask(ctx, req, program, files)
+	closeAll(back)
 	return resp.Started, err
 }
 
 // startMessage is a start as it goes over the socket: header, body, files.
 func startMessage(r StartRequest) (request, []byte, []*os.File, error) {
-	head := startHeader{ID: rand.Text(), Dir: r.Dir, Sandbox: r.Sandbox, Log: r.Log, Cgroup: r.Cgroup, OOM: r.OOM}
+	head := startHeader{ID: rand.Text(), Dir: r.Dir, Sandbox: r.Sandbox, Log: r.Log, Cgroup: r.Cgroup, OOM: r.OOM, Patience: r.Patience}
 	head.Files = slices.Sorted(maps.Keys(r.Files))
 	files := make([]*os.File, len(head.Files))
 	for i, name := range head.Files {
@@ -169,14 +174,10 @@ func (c *Client) ask(ctx context.Context, req request, body []byte, files []*os.
 		if err != nil {
 			return response{}, nil, err
 		}
-		resp, back, err := exchange(ctx, conn, req, body, files)
-		if err == nil {
+		resp, back, err := askOver(ctx, conn, req, body, files)
+		if !errors.Is(err, errHungUp) {
 			c.park(conn)
-			if resp.Error != nil {
-				closeAll(back)
-				return response{}, nil, resp.Error
-			}
-			return resp, back, nil
+			return resp, back, err
 		}
 		conn.Close()
 		if ctx.Err() != nil {
@@ -185,7 +186,38 @@ func (c *Client) ask(ctx context.Context, req request, body []byte, files []*os.
 		last = err
 		c.Close() // the idle connections lead to the same dead keeper
 	}
-	return response{}, nil, fmt.Errorf("cannot %s: the keeper hung up: %w", req.Verb, last)
+	return response{}, nil, fmt.Errorf("cannot %s: %w", req.Verb, last)
+}
+
+// askOnce is ask of one keeper, over a connection of its own.
+func (c *Client) askOnce(ctx context.Context, req request, body []byte, files []*os.File) (response, []*os.File, error) {
+	req.Protocol = protocol
+	conn, err := c.fresh(ctx)
+	if err != nil {
+		return response{}, nil, err
+	}
+	defer conn.Close()
+	resp, back, err := askOver(ctx, conn, req, body, files)
+	if errors.Is(err, errHungUp) && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return resp, back, err
+}
+
+// errHungUp is a connection that broke.
+var errHungUp = errors.New("the keeper hung up")
+
+// askOver asks over a connection. The error is errHungUp or the keeper's.
+func askOver(ctx context.Context, conn *net.UnixConn, req request, body []byte, files []*os.File) (response, []*os.File, error) {
+	resp, back, err := exchange(ctx, conn, req, body, files)
+	switch {
+	case err != nil:
+		return response{}, nil, fmt.Errorf("%w: %w", errHungUp, err)
+	case resp.Error != nil:
+		closeAll(back)
+		return response{}, nil, resp.Error
+	}
+	return resp, back, nil
 }
 
 // exchange sends one request and waits for its answer as long as ctx lasts.

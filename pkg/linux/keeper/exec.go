@@ -95,7 +95,7 @@ func (k *keeper) exec(req request, body []byte, files []*os.File) (_ *execution,
 	}
 	defer k.strays.make()()
 	hold := watchHold(req.Exec.Cgroup)
-	p, err := execute(program, named, req.Exec.Cgroup)
+	p, err := execute(program, named, req.Exec.Cgroup, process.Timeout)
 	if why := hold.end(); why != nil && err != nil {
 		err = fmt.Errorf("%w: %w", why, err)
 	}

@@ -44,6 +44,10 @@ type StartRequest struct {
 	// OOM is the absolute path of the file whose "oom_kill N" line counts kills: memory.events (v2) or memory.oom_control (v1), in
 	// a directory that ends alike; "" if there is none.
 	OOM string
+	// Patience is how long the program may wait for whoever attends to it, beside what any start may take.
+	Patience time.Duration
+	// Once tells that the start is not to be asked for again when a keeper dies of it: who attends to the child attends to one.
+	Once bool
 }
 
 // Log is where and how an instance's output is kept. All instances of a name share Dir; see package log.

@@ -39,7 +39,7 @@ func (in *instance) start(head startHeader, program *process.Program, files map[
 			BootID: in.k.boot, Starts: before.Starts + 1, OOMKills: oomKills(head.OOM), StartedAt: time.Now(),
 		},
 	}
-	if err := in.launch(program, files); err != nil {
+	if err := in.launch(program, files, head.Patience); err != nil {
 		in.close()
 		in.record = before
 		if in.gone = before.Pid == 0; in.gone {
@@ -53,7 +53,7 @@ func (in *instance) start(head startHeader, program *process.Program, files map[
 }
 
 // launch makes the process and records it. After an error there is no process; the caller closes the rest.
-func (in *instance) launch(program *process.Program, files map[string]*os.File) error {
+func (in *instance) launch(program *process.Program, files map[string]*os.File, patience time.Duration) error {
 	if err := in.open(in.record.Log, true); err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (in *instance) launch(program *process.Program, files map[string]*os.File) 
 		return err
 	}
 	in.log.Begin(in.run())
-	p, err := execute(program, all, in.record.Cgroup)
+	p, err := execute(program, all, in.record.Cgroup, process.Timeout+patience)
 	if err != nil {
 		in.log.End(in.run())
 		return err
@@ -81,9 +81,9 @@ func (in *instance) launch(program *process.Program, files map[string]*os.File) 
 	return nil
 }
 
-// execute runs a program until it executes its command. One that parks may wait for others as long as any start may take; then all that there
-// is in its cgroup is killed.
-func execute(program *process.Program, files map[string]*os.File, cgroup string) (*process.Process, error) {
+// execute runs a program until it executes its command. One that parks may wait for others until the timeout; then all that
+// there is in its cgroup is killed.
+func execute(program *process.Program, files map[string]*os.File, cgroup string, timeout time.Duration) (*process.Process, error) {
 	if !program.Parks() {
 		return process.Start(program, files)
 	}
@@ -92,7 +92,7 @@ func execute(program *process.Program, files map[string]*os.File, cgroup string)
 		return nil, err
 	}
 	defer parked.Close()
-	if err = waitFor(parked, process.Timeout); err == nil {
+	if err = waitFor(parked, timeout); err == nil {
 		return &parked.Process, nil
 	}
 	if !errors.Is(err, context.DeadlineExceeded) {

@@ -71,6 +71,8 @@ type startHeader struct {
 	Cgroup  string   `json:"cgroup"`
 	OOM     string   `json:"oom,omitzero"`
 	Files   []string `json:"files,omitzero"`
+	// Patience is in nanoseconds.
+	Patience time.Duration `json:"patience,omitzero"`
 }
 
 // response is the header of an answer. The files of a sandbox come along, in the order of its kinds.

@@ -127,7 +127,7 @@ func (m *making) steps(isNodeUser bool) {
 		m.plan.Mount.Stage = m.rec.Rootfs // where such hooks look for it
 		s.Built = func(p *process.Program) { m.doors.add(p, "build the root", m.createHooks) }
 	}
-	s.Ready = func(p *process.Program) {
+	s.Ready = func(p *process.Program, _ process.Slot) {
 		if m.plan.Attribute.Seccomp.Notifies() {
 			m.doors.add(p, "hand over the seccomp listener", m.sendListener)
 		}
@@ -292,5 +292,5 @@ func sendListener(ctx context.Context, child *process.Parked, slot process.Slot,
 	if err != nil {
 		return err
 	}
-	return seccomp.SendListener(ctx, to, text, listener)
+	return seccomp.SendListener(ctx, to, text, child.Pid, listener)
 }

@@ -169,7 +169,7 @@ func (x *executing) compose(p *process.Program) *process.Slot {
 	listener := new(process.Slot)
 	x.plan.Steps.Entered = func(p *process.Program) { p.Park() }
 	if x.plan.Attribute.Seccomp.Notifies() {
-		x.plan.Steps.Ready = func(p *process.Program) { x.doors.add(p, "hand over the seccomp listener", nil) }
+		x.plan.Steps.Ready = func(p *process.Program, _ process.Slot) { x.doors.add(p, "hand over the seccomp listener", nil) }
 	}
 	*listener = x.plan.Compose(p, x.files)
 	return listener

@@ -23,18 +23,18 @@ type processState struct {
 }
 
 // SendListener sends a filter's listener, with the state of its container, to the program that decides: one message of
-// ContainerProcessState over a connection to its socket, which is then closed. state is the OCI runtime specification's
-// state as JSON, with at least ociVersion and pid. It waits as long as ctx does.
-func SendListener(ctx context.Context, to Listener, state []byte, listener *os.File) error {
-	err := sendListener(ctx, to, state, listener)
+// ContainerProcessState over a connection to its socket, which is then closed. pid is the process with the filter, state the OCI
+// runtime specification's state as JSON, with at least ociVersion. It waits as long as ctx does.
+func SendListener(ctx context.Context, to Listener, state []byte, pid int, listener *os.File) error {
+	err := sendListener(ctx, to, state, pid, listener)
 	if err != nil {
 		return fmt.Errorf("cannot send the seccomp listener to %s: %w", to.Path, err)
 	}
 	return nil
 }
 
-func sendListener(ctx context.Context, to Listener, state []byte, listener *os.File) error {
-	message, err := newMessage(to.Metadata, state)
+func sendListener(ctx context.Context, to Listener, state []byte, pid int, listener *os.File) error {
+	message, err := newMessage(to.Metadata, state, pid)
 	if err != nil {
 		return err
 	}
@@ -48,13 +48,11 @@ func sendListener(ctx context.Context, to Listener, state []byte, listener *os.F
 	return send(ctx, conn.(*net.UnixConn), message, listener)
 }
 
-func newMessage(metadata string, state []byte) ([]byte, error) {
-	m := processState{Fds: []string{seccompFd}, Metadata: metadata, State: state}
-	// Of the state itself, only these are read.
-	said := struct {
+func newMessage(metadata string, state []byte, pid int) ([]byte, error) {
+	m := processState{Fds: []string{seccompFd}, Pid: pid, Metadata: metadata, State: state}
+	said := struct { // of the state itself, only this is read
 		Version *string `json:"ociVersion"`
-		Pid     *int    `json:"pid"`
-	}{&m.Version, &m.Pid}
+	}{&m.Version}
 	if err := json.Unmarshal(state, &said); err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}

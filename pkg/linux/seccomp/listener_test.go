@@ -52,7 +52,7 @@ func TestSendListener(t *testing.T) {
 	state := `{"ociVersion":"1.2.1","id":"web","status":"creating","pid":42,"bundle":"` + string(large) + `"}`
 	done := make(chan error, 1)
 	go func() {
-		done <- seccomp.SendListener(context.Background(), seccomp.Listener{Path: path, Metadata: "web=1"}, []byte(state), file)
+		done <- seccomp.SendListener(context.Background(), seccomp.Listener{Path: path, Metadata: "web=1"}, []byte(state), 43, file)
 	}()
 	conn, err := l.AcceptUnix()
 	if err != nil {
@@ -79,7 +79,7 @@ func TestSendListener(t *testing.T) {
 		t.Error("the state is another one")
 	}
 	delete(got, "state")
-	if want := (map[string]any{"ociVersion": "1.2.1", "pid": 42.0, "metadata": "web=1", "fds": []any{"seccompFd"}}); !reflect.DeepEqual(got, want) {
+	if want := (map[string]any{"ociVersion": "1.2.1", "pid": 43.0, "metadata": "web=1", "fds": []any{"seccompFd"}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	messages, err := unix.ParseSocketControlMessage(rights[:m])
@@ -113,7 +113,7 @@ func TestSendListenerFails(t *testing.T) {
 		"no state":         {context.Background(), path, `[`, nil},
 		"nobody waits any": {deaf(), path, `{}`, context.Canceled},
 	} {
-		err := seccomp.SendListener(c.ctx, seccomp.Listener{Path: c.path}, []byte(c.state), os.Stdin)
+		err := seccomp.SendListener(c.ctx, seccomp.Listener{Path: c.path}, []byte(c.state), 1, os.Stdin)
 		if err == nil || c.is != nil && !errors.Is(err, c.is) {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -129,7 +129,7 @@ const (
 
 func askAbove() {
 	listener := os.NewFile(listenerFd, "listener")
-	err := seccomp.SendListener(context.Background(), seccomp.Listener{Path: os.Getenv(socketOfAll)}, []byte(`{"ociVersion":"1.2.1","pid":1}`), listener)
+	err := seccomp.SendListener(context.Background(), seccomp.Listener{Path: os.Getenv(socketOfAll)}, []byte(`{"ociVersion":"1.2.1","pid":1}`), 1, listener)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -60,10 +60,18 @@ func NewPlan(p spec.SeccompProfile) (Plan, error) {
 		plan.Flags = unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
 	}
 	if slices.ContainsFunc(p.Syscalls, func(r spec.SeccompRule) bool { return r.Action == spec.SeccompNotify }) {
+		if slices.ContainsFunc(p.Syscalls, stops) {
+			return Plan{}, fmt.Errorf("cannot use the seccomp profile: %s of %s: a start needs the call before anybody listens: %w", spec.SeccompNotify, spec.NeverNotified, fs.ErrInvalid)
+		}
 		return plan.notifying(Listener{Path: p.ListenerPath, Metadata: p.ListenerMetadata})
 	}
 	plan.Flags &^= unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV // EINVAL without a listener
 	return plan, nil
+}
+
+// stops tells whether a rule would have every start wait for ever.
+func stops(r spec.SeccompRule) bool {
+	return r.Action == spec.SeccompNotify && len(r.Args) == 0 && slices.Contains(r.Names, spec.NeverNotified)
 }
 
 // notifying is the plan with a listener, if there is somebody to send it to and the kernel can make it.

@@ -43,8 +43,10 @@ type Plan struct {
 type Steps struct {
 	// Entered comes when the child is in its cgroups and nothing else is done, Joined when it is in its namespaces, but for that of users.
 	Entered, Joined func(*process.Program)
-	// Built comes when the container's tree is complete and / still the node's, Ready when all is done: see attribute.Plan.
-	Built, Ready func(*process.Program)
+	// Built comes when the container's tree is complete and / still the node's.
+	Built func(*process.Program)
+	// Ready comes when all is done: see attribute.Plan.
+	Ready func(p *process.Program, listener process.Slot)
 }
 
 // NewPlan plans a start of a defaulted container, of which the caller knows the first of the facts. It changes nothing; what the

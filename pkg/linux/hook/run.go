@@ -1,0 +1,83 @@
+package hook
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
+	"github.com/seed31d4122e/reconciler/pkg/linux/attribute/nofile"
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// OnNode runs hooks in this process's own namespaces, in a directory if it is there. At its timeout a hook's whole process group is killed.
+func OnNode(dir string) Runner {
+	return func(ctx context.Context, h spec.Hook, stdin, output *os.File) error {
+		cmd := exec.CommandContext(ctx, h.Path)
+		cmd.Args, cmd.Env = h.Argv(), Environ(h.Env)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, output, output
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			cmd.Dir = dir
+		}
+		err := cmd.Run()
+		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+			return errors.New(strings.TrimSpace(failed.String()))
+		}
+		return err
+	}
+}
+
+// Environ is an environment as execve(2) takes it; never nil, which would mean ours.
+func Environ(env map[string]string) []string {
+	list := []string{}
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, name+"="+env[name])
+	}
+	return list
+}
+
+// Inside runs hooks in the namespaces of a process whose root is still the node's: so is the path. They are programs of the node, and as
+// privileged as this one.
+func Inside(target *os.File) Runner {
+	return func(ctx context.Context, h spec.Hook, stdin, output *os.File) error {
+		p := &process.Program{}
+		namespace.Enter(p)
+		for fd, name := range []string{attribute.FileStdin, attribute.FileStdout, attribute.FileStdout} {
+			p.Call("set up stdio", name, unix.SYS_DUP3, p.File(name), process.Int(fd), process.Int(0))
+		}
+		limit := binary.NativeEndian.AppendUint64(nil, nofile.Initial.Soft)
+		limit = binary.NativeEndian.AppendUint64(limit, nofile.Initial.Hard)
+		p.Call("set rlimit", "nofile", unix.SYS_PRLIMIT64, process.Int(0), process.Int(unix.RLIMIT_NOFILE), process.Data(limit), process.Int(0))
+		p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(3), process.Int(^uint32(0)), process.Int(unix.CLOSE_RANGE_CLOEXEC))
+		p.Call("execute", h.Path, unix.SYS_EXECVE, process.Str(h.Path), process.Strs(h.Argv()), process.Strs(Environ(h.Env)))
+		child, err := process.Start(p, map[string]*os.File{namespace.FileTarget: target, attribute.FileStdin: stdin, attribute.FileStdout: output})
+		if err != nil {
+			return err
+		}
+		return Await(ctx, child)
+	}
+}
+
+// Await waits for a process, which it kills when the context ends, and reaps it. An exit code other than 0 is an error.
+func Await(ctx context.Context, child *process.Process) error {
+	defer child.Pidfd.Close()
+	stop := context.AfterFunc(ctx, func() { _ = process.Signal(child.Pidfd, unix.SIGKILL) })
+	defer stop()
+	exit, err := process.Reap(child.Pidfd)
+	if err == nil && exit != (process.Exit{}) {
+		err = errors.New(exit.String())
+	}
+	return err
+}

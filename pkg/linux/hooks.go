@@ -1,0 +1,92 @@
+package linux
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// ociVersion is the version of the runtime specification whose state hooks are told.
+const ociVersion = "1.2.1"
+
+// The states that hooks are told, in the words of the runtime specification.
+const (
+	stateCreating = "creating"
+	stateCreated  = "created"
+	stateRunning  = "running"
+	stateStopped  = "stopped"
+)
+
+// hookState is a container's state as the runtime specification has it. Its bundle is the instance's directory, which holds no config.json.
+func hookState(c spec.Container, bundle, status string, pid int) ([]byte, error) {
+	return json.Marshal(map[string]any{
+		"ociVersion": ociVersion, "id": c.Metadata.Name, "status": status, "pid": pid, "bundle": bundle, "annotations": c.Metadata.Annotations,
+	})
+}
+
+// poststopFile holds, from before a start, the hooks that are to run after its end: they outlive the agent and the instance's record.
+const poststopFile = "poststop.json"
+
+// owedHooks are hooks that are to run.
+type owedHooks struct {
+	Hooks []spec.Hook     `json:"hooks"`
+	State json.RawMessage `json:"state"`
+}
+
+// hooked starts a process between the poststop hooks of the last one and its own poststart hooks.
+func (n *Node) hooked(ctx context.Context, c spec.Container, id uint64, start func() error) error {
+	name, dir, hooks := c.Metadata.Name, n.instanceDir(c.Metadata.Name, id), c.Spec.Hooks
+	if err := n.poststop(ctx, name, id); err != nil {
+		return err
+	}
+	if len(hooks.Poststop) > 0 {
+		state, err := hookState(c, dir, stateStopped, 0)
+		if err != nil {
+			return err
+		}
+		if err := n.writeJSON(name, id, poststopFile, owedHooks{hooks.Poststop, state}); err != nil {
+			return err
+		}
+	}
+	if err := start(); err != nil || len(hooks.Poststart) == 0 {
+		return err
+	}
+	in, err := n.observe(name, id)
+	if err != nil {
+		return err
+	}
+	state, err := hookState(c, dir, stateRunning, in.Pid)
+	if err != nil {
+		return err
+	}
+	if err := hook.Run(ctx, "poststart", hooks.Poststart, state, hook.OnNode(dir)); err != nil {
+		n.cfg.Log.Error(err, "the container runs on", "name", name)
+	}
+	return nil
+}
+
+// poststop runs the hooks that an ended process has left to run. One that fails is told, and the others are not run.
+func (n *Node) poststop(ctx context.Context, name string, id uint64) error {
+	dir := n.instanceDir(name, id)
+	var owed owedHooks
+	switch err := n.readJSON(name, id, poststopFile, &owed); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		n.cfg.Log.Error(err, "no poststop hooks are run", "name", name)
+	default:
+		if err := hook.Run(ctx, "poststop", owed.Hooks, owed.State, hook.OnNode(dir)); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			n.cfg.Log.Error(err, "the container is gone nevertheless", "name", name)
+		}
+	}
+	return os.Remove(filepath.Join(dir, poststopFile))
+}
