@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -55,7 +56,7 @@ func (a *attachment) attach(ctx context.Context, terminal bool) (err error) {
 		if i > 0 && terminal {
 			break
 		}
-		if a.output[i], theirs[i], err = pipe(0); err != nil {
+		if a.output[i], theirs[i], err = process.Pipe(0); err != nil {
 			return err
 		}
 	}

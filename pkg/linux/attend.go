@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
@@ -130,7 +129,7 @@ func (a *attendance) close() {
 	if a == nil {
 		return
 	}
-	_ = a.doors.Close()
+	a.doors.Close()
 	if a.pidfd != nil {
 		_ = a.pidfd.Close()
 	}
@@ -177,7 +176,7 @@ func (a *attendance) open(pid int) (*os.File, error) {
 }
 
 func (a *attendance) createHooks(ctx context.Context, _ int) error {
-	state, err := a.state(stateCreating)
+	state, err := a.state(hook.Creating)
 	if err != nil {
 		return err
 	}
@@ -195,9 +194,9 @@ func (a *attendance) sendListener(ctx context.Context, number int) error {
 		return err
 	}
 	defer listener.Close()
-	status := stateCreating
+	status := hook.Creating
 	if a.pidfd == nil {
-		status = stateRunning
+		status = hook.Running
 	}
 	state, err := a.state(status)
 	if err != nil {
@@ -233,55 +232,22 @@ func (a *attendance) take(number int) (pid int, listener *os.File, err error) {
 	return 0, nil, fmt.Errorf("no process of the start has the filter's listener as descriptor %d: %w", number, fs.ErrNotExist)
 }
 
-// startHooks runs hooks in the container, with what its own process has but the listener: who decides is told of the container's own process.
+// startHooks runs hooks in the container.
 func (a *attendance) startHooks(ctx context.Context, _ int) error {
-	state, err := a.state(stateCreated)
+	state, err := a.state(hook.Created)
 	if err != nil {
 		return err
 	}
-	target, err := openTarget(a.pid, a.pidfd)
+	pidfd, err := a.open(a.pid)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		target.pidfd = nil // which is still needed
-		target.close()
-	}()
-	return hook.Run(ctx, "startContainer", a.container.Spec.Hooks.StartContainer, state, func(ctx context.Context, h spec.Hook, stdin, output *os.File) error {
-		return a.runInside(ctx, target, h, stdin, output)
-	})
-}
-
-func (a *attendance) runInside(ctx context.Context, target *target, h spec.Hook, stdin, output *os.File) error {
-	plan, err := start.NewExec(a.container, spec.Exec{Command: h.Argv(), Stdin: true}, target.root, target.ids, a.node.host)
+	target, err := start.OpenTarget(a.pid, pidfd)
 	if err != nil {
-		return err
+		return errors.Join(err, pidfd.Close())
 	}
-	attributes := &plan.Attribute
-	attributes.Paths, attributes.Env = []string{h.Path}, hook.Environ(h.Env)
-	if attributes.Seccomp.Notifies() {
-		attributes.Seccomp.Filter, attributes.Seccomp.Flags = nil, 0
-	}
-	files, err := a.group.Files()
-	defer closeAll(files)
-	if err != nil {
-		return err
-	}
-	p := &process.Program{}
-	plan.Steps.Entered = func(p *process.Program) { p.Park() }
-	plan.Compose(p, files)
-	files = a.node.host.Lend(files)
-	maps.Copy(files, target.files(plan))
-	maps.Copy(files, map[string]*os.File{attribute.FileStdin: stdin, attribute.FileStdout: output, attribute.FileStderr: output})
-	child, err := process.StartParked(p, files)
-	if err != nil {
-		return err
-	}
-	defer child.Close()
-	if err := child.Wait(ctx); err != nil {
-		return err
-	}
-	return hook.Await(ctx, &child.Process)
+	defer target.Close()
+	return hook.Run(ctx, "startContainer", a.container.Spec.Hooks.StartContainer, state, hook.InContainer(a.container, target, a.group, a.node.host))
 }
 
 // bundle is the directory that hooks are told of and run in.
@@ -289,6 +255,6 @@ func (a *attendance) bundle() string {
 	return a.node.instanceDir(a.container.Metadata.Name, a.instance)
 }
 
-func (a *attendance) state(status string) ([]byte, error) {
-	return hookState(a.container, a.bundle(), status, a.pid)
+func (a *attendance) state(status hook.Status) ([]byte, error) {
+	return subject(a.container, a.bundle(), a.pid).State(status)
 }

@@ -15,9 +15,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
-	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
-	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -36,8 +34,8 @@ func (n *Node) Exec(ctx context.Context, name string, id uint64, e spec.Exec) (_
 	if err != nil {
 		return nil, err
 	}
-	defer target.close()
-	plan, err := start.NewExec(spec.Defaulted(in.Spec, in.Defaults), e, target.root, target.ids, n.host)
+	defer target.Close()
+	plan, err := start.NewExec(spec.Defaulted(in.Spec, in.Defaults), e, target.Root, target.IDs, n.host)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +56,7 @@ func (n *Node) Exec(ctx context.Context, name string, id uint64, e spec.Exec) (_
 }
 
 // exec has the keeper start the process. What is left of a failure is the caller's stdio.
-func (n *Node) exec(ctx context.Context, in spec.Instance, e spec.Exec, plan start.Exec, target *target, stdio *stdio) (_ *session, err error) {
+func (n *Node) exec(ctx context.Context, in spec.Instance, e spec.Exec, plan start.Exec, target *start.Target, stdio *stdio) (_ *session, err error) {
 	group, err := n.group(in.Name, in.ID)
 	if err != nil {
 		return nil, err
@@ -85,7 +83,7 @@ func (n *Node) exec(ctx context.Context, in spec.Instance, e spec.Exec, plan sta
 	request := keeper.ExecRequest{Key: keeper.Key{Name: in.Name, Instance: in.ID}, Cgroup: path, Detach: e.Detach}
 	plan.Compose(&request.Program, files)
 	request.Files = n.host.Lend(files)
-	maps.Copy(request.Files, target.files(plan))
+	maps.Copy(request.Files, target.Files(plan))
 	maps.Copy(request.Files, stdio.theirs)
 	maps.Copy(request.Files, attendance.files())
 	var further *keeper.Exec
@@ -138,16 +136,8 @@ func (n *Node) tidyExecs() error {
 	return nil
 }
 
-// target is the process whose namespaces a further one joins.
-type target struct {
-	pidfd *os.File
-	root  *rootfs.Root
-	time  *os.File
-	ids   mount.IDMap
-}
-
 // target opens process 1 of an instance. A stranger that has its number now is ESRCH.
-func (n *Node) target(name string, id uint64) (*target, error) {
+func (n *Node) target(name string, id uint64) (*start.Target, error) {
 	var started keeper.Started
 	if err := n.readJSON(name, id, keeper.StartFile, &started); err != nil {
 		return nil, err
@@ -156,56 +146,11 @@ func (n *Node) target(name string, id uint64) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := openTarget(started.Pid, pidfd)
+	t, err := start.OpenTarget(started.Pid, pidfd)
 	if err != nil {
 		_ = pidfd.Close()
 	}
 	return t, err
-}
-
-// openTarget opens a process, whose pidfd becomes the target's.
-func openTarget(pid int, pidfd *os.File) (_ *target, err error) {
-	t := &target{}
-	defer func() {
-		if err != nil {
-			t.close()
-		}
-	}()
-	if t.root, err = rootfs.Open(fmt.Sprintf("/proc/%d/root", pid)); err != nil {
-		return nil, err
-	}
-	if t.time, err = os.Open(fmt.Sprintf("/proc/%d/ns/time", pid)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	if t.ids, err = idsOf(pid); err != nil {
-		return nil, err
-	}
-	// What was opened by number is the process's if it is still there.
-	if err := process.Signal(pidfd, 0); err != nil {
-		return nil, err
-	}
-	t.pidfd = pidfd
-	return t, nil
-}
-
-// files are those that a program of the plan joins by.
-func (t *target) files(plan start.Exec) map[string]*os.File {
-	files := map[string]*os.File{namespace.FileTarget: t.pidfd}
-	if plan.Time {
-		files[namespace.FileTime] = t.time
-	}
-	return files
-}
-
-func (t *target) close() {
-	for _, f := range []*os.File{t.pidfd, t.time} {
-		if f != nil {
-			f.Close()
-		}
-	}
-	if t.root != nil {
-		t.root.Close()
-	}
 }
 
 // stdio are the two sides of a further process's input and output.
@@ -216,7 +161,7 @@ type stdio struct {
 }
 
 // newStdio makes the pipes, or opens a terminal of the container's own.
-func newStdio(e spec.Exec, target *target) (_ *stdio, err error) {
+func newStdio(e spec.Exec, target *start.Target) (_ *stdio, err error) {
 	s := &stdio{tty: e.TTY, theirs: map[string]*os.File{}}
 	defer func() {
 		if err != nil {
@@ -225,7 +170,7 @@ func newStdio(e spec.Exec, target *target) (_ *stdio, err error) {
 		}
 	}()
 	if e.TTY {
-		s.ours[0], s.theirs[attribute.FileTerminal], err = mount.OpenTerminal(target.root, e.Size)
+		s.ours[0], s.theirs[attribute.FileTerminal], err = mount.OpenTerminal(target.Root, e.Size)
 		return s, err
 	}
 	for i, name := range []string{attribute.FileStdin, attribute.FileStdout, attribute.FileStderr} {
@@ -234,28 +179,15 @@ func newStdio(e spec.Exec, target *target) (_ *stdio, err error) {
 		case e.Detach:
 			s.theirs[name], err = mount.NewNull()
 		case name == attribute.FileStdin:
-			s.theirs[name], s.ours[i], err = pipe(1)
+			s.theirs[name], s.ours[i], err = process.Pipe(1)
 		default:
-			s.ours[i], s.theirs[name], err = pipe(0)
+			s.ours[i], s.theirs[name], err = process.Pipe(0)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
-}
-
-// pipe makes a pipe of which only one end, 0 to read or 1 to write, is in non-blocking mode: few programs understand a standard
-// input or output that says EAGAIN.
-func pipe(ours int) (r, w *os.File, err error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, os.NewSyscallError("pipe2", err)
-	}
-	if err := unix.SetNonblock(fds[ours], true); err != nil {
-		return nil, nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(fds[0]), unix.Close(fds[1]))
-	}
-	return os.NewFile(uintptr(fds[0]), "|0"), os.NewFile(uintptr(fds[1]), "|1"), nil
 }
 
 // handOver closes the container's side, once it has it.

@@ -18,8 +18,8 @@ func (n *Node) ExecPlain(ctx context.Context, name string, id uint64, e spec.Exe
 	if err != nil {
 		return nil, err
 	}
-	defer target.close()
-	plan, err := start.NewExec(spec.Defaulted(in.Spec, in.Defaults), e, target.root, target.ids, n.host)
+	defer target.Close()
+	plan, err := start.NewExec(spec.Defaulted(in.Spec, in.Defaults), e, target.Root, target.IDs, n.host)
 	if err != nil {
 		return nil, err
 	}

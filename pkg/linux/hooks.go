@@ -12,22 +12,9 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// ociVersion is the version of the runtime specification whose state hooks are told.
-const ociVersion = "1.2.1"
-
-// The states that hooks are told, in the words of the runtime specification.
-const (
-	stateCreating = "creating"
-	stateCreated  = "created"
-	stateRunning  = "running"
-	stateStopped  = "stopped"
-)
-
-// hookState is a container's state as the runtime specification has it. Its bundle is the instance's directory, which holds no config.json.
-func hookState(c spec.Container, bundle, status string, pid int) ([]byte, error) {
-	return json.Marshal(map[string]any{
-		"ociVersion": ociVersion, "id": c.Metadata.Name, "status": status, "pid": pid, "bundle": bundle, "annotations": c.Metadata.Annotations,
-	})
+// subject is what hooks are told of a container. Its bundle is the instance's directory, which holds no config.json.
+func subject(c spec.Container, bundle string, pid int) hook.Subject {
+	return hook.Subject{ID: c.Metadata.Name, Pid: pid, Bundle: bundle, Annotations: c.Metadata.Annotations}
 }
 
 // poststopFile holds, from before a start, the hooks that are to run after its end: they outlive the agent and the instance's record.
@@ -46,7 +33,7 @@ func (n *Node) hooked(ctx context.Context, c spec.Container, id uint64, start fu
 		return err
 	}
 	if len(hooks.Poststop) > 0 {
-		state, err := hookState(c, dir, stateStopped, 0)
+		state, err := subject(c, dir, 0).State(hook.Stopped)
 		if err != nil {
 			return err
 		}
@@ -61,7 +48,7 @@ func (n *Node) hooked(ctx context.Context, c spec.Container, id uint64, start fu
 	if err != nil {
 		return err
 	}
-	state, err := hookState(c, dir, stateRunning, in.Pid)
+	state, err := subject(c, dir, in.Pid).State(hook.Running)
 	if err != nil {
 		return err
 	}

@@ -67,19 +67,6 @@ func (n *Node) mappingsOf(word string) (ids mount.IDMap, err error) {
 	return ids, err
 }
 
-// idsOf are the ids of a process's user namespace, none if that is this process's own.
-func idsOf(pid int) (ids mount.IDMap, err error) {
-	theirs, err := namespace.OfProcess(pid, namespace.FileUser)
-	if err != nil {
-		return ids, err
-	}
-	if own, err := namespace.OfProcess(os.Getpid(), namespace.FileUser); err != nil || own == theirs {
-		return ids, err
-	}
-	ids.UIDs, ids.GIDs, err = namespace.MapsOf(pid)
-	return ids, err
-}
-
 // ids gives the range of a sandbox, one that no other has.
 func (n *Node) ids(key string, size uint32) (idRange, error) {
 	n.idsLock.Lock()

@@ -13,7 +13,6 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
-	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -170,10 +169,10 @@ func (n *Node) openJoined(word, kind string, flag int) (*os.File, error) {
 			if err != nil {
 				return nil, err
 			}
-			defer target.close()
+			defer target.Close()
 			f, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", in.Pid, kind))
 			if err == nil {
-				err = process.Signal(target.pidfd, 0)
+				err = target.Lives()
 			}
 			return f, err
 		}

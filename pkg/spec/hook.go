@@ -26,7 +26,7 @@ type Hook struct {
 	// Env is its whole environment.
 	Env map[string]string `json:"env,omitzero" class:"replace" keys:"envName" format:"argument"`
 	// Timeout is how long it may last before it is killed. Default 30s.
-	Timeout Duration `json:"timeout,omitzero" class:"replace" min:"1ms" max:"1h"`
+	Timeout Duration `json:"timeout,omitzero" class:"replace" min:"1ms" max:"10m"`
 }
 
 // DefaultHookTimeout is how long a hook may last that does not say.

@@ -66,12 +66,12 @@ func Inside(target *os.File) Runner {
 		if err != nil {
 			return err
 		}
-		return Await(ctx, child)
+		return await(ctx, child)
 	}
 }
 
-// Await waits for a process, which it kills when the context ends, and reaps it. An exit code other than 0 is an error.
-func Await(ctx context.Context, child *process.Process) error {
+// await waits for a process, which it kills when the context ends, and reaps it. An exit code other than 0 is an error.
+func await(ctx context.Context, child *process.Process) error {
 	defer child.Pidfd.Close()
 	stop := context.AfterFunc(ctx, func() { _ = process.Signal(child.Pidfd, unix.SIGKILL) })
 	defer stop()

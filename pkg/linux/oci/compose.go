@@ -3,7 +3,6 @@ package oci
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/capability"
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
@@ -107,12 +107,11 @@ func (m *making) attributes() {
 
 // steps say where the child waits, and for what.
 func (m *making) steps(isNodeUser bool) {
-	hooks := m.t.Hooks
 	s := &m.plan.Steps
 	s.Entered = func(p *process.Program) {
 		p.Park()
 		if m.rec.Scope != nil {
-			m.doors.add(p, "enter the scope", m.enterScope)
+			m.doors.Add(p, "enter the scope", m.enterScope)
 		}
 	}
 	s.Joined = func(p *process.Program) {
@@ -123,20 +122,20 @@ func (m *making) steps(isNodeUser bool) {
 			namespace.EnterTime(p)
 		}
 	}
-	if slices.ContainsFunc(ofCreate(&hooks), func(k hookKind) bool { return len(k.hooks) > 0 }) {
+	if slices.ContainsFunc(m.t.ofCreate(), func(k hookKind) bool { return len(k.hooks) > 0 }) {
 		m.plan.Mount.Stage = m.rec.Rootfs // where such hooks look for it
-		s.Built = func(p *process.Program) { m.doors.add(p, "build the root", m.createHooks) }
+		s.Built = func(p *process.Program) { m.doors.Add(p, "build the root", m.createHooks) }
 	}
-	s.Ready = func(p *process.Program, _ process.Slot) {
+	s.Ready = func(p *process.Program, listener process.Slot) {
 		if m.plan.Attribute.Seccomp.Notifies() {
-			m.doors.add(p, "hand over the seccomp listener", m.sendListener)
+			m.doors.Add(p, "hand over the seccomp listener", m.sendListener, listener)
 		}
 		switch {
 		case m.lasting:
-			tell(p, "be ready")
+			m.doors.Tell(p, "be ready")
 			p.Call("wait for the start", "", unix.SYS_READ, p.File(fileStart), process.Data(make([]byte, 1)), process.Int(1))
-		case len(hooks.StartContainer) > 0:
-			m.doors.add(p, "be ready", m.startHooks)
+		case len(m.t.Container.Spec.Hooks.StartContainer) > 0:
+			m.doors.Add(p, "be ready", m.startHooks)
 		}
 	}
 }
@@ -226,7 +225,7 @@ func (m *making) limit() error {
 
 // open writes the program and opens all its files.
 func (m *making) open() (err error) {
-	if m.doors, err = newDoors(); err != nil {
+	if m.doors, err = start.NewDoors(); err != nil {
 		return err
 	}
 	group := m.group
@@ -268,29 +267,25 @@ func (m *making) all() map[string]*os.File {
 	}
 	maps.Copy(all, m.joined)
 	maps.Copy(all, m.own)
-	maps.Copy(all, m.doors.theirs)
+	maps.Copy(all, m.doors.Files())
 	return all
 }
 
-// sendListener hands the filter's listener, which the waiting child has, to the program that decides.
-func (m *making) sendListener(ctx context.Context) error {
-	return sendListener(ctx, m.child, m.files.Listener, m.plan.Attribute.Seccomp.Listener, stateWith(m.rec, "creating"))
+// sendListener hands the filter's listener, which the waiting child has as a descriptor of this number, to the program that decides.
+func (m *making) sendListener(ctx context.Context, number int) error {
+	return sendListener(ctx, m.child, number, m.plan.Attribute.Seccomp.Listener, m.rec, hook.Creating)
 }
 
-func sendListener(ctx context.Context, child *process.Parked, slot process.Slot, to seccomp.Listener, state State) error {
-	number, ok := child.Slot(slot)
-	if !ok {
-		return fmt.Errorf("the filter has no listener: %w", errEnded)
-	}
-	fd, err := unix.PidfdGetfd(int(child.Pidfd.Fd()), int(number), 0)
+func sendListener(ctx context.Context, child *process.Parked, number int, to seccomp.Listener, rec record, status hook.Status) error {
+	fd, err := unix.PidfdGetfd(int(child.Pidfd.Fd()), number, 0)
 	if err != nil {
 		return os.NewSyscallError("pidfd_getfd", err)
 	}
 	listener := os.NewFile(uintptr(fd), "seccomp listener")
 	defer listener.Close()
-	text, err := specState(state)
+	state, err := subject(rec).State(status)
 	if err != nil {
 		return err
 	}
-	return seccomp.SendListener(ctx, to, text, child.Pid, listener)
+	return seccomp.SendListener(ctx, to, state, child.Pid, listener)
 }

@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"time"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 )
@@ -73,7 +73,7 @@ type making struct {
 	files   start.Files
 	own     map[string]*os.File // files of the program that are ours to close
 	joined  map[string]*os.File // namespaces, ours to close as well
-	doors   doors
+	doors   *start.Doors
 	child   *process.Parked
 	born    bool     // there was a child
 	master  *os.File // of the terminal, for who runs it in the foreground
@@ -108,7 +108,7 @@ func (m *making) prepare() error {
 	}
 	m.warn(m.t.Warnings)
 	m.rec.Rootfs, m.rec.Annotations, m.rec.Command = m.t.Container.Spec.Rootfs.Path, m.t.Annotations, m.t.Container.Spec.Command[0]
-	for _, kind := range kinds(&m.t.Hooks) {
+	for _, kind := range m.t.kinds() {
 		if len(kind.hooks) > 0 {
 			m.rec.Hooks = append(m.rec.Hooks, kind.name)
 		}
@@ -146,7 +146,7 @@ func (m *making) make(ctx context.Context) (err error) {
 		return readable(err, m.plan.Attribute.Argv)
 	}
 	m.born = true
-	m.doors.handOver()
+	m.doors.HandOver()
 	m.rec.Pid = m.child.Pid
 	if m.rec.StartTime, err = process.StartTime(m.rec.Pid); err != nil {
 		return errors.Join(err, m.failure(ctx))
@@ -200,12 +200,12 @@ func (m *making) undo(ctx context.Context, why error) error {
 
 // poststop runs the hooks of a container that is gone.
 func (m *making) poststop(ctx context.Context) error {
-	return runHooks(ctx, "poststop", m.t.Hooks.Poststop, stateWith(m.rec, specs.StateStopped), onNode(m.rec.Bundle))
+	return onNode(ctx, "poststop", m.t.Container.Spec.Hooks.Poststop, m.rec, hook.Stopped)
 }
 
 // close frees what only this process has of it.
 func (m *making) close() {
-	m.doors.close()
+	m.doors.Close()
 	for _, files := range []map[string]*os.File{m.own, m.joined} {
 		for _, f := range files {
 			_ = f.Close()

@@ -17,10 +17,9 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
-	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
-	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -80,11 +79,11 @@ type executing struct {
 	t   Translation
 
 	host   *start.Host
-	target target
+	target *start.Target
 	group  *cgroup.Group
 	plan   start.Exec
 	files  map[string]*os.File
-	doors  doors
+	doors  *start.Doors
 	// The ends of its terminal.
 	master, slave *os.File
 	child         *process.Parked
@@ -118,61 +117,53 @@ func (x *executing) prepare() (err error) {
 	if x.host, err = openHost(); err != nil {
 		return err
 	}
-	if err := x.target.open(x.rec, x.t); err != nil {
+	if x.target, err = x.rec.target(); err != nil {
 		return err
 	}
-	c := x.t.Container
-	grantable(&c.Spec, x.Runtime)
-	command, tty, stdin := c.Spec.Command, c.Spec.TTY, c.Spec.Stdin
-	if x.target.time != nil {
-		c.Spec.Namespaces.Time.Mode = spec.TimePrivate
-	}
-	c = spec.Defaulted(c, spec.DefaultsVersion)
-	x.plan, err = start.NewExec(c, spec.Exec{Command: command, TTY: tty, Stdin: stdin, Env: c.Spec.Env}, x.target.root, x.target.ids, x.host)
+	c, said := x.further(x.t), x.t.Container.Spec
+	x.plan, err = start.NewExec(c, spec.Exec{Command: said.Command, TTY: said.TTY, Stdin: said.Stdin, Env: c.Spec.Env}, x.target.Root, x.target.IDs, x.host)
 	return err
 }
 
 // start composes the program and runs it.
 func (x *executing) start(ctx context.Context) (err error) {
 	p := &process.Program{}
-	if x.doors, err = newDoors(); err != nil {
+	if x.doors, err = start.NewDoors(); err != nil {
 		return err
 	}
 	if err := x.enter(); err != nil {
 		return err
 	}
 	all := x.host.Lend(x.files)
-	maps.Copy(all, x.target.files(x.plan))
+	maps.Copy(all, x.target.Files(x.plan))
 	x.attributes(all)
 	if err := x.console(all); err != nil {
 		return err
 	}
-	listener := x.compose(p)
-	maps.Copy(all, x.doors.theirs)
+	x.compose(p)
+	maps.Copy(all, x.doors.Files())
 	if x.child, err = process.StartParked(p, all); err != nil {
 		return err
 	}
-	x.doors.handOver()
-	if x.plan.Attribute.Seccomp.Notifies() {
-		x.doors.waiting[0] = func(ctx context.Context) error {
-			return sendListener(ctx, x.child, *listener, x.plan.Attribute.Seccomp.Listener, stateWith(x.rec, specs.StateRunning))
-		}
-	}
-	if err := x.doors.attend(ctx); err != nil && !errors.Is(err, errEnded) {
+	x.doors.HandOver()
+	if err := x.doors.Attend(ctx); err != nil && !errors.Is(err, start.ErrEnded) {
 		return err
 	}
 	return x.child.Wait(ctx)
 }
 
 // compose writes the program: it parks before it is in the container, so that no file of the runtime's is what it executes.
-func (x *executing) compose(p *process.Program) *process.Slot {
-	listener := new(process.Slot)
+func (x *executing) compose(p *process.Program) {
+	filter := x.plan.Attribute.Seccomp
 	x.plan.Steps.Entered = func(p *process.Program) { p.Park() }
-	if x.plan.Attribute.Seccomp.Notifies() {
-		x.plan.Steps.Ready = func(p *process.Program, _ process.Slot) { x.doors.add(p, "hand over the seccomp listener", nil) }
+	if filter.Notifies() {
+		x.plan.Steps.Ready = func(p *process.Program, listener process.Slot) {
+			x.doors.Add(p, "hand over the seccomp listener", func(ctx context.Context, number int) error {
+				return sendListener(ctx, x.child, number, filter.Listener, x.rec, hook.Running)
+			}, listener)
+		}
 	}
-	*listener = x.plan.Compose(p, x.files)
-	return listener
+	x.plan.Compose(p, x.files)
 }
 
 // enter opens the cgroup: the container's, one below it, or where the container's first process has gone.
@@ -229,7 +220,7 @@ func (x *executing) console(all map[string]*os.File) (err error) {
 		}
 		return nil
 	}
-	master, slave, err := mount.OpenTerminal(x.target.root, x.t.ConsoleSize)
+	master, slave, err := mount.OpenTerminal(x.target.Root, x.t.ConsoleSize)
 	if err != nil {
 		return err
 	}
@@ -259,11 +250,11 @@ func (x *executing) tell() error {
 }
 
 func (x *executing) close() {
-	x.doors.close()
+	x.doors.Close()
 	for _, f := range x.files {
 		_ = f.Close()
 	}
-	x.target.close()
+	x.target.Close()
 	_ = x.host.Close()
 	if x.group != nil {
 		_ = x.group.Close()
@@ -275,51 +266,5 @@ func (x *executing) close() {
 		if f != nil {
 			_ = f.Close()
 		}
-	}
-}
-
-// target is the process whose namespaces a further one joins.
-type target struct {
-	pidfd, time *os.File
-	root        *rootfs.Root
-	ids         mount.IDMap
-}
-
-func (t *target) open(rec record, said Translation) (err error) {
-	if t.pidfd, err = rec.open(); err != nil {
-		return err
-	}
-	if t.root, err = rootfs.Open(fmt.Sprintf("/proc/%d/root", rec.Pid)); err != nil {
-		return err
-	}
-	if said.TimePath != "" || said.Container.Spec.Namespaces.Time.Private() {
-		if t.time, err = os.Open(fmt.Sprintf("/proc/%d/ns/time", rec.Pid)); err != nil {
-			return err
-		}
-	}
-	if said.Container.Spec.Namespaces.User.Mode != spec.UserHost {
-		if t.ids.UIDs, t.ids.GIDs, err = namespace.MapsOf(rec.Pid); err != nil {
-			return err
-		}
-	}
-	return process.Signal(t.pidfd, 0) // what was opened by number is the process's if it is still there
-}
-
-func (t *target) files(plan start.Exec) map[string]*os.File {
-	files := map[string]*os.File{namespace.FileTarget: t.pidfd}
-	if plan.Time {
-		files[namespace.FileTime] = t.time
-	}
-	return files
-}
-
-func (t *target) close() {
-	for _, f := range []*os.File{t.pidfd, t.time} {
-		if f != nil {
-			_ = f.Close()
-		}
-	}
-	if t.root != nil {
-		_ = t.root.Close()
 	}
 }

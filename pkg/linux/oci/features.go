@@ -32,7 +32,7 @@ func Features(annotations map[string]string) features.Features {
 			NetDevices:      &features.NetDevices{Enabled: &no},
 		},
 	}
-	for _, kind := range kinds(&specs.Hooks{}) {
+	for _, kind := range new(Translation).kinds() {
 		f.Hooks = append(f.Hooks, kind.name)
 	}
 	for _, name := range spec.CapabilityNames {

@@ -30,37 +30,37 @@ var rootFields = []Field{
 	{"mounts[].gidMappings[].containerID", "mounts.gidMappings.containerID", nil},
 	{"mounts[].gidMappings[].hostID", "mounts.gidMappings.hostID", nil},
 	{"mounts[].gidMappings[].size", "mounts.gidMappings.size", nil},
-	{"hooks", "(run by the verbs)", hooks},
+	{"hooks", "hooks", hooks},
 	{"hooks.prestart", "(run by create)", nil},
 	{"hooks.prestart[].path", "", nil},
 	{"hooks.prestart[].args", "", nil},
 	{"hooks.prestart[].env", "", nil},
 	{"hooks.prestart[].timeout", "", nil},
-	{"hooks.createRuntime", "(run by create, on the node)", nil},
-	{"hooks.createRuntime[].path", "", nil},
-	{"hooks.createRuntime[].args", "", nil},
-	{"hooks.createRuntime[].env", "", nil},
-	{"hooks.createRuntime[].timeout", "", nil},
-	{"hooks.createContainer", "(run by create, in the container's namespaces)", nil},
-	{"hooks.createContainer[].path", "", nil},
-	{"hooks.createContainer[].args", "", nil},
-	{"hooks.createContainer[].env", "", nil},
-	{"hooks.createContainer[].timeout", "", nil},
-	{"hooks.startContainer", "(run by start, in the container)", nil},
-	{"hooks.startContainer[].path", "", nil},
-	{"hooks.startContainer[].args", "", nil},
-	{"hooks.startContainer[].env", "", nil},
-	{"hooks.startContainer[].timeout", "", nil},
-	{"hooks.poststart", "(run by start, on the node)", nil},
-	{"hooks.poststart[].path", "", nil},
-	{"hooks.poststart[].args", "", nil},
-	{"hooks.poststart[].env", "", nil},
-	{"hooks.poststart[].timeout", "", nil},
-	{"hooks.poststop", "(run by delete, on the node)", nil},
-	{"hooks.poststop[].path", "", nil},
-	{"hooks.poststop[].args", "", nil},
-	{"hooks.poststop[].env", "", nil},
-	{"hooks.poststop[].timeout", "", nil},
+	{"hooks.createRuntime", "hooks.createRuntime", nil},
+	{"hooks.createRuntime[].path", "hooks.createRuntime.path", nil},
+	{"hooks.createRuntime[].args", "hooks.createRuntime.args", nil},
+	{"hooks.createRuntime[].env", "hooks.createRuntime.env", nil},
+	{"hooks.createRuntime[].timeout", "hooks.createRuntime.timeout", nil},
+	{"hooks.createContainer", "hooks.createContainer", nil},
+	{"hooks.createContainer[].path", "hooks.createContainer.path", nil},
+	{"hooks.createContainer[].args", "hooks.createContainer.args", nil},
+	{"hooks.createContainer[].env", "hooks.createContainer.env", nil},
+	{"hooks.createContainer[].timeout", "hooks.createContainer.timeout", nil},
+	{"hooks.startContainer", "hooks.startContainer", nil},
+	{"hooks.startContainer[].path", "hooks.startContainer.path", nil},
+	{"hooks.startContainer[].args", "hooks.startContainer.args", nil},
+	{"hooks.startContainer[].env", "hooks.startContainer.env", nil},
+	{"hooks.startContainer[].timeout", "hooks.startContainer.timeout", nil},
+	{"hooks.poststart", "hooks.poststart", nil},
+	{"hooks.poststart[].path", "hooks.poststart.path", nil},
+	{"hooks.poststart[].args", "hooks.poststart.args", nil},
+	{"hooks.poststart[].env", "hooks.poststart.env", nil},
+	{"hooks.poststart[].timeout", "hooks.poststart.timeout", nil},
+	{"hooks.poststop", "hooks.poststop", nil},
+	{"hooks.poststop[].path", "hooks.poststop.path", nil},
+	{"hooks.poststop[].args", "hooks.poststop.args", nil},
+	{"hooks.poststop[].env", "hooks.poststop.env", nil},
+	{"hooks.poststop[].timeout", "hooks.poststop.timeout", nil},
 	{"annotations", "metadata.annotations", func(t *translator) error { t.out.Annotations = maps.Clone(t.config.Annotations); return nil }},
 }
 
@@ -117,22 +117,4 @@ func idMappings(said []specs.LinuxIDMapping) (list []spec.IDMapping) {
 		list = append(list, spec.IDMapping{ContainerID: m.ContainerID, HostID: m.HostID, Size: m.Size})
 	}
 	return list
-}
-
-func hooks(t *translator) error {
-	if t.config.Hooks == nil {
-		return nil
-	}
-	t.out.Hooks = *t.config.Hooks
-	for _, kind := range kinds(&t.out.Hooks) {
-		for _, h := range kind.hooks {
-			switch {
-			case !path.IsAbs(h.Path):
-				return invalid("the path %q of a %s hook is not absolute", h.Path, kind.name)
-			case h.Timeout != nil && *h.Timeout <= 0:
-				return invalid("the timeout of the %s hook %s is not greater than zero", kind.name, h.Path)
-			}
-		}
-	}
-	return nil
 }

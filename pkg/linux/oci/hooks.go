@@ -1,31 +1,30 @@
 package oci
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"os"
-	"os/exec"
+	"math"
+	"path"
 	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
+	"github.com/seed31d4122e/reconciler/pkg/linux/start"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // hookKind is one list of hooks.
 type hookKind struct {
 	name  string
-	hooks []specs.Hook
+	hooks []spec.Hook
 }
 
 // kinds are all lists, in the order in which they are run.
-func kinds(h *specs.Hooks) []hookKind {
+func (t *Translation) kinds() []hookKind {
+	h := t.Container.Spec.Hooks
 	return []hookKind{
-		//lint:ignore SA1019 deprecated, and still in use
-		{"prestart", h.Prestart},
+		{"prestart", t.Prestart},
 		{"createRuntime", h.CreateRuntime},
 		{"createContainer", h.CreateContainer},
 		{"startContainer", h.StartContainer},
@@ -35,96 +34,137 @@ func kinds(h *specs.Hooks) []hookKind {
 }
 
 // ofCreate are the lists that create runs.
-func ofCreate(h *specs.Hooks) []hookKind { return kinds(h)[:3] }
+func (t *Translation) ofCreate() []hookKind { return t.kinds()[:3] }
 
-// hookRun is how the hooks of a list are run: the files are its stdin and its output, and nothing of what it leaves running is waited for.
-type hookRun func(ctx context.Context, h specs.Hook, stdin, output *os.File) error
+// forever is the timeout of hooks that have none, which a manifest's always have.
+const forever = spec.Duration(math.MaxInt64)
 
-// runHooks runs a list, one after the other, until one fails. Each gets the state on its standard input; what a failing one said is in the error.
-func runHooks(ctx context.Context, kind string, hooks []specs.Hook, state State, run hookRun) error {
-	if len(hooks) == 0 {
+func hooks(t *translator) error {
+	said := t.config.Hooks
+	if said == nil {
 		return nil
 	}
-	text, err := json.Marshal(state)
-	if err != nil {
-		return err
-	}
-	for i, h := range hooks {
-		if err := runHook(ctx, h, text, run); err != nil {
-			return fmt.Errorf("error running %s hook #%d: %w", kind, i, err)
+	h := &t.s.Hooks
+	for _, list := range []struct {
+		name string
+		to   *[]spec.Hook
+		from []specs.Hook
+	}{
+		//lint:ignore SA1019 deprecated, and still in use
+		{"prestart", &t.out.Prestart, said.Prestart},
+		{"createRuntime", &h.CreateRuntime, said.CreateRuntime},
+		{"createContainer", &h.CreateContainer, said.CreateContainer},
+		{"startContainer", &h.StartContainer, said.StartContainer},
+		{"poststart", &h.Poststart, said.Poststart},
+		{"poststop", &h.Poststop, said.Poststop},
+	} {
+		for _, said := range list.from {
+			h := spec.Hook{Path: said.Path, Args: said.Args, Env: map[string]string{}, Timeout: forever}
+			if !path.IsAbs(h.Path) {
+				return invalid("the path %q of a %s hook is not absolute", h.Path, list.name)
+			}
+			for _, word := range said.Env {
+				name, value, _ := strings.Cut(word, "=")
+				h.Env[name] = value
+			}
+			if said.Timeout != nil {
+				if *said.Timeout <= 0 {
+					return invalid("the timeout of the %s hook %s is not greater than zero", list.name, h.Path)
+				}
+				h.Timeout = forever
+				if seconds := *said.Timeout; seconds < int(time.Duration(forever)/time.Second) {
+					h.Timeout = spec.Duration(time.Duration(seconds) * time.Second)
+				}
+			}
+			*list.to = append(*list.to, h)
 		}
 	}
 	return nil
 }
 
-func runHook(ctx context.Context, h specs.Hook, state []byte, run hookRun) error {
-	if h.Timeout != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(*h.Timeout)*time.Second, fmt.Errorf("hook ran past specified timeout of %ds", *h.Timeout))
-		defer cancel()
-	}
-	stdin, err := memory0("state", state)
-	if err != nil {
-		return err
-	}
-	defer stdin.Close()
-	output, err := memory0("output", nil)
-	if err != nil {
-		return err
-	}
-	defer output.Close()
-	err = run(ctx, h, stdin, output)
-	if err == nil {
+// subject is what hooks are told of a container.
+func subject(rec record) hook.Subject {
+	return hook.Subject{ID: rec.ID, Pid: rec.Pid, Bundle: rec.Bundle, Annotations: rec.Annotations}
+}
+
+// onNode runs a list of hooks on the node, in the bundle.
+func onNode(ctx context.Context, list string, hooks []spec.Hook, rec record, status hook.Status) error {
+	return runHooks(ctx, list, hooks, rec, status, hook.OnNode(rec.Bundle))
+}
+
+func runHooks(ctx context.Context, list string, hooks []spec.Hook, rec record, status hook.Status, run hook.Runner) error {
+	if len(hooks) == 0 {
 		return nil
 	}
-	if cause := context.Cause(ctx); cause != nil {
-		err = cause
-	}
-	return fmt.Errorf("%s: %w, output: %q", h.Path, err, lastOf(output))
-}
-
-// memory0 is a file in memory, at its beginning. A pipe would have somebody wait for whatever a hook leaves running.
-func memory0(name string, text []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	state, err := subject(rec).State(status)
 	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
-	}
-	f := os.NewFile(uintptr(fd), name)
-	if _, err := f.WriteAt(text, 0); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
-// maxOutput is how much of a hook's output an error shows.
-const maxOutput = 4 << 10
-
-func lastOf(output *os.File) string {
-	info, err := output.Stat()
-	if err != nil {
-		return ""
-	}
-	text := make([]byte, min(info.Size(), maxOutput))
-	n, _ := output.ReadAt(text, info.Size()-int64(len(text)))
-	return string(bytes.TrimSpace(text[:n]))
-}
-
-// onNode runs a hook in the runtime's own namespaces, in a directory.
-func onNode(dir string) hookRun {
-	return func(ctx context.Context, h specs.Hook, stdin, output *os.File) error {
-		cmd := exec.CommandContext(ctx, h.Path)
-		if len(h.Args) > 0 {
-			cmd.Args = h.Args
-		}
-		cmd.Env = append([]string{}, h.Env...) // nil would mean ours
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, output, output
-		if info, err := os.Stat(dir); err == nil && info.IsDir() {
-			cmd.Dir = dir
-		}
-		err := cmd.Run()
-		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
-			return errors.New(strings.TrimSpace(failed.String()))
-		}
 		return err
 	}
+	return hook.Run(ctx, list, hooks, state, run)
+}
+
+// createHooks runs those of create, while the child has built its root and has not entered it.
+func (m *making) createHooks(ctx context.Context, _ int) error {
+	for _, kind := range m.t.ofCreate() {
+		run := hook.OnNode(m.rec.Bundle)
+		if kind.name == "createContainer" {
+			run = hook.Inside(m.child.Pidfd)
+		}
+		if err := runHooks(ctx, kind.name, kind.hooks, m.rec, hook.Creating, run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startHooks runs those of the waiting child's start.
+func (m *making) startHooks(ctx context.Context, _ int) error {
+	return m.startContainer(ctx, m.rec, m.t)
+}
+
+// startContainer runs a container's startContainer hooks.
+func (r *Runtime) startContainer(ctx context.Context, rec record, t Translation) error {
+	hooks := t.Container.Spec.Hooks.StartContainer
+	if len(hooks) == 0 {
+		return nil
+	}
+	host, err := openHost()
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	target, err := rec.target()
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	group, err := r.group(rec)
+	if err != nil {
+		return err
+	}
+	defer group.Close()
+	return runHooks(ctx, "startContainer", hooks, rec, hook.Created, hook.InContainer(r.further(t), target, group, host))
+}
+
+// further is a container for further processes: without capabilities that nobody here can give, and with the clocks that were joined.
+func (r *Runtime) further(t Translation) spec.Container {
+	c := t.Container
+	grantable(&c.Spec, r)
+	if t.TimePath != "" {
+		c.Spec.Namespaces.Time.Mode = spec.TimePrivate
+	}
+	return spec.Defaulted(c, spec.DefaultsVersion)
+}
+
+// target opens the container's first process for a further one to join.
+func (rec record) target() (*start.Target, error) {
+	pidfd, err := rec.open()
+	if err != nil {
+		return nil, err
+	}
+	target, err := start.OpenTarget(rec.Pid, pidfd)
+	if err != nil {
+		_ = pidfd.Close()
+	}
+	return target, err
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -164,7 +165,7 @@ func (r *Runtime) delete(ctx context.Context, dir *directory, rec record) error 
 	if err != nil { // of a configuration that is torn, too
 		r.Log.Info("the hooks of a container that is deleted are not run", "why", err.Error())
 	} else if rec.Pid != 0 {
-		if err := runHooks(ctx, "poststop", t.Hooks.Poststop, stateWith(rec, specs.StateStopped), onNode(rec.Bundle)); err != nil {
+		if err := onNode(ctx, "poststop", t.Container.Spec.Hooks.Poststop, rec, hook.Stopped); err != nil {
 			r.Log.Error(err, "a hook failed")
 		}
 	}

@@ -48,7 +48,7 @@ func (r *Runtime) place(id string, t Translation) (group string, scope *systemd.
 }
 
 // enterScope has systemd make the scope with the waiting child in it.
-func (m *making) enterScope(ctx context.Context) (err error) {
+func (m *making) enterScope(ctx context.Context, _ int) (err error) {
 	tree, err := m.tree()
 	if err != nil {
 		return err

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"os"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
+	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
@@ -58,7 +57,7 @@ func (m *making) run(ctx context.Context) error {
 	if err := m.made(); err != nil {
 		return err
 	}
-	if err := runHooks(ctx, "poststart", m.t.Hooks.Poststart, stateWith(m.rec, specs.StateRunning), onNode(m.rec.Bundle)); err != nil {
+	if err := onNode(ctx, "poststart", m.t.Container.Spec.Hooks.Poststart, m.rec, hook.Running); err != nil {
 		return err
 	}
 	return notifier.wait(ctx, m.rec)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
 )
 
 // Start lets a created container execute its command. With notify, the socket of the service manager (sd_notify(3)), it returns when the container has
@@ -44,7 +45,7 @@ func (r *Runtime) Start(ctx context.Context, id, notify string) error {
 	}
 	if err == nil {
 		if err = release(ctx, dir, rec.Command); err == nil {
-			err = runHooks(ctx, "poststart", t.Hooks.Poststart, stateWith(rec, specs.StateRunning), onNode(rec.Bundle))
+			err = onNode(ctx, "poststart", t.Container.Spec.Hooks.Poststart, rec, hook.Running)
 		}
 	}
 	if err != nil { // the container is stopped; what is left of it is Delete's

@@ -1,15 +1,8 @@
 package oci
 
 import (
-	"encoding/json"
-
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
-
-// specState is a state in the specification's own words alone.
-func specState(s State) ([]byte, error) {
-	return json.Marshal(specs.State{Version: s.Version, ID: s.ID, Status: s.Status, Pid: s.Pid, Bundle: s.Bundle, Annotations: s.Annotations})
-}
 
 // Version is the runtime specification's that this package implements.
 var Version = specs.Version

@@ -69,17 +69,13 @@ func (r *Runtime) List() (all []State, err error) {
 
 func (r *Runtime) stateOf(rec record) (State, error) {
 	status, err := r.status(rec)
-	s := stateWith(rec, status)
+	pid := rec.Pid
 	if status == specs.StateStopped {
-		s.Pid = 0
+		pid = 0
 	}
-	return s, err
-}
-
-func stateWith(rec record, status specs.ContainerState) State {
 	return State{
-		Version: specs.Version, ID: rec.ID, Pid: rec.Pid, Status: status, Bundle: rec.Bundle, Rootfs: rec.Rootfs, Created: rec.Created, Annotations: rec.Annotations,
-	}
+		Version: specs.Version, ID: rec.ID, Pid: pid, Status: status, Bundle: rec.Bundle, Rootfs: rec.Rootfs, Created: rec.Created, Annotations: rec.Annotations,
+	}, err
 }
 
 // status is what the kernel shows of a container.

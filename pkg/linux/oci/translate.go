@@ -24,7 +24,8 @@ type Translation struct {
 	TimePath string
 	// CgroupsPath is linux.cgroupsPath as it is.
 	CgroupsPath string
-	Hooks       specs.Hooks
+	// Prestart are the deprecated hooks of that name, run before createRuntime's.
+	Prestart    []spec.Hook
 	ConsoleSize spec.TerminalSize
 	Annotations map[string]string
 	// Warnings say what was left out, each on one line.

@@ -30,25 +30,14 @@ type Doors struct {
 // NewDoors makes doors, to be closed.
 func NewDoors() (d *Doors, err error) {
 	d = &Doors{theirs: map[string]*os.File{}}
-	if d.told, d.theirs[fileTold], err = pipe(0); err == nil {
-		d.theirs[fileGo], d.open, err = pipe(1)
+	if d.told, d.theirs[fileTold], err = process.Pipe(0); err == nil {
+		d.theirs[fileGo], d.open, err = process.Pipe(1)
 	}
 	if err != nil {
-		return nil, errors.Join(err, d.Close())
+		d.Close()
+		return nil, err
 	}
 	return d, nil
-}
-
-// pipe makes one of which only our end, 0 to read or 1 to write, is watched by the runtime's poller.
-func pipe(ours int) (r, w *os.File, err error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, os.NewSyscallError("pipe2", err)
-	}
-	if err := unix.SetNonblock(fds[ours], true); err != nil {
-		return nil, nil, errors.Join(err, unix.Close(fds[0]), unix.Close(fds[1]))
-	}
-	return os.NewFile(uintptr(fds[0]), "|0"), os.NewFile(uintptr(fds[1]), "|1"), nil
 }
 
 // Files are those that the program names.
@@ -65,15 +54,17 @@ func (d *Doors) HandOver() {
 // Shut has the child fail at the door where it waits, or the next one.
 func (d *Doors) Shut() { _ = d.open.Close() }
 
-// Close closes all files.
-func (d *Doors) Close() error {
+// Close closes all files; those of nil are none.
+func (d *Doors) Close() {
+	if d == nil {
+		return
+	}
 	d.HandOver()
 	for _, f := range []*os.File{d.told, d.open} {
 		if f != nil {
 			_ = f.Close() // or it was shut
 		}
 	}
-	return nil
 }
 
 // numberSize is that of the number which a child tells.

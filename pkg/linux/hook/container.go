@@ -1,0 +1,53 @@
+package hook
+
+import (
+	"context"
+	"maps"
+	"os"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/linux/start"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// InContainer runs hooks in a defaulted container, with what its own process, the target, has, but for a filter that asks somebody: who
+// decides is told of the container's own process.
+func InContainer(c spec.Container, target *start.Target, group *cgroup.Group, host *start.Host) Runner {
+	return func(ctx context.Context, h spec.Hook, stdin, output *os.File) error {
+		plan, err := start.NewExec(c, spec.Exec{Command: h.Argv(), Stdin: true}, target.Root, target.IDs, host)
+		if err != nil {
+			return err
+		}
+		attributes := &plan.Attribute
+		attributes.Paths, attributes.Env = []string{h.Path}, Environ(h.Env)
+		if attributes.Seccomp.Notifies() {
+			attributes.Seccomp.Filter, attributes.Seccomp.Flags = nil, 0
+		}
+		entry, err := group.Files()
+		defer func() {
+			for _, f := range entry {
+				_ = f.Close()
+			}
+		}()
+		if err != nil {
+			return err
+		}
+		p := &process.Program{}
+		plan.Steps.Entered = func(p *process.Program) { p.Park() }
+		plan.Compose(p, entry)
+		files := host.Lend(entry)
+		maps.Copy(files, target.Files(plan))
+		maps.Copy(files, map[string]*os.File{attribute.FileStdin: stdin, attribute.FileStdout: output, attribute.FileStderr: output})
+		child, err := process.StartParked(p, files)
+		if err != nil {
+			return err
+		}
+		defer child.Close()
+		if err := child.Wait(ctx); err != nil {
+			return err
+		}
+		return await(ctx, &child.Process)
+	}
+}
