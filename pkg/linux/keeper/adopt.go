@@ -173,6 +173,7 @@ func (in *instance) takeOver() (err error) {
 		in.pidfd, err = process.OpenVerified(in.record.Pid, in.record.StartTime)
 	}
 	if errors.Is(err, unix.ESRCH) {
+		in.sayUnkept()
 		return in.recordUnseen()
 	}
 	if err != nil {
@@ -182,10 +183,18 @@ func (in *instance) takeOver() (err error) {
 		err = in.k.sandboxes.adopt(in.record.Sandbox, in.record.Pid)
 	}
 	err = errors.Join(err, in.open(in.record.Log, false), in.watch())
+	if !in.alive() {
+		in.sayUnkept()
+	}
 	if in.stop.Reason == spec.ExitStopped {
 		in.armStop()
 	}
 	return err
+}
+
+// sayUnkept says that the process ended with nobody at the other ends of its pipes: what it had written and nobody had read went with it.
+func (in *instance) sayUnkept() {
+	in.k.cfg.Log.Info("output may be lost: the container ended while no keeper ran", "name", in.key.Name, "instance", in.key.Instance)
 }
 
 // recordUnseen records an exit that nobody saw.

@@ -26,6 +26,8 @@ const (
 	gcPercent   = 50
 	memoryLimit = 48 << 20
 	threads     = 2
+	// processName is what ps(1) shows.
+	processName = "reconciler"
 	// oomScore keeps the keeper alive longer than what it keeps, where it may be set.
 	oomScore = -900
 )
@@ -73,6 +75,7 @@ func keep(runDir string, argv []string, resume int) error {
 	if err := process.Harden(); err != nil {
 		return err
 	}
+	os.WriteFile("/proc/self/comm", []byte(processName), 0)                     // it was executed by a descriptor, and has its number for a name
 	os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(oomScore)), 0) // needs CAP_SYS_RESOURCE
 	raiseFiles()
 	var from *handover

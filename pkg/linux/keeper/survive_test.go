@@ -233,6 +233,9 @@ func TestExitUnseen(t *testing.T) {
 	if got := n.exit(r, s); got.Code != -1 || got.Reason != spec.ExitUnknown {
 		t.Errorf("exit = %+v", got)
 	}
+	if said := n.says(); !strings.Contains(said, `ended while no keeper ran","name":"unseen"`) {
+		t.Errorf("the keeper does not say that output may be lost: %s", said)
+	}
 }
 
 // A keeper killed between making a process and recording it leaves an intent; the process is found, not started again.

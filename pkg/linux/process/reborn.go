@@ -1,10 +1,11 @@
 package process
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,17 +63,25 @@ func (k *Parked) inherit() (end Exit, born bool, err error) {
 	if err != nil {
 		return end, false, fmt.Errorf("cannot open process %d, the child of %s: %w", pid, k.Pidfd.Name(), err)
 	}
+	pidfd := os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid))
+	if _, _, err := Peek(pidfd); err != nil { // no child of ours: never to be signalled
+		return end, false, errors.Join(err, pidfd.Close())
+	}
 	_ = k.Pidfd.Close()
-	k.Process = Process{Pid: pid, Pidfd: os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid))}
+	k.Process = Process{Pid: pid, Pidfd: pidfd}
 	return end, true, nil
 }
+
+// bornName is what the parked process's name begins with when it has had its child. Before, it may be anything: the starter's, a descriptor's number.
+const bornName = "born "
 
 // told is the pid of the child that the parked process has had, 0 if there is none yet.
 func (k *Parked) told() int {
 	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", k.Pid))
-	if err != nil {
+	number, isTold := strings.CutPrefix(string(name), bornName)
+	if err != nil || !isTold {
 		return 0
 	}
-	pid, _ := strconv.Atoi(string(bytes.TrimSpace(name)))
+	pid, _ := strconv.Atoi(strings.TrimSpace(number))
 	return pid
 }

@@ -99,7 +99,7 @@ func TestRebornWaits(t *testing.T) {
 		name = strings.TrimSpace(g.file(t, "comm"))
 		return strings.Contains(stat, ") Z ")
 	})
-	child, err := strconv.Atoi(name)
+	child, err := strconv.Atoi(strings.TrimPrefix(name, "born "))
 	if err != nil {
 		t.Fatalf("its name is %q", name)
 	}
@@ -178,6 +178,31 @@ func TestRebornTooLate(t *testing.T) {
 	failure, ok := errors.AsType[*process.Error](child.Wait(t.Context()))
 	if !ok || failure.Step != "be born inside" || failure.Errno != unix.ENOMEM {
 		t.Errorf("err = %v", failure)
+	}
+}
+
+// Until it has told of its child a parked process may have any name, even another process's number: whom that is gets no signal.
+func TestRebornNamedLikeAPid(t *testing.T) {
+	noLeaks(t)
+	victim := sleeper(t, 0)
+	for _, name := range []string{strconv.Itoa(victim.Pid), "born 1"} { // 1 is no child of ours
+		p := &process.Program{}
+		p.Park()
+		p.Call("take a name", "", unix.SYS_PRCTL, process.Int(unix.PR_SET_NAME), process.Str(name))
+		p.Call("die", "", unix.SYS_EXIT_GROUP, process.Int(5))
+		p.Reborn()
+		exec(p, "/bin/true")
+		child, err := process.StartParked(p, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Wait(t.Context()); err == nil {
+			t.Errorf("%q: it has executed its command", name)
+		}
+		_ = child.Close()
+		if _, ended, err := process.Peek(victim.Pidfd); ended || err != nil {
+			t.Errorf("%q: the process of that number has ended: %v", name, err)
+		}
 	}
 }
 

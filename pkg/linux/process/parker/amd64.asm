@@ -132,7 +132,10 @@ decimal:
         mov     [rsi], dl
         test    eax, eax
         jnz     decimal
-        mov     edi, 15                         # prctl(PR_SET_NAME, the child's pid)
+        sub     rsi, 5
+        mov     dword ptr [rsi], 0x6e726f62     # "born "
+        mov     byte ptr [rsi + 4], ' '
+        mov     edi, 15                         # prctl(PR_SET_NAME, "born " and the child's pid)
         sys     157
         jmp     finish
 

@@ -135,7 +135,12 @@ decimal:
         strb    w11, [x1, -1]!
         mov     w0, w10
         cbnz    w0, decimal
-        mov     x0, 15                          // prctl(PR_SET_NAME, the child's pid)
+        mov     w9, ' '
+        strb    w9, [x1, -1]!
+        movz    w9, 0x6f62                      // "born"
+        movk    w9, 0x6e72, lsl 16
+        str     w9, [x1, -4]!
+        mov     x0, 15                          // prctl(PR_SET_NAME, "born " and the child's pid)
         sys     167
         b       finish
 
