@@ -11,13 +11,14 @@ import (
 )
 
 func main() {
+	keeper.Hook() // a keeper lives long and stays small: it knows no verbs
 	switch {
 	case ocicmd.Is(os.Args[0]):
 		os.Exit(ocicmd.Main(context.Background(), os.Args[1:], ociBuild))
 	case len(os.Args) > 1 && os.Args[1] == "oci":
 		os.Exit(ocicmd.Main(context.Background(), os.Args[2:], ociBuild))
 	case len(os.Args) > 1 && os.Args[1] == "keeper":
-		os.Exit(keeper.Main(os.Args[2:])) // the hidden verb that agents start lives long and stays small: it knows no other verbs
+		os.Exit(keeper.Main(os.Args[2:])) // the same by hand
 	}
 	os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -23,9 +23,7 @@ const own = "RECONCILER_BENCH_NETNS"
 
 // TestMain lets the binary be its own keeper. All subjects run in one network namespace made for them, so that bridges are not the machine's.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "keeper" {
-		os.Exit(keeper.Main(os.Args[2:]))
-	}
+	keeper.Hook()
 	if os.Getenv(own) == "" && os.Geteuid() == 0 {
 		fmt.Fprintln(os.Stderr, isolate())
 		os.Exit(1)

@@ -50,6 +50,8 @@ type Node struct {
 	host     *start.Host                   // what that keeper has to give
 	pool     *network.Pool
 
+	turns turns // of Containers
+
 	idsLock   sync.Mutex   // held while ids are given out or back
 	groupLock sync.Mutex   // held while the sandbox of a group is made or forgotten
 	joining   sync.RWMutex // held to join a container by what may be seen there, and to let somebody in who may look

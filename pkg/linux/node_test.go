@@ -21,9 +21,7 @@ import (
 
 // TestMain lets the test binary be its own keeper, and the attacker in a container.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "keeper" {
-		os.Exit(keeper.Main(os.Args[2:]))
-	}
+	keeper.Hook()
 	if config := os.Getenv(agentEnv); config != "" {
 		if err := agent(config); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -12,7 +12,7 @@ import (
 // Problem is one thing that is wrong with a manifest, at the place where it is wrong.
 type Problem struct {
 	File   string `json:"file"`
-	Line   int    `json:"line"`   // from 1
+	Line   int    `json:"line"`   // from 1; 0 of a value that is in no file
 	Column int    `json:"column"` // from 1, in characters
 	// Path is the key, such as spec.mounts[0].source; "" when the text itself is wrong.
 	Path string `json:"path,omitzero"`
@@ -23,10 +23,12 @@ type Problem struct {
 	Hint string `json:"hint,omitzero"`
 }
 
-// Error is `FILE:LINE:COLUMN: PATH: MESSAGE`, and the hint on a line of its own.
+// Error is `FILE:LINE:COLUMN: PATH: MESSAGE`, without what is not known, and the hint on a line of its own.
 func (p Problem) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d:%d: ", p.File, p.Line, p.Column)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, "%s:%d:%d: ", p.File, p.Line, p.Column)
+	}
 	if p.Path != "" {
 		b.WriteString(p.Path + ": ")
 	}

@@ -38,8 +38,12 @@ func Dial(ctx context.Context, runDir string) (*Client, error) {
 	return c, nil
 }
 
-// Ensure connects to the keeper of cfg.RunDir and starts one when none runs, now and later.
+// Ensure connects to the keeper of cfg.RunDir and starts one when none runs, now and later. It is fs.ErrInvalid when it could not: without a
+// Command, in a program that has not called Hook.
 func Ensure(ctx context.Context, cfg Config) (*Client, error) {
+	if err := checkHook(cfg); err != nil {
+		return nil, err
+	}
 	c := &Client{cfg: cfg, launch: true}
 	if _, err := c.Hello(ctx); err != nil {
 		return nil, err

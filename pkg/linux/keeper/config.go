@@ -13,7 +13,7 @@ import (
 type Config struct {
 	// RunDir is the node's run directory; the keeper works in RUN-DIR/state.
 	RunDir string
-	// Command starts a keeper when none runs. Default: a sealed copy of this binary with "keeper --run-dir RUN-DIR".
+	// Command starts a keeper when none runs: it ends in a call of Main. Default: a sealed copy of this binary, which is to call Hook.
 	Command []string
 	// Place, if given, is called with the pid of each keeper the client starts, before anything is asked of it: to put it
 	// into a cgroup of its own. Its error is that of the request that needed a keeper.

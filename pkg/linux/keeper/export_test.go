@@ -16,3 +16,9 @@ func (c *Client) StartTwice(ctx context.Context, r StartRequest, between func(St
 	resp, err = c.do(ctx, req, program, files)
 	return resp.Started, err
 }
+
+// Unhook makes this program one that has not called Hook, until the function it returns is called.
+func Unhook() (restore func()) {
+	hooked.Store(false)
+	return func() { hooked.Store(true) }
+}

@@ -30,9 +30,7 @@ const patience = 20 * time.Second
 
 // The test binary is the keeper too, as the product's binary is.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "keeper" {
-		os.Exit(keeper.Main(os.Args[2:]))
-	}
+	keeper.Hook()
 	os.Exit(m.Run())
 }
 

@@ -70,7 +70,7 @@ func command(cfg Config) (cmd *exec.Cmd, release func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd = exec.Command(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), "keeper", "--run-dir", cfg.RunDir)
-	cmd.Args[0] = "reconciler"
+	cmd = exec.Command(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), hookVerb, "--run-dir", cfg.RunDir)
+	cmd.Args[0] = hookName
 	return cmd, func() { exe.Close() }, nil
 }

@@ -2,6 +2,8 @@ package keeper
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"time"
 
@@ -17,7 +19,7 @@ const (
 // Events gives the ends of processes as hints until ctx ends, when the channel is closed. It notices the death of the
 // keeper at once, starts a new one if the client came from Ensure, and then gives spec.EventLost.
 func (c *Client) Events(ctx context.Context) (<-chan Event, error) {
-	conn, err := c.subscribe(ctx)
+	conn, err := c.subscribeFirst(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +34,21 @@ func (c *Client) Events(ctx context.Context) (<-chan Event, error) {
 		}
 	}()
 	return events, nil
+}
+
+// subscribeFirst subscribes, again when a connection breaks, as ask does.
+func (c *Client) subscribeFirst(ctx context.Context) (conn *net.UnixConn, err error) {
+	for range attempts {
+		conn, err = c.subscribe(ctx)
+		if _, refused := errors.AsType[*Error](err); err == nil || refused {
+			return conn, err
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		c.Close() // the idle connections lead to the same dead keeper
+	}
+	return nil, fmt.Errorf("cannot %s: the keeper hung up: %w", verbEvents, err)
 }
 
 // subscribe opens a connection that carries events from now on.
