@@ -65,9 +65,21 @@ func Rootfs(t testing.TB) string {
 // WriteRootfs makes the same in a directory that exists.
 func WriteRootfs(t testing.TB, dir string) error {
 	t.Helper()
+	if _, err := applets(); err != nil {
+		t.Skip(noBusybox(err))
+	}
+	return RootfsAt(dir)
+}
+
+func noBusybox(err error) string {
+	return fmt.Sprintf("skip: needs busybox-static: %v: apt-get install busybox-static", err)
+}
+
+// RootfsAt makes the same for who has no test, such as an example.
+func RootfsAt(dir string) error {
 	names, err := applets()
 	if err != nil {
-		t.Skipf("skip: needs busybox-static: %v: apt-get install busybox-static", err)
+		return err
 	}
 	for _, name := range sortedKeys(rootfsDirs) {
 		path, mode := filepath.Join(dir, name), rootfsDirs[name]

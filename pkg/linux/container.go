@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ type Container struct {
 // restart, state and dependencies are words for whoever decides: the node keeps them and does nothing about them.
 func (n *Node) New(ctx context.Context, c spec.Container) (_ *Container, err error) {
 	name := c.Metadata.Name
+	c.APIVersion, c.Kind = cmp.Or(c.APIVersion, spec.APIVersion), cmp.Or(c.Kind, spec.KindContainer)
 	if err := c.Check(); err != nil {
 		return nil, about("create", name, fmt.Errorf("%w: %w", fs.ErrInvalid, err))
 	}

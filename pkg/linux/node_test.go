@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "attack" { // inside a container
 		os.Exit(attack(os.Args[2:]))
 	}
+	examples()
 	kerneltest.Main(m)
 }
 
