@@ -12,7 +12,7 @@ import (
 )
 
 // Shutdown ends the keeper of a node without instances and removes the cgroup parent, so that nothing of the node is left; where there is something to
-// keep, it does nothing. Close still has to be called.
+// keep, it does nothing. Close still has to be called, and nothing else can be: events end.
 func (n *Node) Shutdown(ctx context.Context) error {
 	all, err := n.Observe(ctx)
 	if err != nil || len(all) > 0 {
@@ -55,6 +55,9 @@ func (n *Node) endKeeper(ctx context.Context) error {
 		return err
 	}
 	defer pidfd.Close()
+	if err := n.keeper.Close(); err != nil { // whoever hears events would start another
+		return err
+	}
 	if err := process.Signal(pidfd, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("cannot end keeper %d: %w", hello.Pid, err)
 	}

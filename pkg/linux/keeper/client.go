@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"os"
@@ -19,6 +20,9 @@ type Client struct {
 	cfg    Config
 	launch bool // start a keeper when none answers
 
+	life context.Context // ends with Close
+	end  context.CancelFunc
+
 	mu   sync.Mutex
 	idle []*net.UnixConn
 }
@@ -31,7 +35,7 @@ const attempts = 3
 
 // Dial connects to the keeper of runDir; fs.ErrNotExist or ECONNREFUSED when none runs.
 func Dial(ctx context.Context, runDir string) (*Client, error) {
-	c := &Client{cfg: Config{RunDir: runDir}}
+	c := newClient(Config{RunDir: runDir}, false)
 	if _, err := c.Hello(ctx); err != nil {
 		return nil, err
 	}
@@ -44,11 +48,17 @@ func Ensure(ctx context.Context, cfg Config) (*Client, error) {
 	if err := checkHook(cfg); err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg, launch: true}
+	c := newClient(cfg, true)
 	if _, err := c.Hello(ctx); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+func newClient(cfg Config, launch bool) *Client {
+	c := &Client{cfg: cfg, launch: launch}
+	c.life, c.end = context.WithCancel(context.Background())
+	return c
 }
 
 // Hello asks the keeper who it is.
@@ -151,15 +161,22 @@ func (c *Client) Upgrade(ctx context.Context, exe *os.File) error {
 	return err
 }
 
-// Close closes the idle connections. Requests under way end by their contexts.
+// Close ends the client: its channels of events are closed, it starts no keeper any more, and a new request is fs.ErrClosed. Requests under way
+// and what they have made, such as sessions, end by themselves. It may be repeated.
 func (c *Client) Close() error {
+	c.end()
+	c.dropIdle()
+	return nil
+}
+
+// dropIdle closes the idle connections.
+func (c *Client) dropIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, conn := range c.idle {
 		conn.Close()
 	}
 	c.idle = nil
-	return nil
 }
 
 // do is ask for requests that are answered without files.
@@ -188,7 +205,7 @@ func (c *Client) ask(ctx context.Context, req request, body []byte, files []*os.
 			return response{}, nil, context.Cause(ctx)
 		}
 		last = err
-		c.Close() // the idle connections lead to the same dead keeper
+		c.dropIdle() // the idle connections lead to the same dead keeper
 	}
 	return response{}, nil, fmt.Errorf("cannot %s: %w", req.Verb, last)
 }
@@ -245,6 +262,9 @@ func exchange(ctx context.Context, conn *net.UnixConn, req request, body []byte,
 
 // connect takes an idle connection or makes one, starting a keeper when there is none and the client may.
 func (c *Client) connect(ctx context.Context) (*net.UnixConn, error) {
+	if c.life.Err() != nil {
+		return nil, fmt.Errorf("cannot ask the keeper: the client is closed: %w", fs.ErrClosed)
+	}
 	if conn := c.unpark(); conn != nil {
 		return conn, nil
 	}
@@ -254,7 +274,7 @@ func (c *Client) connect(ctx context.Context) (*net.UnixConn, error) {
 // fresh makes a connection, starting a keeper when there is none and the client may.
 func (c *Client) fresh(ctx context.Context) (*net.UnixConn, error) {
 	conn, err := dial(ctx, c.cfg)
-	if err == nil || !c.launch || !absent(err) {
+	if err == nil || !c.launch || !absent(err) || c.life.Err() != nil {
 		return conn, err
 	}
 	if failed := launch(ctx, c.cfg); failed != nil {
@@ -271,7 +291,7 @@ func (c *Client) fresh(ctx context.Context) (*net.UnixConn, error) {
 func (c *Client) park(conn *net.UnixConn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.idle) >= maxIdle {
+	if len(c.idle) >= maxIdle || c.life.Err() != nil {
 		conn.Close()
 		return
 	}

@@ -16,7 +16,7 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// Events gives the ends of processes as hints until ctx ends, when the channel is closed. It notices the death of the
+// Events gives the ends of processes as hints until ctx or the client ends, when the channel is closed. It notices the death of the
 // keeper at once, starts a new one if the client came from Ensure, and then gives spec.EventLost.
 func (c *Client) Events(ctx context.Context) (<-chan Event, error) {
 	conn, err := c.subscribeFirst(ctx)
@@ -24,8 +24,12 @@ func (c *Client) Events(ctx context.Context) (<-chan Event, error) {
 		return nil, err
 	}
 	events := make(chan Event, 64)
+	ctx, stop := context.WithCancel(ctx)
+	unlink := context.AfterFunc(c.life, stop)
 	go func() {
 		defer close(events)
+		defer stop()
+		defer unlink()
 		for conn != nil {
 			forward(ctx, conn, events)
 			if conn = c.resubscribe(ctx); conn != nil {
@@ -46,7 +50,7 @@ func (c *Client) subscribeFirst(ctx context.Context) (conn *net.UnixConn, err er
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		c.Close() // the idle connections lead to the same dead keeper
+		c.dropIdle() // the idle connections lead to the same dead keeper
 	}
 	return nil, fmt.Errorf("cannot %s: the keeper hung up: %w", verbEvents, err)
 }
@@ -72,7 +76,7 @@ func (c *Client) subscribe(ctx context.Context) (*net.UnixConn, error) {
 // resubscribe tries until it succeeds; nil once ctx has ended.
 func (c *Client) resubscribe(ctx context.Context) *net.UnixConn {
 	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, lastPause) {
-		c.Close()
+		c.dropIdle()
 		conn, err := c.subscribe(ctx)
 		if err == nil {
 			return conn
