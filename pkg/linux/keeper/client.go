@@ -319,6 +319,9 @@ func dial(ctx context.Context, cfg Config) (*net.UnixConn, error) {
 	defer release()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", path)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause // the dialer does not tell it
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the keeper: %w", err)
 	}
