@@ -2,7 +2,6 @@ package network
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -192,30 +191,4 @@ func macOf(a netip.Addr) net.HardwareAddr {
 		tail = sum[:4]
 	}
 	return append(net.HardwareAddr{0x02, 0x52}, tail...)
-}
-
-// PortError says that a port of the node leads elsewhere already; other ports, or the end of the owner, help.
-type PortError struct {
-	Name  string    // who asks
-	Port  spec.Port // for what
-	Owner string    // who has it
-}
-
-func (e *PortError) Error() string {
-	protocol := e.Port.Protocol
-	if protocol == "" {
-		protocol = spec.ProtocolTCP
-	}
-	return fmt.Sprintf("cannot publish %s port %d of %q: it is published by %q\nhint: give one of them another network.ports.host", protocol, e.Port.Host, e.Name, e.Owner)
-}
-
-// AddressError says that an address is another's.
-type AddressError struct {
-	Name    string // who asks
-	Address netip.Addr
-	Owner   string // a name, or a link of the node
-}
-
-func (e *AddressError) Error() string {
-	return fmt.Sprintf("cannot give %q the address %s: it is that of %q", e.Name, e.Address, e.Owner)
 }

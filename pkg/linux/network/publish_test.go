@@ -144,7 +144,7 @@ func TestPortConflict(t *testing.T) {
 	before := w.links(t)
 	_, err := w.Attach(t.Context(), "b", space(t), spec.Network{Mode: spec.NetworkBridge, Ports: []spec.Port{{Host: 8080, Container: 81, Address: "127.0.0.1"}}})
 	conflict, ok := errors.AsType[*network.PortError](err)
-	if !ok || conflict.Owner != "a" || conflict.Name != "b" || conflict.Port.Host != 8080 {
+	if !ok || !errors.Is(err, unix.EADDRINUSE) || conflict.Owner != "a" || conflict.Name != "b" || conflict.Port.Host != 8080 {
 		t.Errorf("got %v", err)
 	}
 	want(t, "links", w.links(t), before)
