@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"golang.org/x/sys/unix"
 )
 
 // ControllerError says that a host cannot keep a limit, because a controller, or one file of it, is not
@@ -44,7 +46,7 @@ func (e *DelegationError) Error() string {
 
 func (e *DelegationError) Unwrap() error { return e.Err }
 
-// LockedError says that another agent keeps its containers below the same parent.
+// LockedError says that another agent keeps its containers below the same parent. It is unix.EBUSY.
 type LockedError struct {
 	Parent string // the path below every mount point
 	Pid    int    // of the other agent, 0 when the kernel does not tell
@@ -56,6 +58,9 @@ func (e *LockedError) Error() string {
 	}
 	return fmt.Sprintf("cgroup parent %s is in use by the agent with pid %d", e.Parent, e.Pid)
 }
+
+// Is makes every LockedError a unix.EBUSY.
+func (e *LockedError) Is(target error) bool { return target == unix.EBUSY }
 
 // UsageError says that a limit was not lowered because more is in use and is not given back; on v2 the
 // kernel would have killed inside the container.
