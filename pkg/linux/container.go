@@ -18,7 +18,7 @@ import (
 // a name and nothing more: what is asked of it is asked of the kernel, it need not be closed, and a program that is started anew has it
 // again from Load. Its methods may be called from many goroutines: those that change the container wait for each other.
 //
-// Beside those of each method, the errors are Node's: fs.ErrNotExist once the container is destroyed.
+// Once the container is destroyed every method but Destroy, Logs and Events says fs.ErrNotExist; see the package for the errors of all.
 type Container struct {
 	node *Node
 	name string
@@ -147,7 +147,7 @@ func (c *Container) Stop(ctx context.Context) (spec.Exit, error) {
 }
 
 // Pause freezes every process of the container and returns when they have stopped; Resume thaws them. Pause of one that has no process is
-// fs.ErrInvalid.
+// spec.ErrNotRunning.
 func (c *Container) Pause(ctx context.Context) error {
 	return c.turn(ctx, func() error { return c.node.Pause(ctx, c.name, c.id) })
 }

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux"
 	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
@@ -226,6 +229,68 @@ func TestDo(t *testing.T) {
 	closed := r.CloseWithError(enough)
 	if _, err := c.Do(ctx, spec.Exec{Command: []string{"yes"}}, linux.Streams{Out: w}); closed != nil || !errors.Is(err, enough) {
 		t.Errorf("with a writer that takes nothing: %v, %v", err, closed)
+	}
+}
+
+// A program's own reader and writers are the container's, from the first byte to the last, though it began before anybody followed.
+func TestFollow(t *testing.T) {
+	n := open(t)
+	ctx := t.Context()
+	web := n.container("web", `echo early; while read line; do [ "$line" = end ] && exit 9; echo "got $line"; echo "err $line" >&2; done`)
+	web.Spec.Stdin = true
+	c, err := n.New(ctx, web)
+	must(t, err)
+	if _, err := c.Follow(ctx, linux.Streams{}); !errors.Is(err, spec.ErrNotRunning) {
+		t.Errorf("before any Start: %v", err)
+	}
+	for _, said := range []string{"one", "two"} {
+		must(t, c.Start(ctx))
+		n.hear(t, "web", "early")
+		enough := errors.New("enough")
+		short, cancel := context.WithCancelCause(ctx)
+		cancel(enough)
+		if _, err := c.Follow(short, linux.Streams{In: strings.NewReader("")}); !errors.Is(err, enough) {
+			t.Errorf("with an ended context: %v", err)
+		}
+		var stdout, stderr bytes.Buffer
+		exit, err := c.Follow(ctx, linux.Streams{In: strings.NewReader(said + "\nend\n"), Out: &stdout, Err: &stderr})
+		if err != nil || exit.Code != 9 || stdout.String() != "early\ngot "+said+"\n" || stderr.String() != "err "+said+"\n" {
+			t.Errorf("%+v, %v, %q, %q", exit, err, &stdout, &stderr)
+		}
+	}
+	silent, unblock := io.Pipe() // neither a reader that gives nothing nor a process that takes nothing keeps it
+	defer unblock.Close()
+	var again bytes.Buffer
+	exit, err := c.Follow(ctx, linux.Streams{In: silent, Out: &again})
+	if err != nil || exit.Code != 9 || again.String() != "early\ngot two\n" {
+		t.Errorf("after the end: %+v, %v, %q", exit, err, &again)
+	}
+	if err := c.Pause(ctx); !errors.Is(err, spec.ErrNotRunning) {
+		t.Errorf("Pause after the end: %v", err)
+	}
+	deaf := n.start(t, n.container("deaf", "sleep 0.1"))
+	if exit, err := deaf.Follow(ctx, linux.Streams{In: silent}); err != nil || exit.Code != 0 {
+		t.Errorf("of one without input: %+v, %v", exit, err)
+	}
+}
+
+// What Open cannot do is told apart: what is not said, and what is another process's.
+func TestOpenRefuses(t *testing.T) {
+	n := open(t)
+	for name, cfg := range map[string]linux.Config{
+		"nothing":   {},
+		"no parent": {RunDir: n.path("run2"), StateDir: n.path("state2"), LogDir: n.path("log2")},
+	} {
+		if _, err := linux.Open(t.Context(), cfg); !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	other := n.config
+	other.RunDir, other.StateDir, other.LogDir = n.path("run2"), n.path("state2"), n.path("log2")
+	for what, cfg := range map[string]linux.Config{"directories": n.config, "cgroup parent": other} {
+		if _, err := linux.Open(t.Context(), cfg); !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+			t.Errorf("the same %s: %v", what, err)
+		}
 	}
 }
 

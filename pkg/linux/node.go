@@ -1,20 +1,13 @@
-// Package linux makes a Linux machine a node: containers of namespaces, cgroups, mounts, capabilities and
-// seccomp filters, through the packages below it and the keeper. It knows the kernel and the order of steps with their
-// undo; it refuses to know why a container should start or end.
-//
-// Node implements the kernel seam that reconcile declares; each of its verbs may be repeated.
 package linux
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
-
-	"github.com/go-logr/logr"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
@@ -23,22 +16,9 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 )
 
-// Config says where a node keeps its things. All directories are made where missing.
-type Config struct {
-	RunDir   string // dies with the boot: state, sockets; a tmpfs such as /run/reconciler
-	StateDir string // survives it: writable layers on disk
-	LogDir   string // the containers' output
-	// CgroupParent is the cgroup above all containers, below every hierarchy's mount point: reconciler. Under systemd it names a scope
-	// that systemd delegates, unless it begins with a slash.
-	CgroupParent string
-	// Keeper is the command that runs a keeper, given --run-dir; nil is this program's own verb `keeper`, from a sealed copy.
-	Keeper []string
-	Log    logr.Logger
-	// Subnet is cut into the subnets of bridges. Default network.DefaultSubnet.
-	Subnet netip.Prefix
-}
-
-// Node is this machine. Verbs of different names may run in parallel, those of one name may not.
+// Node is this machine, as one process leads it. New, Run, Load and Containers give a handle of each container; the verbs that take
+// a name and the number of an instance are what handles are made of, for a loop that has several instances of a name and plans them: the
+// laws of each are on reconcile.Node. Of these, verbs of different names may run in parallel, those of one name may not.
 type Node struct {
 	cfg      Config
 	locks    []*os.File
@@ -64,8 +44,9 @@ type Node struct {
 	watchers []*cgroup.Watcher // one for each Events
 }
 
-// Open makes the directories and the cgroup parent, takes the node's lock and finds or starts the keeper. A second Open of the
-// same run directory or parent fails and names the first. Close ends nothing that runs.
+// Open makes the directories and the cgroup parent, takes the node's lock and finds or starts the keeper; what ran, runs on and is
+// there again. ctx bounds the opening alone. A second Open of the same directories or parent, in any process, is unix.EBUSY and names the first; a
+// wrong cfg, or a program that cannot be a keeper, is fs.ErrInvalid. Close ends nothing that runs.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg}
 	if err := n.open(ctx); err != nil {
@@ -75,6 +56,9 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 }
 
 func (n *Node) open(ctx context.Context) (err error) {
+	if n.cfg, err = n.cfg.said(); err != nil {
+		return fmt.Errorf("cannot open node: %w", err)
+	}
 	if err := n.openDirs(); err != nil {
 		return err
 	}
@@ -116,7 +100,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// Close lets go of the node; the containers and the keeper stay.
+// Close lets go of the node; the containers and the keeper stay. See Shutdown for an end without rest.
 func (n *Node) Close() error {
 	var errs []error
 	if n.keeper != nil {

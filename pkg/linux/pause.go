@@ -21,7 +21,7 @@ func (n *Node) Pause(ctx context.Context, name string, id uint64) (err error) {
 		return err
 	}
 	if !live(in) {
-		return fmt.Errorf("instance %d is %s, not Running: %w", id, in.Phase, fs.ErrInvalid)
+		return &classed{fmt.Errorf("instance %d is %s: %w", id, in.Phase, spec.ErrNotRunning), fs.ErrInvalid}
 	}
 	groups, err := n.frozenWith(in)
 	if err != nil {

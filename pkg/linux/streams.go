@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"sync"
 
-	"github.com/seed31d4122e/reconciler/pkg/linux/process"
-	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -95,24 +93,4 @@ func (s Streams) Copy(ctx context.Context, session spec.Session) (exit spec.Exit
 		err = cause
 	}
 	return exit, err
-}
-
-// commandError is a failed start or exec of which only the command is wrong.
-type commandError struct {
-	error
-	class error // one of spec's
-}
-
-func (e *commandError) Unwrap() []error { return []error{e.error, e.class} }
-
-// ofCommand gives a failure of the command itself its class.
-func ofCommand(err error) error {
-	failed, ok := errors.AsType[*process.Error](err)
-	switch {
-	case !ok || !failed.OfCommand():
-		return err
-	case start.Missing(failed):
-		return &commandError{err, spec.ErrCommandNotFound}
-	}
-	return &commandError{err, spec.ErrCommandNotExecutable}
 }

@@ -17,20 +17,21 @@ import (
 // followed by another start at once, has the reason spec.ExitUnknown.
 func (c *Container) Wait(ctx context.Context) (spec.Exit, error) {
 	first, err := c.State(ctx)
-	switch {
-	case err != nil:
+	if err != nil {
 		return spec.Exit{}, err
-	case first.Starts == 0:
-		return spec.Exit{}, about("wait for", c.name, spec.ErrNotRunning)
-	case first.Exit != nil:
-		return *first.Exit, nil
 	}
 	exit, err := c.await(ctx, first)
 	return exit, about("wait for", c.name, err)
 }
 
-// await waits for the end of a start that was seen to run.
+// await waits for the end of the start that was seen.
 func (c *Container) await(ctx context.Context, first spec.Instance) (spec.Exit, error) {
+	switch {
+	case first.Starts == 0:
+		return spec.Exit{}, spec.ErrNotRunning
+	case first.Exit != nil:
+		return *first.Exit, nil
+	}
 	listening, stop := context.WithCancel(ctx)
 	defer stop()
 	events, err := c.node.keeper.Events(listening)
@@ -63,12 +64,17 @@ func (c *Container) await(ctx context.Context, first spec.Instance) (spec.Exit, 
 // which may be nil. It returns when the start has ended and all of it is written. A slow writer does not hold up the container; one
 // that is slower than the bounds in spec.logs allow misses what they drop. With a terminal all is standard output.
 func (c *Container) Output(ctx context.Context, stdout, stderr io.Writer) error {
-	in, err := c.State(ctx)
+	first, err := c.State(ctx)
 	if err != nil {
 		return err
 	}
-	if in.Starts == 0 {
-		return about("copy the output of", c.name, spec.ErrNotRunning)
+	return about("copy the output of", c.name, c.output(ctx, first, stdout, stderr))
+}
+
+// output copies what the start says that was seen.
+func (c *Container) output(ctx context.Context, first spec.Instance, stdout, stderr io.Writer) error {
+	if first.Starts == 0 {
+		return spec.ErrNotRunning
 	}
 	// The log itself notes the end. Should nobody have written that down, Wait's word counts.
 	waiting, stop := context.WithCancel(ctx)
@@ -77,10 +83,9 @@ func (c *Container) Output(ctx context.Context, stdout, stderr io.Writer) error 
 	defer stop()
 	ended := make(chan struct{})
 	wait.Go(func() {
-		if _, err := c.Wait(waiting); err == nil || waiting.Err() == nil {
+		if _, err := c.await(waiting, first); err == nil || waiting.Err() == nil {
 			close(ended)
 		}
 	})
-	err = log.Copy(ctx, c.node.LogDir(c.name), log.Run{Instance: c.id, Start: uint32(in.Starts)}, ended, stdout, stderr)
-	return about("copy the output of", c.name, err)
+	return log.Copy(ctx, c.node.LogDir(c.name), log.Run{Instance: c.id, Start: uint32(first.Starts)}, ended, stdout, stderr)
 }
