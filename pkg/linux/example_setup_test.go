@@ -3,7 +3,6 @@ package linux_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 
 // exampleNeeds are what examples need of a machine beside what all need.
 var exampleNeeds = map[string][]*feature.Feature{
+	"Example_hello":                 {feature.Memory},
 	"ExampleContainer_Events":       {feature.Memory},
 	"ExampleContainer_Update":       {feature.Pids},
 	"ExampleNode_Run_userNamespace": {feature.UserNamespaces},
@@ -66,24 +66,31 @@ func busybox(dir string) string {
 	return root
 }
 
+// folders are a config and a root file system of its own, below a directory that remove removes.
+func folders() (config linux.Config, rootfs string, remove func()) {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		panic(err)
+	}
+	config = linux.Config{
+		RunDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "state"), LogDir: filepath.Join(dir, "log"),
+		CgroupParent: filepath.Base(dir),
+	}
+	return config, busybox(dir), func() { check(os.RemoveAll(dir)) }
+}
+
 // machine is what an example starts from: a node and a root file system in folders of its own. Close destroys all that is left.
 type machine struct {
 	*linux.Node
 	Rootfs string
 	config linux.Config
-	dir    string
+	remove func()
 }
 
 func openMachine() *machine {
-	dir, err := os.MkdirTemp("", "rexample") // short: a socket address holds 108 bytes
-	if err != nil {
-		panic(err)
-	}
-	m := &machine{Rootfs: busybox(dir), dir: dir}
-	m.config = linux.Config{
-		RunDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "state"), LogDir: filepath.Join(dir, "log"),
-		CgroupParent: fmt.Sprintf("reconciler-example-%d", os.Getpid()),
-	}
+	m := &machine{}
+	m.config, m.Rootfs, m.remove = folders()
+	var err error
 	if m.Node, err = linux.Open(context.Background(), m.config); err != nil {
 		panic(err)
 	}
@@ -120,9 +127,10 @@ func (m *machine) Close() {
 	for _, c := range all {
 		err = errors.Join(err, c.Destroy(ctx))
 	}
-	if err := errors.Join(err, m.Shutdown(ctx), m.Node.Close(), os.RemoveAll(m.dir)); err != nil {
+	if err := errors.Join(err, m.Shutdown(ctx), m.Node.Close()); err != nil {
 		panic(err)
 	}
+	m.remove()
 }
 
 // check ends an example that does not hold.

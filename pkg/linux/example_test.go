@@ -26,13 +26,13 @@ func Example() {
 
 	node, err := linux.Open(ctx, linux.Config{
 		RunDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "state"), LogDir: filepath.Join(dir, "log"),
-		CgroupParent: "example",
+		CgroupParent: filepath.Base(dir),
 	})
 	if err != nil {
 		panic(err)
 	}
 	defer node.Close()
-	defer node.Shutdown(ctx) // without it keeper and containers stay, for the next Open
+	defer node.Shutdown(ctx) // without it the keeper stays, for the next Open
 
 	container, err := node.Run(ctx, spec.Container{
 		Metadata: spec.Metadata{Name: "test-container"},
@@ -79,14 +79,10 @@ func Example() {
 	}
 	fmt.Println("interface:", stats.Network[0].Name)
 
-	session, err := container.Attach(ctx)
-	if err != nil {
-		panic(err)
-	}
-	exit, err := linux.Streams{
+	exit, err := container.Follow(ctx, linux.Streams{
 		In:  strings.NewReader("id -un; hostname; echo $$; ulimit -n; grep CapBnd /proc/self/status; exit 3\n"),
-		Out: os.Stdout, Err: os.Stdout,
-	}.Copy(ctx, session)
+		Out: os.Stdout, Err: os.Stderr,
+	})
 	if err != nil {
 		panic(err)
 	}
