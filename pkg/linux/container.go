@@ -34,7 +34,7 @@ func (n *Node) New(ctx context.Context, c spec.Container) (_ *Container, err err
 	name := c.Metadata.Name
 	c.APIVersion, c.Kind = cmp.Or(c.APIVersion, spec.APIVersion), cmp.Or(c.Kind, spec.KindContainer)
 	if err := c.Check(); err != nil {
-		return nil, about("create", name, fmt.Errorf("%w: %w", fs.ErrInvalid, err))
+		return nil, about("create", name, &classed{err, fs.ErrInvalid})
 	}
 	done, err := n.turns.take(ctx, name)
 	if err != nil {
@@ -167,7 +167,7 @@ func (c *Container) Update(ctx context.Context, change func(*spec.ContainerSpec)
 		}
 		change(&in.Spec.Spec)
 		if err := in.Spec.Check(); err != nil {
-			return about("update", c.name, fmt.Errorf("%w: %w", fs.ErrInvalid, err))
+			return about("update", c.name, &classed{err, fs.ErrInvalid})
 		}
 		return c.node.Update(ctx, in.Spec, c.id)
 	})

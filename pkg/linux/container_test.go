@@ -294,6 +294,22 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// A program may have several nodes; each has containers of its own, also of the same name.
+func TestNodes(t *testing.T) {
+	var all sync.WaitGroup
+	for _, said := range []string{"one", "two"} {
+		n := open(t)
+		c := n.start(t, n.container("web", "echo "+said))
+		all.Go(func() {
+			var out bytes.Buffer
+			if exit, err := c.Follow(t.Context(), linux.Streams{Out: &out}); err != nil || exit.Code != 0 || out.String() != said+"\n" {
+				t.Errorf("%s: %+v, %v, %q", said, exit, err, &out)
+			}
+		})
+	}
+	all.Wait()
+}
+
 // Many goroutines lead many containers at once, and one container's verbs from many goroutines do not disturb each other.
 func TestContainersInParallel(t *testing.T) {
 	n := open(t)

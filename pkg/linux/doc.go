@@ -8,12 +8,12 @@
 // spec does not say is safe and short: namespaces of its own, ten capabilities, no_new_privs, a seccomp filter, masked paths; the page
 // docs/container.md lists all of it.
 //
-//	      Node.New           Start           the end
-//	(nothing) --> Created -----------> Running -------> Exited
-//	    ^            |         Pause | ^ | ^               | |
-//	    |            |               v | | +--- Start -----+ |
-//	    |            |      Resume  Paused                   |
-//	    +------------+---------- Destroy -----------+--------+
+//	      Node.New           Start             its end
+//	(nothing) --> Created ----------> Running ----------> Exited
+//	    ^            |        Pause |    ^   ^              | |
+//	    |            |              v    |   +--- Start ----+ |
+//	    |            |           Paused -+ Resume             |
+//	    +---------- Destroy, from anywhere -------------------+
 //
 // Node.Run is New and Start. Container.State tells the phase, of which [spec.Instance] has the names; Wait tells how a start ended,
 // Output what it said, from its first byte on; Exec and Do run further processes inside, Attach and Follow talk to its own; Stats, Processes and
@@ -53,7 +53,7 @@
 //	errors.ErrUnsupported          this node lacks what the spec asks for
 //	  *feature.UnsupportedError      a feature of the kernel: since which version, and what helps
 //	  *cgroup.ControllerError        a cgroup controller, or one of its files
-//	  *cgroup.DelegationError        somebody above hands a controller down to nobody (not ErrUnsupported: he could)
+//	    *cgroup.DelegationError        why: whoever has the cgroup above does not hand it down
 //	fs.ErrNotExist                 there is no such container, or no longer
 //	fs.ErrExist                    there is one of this name
 //	  *cgroup.OccupiedError          somebody else's processes are where the container was to go

@@ -10,9 +10,12 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/pkg/linux"
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/log"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -180,10 +183,16 @@ func ExampleNode_Run_errors() {
 	missing, ok := errors.AsType[*cgroup.ControllerError](err)
 	fmt.Println("made, or this node lacks the controller:", err == nil || ok && missing.Controller == "rdma" && errors.Is(err, errors.ErrUnsupported))
 
-	container, err := node.Run(ctx, node.Shell("web", "exec sleep 1000"))
-	if err == nil {
-		_, err = node.New(ctx, node.Shell("web", "true"))
+	nowhere := node.Shell("nowhere", "true")
+	nowhere.Spec.WorkingDir = "/etc/passwd"
+	_, err = node.Run(ctx, nowhere)
+	if step, ok := errors.AsType[*process.Error](err); ok {
+		fmt.Println(step.Step, step.Path, errors.Is(err, unix.ENOTDIR))
 	}
+
+	container, err := node.Run(ctx, node.Shell("web", "exec sleep 1000"))
+	check(err)
+	_, err = node.New(ctx, node.Shell("web", "true"))
 	fmt.Println("the name is taken:", errors.Is(err, fs.ErrExist))
 	check(container.Pause(ctx))
 	_, err = container.Exec(ctx, spec.Exec{Command: []string{"true"}})
@@ -192,6 +201,7 @@ func ExampleNode_Run_errors() {
 	// nothing of that name: true
 	// spec.stop.signal: unknown signal "SIGTREM" (did you mean SIGTERM?)
 	// made, or this node lacks the controller: true
+	// enter working directory /etc/passwd true
 	// the name is taken: true
 	// nothing runs in it: true
 }

@@ -2,6 +2,7 @@ package linux_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,7 +10,10 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/pkg/linux"
+	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -119,8 +123,14 @@ func ExampleNode_Run_bridge() {
 	_, err := node.Run(ctx, c)
 	check(err)
 	fmt.Println(fetch("127.0.0.1:18080"))
+
+	c.Metadata.Name = "shop"
+	_, err = node.Run(ctx, c)
+	taken, ok := errors.AsType[*network.PortError](err)
+	fmt.Println("a second of that port:", ok && errors.Is(err, unix.EADDRINUSE), taken.Owner)
 	// Output:
 	// HTTP/1.1 200 OK good day
+	// a second of that port: true web
 }
 
 // Containers that share network, ipc and host name: they meet on localhost. Each has its own life.

@@ -3,7 +3,6 @@ package linux
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"sync"
@@ -23,7 +22,7 @@ type Streams struct {
 // spec.ErrCommandNotExecutable; a container that does not run, or is paused, is spec.ErrNotRunning, a wrong e fs.ErrInvalid.
 func (c *Container) Exec(ctx context.Context, e spec.Exec) (spec.Session, error) {
 	if err := e.Check(); err != nil {
-		return nil, about("exec in", c.name, fmt.Errorf("%w: %w", fs.ErrInvalid, err))
+		return nil, about("exec in", c.name, &classed{err, fs.ErrInvalid})
 	}
 	session, err := c.node.Exec(ctx, c.name, c.id, e)
 	return session, ofCommand(err)
