@@ -37,7 +37,7 @@ func (c Config) said() (Config, error) {
 		path  bool
 	}{{"RunDir", &c.RunDir, true}, {"StateDir", &c.StateDir, true}, {"LogDir", &c.LogDir, true}, {"CgroupParent", &c.CgroupParent, false}} {
 		if *word.text == "" {
-			return c, fmt.Errorf("Config.%s is not said: %w", word.field, fs.ErrInvalid)
+			return c, fmt.Errorf("the config does not say %s: %w", word.field, fs.ErrInvalid)
 		}
 		if !word.path {
 			continue

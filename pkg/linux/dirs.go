@@ -68,7 +68,8 @@ func lockDir(dir, flag string) (*os.File, error) {
 		defer f.Close()
 		pid := make([]byte, 20)
 		size, _ := f.Read(pid)
-		return nil, fmt.Errorf("another agent, pid %s, uses %s: %w\nhint: stop it, or give this one a %s of its own", pid[:size], dir, unix.EBUSY, flag)
+		text := fmt.Errorf("another agent, pid %s, uses %s\nhint: stop it, or give this one a %s of its own", pid[:size], dir, flag)
+		return nil, &classed{text, unix.EBUSY}
 	}
 	if err == nil {
 		err = f.Truncate(0)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -199,6 +200,31 @@ func ExampleNode_Run_landlock() {
 	// cat: can't open '/etc/hostname': Permission denied
 	// root:x:0:0:root:/root:/bin/sh
 	// x
+}
+
+// Programs that run at points of a container's life: on the node when it is made and when it has ended, and inside before its command. Each
+// gets the container's state as JSON; one that fails ends the start.
+func ExampleNode_Run_hooks() {
+	ctx := context.Background()
+	node := openMachine()
+	defer node.Close()
+	told := filepath.Join(node.Rootfs, "told")
+
+	c := node.Shell("web", "cat /tmp/ready")
+	c.Spec.Rootfs.ReadOnly = false
+	c.Spec.Hooks = spec.Hooks{
+		CreateRuntime:  []spec.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "grep -o creating > " + told}}},
+		StartContainer: []spec.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo prepared > /tmp/ready"}}},
+	}
+	container, err := node.Run(ctx, c)
+	check(err)
+	check(container.Output(ctx, os.Stdout, nil))
+	text, err := os.ReadFile(told)
+	check(err)
+	fmt.Printf("told on the node: %s", text)
+	// Output:
+	// prepared
+	// told on the node: creating
 }
 
 // Several containers at once, each led by a goroutine of its own.
