@@ -178,10 +178,10 @@ func ExampleNode_Run_errors() {
 	}
 
 	much := node.Shell("much", "true")
-	much.Spec.Resources.RDMA.Max = map[string]spec.RDMAMax{"mlx5_0": {HCAHandle: spec.NewLimit(2)}}
+	much.Spec.Resources.NetPrio.IfPrioMap = map[string]uint64{"lo": 5} // only cgroup v1 has it
 	_, err = node.New(ctx, much)
 	missing, ok := errors.AsType[*cgroup.ControllerError](err)
-	fmt.Println("made, or this node lacks the controller:", err == nil || ok && missing.Controller == "rdma" && errors.Is(err, errors.ErrUnsupported))
+	fmt.Println("made, or this node lacks the controller:", err == nil || ok && missing.Controller == "net_prio" && errors.Is(err, errors.ErrUnsupported))
 
 	nowhere := node.Shell("nowhere", "true")
 	nowhere.Spec.WorkingDir = "/etc/passwd"
