@@ -35,13 +35,14 @@ say "building the tests"
 # but take ten more: attacks from inside, storms, crashes of the keeper at each of its steps. Not among them are those of package keeper, whose
 # subject on an older kernel than Linux 6.15 is another one, and kill sweeps, which take hours here.
 tested() {
-	# One line a subject: the life, limits and figures, devices and security, namespaces and mounts, networks and groups, exec and attach.
+	# One line a subject: the life, limits and figures, devices and security, namespaces and mounts, networks and groups, exec and attach, the library's examples.
 	node='TestBackend|TestRefusals|TestExit$|TestLife|TestLayer|TestInit|TestLostRecord|TestBroken|TestFeatures|TestParentGoes|TestAgentAndKeeperEnd'
 	node="$node|TestEachLimitLive|TestDrift|TestOutOfMemory|TestStats|TestEvents|TestPressure|TestAParentOfTheOperators|TestControllersThatSystemdKeeps"
 	node="$node|TestDevice|TestAppArmor|TestLandlock$|TestProfiles|TestUnsupportedAttributes"
 	node="$node|TestInside|TestDescriptorsInside|TestNamespaces|TestPrivateUsers$|TestMappedUsers|TestBaseNone"
 	node="$node|TestNetworkModes|TestBridge|TestSandbox|TestGroup"
 	node="$node|TestExecIsInside|TestExecEnds|TestExecTerminal|TestExecAmongPrivateUsers|TestExecLeavesNothing|TestAttach|TestTerminal"
+	node="$node|Example|TestFollow"
 	echo "./pkg/linux:$node"
 	# As on a machine with cgroup v2 and without systemd.
 	echo 'plain:./pkg/linux:TestEachLimitLive|TestAParentOfTheOperators|TestOutOfMemory|TestStats$|TestGroupFreezes|TestDevicesOfAContainer|TestExecIsInside'
