@@ -7,10 +7,13 @@ import (
 	"maps"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -89,12 +92,26 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 		return err
 	}
 	defer done()
-	return n.hooked(ctx, full, id, func() error {
+	err = n.hooked(ctx, full, id, func() error {
 		return attendance.during(ctx, func() error {
 			_, err := n.keeper.Start(ctx, request)
 			return err
 		})
 	})
+	return starved(err, full.Spec.Resources.Memory.Max, group)
+}
+
+// starved adds the remedy to an error for want of memory.
+func starved(err error, limit spec.Limit, group *cgroup.Group) error {
+	isStarved := errors.Is(err, unix.ENOMEM)
+	if killed, ok := errors.AsType[*process.Error](err); ok && killed.Signal == unix.SIGKILL {
+		kills, _ := group.OOMKills()
+		isStarved = kills > 0
+	}
+	if !isStarved || limit.IsZero() || limit.IsMax() {
+		return err
+	}
+	return fmt.Errorf("%w\nhint: it may have %s bytes of memory: raise resources.memory.max", err, limit)
 }
 
 // facts are what a start of a defaulted container needs to know besides its words.

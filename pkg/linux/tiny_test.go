@@ -66,7 +66,7 @@ func TestTooLittleMemory(t *testing.T) {
 				if in.Exit.Reason != spec.ExitCompleted && in.Exit.Reason != spec.ExitOOMKilled {
 					t.Errorf("%d bytes: %s", limit, said)
 				}
-			} else if !strings.Contains(said, "memory") {
+			} else if !strings.Contains(said, "raise resources.memory.max") {
 				t.Errorf("%d bytes: the error does not name what is wrong: %s", limit, said)
 			}
 			t.Logf("%d bytes: %s", limit, said)
