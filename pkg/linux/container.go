@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"os"
 	"slices"
 	"time"
 
@@ -120,6 +121,13 @@ func (c *Container) State(ctx context.Context) (spec.Instance, error) {
 // cannot be is an error of Start, spec.ErrCommandNotFound or spec.ErrCommandNotExecutable. Of a step before that errors.As finds the *process.Error.
 func (c *Container) Start(ctx context.Context) error {
 	return c.turn(ctx, func() error { return ofCommand(c.node.Start(ctx, c.name, c.id)) })
+}
+
+// StartWith is Start with files that the command finds as its descriptors 3, 4 and so on, such as listening sockets: a program that understands
+// sd_listen_fds(3) is told of them by LISTEN_FDS and LISTEN_PID=1 in spec.Env. They stay the caller's to close. A later start does not
+// have them, whoever asks for it; nor does one that was under way already.
+func (c *Container) StartWith(ctx context.Context, files ...*os.File) error {
+	return c.turn(ctx, func() error { return ofCommand(c.node.start(ctx, c.name, c.id, files)) })
 }
 
 // Signal sends a signal by its name, "SIGHUP", to process 1; SIGKILL kills every process of the container. One that has ended is no error.

@@ -115,6 +115,37 @@ func TestNewRefuses(t *testing.T) {
 }
 
 // Whoever waits hears of the end: of a kill, a stop, a destruction; of a context, that it ended. The end of the keeper is not that of a container.
+// Files that a start is given are the command's from descriptor 3 on, and nobody's in the next start.
+func TestStartWith(t *testing.T) {
+	n := open(t)
+	c, err := n.New(t.Context(), n.container("web", `cat <&3; cat <&4; ls /proc/self/fd | wc -l`))
+	must(t, err)
+	var files []*os.File
+	for _, text := range []string{"three ", "four\n"} {
+		r, w, err := os.Pipe()
+		must(t, err)
+		_, err = w.WriteString(text)
+		must(t, errors.Join(err, w.Close()))
+		files = append(files, r)
+	}
+	for i, want := range []string{"three four\n6\n", "4\n"} {
+		if i == 0 {
+			must(t, c.StartWith(t.Context(), files...))
+		} else {
+			must(t, c.Start(t.Context()))
+		}
+		for _, f := range files {
+			f.Close()
+		}
+		var stdout bytes.Buffer
+		must(t, c.Output(t.Context(), &stdout, io.Discard))
+		if stdout.String() != want {
+			t.Errorf("start %d: it said %q, want %q", i, &stdout, want)
+		}
+	}
+	must(t, c.Destroy(t.Context()))
+}
+
 func TestWait(t *testing.T) {
 	n := open(t)
 	ctx := t.Context()

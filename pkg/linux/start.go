@@ -21,6 +21,11 @@ import (
 // Start starts the command of an instance that has no process. Everything the start needs is computed and opened here; the keeper
 // only runs the program.
 func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
+	return n.start(ctx, name, id, nil)
+}
+
+// start is Start with files that the command finds from descriptor 3 on.
+func (n *Node) start(ctx context.Context, name string, id uint64, extra []*os.File) (err error) {
 	defer func() { err = about("start", name, err) }()
 	in, err := n.known(name, id)
 	if err != nil {
@@ -59,6 +64,11 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 	if err != nil {
 		return err
 	}
+	given := map[string]*os.File{}
+	for i, f := range extra {
+		name := fmt.Sprintf("extra%d", i)
+		plan.Attribute.ExtraFiles, given[name] = append(plan.Attribute.ExtraFiles, name), f
+	}
 	attendance, err := n.attend(full, id, group, &plan)
 	if err != nil {
 		return err
@@ -83,6 +93,7 @@ func (n *Node) Start(ctx context.Context, name string, id uint64) (err error) {
 	defer files.Close()
 	request.Sandbox, request.Files = namespaces.kept, n.host.Lend(files.ByName)
 	maps.Copy(request.Files, namespaces.files)
+	maps.Copy(request.Files, given)
 	if files.Console != nil {
 		request.Files[keeper.FileConsole] = files.Console
 	}
