@@ -62,20 +62,14 @@ func (n *Node) resumeBridges(ctx context.Context) error {
 		return err
 	}
 	var keep []string
-	names, err := n.names()
+	err = n.each(func(name string, id uint64) error {
+		if r, err := n.readRecord(name, id); err == nil && r.Spec.Spec.Network.Mode == spec.NetworkBridge {
+			keep = append(keep, sandboxKey(name, r.Spec.Spec.Group))
+		}
+		return nil
+	})
 	if err != nil {
 		return err
-	}
-	for _, name := range names {
-		ids, err := n.instances(name)
-		if err != nil {
-			return err
-		}
-		for _, id := range ids {
-			if r, err := n.readRecord(name, id); err == nil && r.Spec.Spec.Network.Mode == spec.NetworkBridge {
-				keep = append(keep, sandboxKey(name, r.Spec.Spec.Group))
-			}
-		}
 	}
 	return bridges.Prune(ctx, slices.Compact(slices.Sorted(slices.Values(keep))))
 }

@@ -111,29 +111,19 @@ func (n *Node) held(name string, id uint64, failed error) error {
 
 // tidyExecs removes the cgroups of execs that an agent was killed in the middle of, before the keeper knew of them.
 func (n *Node) tidyExecs() error {
-	names, err := n.names()
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		ids, err := n.instances(name)
+	return n.each(func(name string, id uint64) error {
+		group, err := n.group(name, id)
 		if err != nil {
 			return err
 		}
-		for _, id := range ids {
-			group, err := n.group(name, id)
-			if err != nil {
-				return err
-			}
-			entries, _ := os.ReadDir(group.Path())
-			for _, entry := range entries {
-				if strings.HasPrefix(entry.Name(), keeper.ExecPrefix) || strings.HasPrefix(entry.Name(), keeper.DetachedPrefix) {
-					_ = unix.Rmdir(filepath.Join(group.Path(), entry.Name())) // one with a process stays
-				}
+		entries, _ := os.ReadDir(group.Path())
+		for _, entry := range entries {
+			if strings.HasPrefix(entry.Name(), keeper.ExecPrefix) || strings.HasPrefix(entry.Name(), keeper.DetachedPrefix) {
+				_ = unix.Rmdir(filepath.Join(group.Path(), entry.Name())) // one with a process stays
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // target opens process 1 of an instance. A stranger that has its number now is ESRCH.

@@ -66,30 +66,18 @@ func (n *Node) joinPID(pidns *os.File) (done func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := n.names()
+	err = n.each(func(name string, id uint64) error {
+		in, err := n.observe(name, id)
+		if err != nil || !live(in) {
+			return err
+		}
+		if its, err := namespace.OfProcess(in.Pid, namespace.FilePID); err != nil || its != want {
+			return nil // it has ended meanwhile, or is elsewhere
+		}
+		return n.expose(name, id)
+	})
 	if err != nil {
 		return nil, err
-	}
-	for _, name := range names {
-		ids, err := n.instances(name)
-		if err != nil {
-			return nil, err
-		}
-		for _, id := range ids {
-			in, err := n.observe(name, id)
-			if err != nil {
-				return nil, err
-			}
-			if !live(in) {
-				continue
-			}
-			if its, err := namespace.OfProcess(in.Pid, namespace.FilePID); err != nil || its != want {
-				continue
-			}
-			if err := n.expose(name, id); err != nil {
-				return nil, err
-			}
-		}
 	}
 	n.joining.RLock()
 	if err := start.CheckJoin(pidns); err != nil {

@@ -44,29 +44,17 @@ func (n *Node) frozenWith(in spec.Instance) ([]*cgroup.Group, error) {
 
 // members are all instances of a group. A container's name begins with that of its group.
 func (n *Node) members(group string) (members []spec.Instance, err error) {
-	names, err := n.names()
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
+	err = n.each(func(name string, id uint64) error {
 		if !strings.HasPrefix(name, group+"-") {
-			continue
+			return nil
 		}
-		ids, err := n.instances(name)
-		if err != nil {
-			return nil, err
+		in, err := n.look(name, id)
+		if err == nil && in.Spec.Spec.Group == group {
+			members = append(members, in)
 		}
-		for _, id := range ids {
-			in, err := n.look(name, id)
-			if err != nil {
-				return nil, err
-			}
-			if in.Spec.Spec.Group == group {
-				members = append(members, in)
-			}
-		}
-	}
-	return members, nil
+		return err
+	})
+	return members, err
 }
 
 // forgetGroups lets go of the sandboxes of groups whose last container was of this name. The record may be lost, but the name begins with

@@ -57,6 +57,26 @@ func (n *Node) names() ([]string, error) {
 	return slices.Sorted(maps.Keys(names)), nil
 }
 
+// each does something about every instance, name by name and oldest first, until that fails.
+func (n *Node) each(do func(name string, id uint64) error) error {
+	names, err := n.names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		ids, err := n.instances(name)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := do(name, id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // ObserveOne shows the instances of one name, oldest first.
 func (n *Node) ObserveOne(ctx context.Context, name string) ([]spec.Instance, error) {
 	if err := n.present(ctx); err != nil {

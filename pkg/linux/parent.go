@@ -69,28 +69,18 @@ func (n *Node) present(ctx context.Context) error {
 
 // regroup makes the cgroup of every instance that has a record and no cgroup.
 func (n *Node) regroup() error {
-	names, err := n.names()
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		ids, err := n.instances(name)
+	return n.each(func(name string, id uint64) error {
+		group, err := n.group(name, id)
 		if err != nil {
 			return err
 		}
-		for _, id := range ids {
-			group, err := n.group(name, id)
-			if err != nil {
-				return err
-			}
-			r, err := n.readRecord(name, id)
-			if err != nil || group.Exists() {
-				continue // half-made, or not concerned
-			}
-			if err := n.makeGroup(group, r); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
+		r, err := n.readRecord(name, id)
+		if err != nil || group.Exists() {
+			return nil // half-made, or not concerned
 		}
-	}
-	return nil
+		if err := n.makeGroup(group, r); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
 }

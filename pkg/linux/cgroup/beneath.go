@@ -33,7 +33,7 @@ func (r root) open(name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), r.path(name)), nil
 }
 
-// descriptor is open for those who close it at once.
+// descriptor is open without an *os.File around it.
 func (r root) descriptor(name string, flags int) (int, error) {
 	how := unix.OpenHow{
 		Flags:   uint64(flags | unix.O_CLOEXEC),

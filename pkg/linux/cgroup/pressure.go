@@ -63,7 +63,7 @@ func (w *Watcher) SetPressure(g *Group, p spec.Pressure) error {
 
 // addTrigger opens a file, writes a trigger and waits for it. The caller holds mu.
 func (w *Watcher) addTrigger(g *Group, file string, kind spec.EventKind, gate *gate, t trigger) error {
-	fd, err := g.parent.unified.openFd(g.path+"/"+file, unix.O_RDWR|unix.O_NONBLOCK)
+	fd, err := g.parent.unified.descriptor(g.path+"/"+file, unix.O_RDWR|unix.O_NONBLOCK)
 	if errors.Is(err, unix.ENOENT) && g.Exists() {
 		return fmt.Errorf("pressure is not counted here: %w", errors.ErrUnsupported)
 	}

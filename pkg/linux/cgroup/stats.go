@@ -92,7 +92,7 @@ func (r *statsReader) dir(above root) (int, error) {
 			return d.fd, nil
 		}
 	}
-	fd, err := above.openFd(r.group.path, unix.O_DIRECTORY|unix.O_RDONLY)
+	fd, err := above.descriptor(r.group.path, unix.O_DIRECTORY|unix.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) && above.dir != r.group.parent.unified.dir {
 		fd, err = -1, nil
 	}
@@ -150,22 +150,4 @@ func presence(err error) error {
 		return unix.ENOENT
 	}
 	return err
-}
-
-// openFd is open without an *os.File around it.
-func (r root) openFd(name string, flags int) (int, error) {
-	how := unix.OpenHow{
-		Flags:   uint64(flags | unix.O_CLOEXEC),
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
-	}
-	for try := 1; ; try++ {
-		fd, err := unix.Openat2(int(r.dir.Fd()), name, &how)
-		switch {
-		case err == nil:
-			return fd, nil
-		case try < openTries && (errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN)):
-		default:
-			return -1, &os.PathError{Op: "open", Path: r.path(name), Err: err}
-		}
-	}
 }
