@@ -70,11 +70,26 @@ func Diff(before, after Inventory) []string {
 // settle is how long things may take to be gone at the end of a test: tasks die and close files after their kill.
 const settle = 5 * time.Second
 
+// Settled is an inventory of what is not just being made or thrown away: two looks in a row agree on it.
+func Settled(t testing.TB, scope Scope) Inventory {
+	t.Helper()
+	last := Take(t, scope)
+	for end := time.Now().Add(settle); time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+		now := Take(t, scope)
+		if Diff(last, now) == nil {
+			break
+		}
+		last = now
+	}
+	return last
+}
+
 // NoLeaks fails the test when its end finds another inventory than its call did. Call it first, so that
 // every other cleanup runs before.
 func NoLeaks(t testing.TB, scope Scope) {
 	t.Helper()
-	before := Take(t, scope)
+	before := Settled(t, scope)
 	t.Cleanup(func() {
 		for end := time.Now().Add(settle); ; time.Sleep(10 * time.Millisecond) {
 			diff := Diff(before, Take(t, scope))

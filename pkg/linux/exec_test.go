@@ -227,12 +227,13 @@ func testExecEnds(t *testing.T, way spec.Capabilities) {
 	must(t, s.Close())
 	until("closed", 0)
 
-	_, err = n.Exec(t.Context(), "web", 1, stubborn)
+	left, err := n.Exec(t.Context(), "web", 1, stubborn)
 	must(t, err)
+	defer left.Close() // and not before, as the collector would
 	until("running", 1)
 	n.reopen(t) // the agent goes, and with it its connections
 	// Closing the node leaves sessions open in this process; a real agent's death does not.
-	detached := command("sleep 0.3")
+	detached := command("sleep 1")
 	detached.Detach = true
 	s, err = n.Exec(t.Context(), "web", 1, detached)
 	must(t, err)

@@ -65,7 +65,7 @@ func TestRefusals(t *testing.T) {
 			kerneltest.NoLeaks(t, everything)
 			c := n.container("web", forever)
 			test.change(&c.Spec)
-			before := kerneltest.Take(t, everything)
+			before := kerneltest.Settled(t, everything)
 			err := n.Create(t.Context(), c, 1, spec.DefaultsVersion)
 			if test.late {
 				must(t, err)
@@ -74,7 +74,7 @@ func TestRefusals(t *testing.T) {
 					t.Errorf("after the failed Start: %+v", got)
 				}
 				must(t, n.Destroy(t.Context(), "web", 1, false))
-			} else if diff := kerneltest.Diff(before, kerneltest.Take(t, everything)); diff != nil {
+			} else if diff := kerneltest.Diff(before, kerneltest.Settled(t, everything)); diff != nil {
 				t.Errorf("the failed Create left %q", diff)
 			}
 			if !errors.Is(err, test.kind) || !strings.Contains(err.Error(), test.says) {
