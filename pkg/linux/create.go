@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -35,6 +36,9 @@ func (n *Node) Create(ctx context.Context, c spec.Container, id uint64, defaults
 	}
 	if _, err := start.NewPlan(full, facts, n.host); err != nil {
 		return err
+	}
+	if unknown := seccomp.Ignored(full.Spec.Security.SeccompProfile); len(unknown) > 0 {
+		n.cfg.Log.Info("system calls that no table has are left out of the seccomp profile", "name", name, "calls", unknown)
 	}
 
 	// One undo for all of it: Destroy's own steps stand any state in between.
