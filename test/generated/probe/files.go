@@ -10,10 +10,12 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/test/generated/orders"
 )
 
 // mounts notes each mount by its place. Of several at one place, the later lie over the earlier.
-func mounts(r report, _ Orders) {
+func mounts(r report, _ orders.Orders) {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		r.set("mounts", "", err)
@@ -40,7 +42,7 @@ func sorted(options string) string {
 }
 
 // devices notes everything in /dev but what is in mounts below it.
-func devices(r report, _ Orders) {
+func devices(r report, _ orders.Orders) {
 	var dev unix.Stat_t
 	if err := unix.Lstat("/dev", &dev); err != nil {
 		r.set("dev", "", err)
@@ -82,7 +84,7 @@ func describe(path string, st unix.Stat_t) string {
 }
 
 // paths notes what can be done with the places that the orders name.
-func paths(r report, o Orders) {
+func paths(r report, o orders.Orders) {
 	for _, path := range o.Paths {
 		var st unix.Stat_t
 		if err := unix.Stat(path, &st); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/test/generated/orders"
 	"github.com/seed31d4122e/reconciler/test/generated/probe/first"
 )
 
@@ -29,7 +30,7 @@ var statusFields = []string{
 	"Speculation_Store_Bypass", "SpeculationIndirectBranch", "Cpus_allowed_list", "Mems_allowed_list", "SigIgn", "SigBlk", "NSpid", "NSpgid", "NSsid", "CoreDumping",
 }
 
-func status(r report, _ Orders) {
+func status(r report, _ orders.Orders) {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		r.set("status", "", err)
@@ -43,7 +44,7 @@ func status(r report, _ Orders) {
 	}
 }
 
-func process(r report, _ Orders) {
+func process(r report, _ orders.Orders) {
 	r["args"] = fmt.Sprintf("%q %q", os.Args[0], os.Args[2:])
 	r["env"] = strings.Join(slices.Sorted(slices.Values(os.Environ())), "\n")
 	buffer := make([]byte, 4096)
@@ -82,7 +83,7 @@ func failed(errno syscall.Errno) error {
 }
 
 // descriptors lists what is open, but for what reading the list opens.
-func descriptors(r report, _ Orders) {
+func descriptors(r report, _ orders.Orders) {
 	entries, err := os.ReadDir("/proc/self/fd")
 	var open []string
 	for _, e := range entries {
@@ -100,7 +101,7 @@ func descriptors(r report, _ Orders) {
 
 var limitNames = []string{"cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as", "locks", "sigpending", "msgqueue", "nice", "rtprio", "rttime"}
 
-func limits(r report, _ Orders) {
+func limits(r report, _ orders.Orders) {
 	for i, name := range limitNames {
 		var l unix.Rlimit
 		err := unix.Prlimit(0, i, nil, &l)
@@ -112,7 +113,7 @@ func limits(r report, _ Orders) {
 }
 
 // names are the host's, and the control groups.
-func names(r report, _ Orders) {
+func names(r report, _ orders.Orders) {
 	var u unix.Utsname
 	err := unix.Uname(&u)
 	r.set("host name", unix.ByteSliceToString(u.Nodename[:]), err)
@@ -136,7 +137,7 @@ func names(r report, _ Orders) {
 }
 
 // namespaces says of each kind which one it is, if the orders know its file.
-func namespaces(r report, o Orders) {
+func namespaces(r report, o orders.Orders) {
 	for _, kind := range []string{"cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts"} {
 		link, err := os.Readlink("/proc/self/ns/" + kind)
 		if whose, ok := o.Namespaces[link]; ok {
@@ -152,7 +153,7 @@ func namespaces(r report, o Orders) {
 	}
 }
 
-func sysctls(r report, o Orders) {
+func sysctls(r report, o orders.Orders) {
 	for _, name := range o.Sysctls {
 		text, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
 		r.set("sysctl "+name, strings.Join(strings.Fields(string(text)), " "), err)
@@ -160,7 +161,7 @@ func sysctls(r report, o Orders) {
 }
 
 // calls are made last: what they may do cannot disturb the rest.
-func calls(r report, o Orders) {
+func calls(r report, o orders.Orders) {
 	for _, c := range o.Calls {
 		var a [6]uintptr
 		copy(a[:], c.Args)
@@ -169,6 +170,6 @@ func calls(r report, o Orders) {
 		if errno != 0 {
 			verdict = unix.ErrnoName(errno)
 		}
-		r["call "+c.Name] = verdict
+		r[fmt.Sprintf("call %s%#x", c.Name, c.Args)] = verdict
 	}
 }
