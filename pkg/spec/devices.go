@@ -60,6 +60,7 @@ const (
 )
 
 // DefaultDeviceRules are those of a container that says none: it may make any node, and use the harmless devices and its terminals.
+// The console, c 5:1, is not among them: /dev/console of a container is a terminal, and that number is the node's own.
 var DefaultDeviceRules = []DeviceRule{
 	{Allow: false},
 	{Allow: true, Type: RuleChar, Access: "m"},
@@ -70,7 +71,6 @@ var DefaultDeviceRules = []DeviceRule{
 	{Allow: true, Type: RuleChar, Major: NewNumber(1), Minor: NewNumber(8)}, // random
 	{Allow: true, Type: RuleChar, Major: NewNumber(1), Minor: NewNumber(9)}, // urandom
 	{Allow: true, Type: RuleChar, Major: NewNumber(5), Minor: NewNumber(0)}, // tty
-	{Allow: true, Type: RuleChar, Major: NewNumber(5), Minor: NewNumber(1)}, // console
 	{Allow: true, Type: RuleChar, Major: NewNumber(5), Minor: NewNumber(2)}, // ptmx
 	{Allow: true, Type: RuleChar, Major: NewNumber(136)},                    // terminals
 }

@@ -183,7 +183,7 @@ func TestDeviceRulesOfAContainer(t *testing.T) {
 			t.Errorf("%s: %v", d.Path, err)
 		}
 	}
-	if len(spec.DefaultDeviceRules) != 12 {
+	if len(spec.DefaultDeviceRules) != 11 {
 		t.Error("the default rules have changed")
 	}
 	if _, err := deviceRules(make([]spec.DeviceRule, 1001)); !errors.Is(err, fs.ErrInvalid) {
