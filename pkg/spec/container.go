@@ -48,7 +48,7 @@ type ContainerSpec struct {
 	User string `json:"user,omitzero" class:"replace" format:"user"`
 	// AdditionalGroups are further group names or gids, beside those /etc/group gives the user.
 	AdditionalGroups []string `json:"additionalGroups,omitzero" class:"replace" format:"group"`
-	// WorkingDir is the absolute directory to start in. Default /.
+	// WorkingDir is the absolute directory to start in. Default /. With base None and writable medium Direct it is made if it is missing.
 	WorkingDir string `json:"workingDir,omitzero" class:"replace" format:"path"`
 	// Umask is the file mode creation mask as an octal string. Default "0022".
 	Umask string `json:"umask,omitzero" class:"replace" format:"umask"`

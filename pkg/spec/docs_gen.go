@@ -20,7 +20,7 @@ var docs = map[string]string{
 	"ContainerSpec.Env":               "Env is the environment. Values are strings: quote numbers and booleans.",
 	"ContainerSpec.User":              "User is the user to run as: a name or uid, with an optional :group name or gid, looked up in the rootfs's /etc/passwd and /etc/group. Default 0, the superuser.",
 	"ContainerSpec.AdditionalGroups":  "AdditionalGroups are further group names or gids, beside those /etc/group gives the user.",
-	"ContainerSpec.WorkingDir":        "WorkingDir is the absolute directory to start in. Default /.",
+	"ContainerSpec.WorkingDir":        "WorkingDir is the absolute directory to start in. Default /. With base None and writable medium Direct it is made if it is missing.",
 	"ContainerSpec.Umask":             "Umask is the file mode creation mask as an octal string. Default \"0022\".",
 	"ContainerSpec.Hostname":          "Hostname is the container's host name. Default: its name.",
 	"ContainerSpec.Domainname":        "Domainname is the NIS domain name that setdomainname(2) sets. Default: none.",

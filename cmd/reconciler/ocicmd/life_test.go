@@ -275,7 +275,7 @@ func TestHostileConfigurations(t *testing.T) {
 		"another kind":     func(s *specs.Spec) { s.Linux.Namespaces[1].Path = "/proc/self/ns/uts" },
 		"no such cpu":      func(s *specs.Spec) { s.Linux.Resources.CPU = &specs.LinuxCPU{Cpus: "4000"} },
 		"a strange filter": func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: "x"} },
-		"a wrong cwd":      func(s *specs.Spec) { s.Process.Cwd = "/none" },
+		"a wrong cwd":      func(s *specs.Spec) { s.Process.Cwd = "/etc/passwd" },
 		"a leaving cwd":    func(s *specs.Spec) { s.Process.Cwd = "/proc/self/fd/7" },
 	} {
 		if r := w.try("run", "--bundle", w.bundle("h", "true", edit), "h"); r.code != 1 {

@@ -100,6 +100,23 @@ func TestNothingIsSaid(t *testing.T) {
 	}
 }
 
+// A working directory that is missing is made where writes go into the rootfs, even if the root is read-only afterwards; below a mount that is
+// read-only it cannot be.
+func TestWorkingDirIsMade(t *testing.T) {
+	for _, at := range []string{"/made/here", "/link/here", "/tmp/here"} {
+		root := newRootfs(t, "real", "tmp")
+		must(t, os.Symlink("/real", root+"/link"))
+		c := exact(root, []spec.Mount{{Type: "tmpfs", Destination: "/tmp"}}, func(s *spec.ContainerSpec) {
+			s.WorkingDir, s.Rootfs.ReadOnly = at, true
+		})
+		same(t, at, sh(t, c, `busybox pwd; busybox stat -c %a .; (echo > /no) 2> /dev/null || echo read-only`), strings.Replace(at, "link", "real", 1)+"\n755\nread-only")
+	}
+	c := exact(newRootfs(t), []spec.Mount{{Type: "bind", Source: t.TempDir(), Destination: "/tmp", Options: []string{"ro"}}}, func(s *spec.ContainerSpec) { s.WorkingDir = "/tmp/here" })
+	if _, err := run(t, c, "", "true"); !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), "make working directory /tmp/here") {
+		t.Errorf("below a read-only mount: %v", err)
+	}
+}
+
 // Writes go into the rootfs itself, and what the node has mounted below it is part of it.
 func TestDirectRootfs(t *testing.T) {
 	for _, ro := range []bool{false, true} {

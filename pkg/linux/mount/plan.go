@@ -25,7 +25,7 @@ type Plan struct {
 	Sysctls []Sysctl
 	// Masked are hidden, then Readonly are made read-only; those that do not exist are left out by the child.
 	Masked, Readonly []string
-	// WorkingDir is entered last; it must exist.
+	// WorkingDir is entered last. It must exist, but in a Direct root with base None, where it is made.
 	WorkingDir string
 	// IDs are those of the container's user namespace: what the tree is made of belongs to its superuser. The zero value
 	// is the node's own ids.

@@ -46,6 +46,9 @@ func AppendAround(p *process.Program, plan Plan, built func(*process.Program)) {
 	for _, path := range plan.Readonly {
 		b.readonly(path)
 	}
+	if plan.Exact && plan.Root.Direct && plan.WorkingDir != "/" {
+		b.point("working directory", Mount{Destination: plan.WorkingDir})
+	}
 	for _, l := range b.late {
 		b.restrict(l.step, l.shown, l.mount, 0)
 	}
@@ -97,6 +100,13 @@ func (b *builder) giveIDs(ids IDMap) {
 	if !ids.IsZero() {
 		b.setIDs(0, 0, 0)
 	}
+}
+
+// effective changes the effective user id alone; capabilities stay as they do with takeIDs.
+func (b *builder) effective(uid uint32) {
+	const step, same = "set effective user", -1
+	b.Call(step, "", unix.SYS_SETRESUID, process.Int(same), process.Int(uid), process.Int(same))
+	b.Call(step, "", unix.SYS_SETFSUID, process.Int(b.uid))
 }
 
 const noSetuidFixup = 1 << 2 // SECBIT_NO_SETUID_FIXUP of linux/securebits.h
@@ -319,10 +329,13 @@ func (b *builder) console(plan Plan) {
 }
 
 // mountPoint opens a mount's destination, making what is missing of it: directories, and an empty file at the end for the
-// bind of a file. Each is made by its bare name in a directory held open, where no link can lead elsewhere. What is there
-// costs one lookup; making what is there already is harmless, should that have said EAGAIN.
-func (b *builder) mountPoint(m Mount) process.Arg {
-	const step = "open mount point"
+// bind of a file.
+func (b *builder) mountPoint(m Mount) process.Arg { return b.point("mount point", m) }
+
+// point is mountPoint of what errors call by a name. Each element is made by its bare name in a directory held open, where no link can lead elsewhere.
+// What is there costs one lookup; making what is there already is harmless, should that have said EAGAIN.
+func (b *builder) point(name string, m Mount) process.Arg {
+	step, makeStep := "open "+name, "make "+name
 	isDir := m.Type != "bind" || m.Bind.Directory
 	resolve, flags := resolution(m.Destination), uint64(0)
 	if m.Ordinary {
@@ -339,9 +352,9 @@ func (b *builder) mountPoint(m Mount) process.Arg {
 	for i, name := range elements {
 		last := i == len(elements)-1
 		if last && !isDir {
-			b.Call("make mount point", m.Destination, unix.SYS_MKNODAT, parent, process.Str(name), process.Int(unix.S_IFREG|0o644)).Accept = process.Accept(unix.EEXIST)
+			b.Call(makeStep, m.Destination, unix.SYS_MKNODAT, parent, process.Str(name), process.Int(unix.S_IFREG|0o644)).Accept = process.Accept(unix.EEXIST)
 		} else {
-			b.Call("make mount point", m.Destination, unix.SYS_MKDIRAT, parent, process.Str(name), process.Int(0o755)).Accept = process.Accept(unix.EEXIST)
+			b.Call(makeStep, m.Destination, unix.SYS_MKDIRAT, parent, process.Str(name), process.Int(0o755)).Accept = process.Accept(unix.EEXIST)
 		}
 		if !last {
 			parent = b.open(step, m.Destination, b.root, path.Join(elements[:i+1]...), unix.O_DIRECTORY, resolve)
@@ -352,8 +365,13 @@ func (b *builder) mountPoint(m Mount) process.Arg {
 	return process.In(s)
 }
 
-// sysctls writes kernel parameters through a proc mount that nothing else can see yet.
+// sysctls writes kernel parameters through a proc mount that nothing else can see yet. Those of an IPC namespace listen to the superuser of the user
+// namespace that owns it, by effective user id (ipc_permissions in ipc/ipc_sysctl.c), those of a network namespace to capabilities there.
 func (b *builder) sysctls(sysctls []Sysctl, proc process.Arg) {
+	if b.uid != 0 && len(sysctls) > 0 {
+		b.effective(b.uid)
+		defer b.effective(0)
+	}
 	for _, s := range sysctls {
 		f := b.openFile("set sysctl", s.Name, proc, s.file(), unix.O_WRONLY)
 		b.Call("set sysctl", s.Name, unix.SYS_WRITE, f, process.Data([]byte(s.Value)), process.Int(len(s.Value)))
