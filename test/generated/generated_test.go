@@ -60,7 +60,7 @@ func TestGenerated(t *testing.T) {
 					}
 					agreed.Add(int64(len(theirs.seen)))
 				}
-				if t.Failed() {
+				if t.Failed() || os.Getenv("SHOW") != "" {
 					text, _ := json.MarshalIndent(s.config, "", " ")
 					t.Logf("reproduce with SEED=%d FIRST=%d COUNT=1\n%s", seed, n, text)
 				}

@@ -9,7 +9,7 @@ import (
 )
 
 // propagations are mount options, none most of the time.
-var propagations = []string{"", "", "", "", "private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"}
+var propagations = []string{"", "", "", "", "private", "rprivate", "slave", "rslave", "shared", "rshared"}
 
 // flags are options of any mount; of two that contradict each other the later one counts.
 var flags = []string{"nosuid", "nodev", "noexec", "ro", "noatime", "nodiratime", "relatime", "strictatime", "rw", "suid", "dev", "exec", "nosymfollow"}
@@ -68,7 +68,7 @@ func (s *sample) mount(at string, isFile bool, add func(destination, kind, sourc
 	s.orders.Paths = append(s.orders.Paths, at)
 	if !isFile && d.percent(40) {
 		options := append(some(d, 20, flags...), some(d, 40, "mode="+pick(d, "1777", "0700", "755"), "size="+pick(d, "64k", "1m", "10%"), "nr_inodes=100", "uid=1000", "gid=5")...)
-		if d.percent(20) {
+		if d.percent(20) && !s.ownUser && s.config.Linux.RootfsPropagation == "" { // runc copies by way of the node's /tmp
 			options = append(options, "tmpcopyup")
 		}
 		add(at, "tmpfs", pick(d, "tmpfs", "none", "words"), options...)
@@ -80,7 +80,9 @@ func (s *sample) mount(at string, isFile bool, add func(destination, kind, sourc
 		s.orders.Paths = append(s.orders.Paths, path.Join(at, "below"))
 	}
 	options := append([]string{pick(d, "bind", "rbind")}, some(d, 20, flags...)...)
-	options = append(options, some(d, pick(d, 0, 0, 20), recursive...)...)
+	if options = append(options, some(d, pick(d, 0, 0, 20), recursive...)...); s.ownUser { // where what is mounted below the source, and its flags, are locked
+		options = append([]string{"rbind"}, some(d, 30, "ro", "nosuid", "nodev", "noexec")...)
+	}
 	add(at, pick(d, "bind", "none", ""), source, options...)
 }
 

@@ -77,7 +77,6 @@ func (s *sample) filter() {
 	if runtime.GOARCH == "amd64" {
 		p.Architectures = pick(d, nil, []specs.Arch{specs.ArchX86_64}, []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32})
 	}
-	p.Flags = pick(d, nil, nil, []specs.LinuxSeccompFlag{specs.LinuxSeccompFlagLog}, []specs.LinuxSeccompFlag{specs.LinuxSeccompFlagSpecAllow})
 	if d.percent(50) {
 		p.DefaultAction = pick(d, specs.ActErrno, specs.ActErrno, specs.ActTrace)
 		if d.percent(50) {

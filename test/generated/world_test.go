@@ -160,7 +160,8 @@ func (w *world) bundle(t *testing.T, dir, id string, s *sample) {
 	} {
 		path := filepath.Join(dir, d.name)
 		must(os.Mkdir(path, 0o755))
-		must(os.Chown(path, d.uid, d.gid))
+		uid, gid := s.shift(d.uid), s.shift(d.gid)
+		must(os.Chown(path, uid, gid))
 		must(os.Chmod(path, d.mode))
 	}
 	for _, name := range []string{"rootfs/etc/file", "rootfs/tmp/file", "rootfs/data/file", "rootfs/secret/file", "rootfs/secret/directory/file", "source/file", "source/directory/file"} {
@@ -186,6 +187,16 @@ func (w *world) bundle(t *testing.T, dir, id string, s *sample) {
 	text, err := json.MarshalIndent(config, "", "  ")
 	must(err)
 	must(os.WriteFile(filepath.Join(dir, "config.json"), text, 0o644))
+}
+
+// shift is what engines do to a rootfs for a user namespace: the numbers in it mean what they say.
+func (s *sample) shift(id int) int {
+	for _, m := range s.config.Linux.UIDMappings {
+		if n := uint32(id) - m.ContainerID; n < m.Size {
+			return int(m.HostID + n)
+		}
+	}
+	return id
 }
 
 // passing are files of cgroups that say what happens, or only take orders.
