@@ -157,10 +157,10 @@ func (a arranger) finishBind(m *Mount, s spec.Mount, i int) error {
 	m.Bind.Proc = m.Destination == "/proc"
 	m.Bind.IDs = IDMap{s.UIDMappings, s.GIDMappings}
 	if !a.exact && m.Bind.Recursive {
-		m.All, m.Attr = Attr{m.flags(), m.All.Clear&^m.Attr.Set | m.Attr.Clear}, Attr{}
+		m.All, m.Attr = Attr{m.flags(), m.Attr.Clear&^m.All.Set | m.All.Clear}, Attr{}
 	}
-	if a.exact && m.Propagation == (Propagation{}) {
-		m.Propagation = bindPropagation(a.c.Rootfs.Propagation)
+	if a.exact {
+		m.Bind.Before = bindPropagation(a.c.Rootfs.Propagation, m.Propagation)
 	}
 	switch {
 	case m.Bind.IDMap == mapNone && !m.Bind.IDs.IsZero():
@@ -173,12 +173,14 @@ func (a arranger) finishBind(m *Mount, s spec.Mount, i int) error {
 	return nil
 }
 
-// bindPropagation is that of a bind mount that says none with base None: mounts come in from the node, unless the rootfs's
-// propagation keeps them out.
-func bindPropagation(root spec.Propagation) Propagation {
-	switch propagations[string(root)].Flag {
-	case unix.MS_PRIVATE, unix.MS_UNBINDABLE:
+// bindPropagation is what a bind mount with base None begins with: mounts come in from the node, unless the rootfs's propagation keeps them out. They
+// go out to the node when rootfs and mount both say shared.
+func bindPropagation(root spec.Propagation, said Propagation) Propagation {
+	switch flag := propagations[string(root)].Flag; {
+	case flag == unix.MS_PRIVATE, flag == unix.MS_UNBINDABLE:
 		return Propagation{unix.MS_PRIVATE, true}
+	case flag == unix.MS_SHARED && said.Flag == unix.MS_SHARED:
+		return Propagation{}
 	}
 	return Propagation{unix.MS_SLAVE, true}
 }
@@ -204,8 +206,8 @@ func (a arranger) injected(mounts []Mount) (list []Mount) {
 	return list
 }
 
-// flags are the flags of a mount that is made: what is said of it alone comes last.
-func (m *Mount) flags() uint64 { return m.All.Set&^m.Attr.Clear | m.Attr.Set }
+// flags are the flags of a mount that is made: what is said of all that is below it as well comes last.
+func (m *Mount) flags() uint64 { return m.Attr.Set&^m.All.Clear | m.All.Set }
 
 // says tells whether one of the options begins with a text.
 func says(options []string, text string) bool {

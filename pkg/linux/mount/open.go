@@ -181,7 +181,7 @@ func openBind(m Mount, user *os.File) (*os.File, error) {
 	case mapAll:
 		all.mapIDs(user)
 	}
-	return detach(source, m.Bind.Recursive, all, one)
+	return detach(source, m.Bind.Recursive, m.Bind.Before.change(), one, all)
 }
 
 // mustBeProc refuses what is not a proc file system: everything that reads /proc believes it.
@@ -200,6 +200,14 @@ func mustBeProc(f *os.File) error {
 type change struct {
 	flags int
 	unix.MountAttr
+}
+
+// change is one of nothing but the propagation.
+func (p Propagation) change() (c change) {
+	if c.Propagation = p.Flag; p.Recursive {
+		c.flags = unix.AT_RECURSIVE
+	}
+	return c
 }
 
 // changes are what a mount's words change, of itself and of all that is below it.

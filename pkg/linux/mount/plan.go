@@ -107,6 +107,8 @@ type Bind struct {
 	IDs       IDMap // the zero value with IDMap is the container's own user namespace
 	// Proc demands a proc file system.
 	Proc bool
+	// Before is the propagation before the mount's own is set.
+	Before Propagation
 }
 
 // mapping says which mounts of a bind are id-mapped.

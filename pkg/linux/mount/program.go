@@ -72,8 +72,11 @@ func AppendAround(p *process.Program, plan Plan, built func(*process.Program)) {
 
 // AppendPropagation adds the op that says how mounts pass from the container's root to other namespaces. It is the last of
 // Append, but for a container with a user namespace: that gets its mounts anew, when it unshares the mount namespace again
-// inside, and the op belongs after that.
+// inside, and the op belongs after that. None of them is shared then (mount_namespaces(7)), so those that are to be become it again.
 func AppendPropagation(p *process.Program, plan Plan) {
+	if !plan.IDs.IsZero() && plan.shares() {
+		shareAgain(p, plan.Mounts)
+	}
 	inside := plan.Root.Inside
 	if inside.Flag == 0 {
 		return
@@ -83,6 +86,22 @@ func AppendPropagation(p *process.Program, plan Plan) {
 		flags |= unix.MS_REC
 	}
 	p.Call("set propagation", "/", unix.SYS_MOUNT, process.Str("none"), process.Str("/"), process.Int(0), process.Int(flags))
+}
+
+// shareAgain adds the ops that give mounts their propagation, by their places: a place that another mount covers, or an image leads elsewhere, is
+// still one of the container's own namespace, or is refused. What is below a shared mount is shared unless it says something else.
+func shareAgain(p *process.Program, mounts []Mount) {
+	for _, m := range mounts {
+		flags := m.Propagation.Flag
+		switch {
+		case flags == 0:
+			continue
+		case flags == unix.MS_SHARED || m.Propagation.Recursive:
+			flags |= unix.MS_REC
+		}
+		p.Call("set propagation", m.Destination, unix.SYS_MOUNT, process.Str("none"), process.Str(m.Destination), process.Int(0), process.Int(flags)).
+			Accept = process.Accept(unix.EINVAL, unix.ENOENT, unix.ENOTDIR, unix.ELOOP)
+	}
 }
 
 // takeIDs makes what the child makes belong to the container's superuser, by the ids that file systems look at. The privileges
@@ -208,6 +227,9 @@ func (b *builder) mount(m Mount, plan *Plan) (attach func()) {
 	}
 	return func() {
 		b.attach(step, shown, made, b.mountPoint(m), "")
+		if plan.shares() { // what is attached below a shared mount is shared from then on, whatever it was
+			b.propagate(step, shown, made, m.Propagation)
+		}
 		if m.Covered {
 			b.covered = b.clone("cover proc", shown, b.nothing, "", 0)
 			b.attach("cover proc", shown, b.covered, made, "")
@@ -234,6 +256,11 @@ func (b *builder) uncover(most int) {
 // covers tells whether a mount is covered meanwhile.
 func (p *Plan) covers() bool {
 	return slices.ContainsFunc(p.Mounts, func(m Mount) bool { return m.Covered })
+}
+
+// shares tells whether there are shared mounts.
+func (p *Plan) shares() bool {
+	return slices.ContainsFunc(p.Mounts, func(m Mount) bool { return m.Propagation.Flag == unix.MS_SHARED })
 }
 
 // isTmpfs tells whether a mount is a tmpfs, as the directory of the hierarchies is.
@@ -290,19 +317,24 @@ func (b *builder) hierarchy(m Mount, h Hierarchy, dir process.Arg) {
 func (b *builder) remount(m Mount) {
 	step, shown := "remount", m.Destination
 	at := b.open(step, shown, b.root, m.Destination, 0, resolution(m.Destination))
-	b.setattr(step, shown, at, unix.AT_RECURSIVE, m.All, 0)
 	b.setattr(step, shown, at, 0, m.Attr, 0)
-	flags := 0
-	if m.Propagation.Recursive {
-		flags = unix.AT_RECURSIVE
-	}
-	b.setattr(step, shown, at, flags, Attr{}, m.Propagation.Flag)
+	b.setattr(step, shown, at, unix.AT_RECURSIVE, m.All, 0)
+	b.propagate(step, shown, at, m.Propagation)
 	if len(m.Config) == 0 {
 		return
 	}
 	fs := b.CallFD(step, shown, unix.SYS_FSPICK, at, process.Str(""), process.Int(unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH))
 	b.configure(step, shown, fs, m.Config)
 	b.Call(step, shown, unix.SYS_FSCONFIG, fs, process.Int(unix.FSCONFIG_CMD_RECONFIGURE))
+}
+
+// propagate says how mounts pass to and from a mount.
+func (b *builder) propagate(step, shown string, mount process.Arg, p Propagation) {
+	flags := 0
+	if p.Recursive {
+		flags = unix.AT_RECURSIVE
+	}
+	b.setattr(step, shown, mount, flags, Attr{}, p.Flag)
 }
 
 // console binds the terminal over /dev/console. In a /dev of the manifest's own, nothing is made for it, and nothing is

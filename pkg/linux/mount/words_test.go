@@ -2,6 +2,7 @@ package mount_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/internal/kerneltest"
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -120,6 +123,20 @@ func TestSuperFlagsFromInside(t *testing.T) {
 	}
 }
 
+// What is said of a whole tree overrules what is said of its top, wherever it stands.
+func TestRecursiveFlagsComeLast(t *testing.T) {
+	options := []string{"rnodev", "rro", "rnoatime", "dev", "rw", "relatime"}
+	got := look(t, exact(newRootfs(t), []spec.Mount{
+		{Type: "proc", Destination: "/proc"}, {Type: "tmpfs", Destination: "/new", Options: options},
+		{Type: "bind", Source: t.TempDir(), Destination: "/bind", Options: options},
+	}, nil), mount.Facts{}, "/new", "/bind")
+	for i, line := range got {
+		if flags, _, _ := strings.Cut(line, "|"); flags != "ro,nodev,noatime" {
+			t.Errorf("%s: %s", []string{"tmpfs", "bind"}[i], flags)
+		}
+	}
+}
+
 // Propagation is a word of every type.
 func TestPropagationFromInside(t *testing.T) {
 	needRoot(t)
@@ -129,7 +146,7 @@ func TestPropagationFromInside(t *testing.T) {
 	must(t, unix.Mount("", host, "", unix.MS_SHARED, ""))
 	for word, want := range map[string][2]string{
 		"private": {"private", "private"}, "rprivate": {"private", "private"}, "slave": {"private", "master"}, "rslave": {"private", "master"},
-		"shared": {"shared", "shared"}, "rshared": {"shared", "shared"}, "unbindable": {"unbindable", "unbindable"}, "runbindable": {"unbindable", "unbindable"}, "": {"private", "master"},
+		"shared": {"shared", "shared,master"}, "rshared": {"shared", "shared,master"}, "unbindable": {"unbindable", "unbindable"}, "runbindable": {"unbindable", "unbindable"}, "": {"private", "master"},
 	} {
 		m := []spec.Mount{{Type: "proc", Destination: "/proc"}, {Type: "tmpfs", Destination: "/new"}, {Type: "bind", Source: host, Destination: "/bind"}}
 		if word != "" {
@@ -140,6 +157,43 @@ func TestPropagationFromInside(t *testing.T) {
 				t.Errorf("%q on %s: %s, want %s", word, []string{"tmpfs", "bind"}[i], got, want[i])
 			}
 		}
+	}
+}
+
+// A mount keeps what is said of it below a shared one, and in a user namespace, where all mounts begin anew. Out to the node goes only what rootfs and
+// mount both say.
+func TestPropagationAmongMounts(t *testing.T) {
+	kerneltest.Require(t, feature.UserNamespaces)
+	host := t.TempDir()
+	must(t, unix.Mount("source", host, "tmpfs", 0, ""))
+	t.Cleanup(func() { must(t, unix.Unmount(host, unix.MNT_DETACH)) })
+	must(t, unix.Mount("", host, "", unix.MS_SHARED, ""))
+	root := newRootfs(t)
+	must(t, os.Chown(root, int(ids.UIDs[0].HostID), int(ids.GIDs[0].HostID)))
+	mounts := []spec.Mount{
+		{Type: "proc", Destination: "/proc"},
+		{Type: "tmpfs", Destination: "/top", Options: []string{"shared"}},
+		{Type: "tmpfs", Destination: "/top/private", Options: []string{"private"}},
+		{Type: "tmpfs", Destination: "/top/silent"},
+		{Type: "bind", Source: host, Destination: "/top/slave", Options: []string{"slave"}},
+		{Type: "bind", Source: host, Destination: "/both", Options: []string{"shared"}},
+	}
+	for _, tt := range []struct {
+		root  spec.Propagation
+		facts mount.Facts
+		want  string
+	}{
+		{"", mount.Facts{}, "shared private shared master shared,master"},
+		{"", mount.Facts{IDs: ids}, "shared private shared master shared,master"},
+		{"rprivate", mount.Facts{}, "shared private shared private shared"},
+		{"shared", mount.Facts{}, "shared private shared master shared"},
+	} {
+		c := exact(root, mounts, func(s *spec.ContainerSpec) { s.Rootfs.Propagation = tt.root })
+		var got []string
+		for _, line := range look(t, c, tt.facts, "/top", "/top/private", "/top/silent", "/top/slave", "/both") {
+			got = append(got, line[strings.LastIndex(line, "|")+1:])
+		}
+		same(t, string(tt.root)+" "+fmt.Sprint(tt.facts.IDs), strings.Join(got, " "), tt.want)
 	}
 }
 
