@@ -278,21 +278,22 @@ func TestUserNamespace(t *testing.T) {
 	}
 }
 
-// Parameters of namespaces that belong to a user namespace of the container are set, whoever the kernel lets: some ask for a user, some for a capability.
+// Parameters of namespaces that belong to a user namespace of the container are set, whoever the kernel lets: some ask for a user, some for a capability. A
+// parameter of ids means the container's.
 func TestSysctlsOfAUserNamespace(t *testing.T) {
 	kerneltest.Require(t, feature.UserNamespaces)
 	w := newWorld(t)
-	got := w.run("run", "--bundle", w.bundle("s", "cd /proc/sys && cat kernel/msgmax fs/mqueue/msg_max net/ipv4/ip_forward; touch /made && stat -c %u /made", func(s *specs.Spec) {
+	got := w.run("run", "--bundle", w.bundle("s", "cd /proc/sys && cat kernel/msgmax fs/mqueue/msg_max net/ipv4/ip_forward net/ipv4/ping_group_range; touch /made && stat -c %u /made", func(s *specs.Spec) {
 		maps := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 300000, Size: 65536}}
 		s.Linux.UIDMappings, s.Linux.GIDMappings = maps, maps
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
-		s.Linux.Sysctl = map[string]string{"kernel.msgmax": "4567", "fs.mqueue.msg_max": "7", "net.ipv4.ip_forward": "1"}
+		s.Linux.Sysctl = map[string]string{"kernel.msgmax": "4567", "fs.mqueue.msg_max": "7", "net.ipv4.ip_forward": "1", "net.ipv4.ping_group_range": "0 1000"}
 		s.Root.Readonly = false
 		if err := os.Chown(filepath.Join(w.dir, "bundle-s", "rootfs"), 300000, 300000); err != nil {
 			t.Fatal(err)
 		}
 	}), "s")
-	if strings.Join(strings.Fields(got), " ") != "4567 7 1 0" {
+	if strings.Join(strings.Fields(got), " ") != "4567 7 1 0 1000 0" {
 		t.Errorf("got %q", got)
 	}
 }

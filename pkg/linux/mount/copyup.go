@@ -42,8 +42,11 @@ func (p Plan) copyUp(tmpfs *os.File, m Mount) error {
 	if err := c.directory(int(dir.Fd()), int(to.Fd()), 0); err != nil {
 		return fmt.Errorf("cannot copy %s of the rootfs: %w", m.Destination, err)
 	}
-	if m.says("mode") {
+	switch {
+	case m.says("mode"):
 		return nil
+	case m.says("uid"), m.says("gid"): // the owner is said
+		return os.NewSyscallError("fchmod", unix.Fchmod(int(to.Fd()), st.Mode&0o7777))
 	}
 	return c.describe(int(to.Fd()), st)
 }

@@ -39,6 +39,8 @@ func TestCopyUp(t *testing.T) {
 		{mount.IDMap{}, "tmpcopyup size=4Mi", "/data", "751 0:0"},
 		{mount.IDMap{}, "tmpcopyup size=4Mi mode=700 ro", "/link", "700 0:0"},
 		{ids, "tmpcopyup size=4Mi", "/data", "751 0:0"},
+		{mount.IDMap{}, "tmpcopyup size=4Mi uid=5 gid=6", "/data", "751 5:6"},
+		{ids, "tmpcopyup size=4Mi uid=5", "/data", "751 5:0"},
 	} {
 		c := container(root, func(s *spec.ContainerSpec) {
 			s.Mounts = []spec.Mount{{Type: "tmpfs", Destination: tt.at, Options: strings.Fields(tt.options)}}

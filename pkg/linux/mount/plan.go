@@ -148,6 +148,11 @@ func NewPlan(c spec.Container, facts Facts) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	for i, s := range sysctls {
+		if sysctls[i], err = s.shift(facts.IDs); err != nil {
+			return Plan{}, err
+		}
+	}
 	root, err := newRoot(c.Spec, facts)
 	if err != nil {
 		return Plan{}, err

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -42,6 +43,31 @@ func newSysctls(said map[string]string, network spec.NetworkMode) ([]Sysctl, err
 
 func refuseSysctl(name, why string) error {
 	return fmt.Errorf("cannot set sysctl %q: %s: %w", name, why, fs.ErrInvalid)
+}
+
+// pingGroups is the one parameter whose values are ids: the kernel takes them for those of who writes (ipv4_ping_group_range in net/ipv4/sysctl_net_ipv4.c),
+// and that is the node.
+const pingGroups = "net.ipv4.ping_group_range"
+
+// shift turns ids in the value, which are the container's, into the node's. What the kernel refuses stays for it to refuse.
+func (s Sysctl) shift(ids IDMap) (Sysctl, error) {
+	fields := strings.Fields(s.Value)
+	if s.Name != pingGroups || ids.IsZero() || len(fields) != 2 {
+		return s, nil
+	}
+	for i, field := range fields {
+		id, err := strconv.ParseUint(field, 10, 32)
+		if err != nil {
+			return s, nil
+		}
+		node, ok := ids.GID(uint32(id))
+		if !ok {
+			return s, refuseSysctl(s.Name, fmt.Sprintf("the container's user namespace has no group %d", id))
+		}
+		fields[i] = strconv.FormatUint(uint64(node), 10)
+	}
+	s.Value = strings.Join(fields, " ")
+	return s, nil
 }
 
 // file is the parameter's path below a proc mount. As with sysctl(8), dots part the elements and a slash stands for a

@@ -39,7 +39,9 @@ var processFields = []Field{
 	}},
 	{"process.user.additionalGids", "additionalGroups", func(t *translator) error {
 		for _, gid := range t.process.User.AdditionalGids {
-			t.s.AdditionalGroups = append(t.s.AdditionalGroups, strconv.FormatUint(uint64(gid), 10))
+			if text := strconv.FormatUint(uint64(gid), 10); !slices.Contains(t.s.AdditionalGroups, text) { // the kernel keeps each as often as it is said
+				t.s.AdditionalGroups = append(t.s.AdditionalGroups, text)
+			}
 		}
 		return nil
 	}},

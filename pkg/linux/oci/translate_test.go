@@ -61,6 +61,7 @@ func TestTranslate(t *testing.T) {
 			s.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Major: &all, Access: "rwm"}}
 		}, func(c spec.ContainerSpec) any { return fmt.Sprint(c.DeviceRules[0], len(c.DeviceRules)) }, fmt.Sprint(spec.DeviceRule{Allow: true, Access: "rwm"}, len(spec.DefaultDeviceRules))},
 		{"the sysctl of the domain name", func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"kernel.domainname": "d"} }, func(c spec.ContainerSpec) any { return len(c.Sysctls) }, 0},
+		{"groups that are said twice", func(s *specs.Spec) { s.Process.User.AdditionalGids = []uint32{7, 5, 7} }, func(c spec.ContainerSpec) any { return fmt.Sprint(c.AdditionalGroups) }, "[7 5]"},
 		{"affinity", func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: "0"} }, func(c spec.ContainerSpec) any { return c.CPUAffinity }, spec.CPUAffinity{}},
 	}
 	for _, test := range tests {
