@@ -34,10 +34,7 @@ func (s *sample) devices() {
 		s.orders.Paths = append(s.orders.Paths, dev.Path)
 	}
 	l.Resources = &specs.LinuxResources{}
-	if !d.percent(85) {
-		return
-	}
-	l.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: d.percent(20), Access: "rwm"}}
+	l.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: d.percent(20), Access: "rwm"}} // others are added to it
 	number := func(n int64) *int64 { return &n }
 	rule := func(allow bool, kind string, major, minor int64, access string) {
 		l.Resources.Devices = append(l.Resources.Devices, specs.LinuxDeviceCgroup{Allow: allow, Type: kind, Major: number(major), Minor: number(minor), Access: access})
@@ -73,7 +70,7 @@ func (s *sample) sysctls() {
 		[2]string{"net.ipv4.ip_unprivileged_port_start", fmt.Sprint(d.between(0, 1024))}, [2]string{"net.ipv4.conf.all.rp_filter", "2"})
 	set(s.ownIPC, [2]string{"kernel.shmmax", fmt.Sprint(d.between(1<<20, 1<<30))}, [2]string{"kernel.msgmax", fmt.Sprint(d.between(1000, 8000))},
 		[2]string{"kernel.sem", "250 32000 32 64"}, [2]string{"fs.mqueue.msg_max", fmt.Sprint(d.between(5, 20))}, [2]string{"kernel.shm_rmid_forced", "1"})
-	set(s.ownUTS, [2]string{"kernel.domainname", "example.org"})
+	set(s.ownUTS && !s.ownUser, [2]string{"kernel.domainname", "example.org"})
 }
 
 // resources are limits that the program inside can live with.

@@ -11,11 +11,23 @@ import (
 // propagations are mount options, none most of the time.
 var propagations = []string{"", "", "", "", "private", "rprivate", "slave", "rslave", "shared", "rshared"}
 
-// flags are options of any mount; of two that contradict each other the later one counts.
-var flags = []string{"nosuid", "nodev", "noexec", "ro", "noatime", "nodiratime", "relatime", "strictatime", "rw", "suid", "dev", "exec", "nosymfollow"}
+// flags are options of any mount; of two that contradict each other the later one counts, but for those in atimes: runc takes any of them that is said.
+var (
+	flags  = []string{"nosuid", "nodev", "noexec", "ro", "nodiratime", "rw", "suid", "dev", "exec", "nosymfollow"}
+	atimes = []string{"noatime", "relatime", "strictatime"}
+)
 
 // recursive are options of all mounts of a tree.
-var recursive = []string{"rro", "rnosuid", "rnodev", "rnoexec", "rnoatime", "rrelatime", "rnodiratime", "rnosymfollow"}
+var recursive = []string{"rro", "rnosuid", "rnodev", "rnoexec", "rnodiratime", "rnosymfollow"}
+
+// words are some of the flags, the recursive ones with "r".
+func (s *sample) words(percent int, prefix string, from []string) []string {
+	list := some(s.dice, percent, from...)
+	if s.dice.percent(percent) {
+		list = append(list, prefix+pick(s.dice, atimes...))
+	}
+	return list
+}
 
 // places are the mounts, and the paths that are masked or made read-only.
 func (s *sample) places() {
@@ -47,10 +59,10 @@ func (s *sample) places() {
 	if d.percent(80) && (s.ownNet || !s.ownUser) {
 		add("/sys", "sysfs", "sysfs", some(d, 70, append(quiet, "ro")...)...)
 		if d.percent(60) {
-			add("/sys/fs/cgroup", "cgroup", "cgroup", append(some(d, 70, quiet...), pick(d, "ro", "rw"))...)
+			add("/sys/fs/cgroup", "cgroup", "cgroup", append(slices.Clone(quiet), "relatime", pick(d, "ro", "rw"))...) // runc takes no other flags
 		}
 	}
-	for _, at := range some(d, 30, "/tmp", "/data/sub", "/missing/deep", "/data", "/link") {
+	for _, at := range some(d, 30, "/tmp", "/data/sub", "/missing/deep", pick(d, "/data", "/link")) {
 		s.mount(at, false, add)
 	}
 	for _, at := range some(d, 20, "/etc/file", "/etc/new", "/missing/file") {
@@ -67,7 +79,10 @@ func (s *sample) mount(at string, isFile bool, add func(destination, kind, sourc
 	d := s.dice
 	s.orders.Paths = append(s.orders.Paths, at)
 	if !isFile && d.percent(40) {
-		options := append(some(d, 20, flags...), some(d, 40, "mode="+pick(d, "1777", "0700", "755"), "size="+pick(d, "64k", "1m", "10%"), "nr_inodes=100", "uid=1000", "gid=5")...)
+		options := append(s.words(20, "", flags), some(d, 40, "size="+pick(d, "64k", "1m", "10%"), "nr_inodes=100", "uid=1000", "gid=5")...)
+		if at == "/tmp" || at == "/missing/deep" { // with nothing to look at below
+			options = append(options, some(d, 50, "mode="+pick(d, "1777", "0700", "755"))...)
+		}
 		if d.percent(20) && !s.ownUser && s.config.Linux.RootfsPropagation == "" { // runc copies by way of the node's /tmp
 			options = append(options, "tmpcopyup")
 		}
@@ -79,8 +94,8 @@ func (s *sample) mount(at string, isFile bool, add func(destination, kind, sourc
 		source = pick(d, "source/directory", "source/shared")
 		s.orders.Paths = append(s.orders.Paths, path.Join(at, "below"))
 	}
-	options := append([]string{pick(d, "bind", "rbind")}, some(d, 20, flags...)...)
-	if options = append(options, some(d, pick(d, 0, 0, 20), recursive...)...); s.ownUser { // where what is mounted below the source, and its flags, are locked
+	options := append([]string{pick(d, "bind", "rbind")}, s.words(20, "", flags)...)
+	if options = append(options, s.words(pick(d, 0, 0, 20), "r", recursive)...); s.ownUser { // where what is mounted below the source, and its flags, are locked
 		options = append([]string{"rbind"}, some(d, 30, "ro", "nosuid", "nodev", "noexec")...)
 	}
 	add(at, pick(d, "bind", "none", ""), source, options...)

@@ -131,7 +131,7 @@ func (s *sample) namespaces() {
 			add(k.kind, s.joinable[i].path)
 		}
 	}
-	if d.percent(chance) {
+	if s.ownPID = d.percent(chance); s.ownPID {
 		add(specs.PIDNamespace, "")
 	}
 	if d.percent(50) {

@@ -15,7 +15,9 @@ type sample struct {
 	config *specs.Spec
 	orders orders.Orders
 
-	ownUser, ownNet, ownIPC, ownUTS bool // namespaces of its own
+	ownUser, ownNet, ownIPC, ownUTS, ownPID bool // namespaces of its own
+
+	callNames []string // system calls that no rule is about yet
 }
 
 // newSample generates one. The same seed and number give the same on the same machine.

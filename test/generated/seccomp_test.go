@@ -12,6 +12,9 @@ import (
 
 const all = ^uintptr(0)
 
+// conditional are so many of the candidates that have arguments to ask for.
+const conditional = 10
+
 // candidates are system calls that nobody needs here and that do nothing with these arguments, whoever makes them.
 var candidates = []orders.Call{
 	{Name: "lseek", Nr: unix.SYS_LSEEK, Args: []uintptr{all, 0, 0}},
@@ -84,6 +87,15 @@ func (s *sample) filter() {
 		}
 		p.Syscalls = append(p.Syscalls, specs.LinuxSyscall{Names: append(slices.Clone(needed), "personality"), Action: specs.ActAllow})
 	}
+	// Of several rules about one call libseccomp refuses some and orders others by their arguments: test/seccomp is about those.
+	names := map[string]bool{"personality": true} // which is needed to look
+	for _, c := range candidates[:len(candidates)-2] {
+		if !names[c.Name] {
+			s.callNames = append(s.callNames, c.Name)
+			names[c.Name] = true
+		}
+	}
+	s.callNames = append(shuffled(d, s.callNames), "no_such_call")
 	for range d.between(1, 8) {
 		p.Syscalls = append(p.Syscalls, s.rule(p.DefaultAction))
 	}
@@ -104,30 +116,28 @@ func (s *sample) rule(byDefault specs.LinuxSeccompAction) specs.LinuxSyscall {
 	if (r.Action == specs.ActErrno || r.Action == specs.ActTrace) && d.percent(60) {
 		r.ErrnoRet = errno(d)
 	}
-	named := candidates[:len(candidates)-2]
-	if d.percent(50) {
-		for range d.between(1, 6) {
-			r.Names = append(r.Names, pick(d, named...).Name)
-		}
-		if d.percent(20) {
-			r.Names = append(r.Names, "no_such_call")
-		}
-		r.Names = slices.DeleteFunc(r.Names, func(name string) bool { return name == "personality" }) // which is needed to look
-		r.Names = append(r.Names, "swapoff")
+	r.Names, s.callNames = s.callNames[:1:1], s.callNames[1:]
+	i := slices.IndexFunc(candidates[:conditional], func(c orders.Call) bool { return c.Name == r.Names[0] })
+	if i < 0 {
+		n := d.IntN(3)
+		r.Names, s.callNames = append(r.Names, s.callNames[:n]...), s.callNames[n:]
 		return r
 	}
-	call := pick(d, named[:10]...)
-	r.Names = []string{call.Name}
 	for range pick(d, 1, 1, 2) {
-		i := d.IntN(3)
-		arg := specs.LinuxSeccompArg{Index: uint(i), Value: uint64(call.Args[min(i, len(call.Args)-1)]), Op: pick(d, specs.OpEqualTo, specs.OpNotEqual, specs.OpLessThan, specs.OpLessEqual,
-			specs.OpGreaterThan, specs.OpGreaterEqual, specs.OpMaskedEqual)}
-		if arg.Op == specs.OpMaskedEqual {
-			arg.ValueTwo = arg.Value
-			arg.Value = pick(d, uint64(all), 0xffffffff, 1<<32, 0xff)
-			arg.ValueTwo &= arg.Value
-		}
-		r.Args = append(r.Args, arg)
+		r.Args = append(r.Args, s.argument(candidates[i]))
 	}
 	return r
+}
+
+// argument is a condition that is about an argument of a call.
+func (s *sample) argument(call orders.Call) specs.LinuxSeccompArg {
+	d := s.dice
+	i := d.IntN(len(call.Args))
+	arg := specs.LinuxSeccompArg{Index: uint(i), Value: uint64(call.Args[i]), Op: pick(d, specs.OpEqualTo, specs.OpNotEqual, specs.OpLessThan, specs.OpLessEqual,
+		specs.OpGreaterThan, specs.OpGreaterEqual, specs.OpMaskedEqual)}
+	if arg.Op == specs.OpMaskedEqual {
+		arg.ValueTwo, arg.Value = arg.Value, pick(d, uint64(all), 0xffffffff, 1<<32, 0xff)
+		arg.ValueTwo &= arg.Value
+	}
+	return arg
 }

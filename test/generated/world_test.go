@@ -43,8 +43,8 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kerneltest.NoLeaks(t, kerneltest.Scope{Dirs: []string{dir}})
 	t.Cleanup(func() { _ = os.Remove(dir) })
+	kerneltest.NoLeaks(t, kerneltest.Scope{Dirs: []string{dir}})
 	parent := kerneltest.Parent(t)
 	err = unix.Mount("generated", dir, "tmpfs", 0, "mode=755")
 	if err == nil {
