@@ -89,19 +89,44 @@ func AppendPropagation(p *process.Program, plan Plan) {
 }
 
 // shareAgain adds the ops that give mounts their propagation, by their places: a place that another mount covers, or an image leads elsewhere, is
-// still one of the container's own namespace, or is refused. What is below a shared mount is shared unless it says something else.
+// still one of the container's own namespace, or is refused.
 func shareAgain(p *process.Program, mounts []Mount) {
-	for _, m := range mounts {
-		flags := m.Propagation.Flag
-		switch {
-		case flags == 0:
+	for i, said := range inherited(mounts) {
+		flags := said.Flag
+		if flags == 0 {
 			continue
-		case flags == unix.MS_SHARED || m.Propagation.Recursive:
+		}
+		if said.Recursive {
 			flags |= unix.MS_REC
 		}
-		p.Call("set propagation", m.Destination, unix.SYS_MOUNT, process.Str("none"), process.Str(m.Destination), process.Int(0), process.Int(flags)).
+		p.Call("set propagation", mounts[i].Destination, unix.SYS_MOUNT, process.Str("none"), process.Str(mounts[i].Destination), process.Int(0), process.Int(flags)).
 			Accept = process.Accept(unix.EINVAL, unix.ENOENT, unix.ENOTDIR, unix.ELOOP)
 	}
+}
+
+// inherited is the propagation of each mount: what it says, or that of the shared mount which it was attached below with all that is in it. What was
+// attached below a new file system that is shared is so too, masks among it, unless it says something else.
+func inherited(mounts []Mount) []Propagation {
+	all := make([]Propagation, len(mounts))
+	for i, m := range mounts {
+		all[i] = m.Propagation
+		if m.Type != "bind" {
+			all[i].Recursive = m.Propagation.Flag == unix.MS_SHARED || len(m.Hierarchies) > 0
+		}
+		if m.Propagation.Flag != 0 {
+			continue
+		}
+		above := -1
+		for j, other := range mounts[:i] {
+			if isBelowAny(m.Destination, other.Destination) && (above < 0 || len(other.Destination) >= len(mounts[above].Destination)) {
+				above = j
+			}
+		}
+		if above >= 0 && all[above].Flag == unix.MS_SHARED {
+			all[i] = Propagation{unix.MS_SHARED, true}
+		}
+	}
+	return all
 }
 
 // takeIDs makes what the child makes belong to the container's superuser, by the ids that file systems look at. The privileges

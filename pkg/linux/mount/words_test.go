@@ -127,7 +127,8 @@ func TestSuperFlagsFromInside(t *testing.T) {
 func TestRecursiveFlagsComeLast(t *testing.T) {
 	options := []string{"rnodev", "rro", "rnoatime", "dev", "rw", "relatime"}
 	got := look(t, exact(newRootfs(t), []spec.Mount{
-		{Type: "proc", Destination: "/proc"}, {Type: "tmpfs", Destination: "/new", Options: options},
+		{Type: "proc", Destination: "/proc"},
+		{Type: "tmpfs", Destination: "/new", Options: options},
 		{Type: "bind", Source: t.TempDir(), Destination: "/bind", Options: options},
 	}, nil), mount.Facts{}, "/new", "/bind")
 	for i, line := range got {
@@ -168,6 +169,11 @@ func TestPropagationAmongMounts(t *testing.T) {
 	must(t, unix.Mount("source", host, "tmpfs", 0, ""))
 	t.Cleanup(func() { must(t, unix.Unmount(host, unix.MNT_DETACH)) })
 	must(t, unix.Mount("", host, "", unix.MS_SHARED, ""))
+	plain := t.TempDir()
+	must(t, os.Mkdir(plain+"/below", 0o755))
+	must(t, unix.Mount("below", plain+"/below", "tmpfs", 0, ""))
+	t.Cleanup(func() { must(t, unix.Unmount(plain+"/below", unix.MNT_DETACH)) })
+	must(t, unix.Mount("", plain+"/below", "", unix.MS_PRIVATE, ""))
 	root := newRootfs(t)
 	must(t, os.Chown(root, int(ids.UIDs[0].HostID), int(ids.GIDs[0].HostID)))
 	mounts := []spec.Mount{
@@ -177,20 +183,21 @@ func TestPropagationAmongMounts(t *testing.T) {
 		{Type: "tmpfs", Destination: "/top/silent"},
 		{Type: "bind", Source: host, Destination: "/top/slave", Options: []string{"slave"}},
 		{Type: "bind", Source: host, Destination: "/both", Options: []string{"shared"}},
+		{Type: "bind", Source: plain, Destination: "/one", Options: []string{"rbind", "shared"}},
 	}
 	for _, tt := range []struct {
 		root  spec.Propagation
 		facts mount.Facts
 		want  string
 	}{
-		{"", mount.Facts{}, "shared private shared master shared,master"},
-		{"", mount.Facts{IDs: ids}, "shared private shared master shared,master"},
-		{"rprivate", mount.Facts{}, "shared private shared private shared"},
-		{"shared", mount.Facts{}, "shared private shared master shared"},
+		{"", mount.Facts{}, "shared private shared master shared,master private"},
+		{"", mount.Facts{IDs: ids}, "shared private shared master shared,master private"},
+		{"rprivate", mount.Facts{}, "shared private shared private shared private"},
+		{"shared", mount.Facts{}, "shared private shared master shared private"},
 	} {
 		c := exact(root, mounts, func(s *spec.ContainerSpec) { s.Rootfs.Propagation = tt.root })
 		var got []string
-		for _, line := range look(t, c, tt.facts, "/top", "/top/private", "/top/silent", "/top/slave", "/both") {
+		for _, line := range look(t, c, tt.facts, "/top", "/top/private", "/top/silent", "/top/slave", "/both", "/one/below") {
 			got = append(got, line[strings.LastIndex(line, "|")+1:])
 		}
 		same(t, string(tt.root)+" "+fmt.Sprint(tt.facts.IDs), strings.Join(got, " "), tt.want)
