@@ -17,7 +17,7 @@ fi
 # command:package pairs; a path stands for a file
 case "$1" in
 run) wants="busybox:busybox-static curl:curl" ;;
-test) wants="busybox:busybox-static strace:strace" ;;
+test) wants="busybox:busybox-static strace:strace runc:runc" ;;
 seccomp) wants="gcc:gcc /usr/include/stdlib.h:libc6-dev /usr/include/seccomp.h:libseccomp-dev" ;;
 bench) wants="busybox:busybox-static crun:crun runc:runc" ;;
 vm) wants="busybox:busybox-static qemu-system-x86_64:qemu-system-x86 debootstrap:debootstrap mke2fs:e2fsprogs" ;;

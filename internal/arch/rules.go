@@ -17,6 +17,7 @@ type rule struct {
 var rules = []rule{
 	{"cmd", []string{"*"}, "wiring knows everything, and nothing knows wiring"},
 	{"internal", []string{"*"}, "tests and generators may look at everything"},
+	{"test", []string{"*"}, "what is held to others' programs may use everything"},
 	{"internal/simnode", []string{"pkg/spec", "pkg/reconcile"}, "a node in memory is held to the seam, not to the kernel's backend"},
 	{"internal/kerneltest", []string{"pkg/spec", "pkg/linux/cgroup", "pkg/linux/feature"}, "what tests of the backend need must not need the backend"},
 	{"pkg/spec", nil, "the words of a manifest are below everything: every part may use them"},

@@ -19,13 +19,24 @@ type difference struct {
 
 // differences are all of them.
 var differences = []difference{
-	{"cgroup devices", func(_ *sample, _, v string) string { return strings.Replace(v, "c 10:200 rwm; ", "", 1) },
-		"every container may use the node's network tunnels with this runc: version 1.2 took that back"},
-	{"cgroup devices", func(_ *sample, _, v string) string { return regexp.MustCompile(`c 1:229 [rwm]+; `).ReplaceAllString(v, "") },
-		"what a device may by one rule and by another, each of many devices, it may in one call as well, which lists of cgroup v1 need an entry for"},
+	{
+		"cgroup devices", func(_ *sample, _, v string) string { return strings.Replace(v, "c 10:200 rwm; ", "", 1) },
+		"every container may use the node's network tunnels with this runc: version 1.2 took that back",
+	},
+	{
+		"cgroup devices", func(_ *sample, _, v string) string {
+			if strings.Contains(v, "c *:229 ") {
+				v = regexp.MustCompile(`c 10?:229 [rwm]+; `).ReplaceAllString(v, "")
+			}
+			return v
+		},
+		"what a device may by one rule and by another, each of many devices, it may in one call as well, which lists of cgroup v1 need an entry for",
+	},
 	{"cgroup systemd", nothing, named},
 	{"mount /sys/fs/cgroup/systemd", nothing, named},
-	{"control groups", func(_ *sample, _, v string) string { return regexp.MustCompile(`name=systemd:.*`).ReplaceAllString(v, "") }, named},
+	{"control groups", func(_ *sample, _, v string) string {
+		return regexp.MustCompile(`name=systemd:.*`).ReplaceAllString(v, "")
+	}, named},
 	{"mount /sys/fs/cgroup", func(_ *sample, key, v string) string {
 		if key == "mount /sys/fs/cgroup" {
 			v, _, _ = strings.Cut(v, ",") // of the flags and the size
@@ -54,9 +65,17 @@ var differences = []difference{
 			return strings.Replace(v, "super options ro", "super options rw", 1)
 		}
 		return v
-	}, "sysfs is one file system for all of a network namespace: what is read-only is the container's mount of it"},
-	{"mount ", func(_ *sample, _, v string) string { return regexp.MustCompile(`mode=[0-7]+,`).ReplaceAllString(v, "") },
-		"a tmpfs that says no mode gets that of the directory below it when it is made, with runc a moment later"},
+	}, sharedSysfs},
+	{"path /sys", func(s *sample, _, v string) string {
+		if !s.ownNet {
+			return strings.Replace(v, "EROFS", "EACCES", 1)
+		}
+		return v
+	}, sharedSysfs},
+	{
+		"mount ", func(_ *sample, _, v string) string { return regexp.MustCompile(`mode=[0-7]+,`).ReplaceAllString(v, "") },
+		"a tmpfs that says no mode gets that of the directory below it when it is made, with runc a moment later",
+	},
 	{"path ", func(s *sample, key, v string) string {
 		if s.hasMount(key, func(m specs.Mount) bool { return m.Type == "tmpfs" && saysMode(m) }) {
 			return onlyKind(s, key, v)
@@ -65,7 +84,9 @@ var differences = []difference{
 	}, "a tmpfs has the mode that it says: this runc gives it that of the directory below it, which version 1.2 took back"},
 
 	{"path ", func(s *sample, key, v string) string {
-		if slices.ContainsFunc(s.config.Mounts, func(m specs.Mount) bool { return slices.Contains(m.Options, "tmpcopyup") && at(place(key), m.Destination) }) {
+		if slices.ContainsFunc(s.config.Mounts, func(m specs.Mount) bool {
+			return slices.Contains(m.Options, "tmpcopyup") && at(place(key), m.Destination)
+		}) {
 			return ""
 		}
 		return v
@@ -86,7 +107,14 @@ var differences = []difference{
 	{"mount ", inUserNamespace, ownDevices},
 	{"path ", inUserNamespace, ownDevices},
 	{"dev ", inUserNamespace, ownDevices},
+	{"open ", inUserNamespace, ownDevices},
 	{"dev /dev/mqueue", func(_ *sample, _, v string) string { return strings.Replace(v, ":65534", ":0", 1) }, "the queues' directory is the container's, group and all"},
+	{"path ", func(s *sample, key, v string) string {
+		if s.isDevice(place(key)) {
+			v, _, _ = strings.Cut(v, ", read")
+		}
+		return v
+	}, boundDevices},
 	{"rootfs ", func(s *sample, key, v string) string {
 		if s.isDevice(place(key)) {
 			return ""
@@ -127,6 +155,12 @@ var differences = []difference{
 		}
 		return v
 	}, "read-only paths keep their other flags"},
+	{"mount ", func(s *sample, key, v string) string {
+		if s.ownUser && s.isCovered(place(key)) {
+			return unpropagated(v)
+		}
+		return v
+	}, "in a user namespace mounts are made shared again once all are there, and those that others cover are not"},
 	{"mount ", belowReadonly, readonlyTrees},
 	{"path ", belowReadonly, readonlyTrees},
 
@@ -141,6 +175,7 @@ var differences = []difference{
 const (
 	ownDevices    = "in a user namespace devices are made for the container, with the owner, mode and numbers that are said, and not the node's own"
 	named         = "the hierarchy name=systemd limits nothing, and is its manager's"
+	sharedSysfs   = "sysfs is one file system for all of a network namespace: what is read-only is the container's mount of it, and with runc all of it"
 	masks         = "masks are of file systems made for them, which nobody can write to, and not the container's or the node's /dev/null"
 	boundDevices  = "where /dev is no file system made for the container, devices are bound, so that no node stays in the rootfs"
 	readonlyTrees = "readonlyPaths are read-only with what is mounted below them"
@@ -177,6 +212,13 @@ func (s *sample) hasMount(key string, is func(specs.Mount) bool) bool {
 
 func saysMode(m specs.Mount) bool {
 	return slices.ContainsFunc(m.Options, func(o string) bool { return strings.HasPrefix(o, "mode=") })
+}
+
+// isCovered tells whether something else is in the place of a mount, or above it, by now.
+func (s *sample) isCovered(p string) bool {
+	isMasked := slices.ContainsFunc(s.config.Linux.MaskedPaths, func(m string) bool { return at(p, m) })
+	below := slices.IndexFunc(s.config.Mounts, func(m specs.Mount) bool { return unlinked(m.Destination) == unlinked(p) })
+	return isMasked || below >= 0 && slices.ContainsFunc(s.config.Mounts[below+1:], func(m specs.Mount) bool { return at(p, m.Destination) })
 }
 
 // defaultDevices are those that every container has.
