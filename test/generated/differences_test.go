@@ -216,7 +216,7 @@ func saysMode(m specs.Mount) bool {
 
 // isCovered tells whether something else is in the place of a mount, or above it, by now.
 func (s *sample) isCovered(p string) bool {
-	isMasked := slices.ContainsFunc(s.config.Linux.MaskedPaths, func(m string) bool { return at(p, m) })
+	isMasked := slices.ContainsFunc(slices.Concat(s.config.Linux.MaskedPaths, s.config.Linux.ReadonlyPaths), func(m string) bool { return at(p, m) })
 	below := slices.IndexFunc(s.config.Mounts, func(m specs.Mount) bool { return unlinked(m.Destination) == unlinked(p) })
 	return isMasked || below >= 0 && slices.ContainsFunc(s.config.Mounts[below+1:], func(m specs.Mount) bool { return at(p, m.Destination) })
 }
