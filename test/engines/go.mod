@@ -1,0 +1,17 @@
+// This runtime below podman and containerd. It is a module of its own because of what it needs of a machine: engines, and minutes.
+module github.com/seed31d4122e/reconciler/test/engines
+
+go 1.26.5
+
+require (
+	github.com/seed31d4122e/reconciler v0.0.0
+	golang.org/x/sys v0.49.0
+)
+
+require (
+	go.yaml.in/yaml/v2 v2.4.2 // indirect
+	go.yaml.in/yaml/v3 v3.0.6 // indirect
+	sigs.k8s.io/yaml v1.6.0 // indirect
+)
+
+replace github.com/seed31d4122e/reconciler => ../..
