@@ -2,6 +2,7 @@ package engines
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,7 +39,8 @@ func (p podman) argv(args ...string) []string {
 }
 
 func (p podman) clear(s *story) {
-	s.run("rm", "--force", "--all", "--time", "0", "--volumes")
+	s.soon("without containers", func() bool { return s.try("rm", "--force", "--all", "--time", "0", "--volumes").code == 0 })
+	s.run("volume", "prune", "--force")
 }
 
 // inside runs a script in a container that goes with it, and gives its output.
@@ -97,5 +99,5 @@ func TestPodman(t *testing.T) {
 	if len(stages) < 2 {
 		t.Skip("skip: needs runc or crun, and that podman runs a container with it")
 	}
-	tell(t, stages, podmanChapters)
+	tell(t, stages, slices.Concat(podmanChapters, podmanFurther))
 }

@@ -37,6 +37,8 @@ type chapter struct {
 	tell func(s *story)
 	// only is why no other runtime shows the expectations to be right, "" if one does.
 	only string
+	// needs is what the machine lacks for it, "" if nothing; nil needs nothing.
+	needs func() string
 }
 
 // end ends a story early.
@@ -67,7 +69,7 @@ func (s *story) feed(in string, args ...string) result {
 func (s *story) run(args ...string) string {
 	r := s.try(args...)
 	if r.code != 0 {
-		s.stop("%q: code %d\n%s\n%s", args, r.code, r.out, r.err)
+		s.stop("%.200q: code %d\n%s\n%s", fmt.Sprint(args), r.code, r.out, r.err)
 	}
 	return r.out
 }
@@ -75,7 +77,7 @@ func (s *story) run(args ...string) string {
 // refused is try of what must fail, with a text.
 func (s *story) refused(code int, text string, args ...string) {
 	if r := s.try(args...); r.code != code || !strings.Contains(r.out+r.err, text) {
-		s.failf("%q: code %d, want %d and %q\n%s\n%s", args, r.code, code, text, r.out, r.err)
+		s.failf("%.200q: code %d, want %d and %q\n%s\n%s", fmt.Sprint(args), r.code, code, text, r.out, r.err)
 	}
 }
 
@@ -145,6 +147,11 @@ type stage struct {
 func tell(t *testing.T, stages []stage, chapters []chapter) {
 	for _, c := range chapters {
 		t.Run(c.name, func(t *testing.T) {
+			if c.needs != nil {
+				if lack := c.needs(); lack != "" {
+					t.Skipf("skip: needs %s: scripts/deps.sh engines installs it", lack)
+				}
+			}
 			stories := make([]*story, len(stages))
 			var all sync.WaitGroup
 			for i, stage := range stages {
