@@ -44,6 +44,29 @@ func TestNoPivot(t *testing.T) {
 	}
 }
 
+// Engines make networks and say their paths: parameters of such a network can be set, and those of the node's under another name cannot.
+func TestJoinedNetworkIsTuned(t *testing.T) {
+	w := newWorld(t)
+	w.run("create", "--bundle", w.bundle("net", "true"), "net")
+	joining := func(path string) func(*specs.Spec) {
+		return func(s *specs.Spec) {
+			for i := range s.Linux.Namespaces {
+				if n := &s.Linux.Namespaces[i]; n.Type == specs.NetworkNamespace {
+					n.Path = path
+				}
+			}
+			s.Linux.Sysctl = map[string]string{"net.ipv4.ip_default_ttl": "77"}
+		}
+	}
+	path := fmt.Sprintf("/proc/%d/ns/net", w.state("net").Pid)
+	script := "cat /proc/sys/net/ipv4/ip_default_ttl; readlink /proc/self/ns/net"
+	theirs, _ := os.Readlink(path)
+	if out := w.run("run", "--bundle", w.bundle("in", script, joining(path)), "in"); out != "77\n"+theirs+"\n" {
+		t.Errorf("inside: %q, and it is %s", out, theirs)
+	}
+	w.refused(1, "belongs to another", "run", "--bundle", w.bundle("node", script, joining("/proc/self/ns/net")), "node")
+}
+
 // Clocks of a time namespace, new or joined, for further processes as well.
 func TestTimeNamespace(t *testing.T) {
 	kerneltest.Require(t, feature.TimeNamespaces)

@@ -24,6 +24,8 @@ type Facts struct {
 	// Cgroup is the path of the container's cgroup below the roots of the node's hierarchies: /reconciler/web/1. With base
 	// None and a mount of type cgroup, the hierarchies of version 1 that have it are shown; "" shows all, read-only.
 	Cgroup string
+	// Tunes lets the container set the parameters of a network that it joins: whoever made that leaves them to it, as engines do.
+	Tunes bool
 	// Injected are files of the node to be shown in the container: /etc/hosts and the like.
 	Injected []Injected
 	// Devices are nodes beside the default ones; their owners are ids of the container.

@@ -144,7 +144,7 @@ func NewPlan(c spec.Container, facts Facts) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	sysctls, err := newSysctls(c.Spec.Sysctls, c.Spec.Network.Mode)
+	sysctls, err := newSysctls(c.Spec.Sysctls, c.Spec.Network.Mode, facts.Tunes)
 	if err != nil {
 		return Plan{}, err
 	}

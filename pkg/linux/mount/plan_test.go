@@ -224,13 +224,18 @@ func TestRefusedSysctls(t *testing.T) {
 		"../kernel.core_pattern":    "bad name",
 		"net.ipv4.//.kernel.sysrq/": "bad name",
 	} {
-		_, err := newSysctls(map[string]string{name: "1"}, spec.NetworkPrivate)
+		_, err := newSysctls(map[string]string{name: "1"}, spec.NetworkPrivate, false)
 		if !errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %v, want %q", name, err, why)
 		}
 	}
-	if _, err := newSysctls(map[string]string{"net.core.somaxconn": "1"}, spec.NetworkHost); !errors.Is(err, fs.ErrInvalid) {
+	if _, err := newSysctls(map[string]string{"net.core.somaxconn": "1"}, spec.NetworkHost, true); !errors.Is(err, fs.ErrInvalid) {
 		t.Errorf("the node's network: %v", err)
+	}
+	for tunes, want := range map[bool]error{true: nil, false: fs.ErrInvalid} {
+		if _, err := newSysctls(map[string]string{"net.core.somaxconn": "1"}, spec.NetworkJoin, tunes); !errors.Is(err, want) {
+			t.Errorf("another's network, tunes %v: %v", tunes, err)
+		}
 	}
 	if f := (Sysctl{Name: "net.ipv4.conf.eth0/1.forwarding"}).file(); f != "sys/net/ipv4/conf/eth0.1/forwarding" {
 		t.Error(f)

@@ -17,8 +17,8 @@ type Sysctl struct {
 	Value string
 }
 
-// newSysctls puts the parameters in order and refuses those that would change the node.
-func newSysctls(said map[string]string, network spec.NetworkMode) ([]Sysctl, error) {
+// newSysctls puts the parameters in order and refuses those that would change the node, or another's network unless it tunes that.
+func newSysctls(said map[string]string, network spec.NetworkMode, tunes bool) ([]Sysctl, error) {
 	var sysctls []Sysctl
 	for _, name := range slices.Sorted(maps.Keys(said)) {
 		s := Sysctl{name, said[name]}
@@ -28,7 +28,7 @@ func newSysctls(said map[string]string, network spec.NetworkMode) ([]Sysctl, err
 			return nil, refuseSysctl(name, "bad name")
 		case strings.HasPrefix(name, "net.") && network == spec.NetworkHost:
 			return nil, refuseSysctl(name, "with network mode Host it belongs to the node")
-		case strings.HasPrefix(name, "net.") && network == spec.NetworkJoin:
+		case strings.HasPrefix(name, "net.") && network == spec.NetworkJoin && !tunes:
 			return nil, refuseSysctl(name, "with network mode Join it belongs to another")
 		case strings.HasPrefix(name, spec.SysctlUserPrefix):
 			// Those of a user namespace are written by who is in it: attribute.NewSysctls.

@@ -39,7 +39,11 @@ func (m *making) compose() (err error) {
 	if err != nil {
 		return err
 	}
-	if m.plan, err = start.NewPlan(c, mount.Facts{IDs: ids, Cgroup: "/" + m.rec.Cgroup}, m.host); err != nil {
+	tunes, err := m.tunes()
+	if err != nil {
+		return err
+	}
+	if m.plan, err = start.NewPlan(c, mount.Facts{IDs: ids, Cgroup: "/" + m.rec.Cgroup, Tunes: tunes}, m.host); err != nil {
 		return err
 	}
 	names := &m.plan.Namespace
@@ -182,6 +186,20 @@ func (m *making) namespaces(s spec.ContainerSpec) (ids mount.IDMap, err error) {
 		return ids, err
 	}
 	return ids, m.within(s, names[namespace.FileUser])
+}
+
+// tunes tells whether the network that the container joins may be changed by its configuration: it is not the node's under another name.
+func (m *making) tunes() (bool, error) {
+	joined := m.joined[namespace.FileNet]
+	if joined == nil {
+		return false, nil
+	}
+	theirs, err := namespace.Of(joined)
+	if err != nil {
+		return false, err
+	}
+	own, err := namespace.OfProcess(os.Getpid(), "net")
+	return theirs != own, err
 }
 
 // within makes the new namespaces that belong to a user namespace.
