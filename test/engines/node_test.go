@@ -27,7 +27,8 @@ type node struct {
 	files  map[string]string
 	work   chan func()
 	done   chan struct{}
-	space  string // its mount namespace
+	space  string          // its mount namespace
+	first  map[string]bool // mounts that it has from the beginning; this machine may take some of them away
 }
 
 // newNode makes a node with files below /etc.
@@ -86,6 +87,10 @@ func (n *node) enter() error {
 	if out, err := exec.Command("busybox", "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot set lo up: %w: %s", err, out)
 	}
+	n.first = map[string]bool{}
+	for id := range n.mounts() {
+		n.first[id] = true
+	}
 	for name, text := range n.files {
 		path := filepath.Join("/etc", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -119,12 +124,23 @@ func coverWithLayer(dir string) error {
 	return nil
 }
 
+// mounts are the ids and mount points of its mounts.
+func (n *node) mounts() map[string]string {
+	points := map[string]string{}
+	text, _ := os.ReadFile("/proc/thread-self/mountinfo")
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 5 {
+			points[f[0]] = f[4]
+		}
+	}
+	return points
+}
+
 // rest is what a node has of containers: mounts, links, runtimes' states, cgroups, processes.
 func (n *node) rest() (lines []string) {
-	mounts, _ := os.ReadFile("/proc/thread-self/mountinfo")
-	for line := range strings.Lines(string(mounts)) {
-		if f := strings.Fields(line); len(f) > 5 {
-			lines = append(lines, "mount on "+f[4])
+	for id, point := range n.mounts() {
+		if !n.first[id] && point != "/run/netns" { // which podman makes once
+			lines = append(lines, "mount on "+point)
 		}
 	}
 	links, _ := exec.Command("busybox", "ip", "-o", "link").Output()
@@ -133,7 +149,7 @@ func (n *node) rest() (lines []string) {
 			lines = append(lines, "link "+f[1])
 		}
 	}
-	for _, pattern := range []string{"/run/netns/*", "/run/runc/*", "/run/crun/*", "/run/reconciler-oci/*", "/run/containerd/runc/*/*", "/run/containerd/s/*", "/run/engine/*/*/*/*"} {
+	for _, pattern := range []string{"/run/netns/*", "/run/runc/*", "/run/crun/*", "/run/reconciler-oci/*", "/run/containerd/runc/*/*", "/run/containerd/s/*", "/run/containerd/io.containerd.runtime.v2.task/*/*"} {
 		found, _ := filepath.Glob(pattern)
 		lines = append(lines, found...)
 	}

@@ -1,12 +1,9 @@
 package engines
 
 import (
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 )
 
 // podman is podman with one runtime.
@@ -74,30 +71,8 @@ func TestPodman(t *testing.T) {
 	tools(t, "podman", "conmon", "busybox")
 	binary := ours(t)
 	_, rootfs := archive(t)
-	var stages []stage
-	for _, name := range []string{"runc", "crun", binary} {
-		path, err := exec.LookPath(name)
-		if err != nil {
-			t.Logf("without %s: %v", name, err)
-			continue
-		}
-		n := newNode(t, kerneltest.Parent(t), podmanFiles)
-		p := podman{path, n.cgroup}
-		probe := chapter{tell: func(s *story) {
-			s.run("import", "--quiet", rootfs, image)
-			s.inside("", "true")
-		}}.told(n, p)
-		if len(probe.problems) > 0 && path != binary {
-			t.Logf("without %s: %s", name, strings.Join(probe.problems, "\n"))
-			continue
-		}
-		for _, p := range probe.problems {
-			t.Errorf("with this runtime: %s", p)
-		}
-		stages = append(stages, stage{name, n, p})
-	}
-	if len(stages) < 2 {
-		t.Skip("skip: needs runc or crun, and that podman runs a container with it")
-	}
-	tell(t, stages, slices.Concat(podmanChapters, podmanFurther))
+	tellAll(t, binary, podmanFiles, func(_ *testing.T, n *node, path string) engine { return podman{path, n.cgroup} }, func(s *story) {
+		s.run("import", "--quiet", rootfs, image)
+		s.inside("", "true")
+	}, slices.Concat(podmanChapters, podmanFurther))
 }

@@ -3,6 +3,7 @@ package engines
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -141,6 +142,35 @@ type stage struct {
 	name string
 	node *node
 	engine
+}
+
+// tellAll tells stories with each runtime that the machine has and this one, each on a node of its own. What every story begins from is the first one;
+// a runtime that does not get through that is left out, but for this one.
+func tellAll(t *testing.T, binary string, files map[string]string, start func(t *testing.T, n *node, path string) engine, first func(s *story), chapters []chapter) {
+	t.Helper()
+	var stages []stage
+	for _, name := range []string{"runc", "crun", binary} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Logf("without %s: %v", name, err)
+			continue
+		}
+		n := newNode(t, kerneltest.Parent(t), files)
+		e := start(t, n, path)
+		problems := strings.Join(chapter{tell: first}.told(n, e).problems, "\n")
+		switch {
+		case problems == "":
+			stages = append(stages, stage{name, n, e})
+		case path == binary:
+			t.Fatalf("with this runtime: %s", problems)
+		default:
+			t.Logf("without %s: %s", name, problems)
+		}
+	}
+	if len(stages) < 2 {
+		t.Skip("skip: needs runc or crun, and that the engine runs a container with it")
+	}
+	tell(t, stages, chapters)
 }
 
 // tell tells all stories on all stages, of which the last has this runtime.

@@ -123,8 +123,8 @@ func (t *terminal) wait() int {
 
 // typed is what is typed at any engine's shell on a terminal of 33 rows and 111 columns, and heard.
 func (t *terminal) typed() int {
-	t.send("stty size; tty; test -t 0 && test -t 1 && test -t 2 && echo al''l\n")
-	t.hear("33 111\r\n")
+	t.s.soon("sized", func() bool { t.send("stty size\n"); return strings.Contains(t.text(), "33 111\r\n") })
+	t.send("tty; test -t 0 && test -t 1 && test -t 2 && echo al''l\n")
 	t.hear("/dev/pts/")
 	t.hear("all\r\n")
 	t.resize(44, 122)
