@@ -29,19 +29,16 @@ func (c containerd) argv(args ...string) []string {
 }
 
 func (c containerd) clear(s *story) {
-	for line := range strings.Lines(s.run("task", "ls")) {
-		if f := strings.Fields(line); len(f) == 3 && f[0] != "TASK" {
-			s.try("task", "kill", "--signal", "KILL", "--all", f[0])
-			s.soon("deleted", func() bool { return s.try("task", "delete", "--force", f[0]).code == 0 })
+	s.soon("without tasks", func() bool {
+		ids := strings.Fields(s.run("task", "ls", "--quiet"))
+		for _, id := range ids {
+			s.try("task", "kill", "--signal", "KILL", "--all", id)
+			s.try("task", "delete", "--force", id)
 		}
-	}
+		return len(ids) == 0
+	})
 	for _, id := range strings.Fields(s.run("containers", "ls", "--quiet")) {
 		s.run("containers", "delete", id)
-	}
-	for line := range strings.Lines(s.run("snapshots", "--snapshotter", "native", "ls")) {
-		if f := strings.Fields(line); len(f) == 3 && f[2] == "Active" {
-			s.run("snapshots", "--snapshotter", "native", "rm", f[0])
-		}
 	}
 }
 

@@ -77,10 +77,11 @@ func openTerminal(rows, columns uint16) (master, slave *os.File, err error) {
 	return master, slave, err
 }
 
+// text is all that has been said. Carriage returns are left out: some engines add their own.
 func (t *terminal) text() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.output.String()
+	return strings.ReplaceAll(t.output.String(), "\r", "")
 }
 
 // hear waits until a text has been said.
@@ -97,6 +98,16 @@ func (t *terminal) hear(text string) {
 func (t *terminal) send(text string) {
 	if _, err := t.master.WriteString(text); err != nil {
 		t.s.failf("cannot type: %v", err)
+	}
+}
+
+// ask types something until it is answered: who is resized, attached to, or begins to wait, is so some time later.
+func (t *terminal) ask(typed, answer string) {
+	for late := time.Now().Add(patience / 2); !strings.Contains(t.text(), answer); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.hear(answer)
+		}
+		t.send(typed)
 	}
 }
 
@@ -123,16 +134,15 @@ func (t *terminal) wait() int {
 
 // typed is what is typed at any engine's shell on a terminal of 33 rows and 111 columns, and heard.
 func (t *terminal) typed() int {
-	t.s.soon("sized", func() bool { t.send("stty size\n"); return strings.Contains(t.text(), "33 111\r\n") })
+	t.ask("stty size\n", "33 111\n")
 	t.send("tty; test -t 0 && test -t 1 && test -t 2 && echo al''l\n")
 	t.hear("/dev/pts/")
-	t.hear("all\r\n")
+	t.hear("all\n")
 	t.resize(44, 122)
-	t.s.soon("resized", func() bool { t.send("stty size\n"); return strings.Contains(t.text(), "44 122\r\n") })
+	t.ask("stty size\n", "44 122\n")
 	t.send("trap 'echo interrup''ted' INT; echo wai''ting; sleep 1000\n")
-	t.hear("waiting\r\n")
-	t.send("\x03") // ^C
-	t.hear("interrupted\r\n")
+	t.hear("waiting\n")
+	t.ask("\x03", "interrupted\n") // ^C
 	t.send("exit 9\n")
 	return t.wait()
 }
