@@ -91,7 +91,7 @@ func daemon(t *testing.T, n *node) {
 		_ = cmd.Wait()
 		late.Stop()
 		if text, _ := os.ReadFile(log); t.Failed() {
-			t.Logf("containerd says:\n%s", text[max(len(text)-8000, 0):])
+			t.Logf("containerd's last words:\n%s", text[max(len(text)-2000, 0):])
 		}
 	})
 	answers := func() (ok bool) {

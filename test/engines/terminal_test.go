@@ -140,9 +140,10 @@ func (t *terminal) typed() int {
 	t.hear("all\n")
 	t.resize(44, 122)
 	t.ask("stty size\n", "44 122\n")
-	t.send("trap 'echo interrup''ted' INT; echo wai''ting; sleep 1000\n")
+	t.send("trap 'echo interrup''ted' INT; echo wai''ting; sleep 1000; echo en''ded\n")
 	t.hear("waiting\n")
-	t.ask("\x03", "interrupted\n") // ^C
+	t.ask("\x03", "ended\n") // ^C
+	t.hear("interrupted\n")
 	t.send("exit 9\n")
 	return t.wait()
 }
