@@ -12,7 +12,10 @@ TOOL    := go tool -modfile=internal/tools/go.mod
 # Tests run as root where sudo or root is there; those that need a kernel feature skip by a named probe.
 TEST    := go test -exec '$(SUDO)'
 
-.PHONY: help run down build test test-seccomp bench check fuzz generate soak vm-test clean
+# They build what they test, and log what came of it.
+ENGINES := go test -count=1 -timeout 20m -v ./... 2>&1 | { grep -vE '^(=== |  *--- PASS)'; exit $${PIPESTATUS[0]}; }
+
+.PHONY: help run down build test test-seccomp test-engines bench check fuzz generate soak vm-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +42,11 @@ test: ## run all tests (as root where possible) and list the skips
 test-seccomp: ## hold seccomp profiles to the verdicts of libseccomp's filters (needs gcc and libseccomp-dev)
 	@scripts/deps.sh seccomp
 	cd test/seccomp && CGO_ENABLED=1 go vet ./... && CGO_ENABLED=1 go test -count=1 ./...
+
+test-engines: ## hold the OCI command line to the specification's validation programs, podman and containerd, as runc is (needs all of those)
+	@scripts/deps.sh engines
+	cd test/runtimetools && go vet ./... && $(SUDO) env PATH="$$PATH" $(ENGINES)
+	cd test/engines && go vet ./... && $(SUDO) env PATH="$$PATH" $(ENGINES)
 
 bench: ## measure ratios against crun, runc and a bare clone3
 	@scripts/deps.sh bench
