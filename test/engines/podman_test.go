@@ -1,13 +1,14 @@
 package engines
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// podman is podman with one runtime.
-type podman struct{ runtime, cgroup string }
+// podman is podman with one runtime, and a program that says that it is ready.
+type podman struct{ runtime, cgroup, notify string }
 
 const image = "localhost/busybox:1"
 
@@ -70,8 +71,10 @@ func (s *story) show(template string) string {
 func TestPodman(t *testing.T) {
 	tools(t, "podman", "conmon", "busybox")
 	binary := ours(t)
+	notify := filepath.Join(filepath.Dir(binary), "notify")
+	build(t, ".", notify, "./testdata/notify")
 	_, rootfs := archive(t)
-	tellAll(t, binary, podmanFiles, func(_ *testing.T, n *node, path string) engine { return podman{path, n.cgroup} }, func(s *story) {
+	tellAll(t, binary, podmanFiles, func(_ *testing.T, n *node, path string) engine { return podman{path, n.cgroup, notify} }, func(s *story) {
 		s.run("import", "--quiet", rootfs, image)
 		s.inside("", "true")
 	}, slices.Concat(podmanChapters, podmanFurther))

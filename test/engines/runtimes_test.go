@@ -37,15 +37,21 @@ func ours(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	program, link := filepath.Join(dir, "reconciler"), filepath.Join(dir, ourName)
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "./cmd/reconciler")
-	cmd.Dir, cmd.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
-	}
+	build(t, "../..", program, "./cmd/reconciler")
 	if err := os.Symlink("reconciler", link); err != nil {
 		t.Fatal(err)
 	}
 	return link
+}
+
+// build builds a command of the module in a directory, as static as it has to be in a container.
+func build(t *testing.T, module, output, command string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", output, command)
+	cmd.Dir, cmd.Env = module, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+	}
 }
 
 // archive is a root file system as a tar archive, and its file.
