@@ -51,8 +51,38 @@ func newNode(t *testing.T, cgroup string, files map[string]string) *node {
 	if err := <-failed; err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { close(n.work); <-n.done })
+	t.Cleanup(func() {
+		close(n.work)
+		<-n.done
+		if err := n.removeNamed(); err != nil {
+			t.Error(err)
+		}
+	})
 	return n
+}
+
+// removeNamed removes the node's cgroups from the hierarchy that has a name and no controller: other runtimes and engines put processes there, this
+// one does not.
+func (n *node) removeNamed() error {
+	var dirs []string
+	_ = filepath.WalkDir("/sys/fs/cgroup/systemd/"+n.cgroup, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	for _, dir := range slices.Backward(dirs) {
+		var err error
+		for late := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) { // the last ones are still dying
+			if err = unix.Rmdir(dir); err == nil || time.Now().After(late) {
+				break
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("cannot remove %s: %w", dir, err)
+		}
+	}
+	return nil
 }
 
 // do has a function carried out on the node.
