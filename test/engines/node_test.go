@@ -216,6 +216,7 @@ func (n *node) command(in string, argv ...string) (r result, err error) {
 		defer files[i].Close()
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = "/run" // conmon leaves a file where it is when memory has run out
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(in), files[0], files[1]
 	if err := cmd.Start(); err != nil {
 		return r, err

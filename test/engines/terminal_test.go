@@ -34,6 +34,7 @@ func (s *story) terminal(rows, columns uint16, args ...string) *terminal {
 	t := &terminal{s: s, master: master, read: make(chan struct{})}
 	argv := s.argv(args...)
 	t.cmd = exec.Command(argv[0], argv[1:]...)
+	t.cmd.Dir = "/run"
 	t.cmd.Stdin, t.cmd.Stdout, t.cmd.Stderr = slave, slave, slave
 	t.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := t.cmd.Start(); err != nil {
