@@ -20,14 +20,18 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// OnNode runs hooks in this process's own namespaces, in a directory if it is there. At its timeout a hook's whole process group is killed.
+// OnNode runs hooks in this process's own namespaces, in a directory if it is there. At its timeout a hook's whole process group is killed, and
+// the hook itself if it has moved to another.
 func OnNode(dir string) Runner {
 	return func(ctx context.Context, h spec.Hook, stdin, output *os.File) error {
 		cmd := exec.CommandContext(ctx, h.Path)
 		cmd.Args, cmd.Env = h.Argv(), Environ(h.Env)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, output, output
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+		cmd.Cancel = func() error {
+			_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
+			return cmd.Process.Kill()
+		}
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {
 			cmd.Dir = dir
 		}

@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -43,11 +45,25 @@ func (c *Client) Attach(ctx context.Context, key Key, stdout, stderr *os.File) (
 		return nil, err
 	}
 	a := &Attached{Terminal: resp.Attached.Terminal, awaited: newAwaited(conn)}
-	if len(back) == 1 {
+	switch {
+	case len(back) == 1 && a.Terminal: // whose master the keeper has made non-blocking
 		a.Input = back[0]
+	case len(back) == 1:
+		a.Input, err = reopen(back[0])
+		closeAll(back)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("cannot attach to %q: %w", key.Name, err)
 	}
 	go a.await()
 	return a, nil
+}
+
+// reopen opens a pipe to write to by a description of this process's own, in non-blocking mode: a write that nobody takes ends with the file. The
+// one that came is the container's as well, whose program would not understand EAGAIN.
+func reopen(pipe *os.File) (*os.File, error) {
+	return os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", number(pipe)), os.O_WRONLY|unix.O_NONBLOCK, 0)
 }
 
 // awaited is a process whose end comes over a connection of its own.

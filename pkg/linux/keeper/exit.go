@@ -66,22 +66,30 @@ func (in *instance) finish() {
 
 // drainAll moves all that the pipes hold to the log, and ends the run there. An adopted process may lack either.
 func (in *instance) drainAll() {
-	if in.console != nil {
-		in.terminal()
-	}
 	in.io.Lock()
 	defer in.io.Unlock()
 	if in.log == nil {
 		return
 	}
-	for i, pipe := range in.pipes {
-		for range finalTurns {
-			if pipe == nil || in.drain(i, true) == 0 {
-				break
-			}
+	for range finalTurns {
+		full := in.console != nil && in.pipes[0] != nil && errors.Is(in.pour(), unix.ENOBUFS)
+		for i := range in.pipes {
+			in.empty(i)
+		}
+		if !full {
+			break
 		}
 	}
 	in.log.End(in.run())
+}
+
+// empty moves all that a pipe holds, whoever listens. The caller holds io.
+func (in *instance) empty(i int) {
+	for range finalTurns {
+		if in.pipes[i] == nil || in.drain(i, true) == 0 {
+			break
+		}
+	}
 }
 
 // outcome tells how the process ended; nil if nobody knows. A child is asked by waitid(2); an adopted one by its
