@@ -29,8 +29,7 @@ type attendance struct {
 	node      *Node
 	container spec.Container // defaulted
 	instance  uint64
-	group     *cgroup.Group // the container's
-	dir       string        // the cgroup of the child, and of nobody else yet
+	dir       string // the cgroup of the child, and of nobody else yet
 	listener  seccomp.Listener
 	doors     *start.Doors
 
@@ -49,7 +48,7 @@ func (n *Node) attend(c spec.Container, id uint64, group *cgroup.Group, plan *st
 	if err != nil {
 		return nil, err
 	}
-	a := &attendance{node: n, container: c, instance: id, group: group, dir: group.Path(), listener: plan.Attribute.Seccomp.Listener, doors: doors}
+	a := &attendance{node: n, container: c, instance: id, dir: group.Path(), listener: plan.Attribute.Seccomp.Listener, doors: doors}
 	plan.Steps.Entered = func(p *process.Program) {
 		p.Park()
 		doors.Add(p, "be in the cgroup", a.meet)
@@ -247,7 +246,7 @@ func (a *attendance) startHooks(ctx context.Context, _ int) error {
 		return errors.Join(err, pidfd.Close())
 	}
 	defer target.Close()
-	return hook.Run(ctx, "startContainer", a.container.Spec.Hooks.StartContainer, state, hook.InContainer(a.container, target, a.group, a.node.host))
+	return hook.Run(ctx, "startContainer", a.container.Spec.Hooks.StartContainer, state, a.inside(target))
 }
 
 // bundle is the directory that hooks are told of and run in.

@@ -56,13 +56,23 @@ func (n *Node) Exec(ctx context.Context, name string, id uint64, e spec.Exec) (_
 }
 
 // exec has the keeper start the process. What is left of a failure is the caller's stdio.
-func (n *Node) exec(ctx context.Context, in spec.Instance, e spec.Exec, plan start.Exec, target *start.Target, stdio *stdio) (_ *session, err error) {
+func (n *Node) exec(ctx context.Context, in spec.Instance, e spec.Exec, plan start.Exec, target *start.Target, stdio *stdio) (*session, error) {
+	further, err := n.further(ctx, in, e.Detach, plan, target, stdio.theirs)
+	if err != nil {
+		return nil, err
+	}
+	stdio.handOver()
+	return &session{further: further, stdio: stdio, detached: e.Detach}, nil
+}
+
+// further has the keeper start a further process with these files, which stay the caller's.
+func (n *Node) further(ctx context.Context, in spec.Instance, detach bool, plan start.Exec, target *start.Target, stdio map[string]*os.File) (_ *keeper.Exec, err error) {
 	group, err := n.group(in.Name, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	prefix := keeper.ExecPrefix
-	if e.Detach {
+	if detach {
 		prefix = keeper.DetachedPrefix
 	}
 	files, path, err := group.ExecFiles(prefix + rand.Text())
@@ -80,22 +90,18 @@ func (n *Node) exec(ctx context.Context, in spec.Instance, e spec.Exec, plan sta
 		return nil, err
 	}
 	defer attendance.close()
-	request := keeper.ExecRequest{Key: keeper.Key{Name: in.Name, Instance: in.ID}, Cgroup: path, Detach: e.Detach}
+	request := keeper.ExecRequest{Key: keeper.Key{Name: in.Name, Instance: in.ID}, Cgroup: path, Detach: detach}
 	plan.Compose(&request.Program, files)
 	request.Files = n.host.Lend(files)
 	maps.Copy(request.Files, target.Files(plan))
-	maps.Copy(request.Files, stdio.theirs)
+	maps.Copy(request.Files, stdio)
 	maps.Copy(request.Files, attendance.files())
 	var further *keeper.Exec
 	err = attendance.during(ctx, func() (err error) {
 		further, err = n.keeper.Exec(ctx, request)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	stdio.handOver()
-	return &session{further: further, stdio: stdio, detached: e.Detach}, nil
+	return further, err
 }
 
 // held says of an exec that did not get into a container that was paused meanwhile what it would have been told a moment later.

@@ -136,3 +136,28 @@ func TestHookHides(t *testing.T) {
 	})
 	soon(t, "destroy", func(ctx context.Context) error { return n.Destroy(ctx, "web", 1, false) })
 }
+
+// cousin leaves its parent another child, and ends.
+func cousin([]string) {
+	pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, unix.CLONE_PARENT|uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	for pid == 0 && errno == 0 {
+		unix.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+	}
+	fmt.Println("a cousin", pid, errno)
+}
+
+// A hook in a container can leave its parent children that nobody knows of. They keep the container from nothing, and are gone with it.
+func TestHookCousins(t *testing.T) {
+	n := open(t)
+	c := n.attacker(t, "web", "hold")
+	c.Spec.Hooks.StartContainer = []spec.Hook{{Path: attackerPath, Args: []string{"attacker", "attack", "cousin"}}}
+	own := len(childrenOf(t, os.Getpid()))
+	n.run(t, c, 1)
+	if now := len(childrenOf(t, os.Getpid())); now > own {
+		t.Errorf("this process has %d children, not %d", now, own)
+	}
+	must(t, n.Kill(t.Context(), "web", 1, "SIGKILL"))
+	n.await(t, "web", 1, exited)
+	must(t, n.Destroy(t.Context(), "web", 1, false))
+	eventually(t, "the keeper has no children", func() bool { return len(childrenOf(t, n.keeper(t))) == 0 })
+}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
+	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -76,4 +79,37 @@ func (n *Node) poststop(ctx context.Context, name string, id uint64) error {
 		}
 	}
 	return os.Remove(filepath.Join(dir, poststopFile))
+}
+
+// inside runs hooks in the container, as further processes, so that the keeper is their parent. What they leave is killed and reaped there, even a
+// child that they gave their parent (CLONE_PARENT of clone(2)): unreaped it would keep the container from ending.
+func (a *attendance) inside(target *start.Target) hook.Runner {
+	n, in := a.node, spec.Instance{Name: a.container.Metadata.Name, ID: a.instance, Spec: a.container, Pid: a.pid}
+	return func(ctx context.Context, h spec.Hook, stdin, output *os.File) error {
+		plan, err := hook.Plan(a.container, h, target, n.host)
+		if err != nil {
+			return err
+		}
+		done, err := n.join(in.Name, in.ID, &plan)
+		if err != nil {
+			return err
+		}
+		further, err := n.further(ctx, in, false, plan, target, map[string]*os.File{
+			attribute.FileStdin: stdin, attribute.FileStdout: output, attribute.FileStderr: output,
+		})
+		done()
+		if err != nil {
+			return err
+		}
+		exit, err := further.Wait(ctx)
+		switch err = errors.Join(err, further.Close()); {
+		case err != nil:
+			return err
+		case exit.Signal != "":
+			return errors.New(exit.Signal)
+		case exit.Code != 0:
+			return fmt.Errorf("exit code %d", exit.Code)
+		}
+		return nil
+	}
 }

@@ -12,18 +12,28 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// InContainer runs hooks in a defaulted container, with what its own process, the target, has, but for a filter that asks somebody: who
-// decides is told of the container's own process.
+// Plan plans a hook in a defaulted container, with what its own process, the target, has, but for a filter that asks somebody: who decides is
+// told of the container's own process.
+func Plan(c spec.Container, h spec.Hook, target *start.Target, host *start.Host) (start.Exec, error) {
+	plan, err := start.NewExec(c, spec.Exec{Command: h.Argv(), Stdin: true}, target.Root, target.IDs, host)
+	if err != nil {
+		return plan, err
+	}
+	attributes := &plan.Attribute
+	attributes.Paths, attributes.Env = []string{h.Path}, Environ(h.Env)
+	if attributes.Seccomp.Notifies() {
+		attributes.Seccomp.Filter, attributes.Seccomp.Flags = nil, 0
+	}
+	return plan, nil
+}
+
+// InContainer runs hooks in a container as children of this process, and so may be children that they leave it (CLONE_PARENT of clone(2)), which keep
+// the container from ending: only for a process that is about to end itself.
 func InContainer(c spec.Container, target *start.Target, group *cgroup.Group, host *start.Host) Runner {
 	return func(ctx context.Context, h spec.Hook, stdin, output *os.File) error {
-		plan, err := start.NewExec(c, spec.Exec{Command: h.Argv(), Stdin: true}, target.Root, target.IDs, host)
+		plan, err := Plan(c, h, target, host)
 		if err != nil {
 			return err
-		}
-		attributes := &plan.Attribute
-		attributes.Paths, attributes.Env = []string{h.Path}, Environ(h.Env)
-		if attributes.Seccomp.Notifies() {
-			attributes.Seccomp.Filter, attributes.Seccomp.Flags = nil, 0
 		}
 		entry, err := group.Files()
 		defer func() {

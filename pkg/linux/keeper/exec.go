@@ -86,7 +86,7 @@ func (k *keeper) exec(req request, body []byte, files []*os.File) (_ *execution,
 	if err != nil {
 		return nil, err
 	}
-	if v := in.view.Load(); !v.shown.Running {
+	if v := in.view.Load(); !v.shown.Running && !in.attended.Load() {
 		return nil, fmt.Errorf("%s/%d has ended: %w", req.Key.Name, req.Key.Instance, fs.ErrNotExist)
 	}
 	program, named, err := decodeProgram(body, req.Exec.Files, files)
@@ -95,7 +95,7 @@ func (k *keeper) exec(req request, body []byte, files []*os.File) (_ *execution,
 	}
 	defer k.strays.make()()
 	hold := watchHold(req.Exec.Cgroup)
-	p, err := execute(program, named, req.Exec.Cgroup, process.Timeout)
+	p, err := execute(program, named, req.Exec.Cgroup, process.Timeout, nil)
 	if why := hold.end(); why != nil && err != nil {
 		err = fmt.Errorf("%w: %w", why, err)
 	}

@@ -18,6 +18,8 @@ type instance struct {
 	key  Key
 	dir  string
 	view atomic.Pointer[view] // what List shows, so that it waits for nobody
+	// attended tells of a start whose process waits for somebody, who may have further ones started meanwhile.
+	attended atomic.Bool
 
 	io     sync.Mutex // held, after mu if both are, while output is moved: a stop need not wait for a slow disk
 	mu     sync.Mutex // held through each step of its life

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"time"
@@ -68,7 +69,9 @@ func (in *instance) launch(program *process.Program, files map[string]*os.File, 
 		return err
 	}
 	in.log.Begin(in.run())
-	p, err := execute(program, all, in.record.Cgroup, process.Timeout+patience)
+	in.attended.Store(patience > 0)
+	p, err := execute(program, all, in.record.Cgroup, process.Timeout+min(max(patience, 0), maxPatience), in.k.meanwhile)
+	in.attended.Store(false)
 	if err != nil {
 		in.log.End(in.run())
 		return err
@@ -81,9 +84,23 @@ func (in *instance) launch(program *process.Program, files map[string]*os.File, 
 	return nil
 }
 
+// maxPatience keeps the sum of a patience and a timeout from overflowing.
+const maxPatience = math.MaxInt64 - process.Timeout
+
+// meanwhile lets strays be reaped while a child waits for others, who may take their time. Only for a child that keeps its pid.
+func (k *keeper) meanwhile(pid int) (back func()) {
+	waiting := &execution{pid: pid}
+	k.further.add(waiting)
+	k.strays.making.RUnlock()
+	return func() {
+		k.strays.making.RLock()
+		k.further.remove(waiting)
+	}
+}
+
 // execute runs a program until it executes its command. One that parks may wait for others until the timeout; then all that
-// there is in its cgroup is killed.
-func execute(program *process.Program, files map[string]*os.File, cgroup string, timeout time.Duration) (*process.Process, error) {
+// there is in its cgroup is killed. Around that wait goes meanwhile, unless it is nil.
+func execute(program *process.Program, files map[string]*os.File, cgroup string, timeout time.Duration, meanwhile func(pid int) (back func())) (*process.Process, error) {
 	if !program.Parks() {
 		return process.Start(program, files)
 	}
@@ -92,6 +109,9 @@ func execute(program *process.Program, files map[string]*os.File, cgroup string,
 		return nil, err
 	}
 	defer parked.Close()
+	if meanwhile != nil {
+		defer meanwhile(parked.Pid)()
+	}
 	if err = waitFor(parked, timeout); err == nil {
 		return &parked.Process, nil
 	}

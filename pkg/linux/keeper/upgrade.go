@@ -36,7 +36,9 @@ func (k *keeper) upgrade(conn *net.UnixConn, files []*os.File) error {
 	if err := k.checkSuccessor(exe); err != nil {
 		return err
 	}
-	k.gate.Lock()
+	if err := k.closeGate(); err != nil {
+		return err
+	}
 	defer k.gate.Unlock()
 	h, kept, err := k.handover(conn)
 	defer closeAll(kept.own)
@@ -44,6 +46,20 @@ func (k *keeper) upgrade(conn *net.UnixConn, files []*os.File) error {
 		return err
 	}
 	return k.execute(exe, h, kept)
+}
+
+// gatePause is how often it is looked whether everything is quiet.
+const gatePause = time.Millisecond
+
+// closeGate waits until nothing changes, and gives up when that takes too long. Those who come meanwhile do not wait for it, as they would for
+// a plain Lock: a start can take as long as its hooks do.
+func (k *keeper) closeGate() error {
+	for deadline := time.Now().Add(checkTimeout); !k.gate.TryLock(); time.Sleep(gatePause) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("cannot upgrade: a start or another request takes too long: %w", unix.EBUSY)
+		}
+	}
+	return nil
 }
 
 // checkSuccessor asks a binary whether it can go on from here, before there is no way back.
