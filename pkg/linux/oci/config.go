@@ -50,7 +50,7 @@ func ParseConfig(text []byte) (*specs.Spec, error) {
 
 // ReadProcess reads a process in the words of a configuration.
 func ReadProcess(path string) (*specs.Process, error) {
-	text, err := readFile(path, maxConfig)
+	text, err := readPiped(path, maxConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -123,22 +123,27 @@ func checkVersion(version string) error {
 	return nil
 }
 
-// readFile reads a regular file, whole, up to a size.
+// readFile reads a regular file, whole, up to a size. Whoever fills a FIFO could take as long as he likes, while others wait for the container.
 func readFile(path string, limit int64) ([]byte, error) {
+	return read(path, limit, fs.FileMode.IsRegular)
+}
+
+// readPiped is readFile of what can be a pipe as well: a shell's <(command).
+func readPiped(path string, limit int64) ([]byte, error) {
+	return read(path, limit, func(mode fs.FileMode) bool { return mode.IsRegular() || mode&fs.ModeNamedPipe != 0 })
+}
+
+func read(path string, limit int64, isFit func(fs.FileMode) bool) ([]byte, error) {
 	f, err := os.OpenFile(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return readRegular(f, limit)
-}
-
-func readRegular(f *os.File, limit int64) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() && info.Mode()&fs.ModeNamedPipe == 0 {
+	if !isFit(info.Mode()) {
 		return nil, fmt.Errorf("%s is no regular file: %w", f.Name(), fs.ErrInvalid)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, limit+1))

@@ -88,7 +88,7 @@ const busy = 30 * time.Second
 
 // hold takes the directory of a container that is there, when no other verb has it any more.
 func (r *Runtime) hold(ctx context.Context, id string) (*directory, error) {
-	if err := checkID(id); err != nil {
+	if err := errors.Join(checkID(id), r.checkRoot()); err != nil {
 		return nil, err
 	}
 	d, err := openDirectory(filepath.Join(r.Root, id))
@@ -140,13 +140,22 @@ func (d *directory) writeJSON(name string, value any) error {
 	return writeFile(d.file(name), text, 0o600)
 }
 
-// writeFile replaces a file by one rename(2).
+// writeFile replaces a file by one rename(2). The name is the caller's to choose, the directory perhaps one where others write as well: nothing that
+// they have put there is written through.
 func writeFile(path string, text []byte, mode fs.FileMode) error {
 	part := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".part")
-	if err := os.WriteFile(part, text, mode); err != nil {
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.Rename(part, path); err != nil {
+	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(part, path)
+	}
+	if err != nil {
 		return errors.Join(err, os.Remove(part))
 	}
 	return nil

@@ -92,7 +92,7 @@ func signalIn(group *cgroup.Group, pid int, sig unix.Signal) error {
 	pidfd := os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid))
 	defer pidfd.Close()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil || !strings.Contains(string(text), "/"+group.String()) {
+	if within := "/" + group.String(); err != nil || !strings.Contains(string(text), within+"\n") && !strings.Contains(string(text), within+"/") {
 		return nil
 	}
 	if err := process.Signal(pidfd, sig); err != nil && !errors.Is(err, unix.ESRCH) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -47,7 +46,7 @@ type record struct {
 
 // read reads the record of a container, whoever has it. One that is torn, or of another version, is not there: what it was about is then lost.
 func (r *Runtime) read(id string) (record, error) {
-	if err := checkID(id); err != nil {
+	if err := errors.Join(checkID(id), r.checkRoot()); err != nil {
 		return record{}, err
 	}
 	rec, err := readRecord(filepath.Join(r.Root, id, stateFile))
@@ -73,7 +72,7 @@ func readRecord(path string) (rec record, err error) {
 
 // config is the configuration that the container was created from, with the limits that it has by now.
 func (r *Runtime) config(rec record) (*specs.Spec, error) {
-	text, err := os.ReadFile(filepath.Join(r.Root, rec.ID, ConfigFile))
+	text, err := readFile(filepath.Join(r.Root, rec.ID, ConfigFile), maxConfig)
 	if err != nil {
 		return nil, err
 	}

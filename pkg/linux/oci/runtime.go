@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 )
@@ -69,6 +70,22 @@ func (r *Runtime) ensureRoot() error {
 	}
 	if err := os.MkdirAll(r.Root, 0o711); err != nil {
 		return fmt.Errorf("cannot make the root: %w", err)
+	}
+	return r.checkRoot()
+}
+
+// checkRoot refuses a root that others could have filled: by what is in it, processes are killed and hooks run. One that is not there is as good as
+// an empty one.
+func (r *Runtime) checkRoot() error {
+	var st unix.Stat_t
+	if err := unix.Stat(r.Root, &st); errors.Is(err, unix.ENOENT) {
+		return nil
+	} else if err != nil {
+		return &fs.PathError{Op: "stat", Path: r.Root, Err: err}
+	}
+	if uid := os.Geteuid(); int(st.Uid) != uid || st.Mode&0o022 != 0 {
+		return fmt.Errorf("cannot use the root %s: others may write to it (owner %d, mode %04o): %w\nhint: chown %d %s && chmod go-w %s, or name another directory",
+			r.Root, st.Uid, st.Mode&0o7777, fs.ErrPermission, uid, r.Root, r.Root)
 	}
 	return nil
 }

@@ -44,6 +44,9 @@ func (r *Runtime) State(id string) (State, error) {
 
 // List looks at all containers, by id. One that goes away meanwhile is left out.
 func (r *Runtime) List() (all []State, err error) {
+	if err := r.checkRoot(); err != nil {
+		return nil, err
+	}
 	entries, err := os.ReadDir(r.Root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
