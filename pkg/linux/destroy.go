@@ -59,7 +59,7 @@ func (n *Node) dismantle(ctx context.Context, group *cgroup.Group, sandboxes ...
 	ctx, cancel := context.WithTimeout(ctx, destroyTimeout)
 	defer cancel()
 	name, id := group.Name, group.Instance
-	if err := discard(filepath.Join(n.instanceDir(name, id), recordFile)); err != nil {
+	if err := clear(filepath.Join(n.instanceDir(name, id), recordFile)); err != nil {
 		return err
 	}
 	n.unwatch(group)

@@ -19,7 +19,10 @@ const exposedFile = "exposed"
 func (n *Node) expose(name string, id uint64) error {
 	n.joining.Lock()
 	defer n.joining.Unlock()
-	f, err := os.OpenFile(filepath.Join(n.instanceDir(name, id), exposedFile), os.O_WRONLY|os.O_CREATE, 0o600)
+	if marked, err := n.exposed(name, id); marked || err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(n.instanceDir(name, id), exposedFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot note that others may look into %q: %w", name, err)
 	}

@@ -78,7 +78,7 @@ func (n *Node) poststop(ctx context.Context, name string, id uint64) error {
 			n.cfg.Log.Error(err, "the container is gone nevertheless", "name", name)
 		}
 	}
-	return os.Remove(filepath.Join(dir, poststopFile))
+	return clear(filepath.Join(dir, poststopFile))
 }
 
 // inside runs hooks in the container, as further processes, so that the keeper is their parent. What they leave is killed and reaped there, even a

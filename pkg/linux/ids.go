@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
+	"github.com/seed31d4122e/reconciler/pkg/linux/statefile"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -126,7 +127,7 @@ func (n *Node) takenIDs() (map[string]idRange, error) {
 			continue
 		}
 		var r idRange
-		data, err := os.ReadFile(filepath.Join(n.idsDir(), entry.Name()))
+		data, err := statefile.Read(filepath.Join(n.idsDir(), entry.Name()), maxRecord)
 		if err == nil {
 			err = json.Unmarshal(data, &r)
 		}
@@ -147,17 +148,8 @@ func (n *Node) keepIDs(key string, r idRange) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(n.idsDir(), key+".json")
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
-	if err == nil {
-		_, err = f.Write(data)
-		err = errors.Join(err, f.Sync(), f.Close())
-	}
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("cannot write down the ids of %q: %w", key, err), discard(path+".new"))
+	if err := statefile.Replace(filepath.Join(n.idsDir(), key+".json"), data, 0o600, true); err != nil {
+		return fmt.Errorf("cannot write down the ids of %q: %w", key, err)
 	}
 	return nil
 }
@@ -166,7 +158,7 @@ func (n *Node) keepIDs(key string, r idRange) error {
 func (n *Node) freeIDs(key string) error {
 	n.idsLock.Lock()
 	defer n.idsLock.Unlock()
-	return errors.Join(discard(filepath.Join(n.idsDir(), key+".json")), ignoreFull(discard(n.idsDir())))
+	return errors.Join(clear(filepath.Join(n.idsDir(), key+".json")), ignoreFull(discard(n.idsDir())))
 }
 
 // ignoreFull drops the error of removing a directory that others use.

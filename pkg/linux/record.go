@@ -9,9 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/statefile"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -61,11 +60,10 @@ func (n *Node) writeJSON(name string, id uint64, file string, content any) error
 	if err != nil {
 		return fmt.Errorf("cannot encode the %s of %q: %w", file, name, err)
 	}
-	path := filepath.Join(n.instanceDir(name, id), file)
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return errors.Join(fmt.Errorf("cannot write the %s of %q: %w", file, name, err), discard(path+".new"))
+	if err := statefile.Replace(filepath.Join(n.instanceDir(name, id), file), data, 0o600, false); err != nil {
+		return fmt.Errorf("cannot write the %s of %q: %w", file, name, err)
 	}
-	return os.Rename(path+".new", path)
+	return nil
 }
 
 // readRecord reads the record of an instance; fs.ErrNotExist when there is none, another error when it
@@ -97,26 +95,22 @@ func (n *Node) recordOf(in spec.Instance) (record, error) {
 // readJSON reads one of an instance's files. Only a regular file is opened, and only so much of it is read.
 func (n *Node) readJSON(name string, id uint64, file string, into any) error {
 	path := filepath.Join(n.instanceDir(name, id), file)
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	data, err := statefile.Read(path, maxRecord)
 	if err != nil {
 		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxRecord {
-		return fmt.Errorf("%s is not a file of ours: %w", path, fs.ErrInvalid)
-	}
-	data := make([]byte, info.Size())
-	if _, err := f.Read(data); err != nil {
-		return fmt.Errorf("cannot read %s: %w", path, err)
 	}
 	if err := json.Unmarshal(data, into); err != nil {
 		return fmt.Errorf("cannot understand %s: %v", path, err)
 	}
 	return nil
+}
+
+// clear removes whatever has the place of a file.
+func clear(path string) error {
+	if err := discard(path); err == nil {
+		return nil
+	}
+	return os.RemoveAll(path)
 }
 
 // discard removes a file, or an empty directory, that may not be there.

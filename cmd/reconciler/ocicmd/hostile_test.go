@@ -87,7 +87,7 @@ func TestHostilePidFile(t *testing.T) {
 	w.must(os.Mkdir(dir, 0o777))
 	canary := filepath.Join(w.dir, "canary")
 	w.must(os.WriteFile(canary, []byte("canary"), 0o600))
-	pid, part := filepath.Join(dir, "h.pid"), filepath.Join(dir, ".h.pid.part")
+	pid, part := filepath.Join(dir, "h.pid"), filepath.Join(dir, "h.pid.new")
 	for name, spoil := range map[string]func(path string) error{
 		"symlink": func(path string) error { return os.Symlink(canary, path) },
 		"FIFO":    func(path string) error { return unix.Mkfifo(path, 0o666) },

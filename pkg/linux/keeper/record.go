@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,15 +69,27 @@ func writeRecord(dir, file string, v any) error {
 	if err := writeFile(path+".new", data); err != nil {
 		return errors.Join(fmt.Errorf("cannot record in %s: %w", path, err), remove(dir, file+".new"))
 	}
-	if err := unix.Rename(path+".new", path); err != nil {
+	err = unix.Rename(path+".new", path)
+	if errors.Is(err, unix.EISDIR) {
+		err = errors.Join(os.RemoveAll(path), unix.Rename(path+".new", path))
+	}
+	if err != nil {
 		return fmt.Errorf("cannot record in %s: %w", path, err)
 	}
 	return nil
 }
 
-// writeFile is os.WriteFile without the attempt to wait for the file with the runtime's poller, which doubles the system calls.
+// writeFile is os.WriteFile without the attempt to wait for the file with the runtime's poller, which doubles the system calls. What has its place and
+// is no file is removed.
 func writeFile(path string, data []byte) error {
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	fd, err := unix.Open(path, flags, 0o600)
+	if slices.Contains([]error{unix.ENXIO, unix.ELOOP, unix.EISDIR}, err) {
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+		fd, err = unix.Open(path, flags, 0o600)
+	}
 	if err != nil {
 		return err
 	}
@@ -110,7 +123,11 @@ func remove(dir string, files ...string) error {
 	var errs []error
 	for _, file := range files {
 		path := filepath.Join(dir, file)
-		if err := unix.Unlink(path); err != nil && !errors.Is(err, unix.ENOENT) {
+		err := unix.Unlink(path)
+		if errors.Is(err, unix.EISDIR) {
+			err = os.RemoveAll(path)
+		}
+		if err != nil && !errors.Is(err, unix.ENOENT) {
 			errs = append(errs, fmt.Errorf("cannot remove %s: %w", path, err))
 		}
 	}

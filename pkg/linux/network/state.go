@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/statefile"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -42,20 +43,26 @@ type held struct {
 	Ports     []spec.Port    `json:"ports,omitempty"`
 }
 
+// maxState bounds what is read back: every address of a /16 takes less.
+const maxState = 32 << 20
+
 // loadState reads the state. A file that is torn, foreign or of another version is put aside and reported, and the state is empty:
 // the kernel knows the addresses that are in use.
 func loadState(dir string) (state, error) {
 	empty := state{stateVersion, map[string]bridge{}, map[string]held{}}
 	path := filepath.Join(dir, stateName)
-	data, err := os.ReadFile(path)
+	data, err := statefile.Read(path, maxState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return empty, nil
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrInvalid) {
 		return empty, fmt.Errorf("cannot read %s: %w", path, err)
 	}
 	var s state
-	if err := json.Unmarshal(data, &s); err != nil || s.Version != stateVersion {
+	if err == nil {
+		err = json.Unmarshal(data, &s)
+	}
+	if err != nil || s.Version != stateVersion {
 		return empty, errors.Join(fmt.Errorf("cannot use %s, put aside: version %d, %v", path, s.Version, err), os.Rename(path, path+".unusable"))
 	}
 	return s.believable(), nil
@@ -93,10 +100,7 @@ func (s state) save(dir string, saved []byte) ([]byte, error) {
 		return saved, err
 	}
 	path := filepath.Join(dir, stateName)
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return saved, fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := statefile.Replace(path, data, 0o600, false); err != nil {
 		return saved, fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return data, nil

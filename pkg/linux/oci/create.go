@@ -14,6 +14,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
+	"github.com/seed31d4122e/reconciler/pkg/linux/statefile"
 )
 
 // Options are how a container is made, beside what its configuration says.
@@ -122,7 +123,7 @@ func (m *making) prepare() error {
 	if m.group, err = m.Runtime.group(m.rec); err != nil {
 		return err
 	}
-	return errors.Join(writeFile(m.dir.file(ConfigFile), text, 0o600), m.dir.writeJSON(stateFile, m.rec))
+	return errors.Join(statefile.Replace(m.dir.file(ConfigFile), text, 0o600, false), m.dir.writeJSON(stateFile, m.rec))
 }
 
 func (r *Runtime) warn(warnings []string) {
@@ -171,7 +172,7 @@ func (m *making) made() error {
 		}
 	}
 	if m.PidFile != "" {
-		if err := writeFile(m.PidFile, fmt.Append(nil, m.rec.Pid), 0o644); err != nil {
+		if err := statefile.Replace(m.PidFile, fmt.Append(nil, m.rec.Pid), 0o644, false); err != nil {
 			return fmt.Errorf("cannot write the pid file: %w", err)
 		}
 	}

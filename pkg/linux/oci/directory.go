@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/statefile"
 )
 
 // The files of a container's directory.
@@ -137,28 +139,7 @@ func (d *directory) writeJSON(name string, value any) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(d.file(name), text, 0o600)
-}
-
-// writeFile replaces a file by one rename(2). The name is the caller's to choose, the directory perhaps one where others write as well: nothing that
-// they have put there is written through.
-func writeFile(path string, text []byte, mode fs.FileMode) error {
-	part := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".part")
-	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(part, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(part))
-	}
-	return nil
+	return statefile.Replace(d.file(name), text, 0o600, false)
 }
 
 // remove removes the directory, the record last, so that what is left of it after a kill can be removed again.

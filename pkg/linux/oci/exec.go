@@ -21,6 +21,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
+	"github.com/seed31d4122e/reconciler/pkg/linux/statefile"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -242,7 +243,7 @@ func (x *executing) tell() error {
 		}
 	}
 	if x.PidFile != "" {
-		if err := writeFile(x.PidFile, fmt.Append(nil, x.child.Pid), 0o644); err != nil {
+		if err := statefile.Replace(x.PidFile, fmt.Append(nil, x.child.Pid), 0o644, false); err != nil {
 			return fmt.Errorf("cannot write the pid file: %w", err)
 		}
 	}
