@@ -161,3 +161,27 @@ func TestHookCousins(t *testing.T) {
 	must(t, n.Destroy(t.Context(), "web", 1, false))
 	eventually(t, "the keeper has no children", func() bool { return len(childrenOf(t, n.keeper(t))) == 0 })
 }
+
+// What a hook writes is bounded, and with it what whoever it leaves running can make of this node's memory.
+func TestHookFloods(t *testing.T) {
+	n := open(t)
+	for i, where := range []func(h *spec.Hooks, list []spec.Hook){
+		func(h *spec.Hooks, list []spec.Hook) { h.CreateRuntime = list },
+		func(h *spec.Hooks, list []spec.Hook) { h.CreateContainer = list },
+		func(h *spec.Hooks, list []spec.Hook) { h.StartContainer = list },
+	} {
+		c := n.container(fmt.Sprintf("web-%d", i), forever)
+		where(&c.Spec.Hooks, []spec.Hook{{
+			Path: "/bin/sh", Args: []string{"sh", "-c", `echo begin; yes 0123456789abcdef 2>/dev/null; exit 3`},
+			Env: map[string]string{"PATH": "/bin:/usr/bin"}, Timeout: spec.Duration(patience),
+		}})
+		must(t, n.Create(t.Context(), c, 1, spec.DefaultsVersion))
+		soon(t, "start", func(ctx context.Context) error {
+			err := n.Start(ctx, c.Metadata.Name, 1)
+			if err == nil || !strings.Contains(err.Error(), "0123456789abcdef") || len(err.Error()) > 8<<10 || strings.Contains(err.Error(), "begin") {
+				t.Errorf("%.300v", err)
+			}
+			return nil
+		})
+	}
+}

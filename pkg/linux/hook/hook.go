@@ -44,12 +44,12 @@ func timeout(h spec.Hook) time.Duration {
 func runOne(ctx context.Context, h spec.Hook, state []byte, run Runner) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout(h), fmt.Errorf("hook ran past specified timeout of %v", timeout(h)))
 	defer cancel()
-	stdin, err := inMemory("state", state)
+	stdin, err := inMemory("state", state, len(state))
 	if err != nil {
 		return err
 	}
 	defer stdin.Close()
-	output, err := inMemory("output", nil)
+	output, err := inMemory("output", nil, maxWritten)
 	if err != nil {
 		return err
 	}
@@ -64,28 +64,36 @@ func runOne(ctx context.Context, h spec.Hook, state []byte, run Runner) error {
 	return fmt.Errorf("%w, output: %q", err, lastOf(output))
 }
 
-// inMemory is a file in memory, at its beginning. A pipe would have somebody wait for whatever a hook leaves running.
-func inMemory(name string, text []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+// inMemory is a file of a size in memory, at its beginning. A pipe would have somebody wait for whatever a hook leaves running. It keeps its size, whoever writes to
+// it: a write beyond that is EPERM, see F_SEAL_GROW in F_ADD_SEALS(2const).
+func inMemory(name string, text []byte, size int) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, os.NewSyscallError("memfd_create", err)
 	}
 	f := os.NewFile(uintptr(fd), name)
-	if _, err := f.WriteAt(text, 0); err != nil {
+	if err = f.Truncate(int64(size)); err == nil {
+		_, err = f.WriteAt(text, 0)
+	}
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL)
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
-// maxOutput is how much of a hook's output an error shows.
-const maxOutput = 4 << 10
+// A hook, and what it leaves running, can write maxWritten bytes, of which an error shows the last maxOutput.
+const (
+	maxWritten = 1 << 20
+	maxOutput  = 4 << 10
+)
 
+// lastOf is the end of what was written to a file that began as zeros.
 func lastOf(output *os.File) string {
-	info, err := output.Stat()
-	if err != nil {
-		return ""
-	}
-	text := make([]byte, min(info.Size(), maxOutput))
-	n, _ := output.ReadAt(text, info.Size()-int64(len(text)))
-	return string(bytes.TrimSpace(text[:n]))
+	text := make([]byte, maxWritten)
+	n, _ := output.ReadAt(text, 0)
+	text = bytes.TrimRight(text[:n], "\x00")
+	return string(bytes.TrimSpace(text[max(0, len(text)-maxOutput):]))
 }
