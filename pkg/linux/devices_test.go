@@ -34,6 +34,13 @@ done; (: < /dev/ptmx) && (: > /dev/null) && echo ok`
 		t.Errorf("by its own rules it opens %q, want %q", got, want)
 	}
 
+	frugal := n.container("web", `(: > /dev/null) && echo null; (: < /dev/zero) 2>&- || echo no zero; stat -c %t:%T /dev/zero /dev/mine`)
+	frugal.Spec.Devices = []spec.Device{{Path: "/dev/mine", Source: "/dev/loop-control"}}
+	frugal.Spec.DeviceRules = []spec.DeviceRule{{Allow: true, Type: "c", Major: spec.NewNumber(1), Minor: spec.NewNumber(3), Access: "rw"}}
+	if got, want := n.say(t, frugal), "null\nno zero\n1:5\na:ed\n"; got != want {
+		t.Errorf("with rules that let it make nothing: %q, want %q", got, want)
+	}
+
 	c := n.container("web", "while :; do (: < /dev/zero) 2>&- && echo yes || echo no; sleep 0.01; done")
 	n.run(t, c, 1)
 	n.hear(t, "web", "yes\n")

@@ -67,6 +67,25 @@ func TestPrivateUsers(t *testing.T) {
 	}
 }
 
+// Sysctls of a user namespace are opened inside, whatever limit of descriptors the container has; the limit holds all the same.
+func TestUsersWithFewFiles(t *testing.T) {
+	kerneltest.Require(t, feature.UserNamespaces)
+	n := open(t)
+	for _, limit := range []spec.Rlimit{{Soft: 3, Hard: 200}, {Soft: 3, Hard: 3}, {Soft: 100, Hard: 2000}} {
+		c := private(n.container("web", "ulimit -Sn; ulimit -Hn"))
+		c.Spec.Sysctls = map[string]string{"user.max_ipc_namespaces": "5"}
+		c.Spec.Rlimits = map[string]spec.Rlimit{"nofile": limit}
+		want := fmt.Sprintf("%d\n%d\n", limit.Soft, limit.Hard)
+		if limit.Soft > 3 { // it can open a file
+			c.Spec.Command[2] += "; cat /proc/sys/user/max_ipc_namespaces"
+			want += "5\n"
+		}
+		if got := n.say(t, c); got != want {
+			t.Errorf("with limit %+v: %q, want %q", limit, got, want)
+		}
+	}
+}
+
 // Ranges are disjoint, stay over restarts and agents, and are given back.
 func TestDisjointUsers(t *testing.T) {
 	kerneltest.Require(t, feature.UserNamespaces)

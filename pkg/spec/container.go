@@ -70,7 +70,7 @@ type ContainerSpec struct {
 	Mounts []Mount `json:"mounts,omitzero" class:"replace"`
 	// Devices are devices of the node that the container may use, beside /dev/null and the like.
 	Devices []Device `json:"devices,omitzero" class:"replace"`
-	// DeviceRules says exactly which devices the container may use; the last rule that fits counts, and what none fits is denied. Default: any node may be made, but only null, zero, full, random, urandom, terminals and what devices lists may be used.
+	// DeviceRules says exactly which devices the container may use; the last rule that fits counts, and what none fits is denied. What a start with base Standard makes in /dev may be made by all means. Default: any node may be made, but only null, zero, full, random, urandom, terminals and what devices lists may be used.
 	DeviceRules []DeviceRule `json:"deviceRules,omitzero" class:"live"`
 	// Security narrows or widens what the processes may do.
 	Security Security `json:"security,omitzero" class:"replace"`

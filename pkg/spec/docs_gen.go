@@ -31,7 +31,7 @@ var docs = map[string]string{
 	"ContainerSpec.Network":           "Network says which network the container sees.",
 	"ContainerSpec.Mounts":            "Mounts are further file systems inside the container, mounted in the order given; with base Standard, / and what is below /proc and /sys cannot be mounted over, but for a cgroup mount on /sys/fs/cgroup.",
 	"ContainerSpec.Devices":           "Devices are devices of the node that the container may use, beside /dev/null and the like.",
-	"ContainerSpec.DeviceRules":       "DeviceRules says exactly which devices the container may use; the last rule that fits counts, and what none fits is denied. Default: any node may be made, but only null, zero, full, random, urandom, terminals and what devices lists may be used.",
+	"ContainerSpec.DeviceRules":       "DeviceRules says exactly which devices the container may use; the last rule that fits counts, and what none fits is denied. What a start with base Standard makes in /dev may be made by all means. Default: any node may be made, but only null, zero, full, random, urandom, terminals and what devices lists may be used.",
 	"ContainerSpec.Security":          "Security narrows or widens what the processes may do.",
 	"ContainerSpec.Sysctls":           "Sysctls are kernel parameters of the container's own namespaces, for example net.ipv4.ip_forward: \"1\". They begin with net. (not in the Host network) or fs.mqueue., or are kernel.msg*, kernel.shm* or kernel.sem; with a user namespace of its own also user.",
 	"ContainerSpec.Rlimits":           "Rlimits are resource limits of setrlimit(2), by lower-case name without RLIMIT_, for example nofile.",

@@ -120,11 +120,16 @@ func Late(p *process.Program, plan Plan, join func(*process.Program)) (listener 
 	confine := landlock.Append(p, plan.Landlock, scratch)
 	stdio(p, plan, files)
 	p.Call("set umask", "", unix.SYS_UMASK, process.Int(plan.Umask))
-	setRlimits(p, plan.Rlimits)
+	limits, ofFiles := plan.Rlimits, []Rlimit(nil)
+	if join != nil && len(plan.Sysctls) > 0 {
+		limits, ofFiles = withoutFiles(limits)
+	}
+	setRlimits(p, limits)
 	if join != nil {
 		join(p)
 	}
 	setSysctls(p, plan)
+	setRlimits(p, ofFiles)
 	confine()
 	meanwhile := plan.Capabilities
 	if plan.NewPrivs && plan.Seccomp.Filter != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -107,13 +108,29 @@ func parseAccess(text string) (a access) {
 	return a
 }
 
-// DeviceRules are a container's: those it says or, without any, the default ones and its devices'.
+// DeviceRules are a container's: the default ones and its devices' or, in place of those, what it says. With base Standard its nodes, which a start makes
+// inside the cgroup, may be made whatever it says.
 func DeviceRules(s spec.ContainerSpec) ([]spec.DeviceRule, error) {
-	if len(s.DeviceRules) > 0 {
+	if len(s.DeviceRules) > 0 && s.Base == spec.BaseNone {
 		return s.DeviceRules, nil
 	}
-	rules := spec.DefaultDeviceRules
-	for _, d := range s.Devices {
+	own, err := rulesOf(s.Devices)
+	if err != nil || len(s.DeviceRules) == 0 {
+		return slices.Concat(spec.DefaultDeviceRules, own), err
+	}
+	rules := slices.Clone(s.DeviceRules)
+	for _, r := range slices.Concat(spec.DefaultDeviceRules, own) {
+		if r.Allow && !r.Minor.IsZero() {
+			r.Access = "m"
+			rules = append(rules, r)
+		}
+	}
+	return rules, nil
+}
+
+// rulesOf are those that let a container use its devices.
+func rulesOf(said []spec.Device) (rules []spec.DeviceRule, err error) {
+	for _, d := range said {
 		full, err := ResolveDevice(d)
 		if err != nil {
 			return nil, err
@@ -121,9 +138,7 @@ func DeviceRules(s spec.ContainerSpec) ([]spec.DeviceRule, error) {
 		if full.Type == spec.DevicePipe {
 			continue
 		}
-		rules = append(rules[:len(rules):len(rules)], spec.DeviceRule{
-			Allow: true, Type: spec.DeviceRuleType(full.Type), Major: full.Major, Minor: full.Minor, Access: full.Access,
-		})
+		rules = append(rules, spec.DeviceRule{Allow: true, Type: spec.DeviceRuleType(full.Type), Major: full.Major, Minor: full.Minor, Access: full.Access})
 	}
 	return rules, nil
 }
