@@ -105,8 +105,11 @@ func (a *app) describeSpec(s spec.ContainerSpec) {
 // joinLists makes one field of each list of texts: command[0], command[1] become command, with quotes where a shell wants them.
 func joinLists(fields []spec.Change) (joined []spec.Change) {
 	for _, f := range fields {
-		list, index, isItem := strings.Cut(f.Path, "[")
-		if !isItem || !strings.HasSuffix(index, "]") || strings.HasPrefix(index, `"`) {
+		list, index := f.Path, ""
+		if at := strings.LastIndexByte(f.Path, '['); at >= 0 {
+			list, index = f.Path[:at], strings.TrimSuffix(f.Path[at+1:], "]")
+		}
+		if _, err := strconv.Atoi(index); err != nil {
 			joined = append(joined, f)
 			continue
 		}

@@ -32,7 +32,8 @@ func newExec(a *app) *cobra.Command {
 		Use:   "exec [flags] NAME [--] COMMAND [ARG...]",
 		Short: "Run a command in a container",
 		Long: `Run a command in a container that runs: in its namespaces, its root file system and its limits, with its
-user, environment and rights unless you say otherwise. The command ends with this verb, except with --detach.
+user, environment and rights unless you say otherwise. The command ends with this verb, and with it all that it
+has started, except with --detach.
 
 Flags stand before NAME. With -it the command has a terminal, and this one is passed on to it key by key.
 Without -t, output is passed on byte for byte, and SIGINT, SIGTERM, SIGHUP and SIGQUIT go to the command.`,

@@ -70,7 +70,7 @@ func (p Promise) mounts() Section {
 	s := Section{
 		Title: Mounts,
 		Text: "In this order. All are private: nothing passes to the node or comes from it. With `rootfs.readOnly: true` the root is the " +
-			"directory itself, read-only. A mount of the manifest with the same destination takes the place of one of these; " +
+			"directory itself, read-only. A mount of the manifest with the same destination takes the place of one of these, but for /, /proc and /sys; " +
 			"those of /etc are there if the rootfs has the directory.",
 		Columns: []string{"destination", "type", "flags", "options", ""}, Facts: 4,
 	}

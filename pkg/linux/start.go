@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
@@ -109,20 +110,27 @@ func (n *Node) start(ctx context.Context, name string, id uint64, extra []*os.Fi
 			return err
 		})
 	})
-	return starved(err, full.Spec.Resources.Memory.Max, group)
+	return advised(err, full.Spec, group)
 }
 
-// starved adds the remedy to an error for want of memory.
-func starved(err error, limit spec.Limit, group *cgroup.Group) error {
-	isStarved := errors.Is(err, unix.ENOMEM)
-	if killed, ok := errors.AsType[*process.Error](err); ok && killed.Signal == unix.SIGKILL {
+// advised adds the remedy to an error of a start that is due to what else the manifest says.
+func advised(err error, s spec.ContainerSpec, group *cgroup.Group) error {
+	failed, ok := errors.AsType[*process.Error](err)
+	if !ok {
+		return err
+	}
+	limit, isStarved := s.Resources.Memory.Max, failed.Errno == unix.ENOMEM
+	if failed.Signal == unix.SIGKILL {
 		kills, _ := group.OOMKills()
 		isStarved = kills > 0
 	}
-	if !isStarved || limit.IsZero() || limit.IsMax() {
-		return err
+	switch {
+	case isStarved && !limit.IsZero() && !limit.IsMax():
+		return fmt.Errorf("%w\nhint: it may have %s bytes of memory: raise resources.memory.max", err, limit)
+	case failed.Step == attribute.StepScheduler && failed.Errno == unix.EPERM:
+		return fmt.Errorf("%w\nhint: on cgroup v1 real time needs a share of it: say resources.cpu.rtRuntime", err)
 	}
-	return fmt.Errorf("%w\nhint: it may have %s bytes of memory: raise resources.memory.max", err, limit)
+	return err
 }
 
 // facts are what a start of a defaulted container needs to know besides its words.

@@ -43,6 +43,19 @@ func TestTinyMemory(t *testing.T) {
 	}
 }
 
+// Where real time needs a share of its own, a start without one says so.
+func TestRealTimeWithoutShare(t *testing.T) {
+	n := open(t)
+	c := n.container("rt", "chrt -p $$ | head -n 1")
+	c.Spec.Scheduler = spec.Scheduler{Policy: "RR", Priority: 5}
+	c.Spec.Security.Capabilities.Add = []string{"SYS_NICE"}
+	must(t, n.Create(t.Context(), c, 1, spec.DefaultsVersion))
+	if err := n.Start(t.Context(), "rt", 1); err != nil && !strings.HasSuffix(err.Error(), "say resources.cpu.rtRuntime") {
+		t.Errorf("the error does not help: %v", err)
+	}
+	must(t, n.Destroy(t.Context(), "rt", 1, false))
+}
+
 // A limit that is too small for any process is an error that names it, or an end for want of memory; the keeper never pays for it, and nothing is left.
 func TestTooLittleMemory(t *testing.T) {
 	kerneltest.Require(t, feature.Memory)

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -47,7 +48,8 @@ func unknownHint(f *Field, key string) string {
 	if hint, ok := foreignKeys[key]; ok {
 		return hint
 	}
-	if places := fieldTree().places(key); len(places) > 0 {
+	here := f.Path + "." + key // in another kind of document
+	if places := slices.DeleteFunc(fieldTree().places(key), func(p string) bool { return p == here }); len(places) > 0 {
 		return "did you mean " + strings.Join(places[:min(len(places), 3)], " or ") + "?"
 	}
 	return keysHint("the", f)

@@ -31,7 +31,7 @@ type Resources struct {
 type Memory struct {
 	// Max is the hard limit; beyond it the kernel kills inside the container. Kernel file memory.max.
 	Max Limit `json:"max,omitzero" class:"live" unit:"bytes" min:"1"`
-	// High is the throttling limit: above it the container is slowed and reclaimed, never killed. Kernel file memory.high.
+	// High is the throttling limit: above it the container is slowed and reclaimed, never killed. Only on cgroup v2. Kernel file memory.high.
 	High Limit `json:"high,omitzero" class:"live" unit:"bytes" min:"1"`
 	// Low is protected from reclaim while others have more to give. Kernel file memory.low.
 	Low Limit `json:"low,omitzero" class:"live" unit:"bytes"`

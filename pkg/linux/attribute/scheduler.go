@@ -14,6 +14,9 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
+// StepScheduler is the step of a start that sets the policy.
+const StepScheduler = "set scheduler"
+
 // Scheduler is what sched_setattr(2) sets; the zero value is SCHED_OTHER with nice value 0 and nothing else.
 type Scheduler struct {
 	Policy   uint32 // SCHED_*
@@ -100,7 +103,7 @@ func setScheduling(p *process.Program, plan Plan) {
 	p.Call("reset scheduling", "", unix.SYS_SCHED_SETATTR, process.Int(0), Scheduler{}.data(), process.Int(0))
 	resetClamps(p)
 	if plan.Scheduler != (Scheduler{}) {
-		p.Call("set scheduler", plan.Scheduler.String(), unix.SYS_SCHED_SETATTR, process.Int(0), plan.Scheduler.data(), process.Int(0))
+		p.Call(StepScheduler, plan.Scheduler.String(), unix.SYS_SCHED_SETATTR, process.Int(0), plan.Scheduler.data(), process.Int(0))
 	}
 }
 

@@ -164,6 +164,9 @@ func TestIPv6(t *testing.T) {
 	want(t, "published", hears(t, w.client, "tcp", "[fd07::1]:8080"), "web6 saw fd07::2")
 	want(t, "from the node", hears(t, w.host, "tcp", "[fd07::1]:8080"), "web6 saw fd07::1")
 	want(t, "by itself", hears(t, web, "tcp", "[fd07::1]:8080"), "web6 saw fd09::1")
+	if _, err := call(t, w.host, "tcp", "[::1]:8080", patience); !errors.Is(err, unix.ECONNREFUSED) { // and not silence
+		t.Errorf("::1 of the node: %v", err)
+	}
 
 	must(t, w.Forget(t.Context(), "web"))
 	_, at = w.container(t, "six", spec.Network{Bridge: "six", Address: "fd0a::9/64", Gateway: "fd0a::2"})

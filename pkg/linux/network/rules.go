@@ -132,9 +132,13 @@ func (f family) redirects() []nft.Rule {
 	send := func(name string) nft.Rule {
 		return nft.Rule{nft.Lookup(name+f.name, first), nft.Redirect(uint32(f.number), first, first+words)}
 	}
+	var reachable nft.Rule
+	if f == ipv6 { // what the node calls itself never leaves lo: sent on, it would be lost, and the caller wait
+		reachable = rule(address, nft.Rule{nft.Unequal(first, netip.IPv6Loopback().AsSlice())})
+	}
 	return []nft.Rule{
 		rule(toNode, f.only(), address, port(first+words), send("one")),
-		rule(toNode, f.only(), port(first), send("every")),
+		rule(toNode, f.only(), reachable, port(first), send("every")),
 	}
 }
 
