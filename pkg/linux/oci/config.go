@@ -8,12 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 )
 
 // ConfigFile is the configuration in a bundle.
@@ -66,46 +67,10 @@ func parse(text []byte, into any) error {
 	if err := json.Unmarshal(text, into); err != nil {
 		return fmt.Errorf("%w: %w", err, fs.ErrInvalid)
 	}
-	if at := nulIn(reflect.ValueOf(into)); at != "" {
+	if at := start.FindNUL(into); at != "" {
 		return fmt.Errorf("the text %q holds a NUL: %w", at, fs.ErrInvalid)
 	}
 	return nil
-}
-
-// nulIn finds a text with a NUL.
-func nulIn(v reflect.Value) string {
-	switch v.Kind() {
-	case reflect.String:
-		if strings.ContainsRune(v.String(), 0) {
-			return v.String()
-		}
-	case reflect.Pointer, reflect.Interface:
-		if !v.IsNil() {
-			return nulIn(v.Elem())
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if at := nulIn(v.Field(i)); at != "" {
-				return at
-			}
-		}
-	case reflect.Slice:
-		for i := range v.Len() {
-			if at := nulIn(v.Index(i)); at != "" {
-				return at
-			}
-		}
-	case reflect.Map:
-		for iter := v.MapRange(); iter.Next(); {
-			if at := nulIn(iter.Key()); at != "" {
-				return at
-			}
-			if at := nulIn(iter.Value()); at != "" {
-				return at
-			}
-		}
-	}
-	return ""
 }
 
 // checkVersion takes every 1.x: what a minor version adds may be passed over (spec.md, "Specification version").

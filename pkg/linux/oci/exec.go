@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path"
-	"reflect"
 	"strconv"
 	"strings"
 
@@ -103,7 +102,7 @@ func (x *executing) translate(edit func(*specs.Process) error) error {
 	if err := edit(config.Process); err != nil {
 		return err
 	}
-	if at := nulIn(reflect.ValueOf(config.Process)); at != "" {
+	if at := start.FindNUL(config.Process); at != "" {
 		return invalid("the text %q holds a NUL", at)
 	}
 	if x.t, err = TranslateProcess(x.t, config.Process); err != nil {

@@ -19,7 +19,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/capability"
@@ -170,14 +169,17 @@ func checkSaid(s spec.ContainerSpec) error {
 		return fmt.Errorf("rootfs.path %q is not absolute: %w", s.Rootfs.Path, fs.ErrInvalid)
 	case len(s.Command) == 0 || s.Command[0] == "":
 		return fmt.Errorf("the command is empty: %w", fs.ErrInvalid)
+	case len(s.Mounts) > maxMounts:
+		return fmt.Errorf("%d mounts are more than %d: %w", len(s.Mounts), maxMounts, fs.ErrInvalid)
 	}
-	for _, text := range slices.Concat(s.Command, slices.Collect(maps.Keys(s.Env)), slices.Collect(maps.Values(s.Env))) {
-		if strings.Contains(text, "\x00") { // the kernel would take what is before it
-			return fmt.Errorf("%q in command or env holds a NUL: %w", text, fs.ErrInvalid)
-		}
+	if text := FindNUL(s); text != "" {
+		return fmt.Errorf("%q holds a NUL: %w", text, fs.ErrInvalid)
 	}
 	return nil
 }
+
+// maxMounts is how many mounts a manifest can say: all of a start is one program, of process.MaxOps calls.
+const maxMounts = 1000
 
 // newAttributes plans what the process is: user, privileges, limits, command and environment. Users are looked up in the root.
 func newAttributes(c spec.Container, root *rootfs.Root, capabilities func(uid uint32) (capability.Sets, error), ids mount.IDMap, host *Host) (a attribute.Plan, err error) {
