@@ -97,8 +97,11 @@ type Plan struct {
 	// Init executes FileInit, a tinyinit, in front of the command, which it then looks up by itself.
 	Init bool
 	// Ready, unless it is nil, adds ops that come when all is done but the filter and the command, or with a filter that notifies, but the
-	// command: who takes its listener needs the child to wait.
+	// command: who takes its listener needs the child to wait. The child has no descriptors then but those it goes on with.
 	Ready func(p *process.Program, listener process.Slot)
+	// Watched tells that whoever is let into the container while the child waits at Ready may trace it: it is as confined as it will ever be then, and
+	// the filter has to allow what it does from there on: read, write, munmap.
+	Watched bool
 	// Report names a file that gets the errnos of the paths, in four bytes each, when none of them could be executed; "" for none. With one,
 	// that there is a command is looked at before Ready.
 	Report string
@@ -118,6 +121,7 @@ func Early(p *process.Program, plan Plan) {
 func Late(p *process.Program, plan Plan, join func(*process.Program)) (listener process.Slot) {
 	files := keep(p, plan)
 	confine := landlock.Append(p, plan.Landlock, scratch)
+	early := len(p.Ops)
 	stdio(p, plan, files)
 	p.Call("set umask", "", unix.SYS_UMASK, process.Int(plan.Umask))
 	limits, ofFiles := plan.Rlimits, []Rlimit(nil)
@@ -150,20 +154,24 @@ func Late(p *process.Program, plan Plan, join func(*process.Program)) (listener 
 			capability.Reduce(p, plan.Capabilities)
 		}
 	}
-	early := plan.Seccomp.Notifies()
-	if early {
+	at, first := len(p.Ops), plan.Seccomp.Notifies() || plan.Ready != nil && plan.Watched
+	if first {
 		filter()
 	}
 	if plan.Ready != nil {
 		plan.Ready(p, listener)
+	} else {
+		closeFiles(p, plan)
 	}
-	closeFiles(p, plan, files)
-	if !early {
+	if !first {
 		filter()
 	}
 	if plan.Reborn {
 		reborn(p, plan)
 	}
 	execute(p, plan, files)
+	if plan.Ready != nil {
+		p.Shed(early, at, plan.descriptors())
+	}
 	return listener
 }

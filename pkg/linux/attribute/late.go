@@ -24,15 +24,12 @@ func setUser(p *process.Program, plan Plan) {
 }
 
 // closeFiles closes everything but stdio and the extra files; the file of an init, and that of a report, only as something is executed.
-func closeFiles(p *process.Program, plan Plan, files kept) {
-	first, flags := plan.descriptors(), 0
-	if plan.Init {
+func closeFiles(p *process.Program, plan Plan) {
+	flags := 0
+	if plan.Init || plan.Report != "" {
 		flags = unix.CLOSE_RANGE_CLOEXEC
-	} else if plan.Report != "" {
-		p.Call("close descriptors", "", unix.SYS_DUP3, files[plan.Report], process.Int(first), process.Int(unix.O_CLOEXEC))
-		first++
 	}
-	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(first), process.Int(^uint32(0)), process.Int(flags))
+	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(plan.descriptors()), process.Int(^uint32(0)), process.Int(flags))
 }
 
 // reborn begins a new process, with a session of its own: until then it is in that of its parent, whom it could signal.
@@ -54,7 +51,7 @@ func execute(p *process.Program, plan Plan, files kept) {
 	}
 	argv, env := process.Strs(plan.Argv), process.Strs(plan.Env)
 	if plan.Report != "" {
-		executeOrReport(p, plan, argv, env)
+		executeOrReport(p, plan, files[plan.Report], argv, env)
 		return
 	}
 	for _, path := range plan.Paths {
@@ -68,14 +65,14 @@ func execute(p *process.Program, plan Plan, files kept) {
 
 // executeOrReport tries each path, whatever the errors, and writes what the kernel said to the report. That it is open meanwhile shows nobody
 // anything: it is no directory to go through, and no program.
-func executeOrReport(p *process.Program, plan Plan, argv, env process.Arg) {
+func executeOrReport(p *process.Program, plan Plan, report, argv, env process.Arg) {
 	text, refs := make([]byte, 4*len(plan.Paths)), []process.Ref{}
 	for i, path := range plan.Paths {
 		op := p.Call("execute", path, unix.SYS_EXECVE, process.Str(path), argv, env)
 		op.Out, op.Accept = p.Slot(), process.Errnos{^uint64(0), ^uint64(0)}
 		refs = append(refs, process.Ref{At: 4 * i, Slot: op.Out})
 	}
-	p.Call("report", plan.Argv[0], unix.SYS_WRITE, process.Int(plan.descriptors()), process.Data(text, refs...), process.Int(len(text)))
+	p.Call("report", plan.Argv[0], unix.SYS_WRITE, report, process.Data(text, refs...), process.Int(len(text)))
 }
 
 // look adds the ops that tell, before it is executed, whether the command can be: a path that the user may execute.

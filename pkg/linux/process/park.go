@@ -69,7 +69,7 @@ func newParking(p *Program, stub, image, report *os.File) (*parking, error) {
 	op.Args = [6]Arg{own[0], Str(""), {}, {}, Int(unix.AT_EMPTY_PATH)}
 	k.lead(0, 0, 0)                                                // takes as many bytes as any other
 	k.add(k.at, unix.SYS_FCNTL, own[1], Int(unix.F_SETFD), Int(0)) // the parker closes it
-	for _, fd := range append(k.survivors(), own[2]) {
+	for _, fd := range append(k.program.descriptorsOf(k.at), own[2]) {
 		k.keep(fd)
 	}
 	slices.SortStableFunc(k.more, func(a, b added) int { return cmp.Compare(a.before, b.before) })
@@ -97,37 +97,6 @@ func (k *parking) keep(fd Arg) {
 	get.Out, get.Accept = flags, none
 	k.add(k.at, unix.SYS_FCNTL, fd, Int(unix.F_SETFD), Int(0)).Accept = none
 	k.add(k.at+1, unix.SYS_FCNTL, fd, Int(unix.F_SETFD), In(flags)).Accept = none
-}
-
-// survivors are the descriptors that ops behind the park point use: files, and slots filled before it.
-func (k *parking) survivors() (all []Arg) {
-	slots, files := map[Slot]bool{}, make([]bool, len(k.program.Files))
-	for _, op := range k.program.Ops[:k.at] {
-		if op.Out != 0 && makesDescriptor[op.Nr] {
-			slots[op.Out] = true
-		}
-	}
-	use := func(s Slot) {
-		if slots[s] {
-			slots[s] = false
-			all = append(all, In(s))
-		}
-	}
-	for i := range k.program.Ops[k.at+1:] {
-		for _, arg := range k.program.Ops[k.at+1+i].Args {
-			switch {
-			case arg.Kind == ArgSlot:
-				use(Slot(arg.Int))
-			case arg.Kind == ArgFile && !files[arg.Int]:
-				files[arg.Int] = true
-				all = append(all, arg)
-			}
-			for _, ref := range arg.memory().Refs {
-				use(ref.Slot)
-			}
-		}
-	}
-	return all
 }
 
 // makesDescriptor are the calls whose result is, or can be, a new descriptor.

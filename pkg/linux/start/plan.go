@@ -79,6 +79,7 @@ func NewPlan(c spec.Container, facts mount.Facts, host *Host) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	attributes.Watched = exposed(c.Spec.Namespaces, !facts.IDs.IsZero(), attributes.Capabilities.Bounding)
 	names := namespace.NewPlan(c.Spec)
 	if names.Clocks, err = namespace.NewClocks(c.Spec.Namespaces.Time, host.capability); err != nil {
 		return Plan{}, err
