@@ -179,7 +179,7 @@ var docs = map[string]string{
 	"Personality.Flags":               "Flags are ADDR_NO_RANDOMIZE, ADDR_COMPAT_LAYOUT, ADDR_LIMIT_3GB, ADDR_LIMIT_32BIT, MMAP_PAGE_ZERO, READ_IMPLIES_EXEC, SHORT_INODE, STICKY_TIMEOUTS, UNAME26 and WHOLE_SECONDS.",
 	"Hooks.CreateRuntime":             "CreateRuntime runs on the node, when the container's namespaces and mounts are made and its root is not entered yet.",
 	"Hooks.CreateContainer":           "CreateContainer runs in the container's namespaces, after createRuntime, while / is still the node's.",
-	"Hooks.StartContainer":            "StartContainer runs in the container, last before its command, with what the command has of users and privileges.",
+	"Hooks.StartContainer":            "StartContainer runs in the container, last before its command, with what the command has of users and privileges; what it leaves running is killed.",
 	"Hooks.Poststart":                 "Poststart runs on the node, when the command is executed.",
 	"Hooks.Poststop":                  "Poststop runs on the node, when the process has ended: before it is started again, or the container is gone. It may run again if the agent ends meanwhile.",
 	"Hook.Path":                       "Path is the absolute path of the program: on the node, or with startContainer in the container.",

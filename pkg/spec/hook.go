@@ -3,13 +3,14 @@ package spec
 import "time"
 
 // Hooks are programs that run at points of a container's life, as the runtime-spec of the OCI has them: each list in order, each with
-// the container's state as JSON on its standard input. One that fails or lasts too long ends the start; of poststart and poststop it is only told.
+// the container's state as JSON on its standard input. One that fails or lasts too long ends the start, and the end of what it wrote is told; of poststart
+// and poststop it is only told. Each can write 1 MiB.
 type Hooks struct {
 	// CreateRuntime runs on the node, when the container's namespaces and mounts are made and its root is not entered yet.
 	CreateRuntime []Hook `json:"createRuntime,omitzero" class:"replace"`
 	// CreateContainer runs in the container's namespaces, after createRuntime, while / is still the node's.
 	CreateContainer []Hook `json:"createContainer,omitzero" class:"replace"`
-	// StartContainer runs in the container, last before its command, with what the command has of users and privileges.
+	// StartContainer runs in the container, last before its command, with what the command has of users and privileges; what it leaves running is killed.
 	StartContainer []Hook `json:"startContainer,omitzero" class:"replace"`
 	// Poststart runs on the node, when the command is executed.
 	Poststart []Hook `json:"poststart,omitzero" class:"replace"`
