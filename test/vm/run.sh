@@ -136,5 +136,7 @@ for attempt in 1 2 3; do
 done
 
 count() { grep -cE "^ *--- $1" "$work/output" || true; }
+# What is lacking, how often, and the end of its reason.
+grep -ohE 'skip: .*' "$work/output" | sed -E 's/^(skip: [^:]*).*: ([^:]*)$/\1: \2/' | sort | uniq -c | sed 's/^/vm: /' >&2 || true
 say "$(count PASS) passed, $(count FAIL) failed, $(count SKIP) skipped in $((SECONDS - begin)) s"
 grep -q '^vm: exit 0' "$work/boot" && [ "$(grep -c '^ok  ' "$work/output" || true)" = "$all" ]
