@@ -26,6 +26,10 @@ func (p *Parent) enable(level root) {
 	}
 }
 
+// errKept is why a controller is lacking that systemd keeps to itself, as it does with hugetlb, rdma and misc whatever it delegates
+// (systemd.resource-control(5), Delegate=).
+var errKept = errors.New("systemd does not hand it down")
+
 // enableAt hands a controller down from one level, or looks whether that can be left for later. systemd's cgroups are only looked at.
 func (p *Parent) enableAt(level root, controller string, later bool) error {
 	enabled, err := level.read("cgroup.subtree_control")
@@ -33,7 +37,7 @@ func (p *Parent) enableAt(level root, controller string, later bool) error {
 		return err
 	}
 	if p.foreign(level) {
-		return fmt.Errorf("systemd does not hand it down in %s", level.dir.Name())
+		return fmt.Errorf("%w in %s", errKept, level.dir.Name())
 	}
 	if later {
 		return nil

@@ -200,7 +200,11 @@ func (p *Parent) Unsupported(r spec.Resources) error {
 			errs = append(errs, fmt.Errorf("cannot keep %s: %w", b.key, err))
 		}
 	}
-	return errors.Join(append(errs, p.unsupportedRaw(r.Unified)...)...)
+	err := errors.Join(append(errs, p.unsupportedRaw(r.Unified)...)...)
+	if errors.Is(err, errKept) {
+		err = fmt.Errorf("%w\nhint: a cgroup that is none of systemd's has every controller: run --cgroup-parent /reconciler", err)
+	}
+	return err
 }
 
 // Close releases the lock and the descriptors. Containers and cgroups stay.
