@@ -1,12 +1,14 @@
 package cgroup
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -62,8 +64,29 @@ func (g *Group) includeV1(h hierarchy) error {
 // moveRounds bounds how often new processes are looked for: each round catches the children of what the one before did not move.
 const moveRounds = 100
 
-// moveAll moves every process of the group in one v1 hierarchy.
+// stillness is how long the processes of a group may take to stand still.
+const stillness = 10 * time.Second
+
+// moveAll moves every process of the group in one v1 hierarchy. The two lists of a round are read one after the other, so that where
+// processes come and go all the time each round finds some that are in one of them only: then the group stands still for a moment.
 func (g *Group) moveAll(h hierarchy) error {
+	err := g.moveFound(h)
+	if !errors.Is(err, unix.EAGAIN) {
+		return err
+	}
+	if frozen, err := g.Freezing(); err != nil || frozen {
+		return errors.Join(err, unix.EAGAIN)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stillness)
+	defer cancel()
+	if err := g.Freeze(ctx); err != nil {
+		return err
+	}
+	return errors.Join(g.moveFound(h), g.Thaw(ctx))
+}
+
+// moveFound moves what it finds until it finds no more, or EAGAIN.
+func (g *Group) moveFound(h hierarchy) error {
 	for range moveRounds {
 		pids, err := g.Procs()
 		if err != nil {
