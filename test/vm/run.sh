@@ -63,6 +63,12 @@ else
 	go build -trimpath -ldflags '-s -w' -o "$payload/reconciler" ./cmd/reconciler
 fi
 printf '%s\n' "${COMMAND:-true}" >"$payload/command"
+# What tests build by themselves where go is.
+mkdir "$payload/built"
+for program in pkg/linux/testdata/*/main.go; do
+	go build -trimpath -ldflags '-s -w' -o "$payload/built/$(basename "$(dirname "$program")")" "$program"
+done
+go build -trimpath -ldflags '-s -w -X main.version=another' -o "$payload/built/another" ./cmd/reconciler
 touch "$payload/packages"
 for argument; do
 	how=systemd
@@ -80,7 +86,7 @@ done
 cat >"$payload/run.sh" <<RUN
 #!/bin/bash
 # In the guest. RECONCILER_SLOW scales the deadlines of the tests.
-export RECONCILER_SLOW=10 RECONCILER_BINARY=/payload/reconciler
+export RECONCILER_SLOW=10 RECONCILER_BINARY=/payload/reconciler RECONCILER_BUILT=/payload/built
 uname -srvm
 systemctl --version | head -n 1
 stat -fc 'cgroup: %T' /sys/fs/cgroup
