@@ -173,7 +173,7 @@ func seeHidden(t *testing.T, n *node, s promise.Section) (seen facts) {
 	var script strings.Builder
 	for _, row := range s.Rows {
 		fmt.Fprintf(&script, "p=%s; ", row[0])
-		script.WriteString(`if [ ! -e $p ]; then echo $p absent; elif [ -d $p ]; then echo $p $(ls -A $p | wc -l) $(grep -c " $p ro," /proc/self/mountinfo); else echo $p $(wc -c < $p 2>&1) $(grep -c " $p ro," /proc/self/mountinfo) $(stat -c %t:%T $p); fi; `)
+		script.WriteString(`if [ ! -e $p ]; then echo $p absent; elif [ -d $p ]; then echo $p $(ls -A $p | wc -l) $(grep -c " $p ro," /proc/self/mountinfo); else echo $p file $(grep -c " $p ro," /proc/self/mountinfo) $(stat -c %t:%T $p); fi; `)
 	}
 	for i, line := range n.plain(t, script.String(), nil) {
 		row, fields := s.Rows[i], strings.Fields(line)
@@ -184,7 +184,7 @@ func seeHidden(t *testing.T, n *node, s promise.Section) (seen facts) {
 				t.Errorf("the node has %s, and the container has not", row[0])
 			}
 			is = row[1]
-		case fields[1] == "0" && (fields[2] == "1" || fields[len(fields)-1] == "1:3"):
+		case fields[1] == "0" && fields[2] == "1" || fields[len(fields)-1] == "1:3": // an empty directory, or the null device
 			is = "masked"
 		case fields[2] == "1":
 			is = "read-only"
