@@ -2,16 +2,12 @@ package keeper
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"slices"
 	"sync"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -29,17 +25,10 @@ type attachedHeader struct {
 
 // listener is somebody who gets a copy of the output.
 type listener struct {
-	pipes   [2]*os.File // of stdout and stderr; nil for a stream that is not wanted
-	stalled time.Time   // since when a pipe takes nothing; zero while it does
-	ended   chan struct{}
-	exit    spec.Exit // how the process ended, once that is closed
+	taps  [2]tap // of stdout and stderr
+	ended chan struct{}
+	exit  spec.Exit // how the process ended, once that is closed
 }
-
-// patience is how long a listener that does not read may hold up the output of a container. Then it misses what it cannot take.
-const patience = time.Second
-
-// stallPause is the wait before a stalled listener is tried again.
-const stallPause = 10 * time.Millisecond
 
 // attach adds a listener to an instance that runs, and gives copies of its input.
 func (k *keeper) attach(req request, files []*os.File) (*instance, *listener, attachedHeader, []*os.File, error) {
@@ -65,7 +54,9 @@ func (k *keeper) attach(req request, files []*os.File) (*instance, *listener, at
 	in.io.Lock()
 	defer in.io.Unlock()
 	l := &listener{ended: make(chan struct{})}
-	copy(l.pipes[:], files)
+	for i, f := range files {
+		l.taps[i].pipe = f
+	}
 	var back []*os.File
 	head := attachedHeader{Terminal: in.console != nil, Input: in.console != nil || in.stdin != nil}
 	if head.Input {
@@ -119,7 +110,8 @@ func (k *keeper) converseAttach(ctx context.Context, conn *net.UnixConn, req req
 	defer conn.Close()
 	reader.Go(func() {
 		defer close(gone)
-		receive(conn, &request{})
+		_, extra, _ := receive(conn, &request{})
+		closeAll(extra)
 	})
 	select {
 	case <-l.ended:
@@ -127,38 +119,6 @@ func (k *keeper) converseAttach(ctx context.Context, conn *net.UnixConn, req req
 	case <-gone:
 	case <-ctx.Done():
 	}
-}
-
-// copyOut copies what is in pipe i to the listeners and tells how much of it may now go to the log: all of it, unless a listener that has
-// not tried the container's patience yet takes less. The caller holds io.
-func (in *instance) copyOut(i int, all bool) (limit int64, err error) {
-	n, err := unix.IoctlGetInt(int(in.pipes[i].Fd()), unix.TIOCINQ)
-	if err != nil || n == 0 {
-		return 0, err
-	}
-	limit = int64(n)
-	for _, l := range in.listeners {
-		if l.pipes[i] == nil {
-			continue
-		}
-		copied, err := unix.Tee(int(in.pipes[i].Fd()), int(l.pipes[i].Fd()), n, unix.SPLICE_F_NONBLOCK)
-		switch {
-		case err != nil && !errors.Is(err, unix.EAGAIN):
-			l.pipes[i] = nil // nobody reads it any more; its file is closed by who brought it
-		case copied > 0:
-			l.stalled = time.Time{}
-			if !all {
-				limit = min(limit, copied)
-			}
-		case all: // the process has ended: what it said goes to the log now
-		case l.stalled.IsZero():
-			l.stalled = time.Now()
-			limit = 0
-		case time.Since(l.stalled) < patience:
-			limit = 0
-		}
-	}
-	return limit, nil
 }
 
 // endListeners tells the listeners how the process ended. The caller holds io.

@@ -20,22 +20,54 @@ const unknownCode = -1
 // finalTurns bounds how often a pipe is drained after the exit, should a killed process still write into it.
 const finalTurns = 16
 
+// lastPatience is how long, after the exit, a listener that reads but slowly is waited for.
+const lastPatience = 5 * time.Second
+
 // ended is what to do when the pidfd is readable: the process has ended.
 func (in *instance) ended() bool {
 	in.end()
 	return false
 }
 
-// end is finish for who does not hold mu.
+// end is finish for who does not hold mu, and has patience with listeners.
 func (in *instance) end() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.finish()
+	in.finish(true)
+}
+
+// saysMore moves the output of a dead process as fast as its listeners take it, and tells whether they are to get more.
+func (in *instance) saysMore() (more bool) {
+	in.io.Lock()
+	defer in.io.Unlock()
+	if in.log == nil || len(in.listeners) == 0 {
+		return false
+	}
+	if in.ending.IsZero() {
+		in.ending = time.Now()
+	}
+	if time.Since(in.ending) > lastPatience {
+		return false
+	}
+	if in.console != nil {
+		err := in.pour()
+		more = err == nil || errors.Is(err, unix.ENOBUFS)
+	}
+	for i, pipe := range in.pipes {
+		for range finalTurns {
+			if pipe == nil || in.drain(i, false) == 0 {
+				break
+			}
+		}
+		more = more || pipe != nil && holds(pipe) > 0
+	}
+	return more
 }
 
 // finish takes a dead process to its end: output, record, reap, event; in this order, so that whoever kills the keeper
-// meanwhile finds a zombie to ask or a record to read. It does nothing while the process runs.
-func (in *instance) finish() {
+// meanwhile finds a zombie to ask or a record to read. It does nothing while the process runs, and with patience nothing more than moving output
+// while there are listeners that have not had the last of it.
+func (in *instance) finish(patient bool) {
 	if !in.running() {
 		return
 	}
@@ -46,6 +78,10 @@ func (in *instance) finish() {
 	}
 	if err := killListed(in.record.Cgroup); err != nil { // what shared the cgroup but not the pid namespace
 		in.k.cfg.Log.Error(err, "processes are left", "name", in.key.Name, "instance", in.key.Instance)
+	}
+	if patient && in.saysMore() {
+		in.k.after(stallPause, in.end)
+		return
 	}
 	in.drainAll()
 	err := writeRecord(in.dir, ExitFile, in.describe(exit))

@@ -30,6 +30,7 @@ type instance struct {
 	left   leftover
 	holdings
 	listeners []*listener // who get a copy of the output; guarded by io
+	ending    time.Time   // since when they are to get the last of it; guarded by io
 }
 
 // holdings are what a running instance holds; zero when none runs.
@@ -123,7 +124,7 @@ func (in *instance) output(i int) func() bool {
 		if in.log == nil { // closed meanwhile
 			return false
 		}
-		if in.drain(i, false) == 0 && len(in.listeners) > 0 { // one of them is slow
+		if in.drain(i, false) == 0 { // a listener is slow, or nothing can be taken out: not even to be dropped
 			source := in.sources[1+i]
 			in.k.after(stallPause, func() { in.k.loop.rearm(source) })
 			return false
@@ -134,16 +135,17 @@ func (in *instance) output(i int) func() bool {
 
 // drain moves what a pipe holds, or a good part of it, to the log, and copies it to the listeners. The caller holds io.
 func (in *instance) drain(i int, all bool) (moved int64) {
-	limit, err := int64(0), error(nil)
+	limit := int64(0) // none
 	if len(in.listeners) > 0 {
-		if limit, err = in.copyOut(i, all); err == nil && limit == 0 {
+		if limit = in.copyOut(i, all); limit == 0 {
 			return 0
 		}
 	}
-	moved, err = in.log.Drain(in.run(), streams[i], in.pipes[i], limit)
+	moved, err := in.log.Drain(in.run(), streams[i], in.pipes[i], limit)
 	if err != nil {
 		in.k.cfg.Log.Error(err, "output lost", "name", in.key.Name, "instance", in.key.Instance)
 	}
+	in.wentOn(i, moved)
 	return moved
 }
 
@@ -165,5 +167,5 @@ func (in *instance) close() {
 	if in.timer != nil {
 		in.timer.Stop()
 	}
-	in.holdings, in.timer, in.left = holdings{}, nil, nothing
+	in.holdings, in.timer, in.left, in.ending = holdings{}, nil, nothing, time.Time{}
 }

@@ -171,7 +171,7 @@ func (in *instance) release() error {
 			return err
 		}
 		in.awaitEnd(releaseTimeout)
-		in.finish()
+		in.finish(false)
 	}
 	if in.running() {
 		in.gone = false
