@@ -180,7 +180,7 @@ func (in *instance) takeOver() (err error) {
 		return err
 	}
 	if in.left == started { // one that is starting may still be in the node's namespaces
-		err = in.k.sandboxes.adopt(in.record.Sandbox, in.record.Pid)
+		err = in.k.sandboxes.adopt(in.record.Sandbox, in.record.Pid, in.pidfd)
 	}
 	err = errors.Join(err, in.open(in.record.Log, false), in.watch())
 	if !in.alive() {

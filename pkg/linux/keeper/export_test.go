@@ -1,6 +1,9 @@
 package keeper
 
-import "context"
+import (
+	"context"
+	"os"
+)
 
 // StartTwice sends the very same start twice, as after a lost answer, and calls between after the first.
 func (c *Client) StartTwice(ctx context.Context, r StartRequest, between func(Started)) (Started, error) {
@@ -21,4 +24,13 @@ func (c *Client) StartTwice(ctx context.Context, r StartRequest, between func(St
 func Unhook() (restore func()) {
 	hooked.Store(false)
 	return func() { hooked.Store(true) }
+}
+
+// AdoptSandbox adopts a sandbox from the process with a pid and tells whether it is kept.
+func AdoptSandbox(sandbox Sandbox, pid int, pidfd *os.File) (kept bool, err error) {
+	s := sandboxes{byKey: map[string]keptSandbox{}}
+	err = s.adopt(sandbox, pid, pidfd)
+	kept = len(s.keys()) > 0
+	s.forget(sandbox.Key)
+	return kept, err
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"sync"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
 // Sandbox names what outlives the processes of a name, or of a group of names: namespaces, kept by descriptor from the first
@@ -95,8 +97,8 @@ func (s *sandboxes) keep(sandbox Sandbox, files map[string]*os.File) error {
 	return nil
 }
 
-// adopt takes over a sandbox from a process in it, unless it is known.
-func (s *sandboxes) adopt(sandbox Sandbox, pid int) error {
+// adopt takes over a sandbox from a process in it, unless it is known. A stranger may have the pid by now: that shows only once the files are open.
+func (s *sandboxes) adopt(sandbox Sandbox, pid int, pidfd *os.File) error {
 	s.mu.Lock()
 	_, known := s.byKey[sandbox.Key]
 	s.mu.Unlock()
@@ -111,6 +113,9 @@ func (s *sandboxes) adopt(sandbox Sandbox, pid int) error {
 			return fmt.Errorf("cannot adopt the namespaces of %q: %w", sandbox.Key, err)
 		}
 		found.files[kind] = f
+	}
+	if err := process.Signal(pidfd, 0); err != nil {
+		return fmt.Errorf("cannot adopt the namespaces of %q: %w", sandbox.Key, err)
 	}
 	return s.keep(sandbox, found.files)
 }

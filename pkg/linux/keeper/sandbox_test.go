@@ -1,6 +1,7 @@
 package keeper_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -159,5 +160,29 @@ func TestSandboxRefused(t *testing.T) {
 		if err := n.client.Keep(t.Context(), bad, map[string]*os.File{"uts": r.Files["uts"]}); err == nil {
 			t.Errorf("%+v was kept", bad)
 		}
+	}
+}
+
+// The namespaces of a stranger that has got the pid of a dead process do not become a sandbox.
+func TestSandboxOfStranger(t *testing.T) {
+	p := &process.Program{}
+	p.Call("execute", busybox, unix.SYS_EXECVE, process.Str(busybox), process.Strs([]string{"sleep", "1000"}), process.Strs(nil))
+	child, err := process.Start(p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer child.Pidfd.Close()
+	sandbox := keeper.Sandbox{Key: "web", Kinds: []string{"net", "uts"}}
+	if kept, err := keeper.AdoptSandbox(sandbox, child.Pid, child.Pidfd); err != nil || !kept {
+		t.Errorf("of the process itself: %v, %v", kept, err)
+	}
+	if err := process.Signal(child.Pidfd, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := process.Reap(child.Pidfd); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := keeper.AdoptSandbox(sandbox, os.Getpid(), child.Pidfd); !errors.Is(err, unix.ESRCH) || kept {
+		t.Errorf("of a stranger: %v, %v", kept, err)
 	}
 }
