@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/log"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -43,35 +44,59 @@ func (k *keeper) attach(req request, files []*os.File) (*instance, *listener, at
 	if len(files) != want {
 		return nil, nil, attachedHeader{}, nil, fmt.Errorf("%d pipes came along, not %d: %w", len(files), want, fs.ErrInvalid)
 	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if err := in.hold(); err != nil {
+	run, head, back, err := in.input()
+	if err != nil {
 		return nil, nil, attachedHeader{}, nil, err
 	}
-	if !in.running() {
-		return nil, nil, attachedHeader{}, nil, fmt.Errorf("%s/%d has ended: %w", req.Key.Name, req.Key.Instance, fs.ErrNotExist)
-	}
-	in.io.Lock()
-	defer in.io.Unlock()
 	l := &listener{ended: make(chan struct{})}
 	for i, f := range files {
 		l.taps[i].pipe = f
 	}
-	var back []*os.File
-	head := attachedHeader{Terminal: in.console != nil, Input: in.console != nil || in.stdin != nil}
+	if !in.join(l, run) {
+		closeAll(back)
+		return nil, nil, attachedHeader{}, nil, in.notRunning()
+	}
+	return in, l, head, back, nil
+}
+
+// input gives a copy of the input of an instance that runs, if it has one, and tells which run it is of.
+func (in *instance) input() (run log.Run, head attachedHeader, back []*os.File, err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if err := in.hold(); err != nil {
+		return run, head, nil, err
+	}
+	if !in.running() {
+		return run, head, nil, in.notRunning()
+	}
+	input := in.stdin
+	if in.console != nil {
+		input = in.console
+	}
+	head = attachedHeader{Terminal: in.console != nil, Input: input != nil}
 	if head.Input {
-		input := in.stdin
-		if in.console != nil {
-			input = in.console
-		}
 		copies, err := duplicate(map[string]*os.File{"": input})
 		if err != nil {
-			return nil, nil, attachedHeader{}, nil, err
+			return run, head, nil, err
 		}
 		back = []*os.File{copies[""]}
 	}
+	return in.run(), head, back, nil
+}
+
+// join adds a listener to a run, unless that has ended. It waits for output being moved, so the caller does not hold mu.
+func (in *instance) join(l *listener, run log.Run) bool {
+	in.io.Lock()
+	defer in.io.Unlock()
+	if in.log == nil || in.run() != run {
+		return false
+	}
 	in.listeners = append(in.listeners, l)
-	return in, l, head, back, nil
+	return true
+}
+
+func (in *instance) notRunning() error {
+	return fmt.Errorf("%s/%d has ended: %w", in.key.Name, in.key.Instance, fs.ErrNotExist)
 }
 
 // detach takes a listener away.
@@ -121,8 +146,10 @@ func (k *keeper) converseAttach(ctx context.Context, conn *net.UnixConn, req req
 	}
 }
 
-// endListeners tells the listeners how the process ended. The caller holds io.
+// endListeners tells the listeners how the process ended.
 func (in *instance) endListeners(exit spec.Exit) {
+	in.io.Lock()
+	defer in.io.Unlock()
 	for _, l := range in.listeners {
 		l.exit = exit
 		close(l.ended)

@@ -84,17 +84,16 @@ func (in *instance) finish(patient bool) {
 		return
 	}
 	in.drainAll()
-	err := writeRecord(in.dir, ExitFile, in.describe(exit))
+	said := in.describe(exit)
+	err := writeRecord(in.dir, ExitFile, said)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !in.gone { // without its directory nobody will ask
 		in.k.cfg.Log.Error(err, "cannot record exit", "name", in.key.Name, "instance", in.key.Instance)
 		in.k.after(retryPause, in.end)
 		return
 	}
 	process.Reap(in.pidfd) // ECHILD: an adopted one, reaped by its new parent; ErrTraced: a stray from now on
-	in.io.Lock()
-	in.endListeners(in.describe(exit))
-	in.io.Unlock()
 	in.close()
+	in.endListeners(said) // after it, so that none comes later
 	in.show()
 	in.k.strays.look()
 	in.k.subscribers.publish(Event{Key: in.key, Kind: spec.EventExit})
