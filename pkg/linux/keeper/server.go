@@ -30,8 +30,9 @@ type keeper struct {
 	socket *net.UnixListener
 	loop   *loop
 
-	// gate is held for reading by whatever changes something, and for writing by an upgrade.
-	gate sync.RWMutex
+	// gate is held for reading by requests that change something, and for writing by an upgrade, which closes that of events as well.
+	gate   sync.RWMutex
+	events gate
 
 	strays   strays
 	further  further
@@ -129,8 +130,8 @@ func (k *keeper) close() {
 // guarded makes f wait for an upgrade to succeed, in which case it never runs here, or to fail.
 func (k *keeper) guarded(f func() bool) func() bool {
 	return func() bool {
-		k.gate.RLock()
-		defer k.gate.RUnlock()
+		k.events.enter()
+		defer k.events.leave()
 		return f()
 	}
 }

@@ -36,10 +36,11 @@ func (k *keeper) upgrade(conn *net.UnixConn, files []*os.File) error {
 	if err := k.checkSuccessor(exe); err != nil {
 		return err
 	}
-	if err := k.closeGate(); err != nil {
+	if err := k.closeGates(); err != nil {
 		return err
 	}
 	defer k.gate.Unlock()
+	defer k.events.open()
 	h, kept, err := k.handover(conn)
 	defer closeAll(kept.own)
 	if err != nil {
@@ -51,13 +52,21 @@ func (k *keeper) upgrade(conn *net.UnixConn, files []*os.File) error {
 // gatePause is how often it is looked whether everything is quiet.
 const gatePause = time.Millisecond
 
-// closeGate waits until nothing changes, and gives up when that takes too long. Those who come meanwhile do not wait for it, as they would for
-// a plain Lock: a start can take as long as its hooks do.
-func (k *keeper) closeGate() error {
+// eventsTimeout is how long the events under way may take.
+const eventsTimeout = 2 * time.Second
+
+// closeGates waits until nothing changes, and gives up when that takes too long. Requests that come meanwhile do not wait for it, as they would
+// for a plain Lock: a start can take as long as its hooks do. Events do, once there is no request that one could wait for: there may be no moment
+// without any.
+func (k *keeper) closeGates() error {
 	for deadline := time.Now().Add(checkTimeout); !k.gate.TryLock(); time.Sleep(gatePause) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("cannot upgrade: a start or another request takes too long: %w", unix.EBUSY)
 		}
+	}
+	if !k.events.close(eventsTimeout) {
+		k.gate.Unlock()
+		return fmt.Errorf("cannot upgrade: output or the end of a process takes too long: %w", unix.EBUSY)
 	}
 	return nil
 }
@@ -102,7 +111,7 @@ func (k *kept) copied(f *os.File, err error) (int, error) {
 	return k.keep(f), nil
 }
 
-// handover lists what the successor needs. The gate is closed, so nothing changes meanwhile.
+// handover lists what the successor needs. The gates are closed, so nothing changes meanwhile.
 func (k *keeper) handover(conn *net.UnixConn) (h handover, kept kept, err error) {
 	var failed error
 	h.Lock = kept.keep(k.lock)
