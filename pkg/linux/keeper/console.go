@@ -24,10 +24,14 @@ func (in *instance) takeConsole(sent map[string]*os.File) error {
 	if err != nil {
 		return err
 	}
-	in.console = copies[FileConsole]
-	if err := unix.SetNonblock(int(in.console.Fd()), true); err != nil {
+	console := copies[FileConsole]
+	if err := unix.SetNonblock(number(console), true); err != nil {
+		console.Close()
 		return fmt.Errorf("cannot use the terminal: %w", err)
 	}
+	in.io.Lock()
+	defer in.io.Unlock()
+	in.console = console
 	return nil
 }
 

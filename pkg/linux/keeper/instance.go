@@ -40,7 +40,7 @@ type holdings struct {
 	stdin   *os.File    // the pipe of an input that is kept open; nil for none
 	console *os.File    // the master of a terminal; nil for none
 	log     *sharedLog
-	sources [4]*source
+	sources [4]*source // changed with mu and io held
 }
 
 // pipeNames are the FIFOs of an instance.
@@ -100,8 +100,11 @@ func (in *instance) open(c Log, make bool) (err error) {
 	return err
 }
 
-// watch begins to wait for the end and the output of the process, as far as they are open and not waited for yet.
+// watch begins to wait for the end and the output of the process, as far as they are open and not waited for yet. What is ready at once waits for io,
+// to find its source.
 func (in *instance) watch() error {
+	in.io.Lock()
+	defer in.io.Unlock()
 	var errs []error
 	files := [...]*os.File{in.pidfd, in.pipes[0], in.pipes[1], in.console}
 	ready := [...]func() bool{in.ended, in.output(0), in.output(1), in.terminal}
@@ -124,7 +127,7 @@ func (in *instance) output(i int) func() bool {
 		if in.log == nil { // closed meanwhile
 			return false
 		}
-		if in.drain(i, false) == 0 { // a listener is slow, or nothing can be taken out: not even to be dropped
+		if in.drain(i, false) == 0 && holds(in.pipes[i]) > 0 { // a listener is slow, or nothing can be taken out, not even to be dropped
 			source := in.sources[1+i]
 			in.k.after(stallPause, func() { in.k.loop.rearm(source) })
 			return false
