@@ -16,7 +16,11 @@ func TestUpgradeUnderFlood(t *testing.T) {
 	}
 	defer exe.Close()
 	for i := range 24 {
-		n.start(fmt.Sprintf("flood-%d", i), `yes 0123456789abcdef >&2 & exec yes 0123456789abcdef`)
+		r := n.request(fmt.Sprintf("flood-%d", i), 1, `yes 0123456789abcdef >&2 & exec yes 0123456789abcdef`)
+		r.Log.MaxSize, r.Log.MaxFiles = 1<<20, 2
+		if _, err := n.client.Start(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for range 2 {
 		if err := n.client.Upgrade(t.Context(), exe); err != nil {
