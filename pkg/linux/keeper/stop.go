@@ -63,7 +63,7 @@ func (in *instance) requestStop(name string, timeout time.Duration) error {
 
 // heeds tells whether the process reacts to a signal. The kernel discards signals that the first process of a pid namespace
 // neither handles nor blocks; see pid_namespaces(7). When in doubt it does. A signal counts as blocked when it stays so: for the moments of
-// a fork every shell blocks all of them.
+// a fork every shell blocks all of them. One that is awaited shows neither way while the process that was woken has not come to run.
 func (in *instance) heeds(sig unix.Signal) bool {
 	if !in.record.Init {
 		return true
@@ -73,14 +73,15 @@ func (in *instance) heeds(sig unix.Signal) bool {
 		if err != nil || !in.alive() {
 			return true // dead, and the pid perhaps a stranger's
 		}
-		if signals.Caught.Has(sig) || !signals.Blocked.Has(sig) || pause > lastBlockedPause {
+		doubtful := signals.Blocked.Has(sig) || signals.Busy
+		if signals.Caught.Has(sig) || signals.Waiting || !doubtful || pause > lastBlockedPause {
 			return signals.Heeds(sig)
 		}
 		time.Sleep(pause)
 	}
 }
 
-// A signal that is found blocked is looked at again after these pauses, each twice the one before.
+// A process that leaves a doubt is looked at again after these pauses, each twice the one before.
 const (
 	firstBlockedPause = time.Millisecond
 	lastBlockedPause  = 8 * time.Millisecond

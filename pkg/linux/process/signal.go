@@ -35,6 +35,7 @@ type Signals struct {
 	Ignored SignalSet // it discards them
 	Blocked SignalSet // its first thread leaves them pending, for a signalfd say
 	Waiting bool      // its first thread is in sigwait; the kernel shows none of the signals it waits for as blocked
+	Busy    bool      // its first thread is in no call, or has just been woken from one that nobody can name any more, such as sigwait
 }
 
 // Heeds tells whether the process may react to a signal in a way of its own. If not, it is ended by it, or, as PID 1
@@ -43,12 +44,13 @@ func (s Signals) Heeds(sig unix.Signal) bool { return s.Waiting || (s.Caught | s
 
 // ReadSignals tells what a process does with signals; see man 5 proc_pid_status.
 func ReadSignals(pid int) (Signals, error) {
-	waiting := inSigwait(pid)
+	waiting, busy := inSigwait(pid)
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return Signals{}, fmt.Errorf("cannot read the signals of process %d: %w", pid, err)
 	}
-	s := Signals{Waiting: waiting || inSigwait(pid)} // it may have begun or ceased to wait meanwhile
+	nowWaiting, nowBusy := inSigwait(pid) // it may have begun or ceased to wait meanwhile
+	s := Signals{Waiting: waiting || nowWaiting, Busy: busy || nowBusy}
 	sets := map[string]*SignalSet{"SigCgt": &s.Caught, "SigIgn": &s.Ignored, "SigBlk": &s.Blocked}
 	for line := range bytes.Lines(status) {
 		key, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(":\t"))
@@ -83,12 +85,12 @@ func DefaultSignals() error {
 }
 
 // inSigwait tells whether the first thread of a process is in rt_sigtimedwait, which is sigwait, sigwaitinfo and
-// sigtimedwait; yes if in doubt. See man 5 proc_pid_syscall.
-func inSigwait(pid int) bool {
+// sigtimedwait; yes if in doubt; or is busy. See man 5 proc_pid_syscall.
+func inSigwait(pid int) (yes, busy bool) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
 	if err != nil {
-		return errors.Is(err, os.ErrPermission)
+		return errors.Is(err, os.ErrPermission), false
 	}
-	nr, _, _ := bytes.Cut(text, []byte(" "))
-	return string(nr) == strconv.Itoa(unix.SYS_RT_SIGTIMEDWAIT)
+	nr, _, _ := bytes.Cut(bytes.TrimSpace(text), []byte(" "))
+	return string(nr) == strconv.Itoa(unix.SYS_RT_SIGTIMEDWAIT), string(nr) == "running"
 }
