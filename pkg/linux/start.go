@@ -65,6 +65,11 @@ func (n *Node) start(ctx context.Context, name string, id uint64, extra []*os.Fi
 	if err != nil {
 		return err
 	}
+	if uid, gid, ok := facts.IDs.Root(); ok && cgroup.Owned(full.Spec) {
+		if err := group.Own(uid, gid); err != nil {
+			return err
+		}
+	}
 	given := map[string]*os.File{}
 	for i, f := range extra {
 		name := fmt.Sprintf("extra%d", i)

@@ -67,6 +67,21 @@ func TestPrivateUsers(t *testing.T) {
 	}
 }
 
+// A container with users of its own may divide the cgroup that it mounts to be written to, and not lift its limits; without rw it may not. What it made goes
+// with it.
+func TestUsersDivideTheirCgroup(t *testing.T) {
+	kerneltest.Require(t, feature.UserNamespaces)
+	n := open(t)
+	for options, want := range map[string]string{"rw": "0:0\nmade\nmoved\nlimits kept\n", "ro": "65534:65534\nlimits kept\n"} {
+		c := private(n.container("web", `cd /sys/fs/cgroup; stat -c %u:%g .; mkdir sub 2>/dev/null && echo made
+			(echo 0 >sub/cgroup.procs) 2>/dev/null && echo moved; (echo max >cgroup.max.descendants) 2>/dev/null || echo limits kept`))
+		c.Spec.Mounts = []spec.Mount{{Type: spec.MountCgroup2, Destination: "/sys/fs/cgroup", Options: []string{options}}}
+		if got := n.say(t, c); got != want {
+			t.Errorf("%s: %q, want %q", options, got, want)
+		}
+	}
+}
+
 // Sysctls of a user namespace are opened inside, whatever limit of descriptors the container has; the limit holds all the same.
 func TestUsersWithFewFiles(t *testing.T) {
 	kerneltest.Require(t, feature.UserNamespaces)

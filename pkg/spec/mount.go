@@ -4,7 +4,7 @@ import "slices"
 
 // Mount is one further file system inside the container.
 type Mount struct {
-	// Type is bind, tmpfs, proc and sysfs (both with base None alone), devpts, mqueue, cgroup (cgroup2; with base None on a node that mounts the older hierarchies, a directory of those), cgroup2, or a file system of the node's kernel: overlay, ramfs, hugetlbfs, ext4, xfs, btrfs and others. Network file systems are mounted on the node and bound.
+	// Type is bind, tmpfs, proc and sysfs (both with base None alone), devpts, mqueue, cgroup (cgroup2; with base None on a node that mounts the older hierarchies, a directory of those), cgroup2, or a file system of the node's kernel: overlay, ramfs, hugetlbfs, ext4, xfs, btrfs and others. Network file systems are mounted on the node and bound. A cgroup is read-only unless the options say rw; then the root of a user namespace owns it.
 	Type string `json:"type" class:"replace" format:"mountType"`
 	// Source is the absolute path on the node: what a bind mount shows, or the device of a file system on one.
 	Source string `json:"source,omitzero" class:"replace" format:"path"`

@@ -20,11 +20,17 @@ func (m IDMap) UID(id uint32) (uint32, bool) { return mapped(m.UIDs, id, m.IsZer
 // GID is the node's group id for one of the container; false if it has none.
 func (m IDMap) GID(id uint32) (uint32, bool) { return mapped(m.GIDs, id, m.IsZero()) }
 
-// root are the node's ids of the container's superuser.
-func (m IDMap) root() (uid, gid uint32, err error) {
+// Root are the node's ids of the container's superuser; false if it has none.
+func (m IDMap) Root() (uid, gid uint32, ok bool) {
 	uid, hasUID := m.UID(0)
 	gid, hasGID := m.GID(0)
-	if !hasUID || !hasGID {
+	return uid, gid, hasUID && hasGID
+}
+
+// root is Root, and an error without one.
+func (m IDMap) root() (uid, gid uint32, err error) {
+	uid, gid, ok := m.Root()
+	if !ok {
 		return 0, 0, fmt.Errorf("cannot build a file system for a user namespace that does not map user and group 0: %w", fs.ErrInvalid)
 	}
 	return uid, gid, nil
