@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -17,20 +18,21 @@ import (
 var numbers = []struct {
 	flag, usage string
 	size        bool
+	least, most int64
 	into        func(r *specs.LinuxResources, n int64)
 }{
-	{"blkio-weight", "weight of disks, 10 to 1000", false, func(r *specs.LinuxResources, n int64) { r.BlockIO.Weight = as[uint16](n) }},
-	{"cpu-period", "period of cpu-quota in microseconds", false, func(r *specs.LinuxResources, n int64) { r.CPU.Period = as[uint64](n) }},
-	{"cpu-quota", "processor time in each period in microseconds; -1 for no limit", false, func(r *specs.LinuxResources, n int64) { r.CPU.Quota = &n }},
-	{"cpu-burst", "unused time that may be used later in microseconds", false, func(r *specs.LinuxResources, n int64) { r.CPU.Burst = as[uint64](n) }},
-	{"cpu-share", "weight of processor time", false, func(r *specs.LinuxResources, n int64) { r.CPU.Shares = as[uint64](n) }},
-	{"cpu-rt-period", "period of cpu-rt-runtime in microseconds", false, func(r *specs.LinuxResources, n int64) { r.CPU.RealtimePeriod = as[uint64](n) }},
-	{"cpu-rt-runtime", "real-time in each period in microseconds", false, func(r *specs.LinuxResources, n int64) { r.CPU.RealtimeRuntime = &n }},
-	{"cpu-idle", "1 to run only when nothing else wants to", false, func(r *specs.LinuxResources, n int64) { r.CPU.Idle = &n }},
-	{"memory", "memory in bytes; -1 for no limit", true, func(r *specs.LinuxResources, n int64) { r.Memory.Limit = &n }},
-	{"memory-reservation", "memory to be left to it in bytes", true, func(r *specs.LinuxResources, n int64) { r.Memory.Reservation = &n }},
-	{"memory-swap", "memory and swap together in bytes; -1 for no limit", true, func(r *specs.LinuxResources, n int64) { r.Memory.Swap = &n }},
-	{"pids-limit", "number of tasks; -1 for no limit", false, func(r *specs.LinuxResources, n int64) { r.Pids.Limit = &n }},
+	{"blkio-weight", "weight of disks, 10 to 1000", false, 0, math.MaxUint16, func(r *specs.LinuxResources, n int64) { r.BlockIO.Weight = as[uint16](n) }},
+	{"cpu-period", "period of cpu-quota in microseconds", false, 0, math.MaxInt64, func(r *specs.LinuxResources, n int64) { r.CPU.Period = as[uint64](n) }},
+	{"cpu-quota", "processor time in each period in microseconds; -1 for no limit", false, math.MinInt64, math.MaxInt64, func(r *specs.LinuxResources, n int64) { r.CPU.Quota = &n }},
+	{"cpu-burst", "unused time that may be used later in microseconds", false, 0, math.MaxInt64, func(r *specs.LinuxResources, n int64) { r.CPU.Burst = as[uint64](n) }},
+	{"cpu-share", "weight of processor time", false, 0, math.MaxInt64, func(r *specs.LinuxResources, n int64) { r.CPU.Shares = as[uint64](n) }},
+	{"cpu-rt-period", "period of cpu-rt-runtime in microseconds", false, 0, math.MaxInt64, func(r *specs.LinuxResources, n int64) { r.CPU.RealtimePeriod = as[uint64](n) }},
+	{"cpu-rt-runtime", "real-time in each period in microseconds", false, math.MinInt64, math.MaxInt64, func(r *specs.LinuxResources, n int64) { r.CPU.RealtimeRuntime = &n }},
+	{"cpu-idle", "1 to run only when nothing else wants to", false, math.MinInt64, math.MaxInt64, func(r *specs.LinuxResources, n int64) { r.CPU.Idle = &n }},
+	{"memory", "memory in bytes; -1 for no limit", true, -1, math.MaxInt64, func(r *specs.LinuxResources, n int64) { r.Memory.Limit = &n }},
+	{"memory-reservation", "memory to be left to it in bytes", true, -1, math.MaxInt64, func(r *specs.LinuxResources, n int64) { r.Memory.Reservation = &n }},
+	{"memory-swap", "memory and swap together in bytes; -1 for no limit", true, -1, math.MaxInt64, func(r *specs.LinuxResources, n int64) { r.Memory.Swap = &n }},
+	{"pids-limit", "number of tasks; -1 for no limit", false, math.MinInt64, math.MaxInt64, func(r *specs.LinuxResources, n int64) { r.Pids.Limit = &n }},
 }
 
 func as[T uint16 | uint64](n int64) *T { v := T(n); return &v }
@@ -61,6 +63,9 @@ func (c *command) update(f *flags, args []string) (int, error) {
 			continue
 		}
 		value, err := parseNumber(*said[i], n.size)
+		if err == nil && (value < n.least || value > n.most) {
+			err = fmt.Errorf("%s is not between %d and %d", *said[i], n.least, n.most)
+		}
 		if err != nil {
 			return 1, fmt.Errorf("invalid value for %s: %w", n.flag, err)
 		}

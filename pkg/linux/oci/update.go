@@ -3,15 +3,15 @@ package oci
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup/systemd"
-	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Update changes the limits of a container that has not stopped: what is said in change takes the place of what was, and the rest stays. When one of
-// them cannot be kept, none is changed.
+// them cannot be kept, none is changed. A 0 says nothing where it is no limit (memory, pids, shares, quota, period, weight), as engines know it.
 func (r *Runtime) Update(ctx context.Context, id string, change *specs.LinuxResources) error {
 	dir, err := r.hold(ctx, id)
 	if err != nil {
@@ -35,30 +35,36 @@ func (r *Runtime) Update(ctx context.Context, id string, change *specs.LinuxReso
 	if config.Linux != nil && config.Linux.Resources != nil {
 		merged = config.Linux.Resources
 	}
+	before, err := Resources(merged)
+	if err != nil {
+		return invalid("cannot use the limits that there are: %v", err)
+	}
 	merge(merged, change)
 	limits, err := Resources(merged)
 	if err != nil {
 		return invalid("cannot use the limits: %v", err)
 	}
-	if err := r.limit(ctx, rec, limits); err != nil {
-		return err
-	}
 	if rec.Resources, err = json.Marshal(merged); err != nil {
 		return err
 	}
-	return dir.writeJSON(stateFile, rec)
-}
-
-func (r *Runtime) limit(ctx context.Context, rec record, limits spec.Resources) error {
 	group, err := r.group(rec)
 	if err != nil {
 		return err
 	}
 	defer group.Close()
-	if err := group.Set(limits); err != nil || rec.Scope == nil {
+	if err := group.Set(limits); err != nil {
 		return err
 	}
-	return systemd.SetScope(ctx, *rec.Scope, limits)
+	if rec.Scope != nil {
+		err = systemd.SetScope(ctx, *rec.Scope, limits)
+	}
+	if err == nil {
+		err = dir.writeJSON(stateFile, rec)
+	}
+	if err != nil {
+		return errors.Join(err, group.Set(before))
+	}
+	return nil
 }
 
 // merge puts what is said in change into the place of what was.
@@ -67,12 +73,12 @@ func merge(r, change *specs.LinuxResources) {
 		if r.Memory == nil {
 			r.Memory = &specs.LinuxMemory{}
 		}
-		take(&r.Memory.Limit, m.Limit)
-		take(&r.Memory.Reservation, m.Reservation)
-		take(&r.Memory.Swap, m.Swap)
+		takeSaid(&r.Memory.Limit, m.Limit)
+		takeSaid(&r.Memory.Reservation, m.Reservation)
+		takeSaid(&r.Memory.Swap, m.Swap)
 		take(&r.Memory.Swappiness, m.Swappiness)
 		take(&r.Memory.DisableOOMKiller, m.DisableOOMKiller)
-		if m.Limit != nil && *m.Limit < 0 && m.Swap == nil { // without a limit of memory there is none of both together
+		if value(m.Limit) < 0 && value(m.Swap) == 0 { // without a limit of memory there is none of both together
 			r.Memory.Swap = m.Limit
 		}
 	}
@@ -80,12 +86,12 @@ func merge(r, change *specs.LinuxResources) {
 		if r.CPU == nil {
 			r.CPU = &specs.LinuxCPU{}
 		}
-		take(&r.CPU.Shares, c.Shares)
-		take(&r.CPU.Quota, c.Quota)
-		take(&r.CPU.Period, c.Period)
+		takeSaid(&r.CPU.Shares, c.Shares)
+		takeSaid(&r.CPU.Quota, c.Quota)
+		takeSaid(&r.CPU.Period, c.Period)
 		take(&r.CPU.Burst, c.Burst)
-		take(&r.CPU.RealtimeRuntime, c.RealtimeRuntime)
-		take(&r.CPU.RealtimePeriod, c.RealtimePeriod)
+		takeSaid(&r.CPU.RealtimeRuntime, c.RealtimeRuntime)
+		takeSaid(&r.CPU.RealtimePeriod, c.RealtimePeriod)
 		take(&r.CPU.Idle, c.Idle)
 		if c.Cpus != "" {
 			r.CPU.Cpus = c.Cpus
@@ -98,7 +104,7 @@ func merge(r, change *specs.LinuxResources) {
 		if r.Pids == nil {
 			r.Pids = &specs.LinuxPids{}
 		}
-		take(&r.Pids.Limit, p.Limit)
+		takeSaid(&r.Pids.Limit, p.Limit)
 	}
 	if b := change.BlockIO; b != nil {
 		mergeIO(r, b)
@@ -121,7 +127,7 @@ func mergeIO(r *specs.LinuxResources, b *specs.LinuxBlockIO) {
 	if r.BlockIO == nil {
 		r.BlockIO = &specs.LinuxBlockIO{}
 	}
-	take(&r.BlockIO.Weight, b.Weight)
+	takeSaid(&r.BlockIO.Weight, b.Weight)
 	if len(b.WeightDevice) > 0 {
 		r.BlockIO.WeightDevice = b.WeightDevice
 	}
@@ -134,6 +140,13 @@ func mergeIO(r *specs.LinuxResources, b *specs.LinuxBlockIO) {
 		if len(said) > 0 {
 			*into = said
 		}
+	}
+}
+
+// takeSaid is take of a number that says nothing when it is 0.
+func takeSaid[T int64 | uint64 | uint16](into **T, said *T) {
+	if value(said) != 0 {
+		*into = said
 	}
 }
 
