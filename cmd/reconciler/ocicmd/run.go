@@ -37,6 +37,7 @@ func (c *command) runContainer(f *flags, args []string) (int, error) {
 	}
 	code, err := attend(signals, &running.Process, running.Master, running.Wait)
 	if !*keep {
+		heed() // none leaves half of it
 		err = errors.Join(err, running.Delete(c.ctx))
 	}
 	return code, err
@@ -60,15 +61,18 @@ func attend(signals chan os.Signal, p *process.Process, master *os.File, wait fu
 			return 1, err
 		}
 	}
-	// The runtime takes a millisecond for all of them, which is worth it for who lives longer.
-	rest := time.AfterFunc(10*time.Millisecond, func() { signal.Notify(signals) })
-	defer rest.Stop()
-	ended := make(chan struct{})
+	ended, passed := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(passed)
+		// The runtime takes a millisecond for all of them, which is worth it for who lives longer.
+		rest := time.NewTimer(10 * time.Millisecond)
+		defer rest.Stop()
 		for {
 			select {
 			case <-ended:
 				return
+			case <-rest.C:
+				signal.Notify(signals)
 			case s := <-signals:
 				forward(p, terminal, s)
 			}
@@ -76,6 +80,8 @@ func attend(signals chan os.Signal, p *process.Process, master *os.File, wait fu
 	}()
 	exit, err := wait()
 	close(ended)
+	<-passed
+	signal.Reset() // there is nobody to pass them on to, and our own output may be waited for
 	terminal.close()
 	return codeOf(exit), err
 }

@@ -1,8 +1,11 @@
 package ocicmd
 
 import (
+	"errors"
 	"io"
 	"os"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/term"
 
@@ -14,8 +17,16 @@ import (
 type terminal struct {
 	master *os.File
 	before *term.State // of ours, nil if it is none
+	ended  atomic.Bool // the process has, though others may still hold the terminal
 	copied chan struct{}
 }
+
+// Of what the terminal holds when its process has ended, this much is copied at most, and this long is waited for it: the kernel hands it on
+// by and by, others may go on writing, and a terminal holds less than 16 KiB (pty_common_install of the kernel's pty.c, N_TTY_BUF_SIZE).
+const (
+	restSize = 64 << 10
+	restWait = 100 * time.Millisecond
+)
 
 func newTerminal(master *os.File) (*terminal, error) {
 	t := &terminal{master: master, copied: make(chan struct{})}
@@ -28,11 +39,28 @@ func newTerminal(master *os.File) (*terminal, error) {
 	}
 	t.resize()
 	go func() { _, _ = io.Copy(master, os.Stdin) }() // ends with this process: a read from a terminal cannot be called back
-	go func() {
-		defer close(t.copied)
-		_, _ = io.Copy(os.Stdout, master) // EIO when nobody has the other end any more
-	}()
+	go t.copy(os.Stdout)
 	return t, nil
+}
+
+// copy copies the output until nobody has the other end any more, which is EIO, or until the rest that was there at the process's end.
+func (t *terminal) copy(to io.Writer) {
+	defer close(t.copied)
+	text, size, wait := make([]byte, 32<<10), restSize, restWait
+	for size > 0 && wait > 0 {
+		begin, ended := time.Now(), t.ended.Load()
+		if ended {
+			_ = t.master.SetReadDeadline(begin.Add(wait))
+		}
+		n, err := t.master.Read(text)
+		if ended {
+			size -= n
+			wait -= time.Since(begin)
+		}
+		if _, failed := to.Write(text[:n]); failed != nil || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+	}
 }
 
 // resize gives it the size of ours.
@@ -50,6 +78,8 @@ func (t *terminal) close() {
 	if t == nil {
 		return
 	}
+	t.ended.Store(true)
+	_ = t.master.SetReadDeadline(time.Now()) // wakes who reads
 	<-t.copied
 	if t.before != nil {
 		_ = term.Restore(int(os.Stdin.Fd()), t.before)

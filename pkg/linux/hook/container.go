@@ -54,10 +54,6 @@ func InContainer(c spec.Container, target *start.Target, group *cgroup.Group, ho
 		if err != nil {
 			return err
 		}
-		defer child.Close()
-		if err := child.Wait(ctx); err != nil {
-			return err
-		}
-		return await(ctx, &child.Process)
+		return await(ctx, child)
 	}
 }

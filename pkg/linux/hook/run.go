@@ -53,11 +53,13 @@ func Environ(env map[string]string) []string {
 }
 
 // Inside runs hooks in the namespaces of a process whose root is still the node's: so is the path. They are programs of the node, and as
-// privileged as this one.
+// privileged as this one. At its timeout a hook's whole process group is killed.
 func Inside(target *os.File) Runner {
 	return func(ctx context.Context, h spec.Hook, stdin, output *os.File) error {
 		p := &process.Program{}
+		p.Park() // so that a path that hangs can be given up
 		namespace.Enter(p)
+		p.Call("lead a process group", "", unix.SYS_SETPGID, process.Int(0), process.Int(0))
 		for fd, name := range []string{attribute.FileStdin, attribute.FileStdout, attribute.FileStdout} {
 			p.Call("set up stdio", name, unix.SYS_DUP3, p.File(name), process.Int(fd), process.Int(0))
 		}
@@ -66,7 +68,7 @@ func Inside(target *os.File) Runner {
 		p.Call("set rlimit", "nofile", unix.SYS_PRLIMIT64, process.Int(0), process.Int(unix.RLIMIT_NOFILE), process.Data(limit), process.Int(0))
 		p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(3), process.Int(^uint32(0)), process.Int(unix.CLOSE_RANGE_CLOEXEC))
 		p.Call("execute", h.Path, unix.SYS_EXECVE, process.Str(h.Path), process.Strs(h.Argv()), process.Strs(Environ(h.Env)))
-		child, err := process.Start(p, map[string]*os.File{namespace.FileTarget: target, attribute.FileStdin: stdin, attribute.FileStdout: output})
+		child, err := process.StartParked(p, map[string]*os.File{namespace.FileTarget: target, attribute.FileStdin: stdin, attribute.FileStdout: output})
 		if err != nil {
 			return err
 		}
@@ -74,13 +76,21 @@ func Inside(target *os.File) Runner {
 	}
 }
 
-// await waits for a process, which it kills when the context ends, and reaps it. An exit code other than 0 is an error.
-func await(ctx context.Context, child *process.Process) error {
+// await waits until a parked child has executed its command and ended, and reaps it. An exit code other than 0 is an error. When the context ends first,
+// the child is killed, and what is in its process group.
+func await(ctx context.Context, child *process.Parked) error {
+	defer child.Close()
+	if err := child.Wait(ctx); err != nil {
+		return errors.Join(err, child.Abandon())
+	}
 	defer child.Pidfd.Close()
-	stop := context.AfterFunc(ctx, func() { _ = process.Signal(child.Pidfd, unix.SIGKILL) })
-	defer stop()
-	exit, err := process.Reap(child.Pidfd)
-	if err == nil && exit != (process.Exit{}) {
+	err := process.Ended(ctx, child.Pidfd)
+	if err != nil {
+		_ = unix.Kill(-child.Pid, unix.SIGKILL) // of a group that it leads, or nobody's: its number is its own until it is reaped
+		_ = process.Signal(child.Pidfd, unix.SIGKILL)
+	}
+	exit, reaped := process.Reap(child.Pidfd)
+	if err = errors.Join(err, reaped); err == nil && exit != (process.Exit{}) {
 		err = errors.New(exit.String())
 	}
 	return err

@@ -112,23 +112,15 @@ func execute(program *process.Program, files map[string]*os.File, cgroup string,
 	if meanwhile != nil {
 		defer meanwhile(parked.Pid)()
 	}
-	if err = waitFor(parked, timeout); err == nil {
+	err = waitFor(parked, timeout)
+	switch {
+	case err == nil:
 		return &parked.Process, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		err = errors.Join(err, killListed(cgroup))
 	}
-	if !errors.Is(err, context.DeadlineExceeded) {
-		return nil, err
-	}
-	err = errors.Join(err, ignoreDead(process.Signal(parked.Pidfd, unix.SIGKILL)), killListed(cgroup))
-	if failed := waitFor(parked, killTimeout); failed == nil || errors.Is(failed, context.DeadlineExceeded) { // too late; or somebody keeps its image
-		process.Signal(parked.Pidfd, unix.SIGKILL)
-		process.Reap(parked.Pidfd)
-		parked.Pidfd.Close()
-	}
-	return nil, err
+	return nil, errors.Join(err, parked.Abandon())
 }
-
-// killTimeout is how long the end of what was killed is waited for.
-const killTimeout = 5 * time.Second
 
 func waitFor(parked *process.Parked, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
@@ -184,9 +182,8 @@ func (m *making) made() error {
 func (m *making) undo(ctx context.Context, why error) error {
 	ctx = context.WithoutCancel(ctx)
 	var errs []error
-	if m.child != nil { // its pidfd is closed if it has been reaped
-		_ = process.Signal(m.child.Pidfd, unix.SIGKILL)
-		_, _ = process.Reap(m.child.Pidfd)
+	if m.child != nil {
+		errs = append(errs, m.child.Abandon())
 	}
 	if m.group != nil {
 		errs = append(errs, m.dismantle(ctx, m.rec, m.group))

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
@@ -59,12 +58,10 @@ func (r *Runtime) Exec(ctx context.Context, id string, edit func(*specs.Process)
 		return nil, nil, err
 	}
 	if err := x.start(ctx); err != nil {
-		return nil, nil, readable(err, x.plan.Attribute.Argv)
+		return nil, nil, x.abandon(readable(err, x.plan.Attribute.Argv))
 	}
 	if err := x.tell(); err != nil {
-		_ = process.Signal(x.child.Pidfd, unix.SIGKILL)
-		_, _ = process.Reap(x.child.Pidfd)
-		return nil, nil, err
+		return nil, nil, x.abandon(err)
 	}
 	child, master := x.child.Process, x.master
 	x.master = nil
@@ -150,6 +147,14 @@ func (x *executing) start(ctx context.Context) (err error) {
 		return err
 	}
 	return x.child.Wait(ctx)
+}
+
+// abandon ends the process, if there is one, because of an error.
+func (x *executing) abandon(why error) error {
+	if x.child == nil {
+		return why
+	}
+	return errors.Join(why, x.child.Abandon())
 }
 
 // compose writes the program: it parks before it is in the container, so that no file of the runtime's is what it executes.

@@ -140,7 +140,7 @@ func (k *Parked) refresh() error {
 
 // Wait waits until the child has executed its command. If it could not, it is reaped, its pidfd is closed, and the error is
 // an *Error, which tells the step; its Signal tells if it was killed. If the context ends first the error is the context's,
-// and nothing changes: Wait may be called again, though not twice at a time.
+// and nothing changes: Wait may be called again, though not twice at a time, or Abandon.
 func (k *Parked) Wait(ctx context.Context) error {
 	if done, err := k.result(); done {
 		return err
