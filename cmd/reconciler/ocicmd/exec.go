@@ -58,7 +58,7 @@ func (c *command) exec(f *flags, args []string) (int, error) {
 	child, master, err := c.Exec(c.ctx, args[0], change, oci.ExecOptions{
 		Stdio:         [3]*os.File{os.Stdin, os.Stdout, os.Stderr},
 		ConsoleSocket: *consoleSocket, PidFile: *pidFile, PidfdSocket: *pidfdSocket,
-		ExtraFiles: extra, Cgroup: *cgroup, IgnorePaused: *ignorePaused,
+		ExtraFiles: extra, Cgroup: *cgroup, IgnorePaused: *ignorePaused, Detach: *detach,
 	})
 	if err != nil {
 		return ownFailure, fmt.Errorf("exec failed: %w", err)

@@ -16,6 +16,17 @@ import (
 // terminalName is what a terminal is called in the message that carries it, as engines know it.
 const terminalName = "/dev/ptmx"
 
+// handed refuses a terminal that nobody would have, and a socket for none.
+func handed(hasTTY, detach bool, socket string) error {
+	switch hasSocket := socket != ""; {
+	case hasTTY && detach && !hasSocket:
+		return invalid("cannot allocate a terminal and detach without setting console socket")
+	case hasSocket && (!hasTTY || !detach):
+		return invalid("cannot use console socket without a terminal, and without detaching")
+	}
+	return nil
+}
+
 // sendFile sends a descriptor to the one who listens at a unix socket, with a name.
 func sendFile(socket string, f *os.File, name string) error {
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})

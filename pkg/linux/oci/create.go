@@ -41,12 +41,7 @@ func (r *Runtime) Create(ctx context.Context, id, bundle string, o Options) erro
 		return err
 	}
 	defer m.close()
-	switch hasSocket := o.ConsoleSocket != ""; {
-	case m.t.Container.Spec.TTY && !hasSocket:
-		err = invalid("cannot allocate a terminal and detach without setting console socket")
-	case !m.t.Container.Spec.TTY && hasSocket:
-		err = invalid("cannot use console socket without a terminal, and without detaching")
-	default:
+	if err = handed(m.t.Container.Spec.TTY, true, o.ConsoleSocket); err == nil {
 		m.lasting = true
 		err = m.make(ctx)
 	}

@@ -32,6 +32,8 @@ type ExecOptions struct {
 	Cgroup string
 	// IgnorePaused starts it in a container that is paused, where it then waits.
 	IgnorePaused bool
+	// Detach tells that the caller will not stay: somebody else is to get the terminal, if there is one.
+	Detach bool
 }
 
 // Exec starts a further process in a container. What edit makes of the container's own process, of which it gets a copy, is what is started.
@@ -106,7 +108,7 @@ func (x *executing) translate(edit func(*specs.Process) error) error {
 		return fmt.Errorf("cannot use the process: %w", err)
 	}
 	x.warn(x.t.Warnings)
-	return nil
+	return handed(x.t.Container.Spec.TTY, x.Detach, x.ConsoleSocket)
 }
 
 // prepare opens the container's first process and plans the start.
@@ -220,9 +222,6 @@ func (x *executing) attributes(all map[string]*os.File) {
 // console opens a terminal of the container's own.
 func (x *executing) console(all map[string]*os.File) (err error) {
 	if x.plan.Attribute.Stdio != attribute.StdioTerminal {
-		if x.ConsoleSocket != "" {
-			return invalid("cannot use console socket without a terminal, and without detaching")
-		}
 		return nil
 	}
 	master, slave, err := mount.OpenTerminal(x.target.Root, x.t.ConsoleSize)

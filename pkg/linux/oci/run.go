@@ -25,12 +25,7 @@ func (r *Runtime) Run(ctx context.Context, id, bundle string, detach bool, o Opt
 		return nil, err
 	}
 	defer m.close()
-	switch hasTTY, hasSocket := m.t.Container.Spec.TTY, o.ConsoleSocket != ""; {
-	case hasTTY && detach && !hasSocket:
-		err = invalid("cannot allocate a terminal and detach without setting console socket")
-	case hasSocket && (!hasTTY || !detach):
-		err = invalid("cannot use console socket without a terminal, and without detaching")
-	default:
+	if err = handed(m.t.Container.Spec.TTY, detach, o.ConsoleSocket); err == nil {
 		err = m.run(ctx)
 	}
 	if err != nil {
