@@ -2,11 +2,13 @@ package ocicmd
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/oci"
@@ -25,10 +27,15 @@ type terminal struct {
 // by and by, others may go on writing, and a terminal holds less than 16 KiB (pty_common_install of the kernel's pty.c, N_TTY_BUF_SIZE).
 const (
 	restSize = 64 << 10
-	restWait = 100 * time.Millisecond
+	restWait = 200 * time.Millisecond
 )
 
+// newTerminal takes the master over.
 func newTerminal(master *os.File) (*terminal, error) {
+	master, err := interruptible(master)
+	if err != nil {
+		return nil, err
+	}
 	t := &terminal{master: master, copied: make(chan struct{})}
 	if fd := int(os.Stdin.Fd()); term.IsTerminal(fd) {
 		before, err := term.MakeRaw(fd)
@@ -41,6 +48,25 @@ func newTerminal(master *os.File) (*terminal, error) {
 	go func() { _, _ = io.Copy(master, os.Stdin) }() // ends with this process: a read from a terminal cannot be called back
 	go t.copy(os.Stdout)
 	return t, nil
+}
+
+// interruptible makes a file that knows deadlines of one that may not.
+func interruptible(f *os.File) (*os.File, error) {
+	defer f.Close()
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd := -1
+	failed := conn.Control(func(old uintptr) {
+		if fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 3); err == nil {
+			err = unix.SetNonblock(fd, true)
+		}
+	})
+	if err := errors.Join(failed, err); err != nil {
+		return nil, fmt.Errorf("cannot use %s: %w", f.Name(), err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // copy copies the output until nobody has the other end any more, which is EIO, or until the rest that was there at the process's end.
