@@ -26,8 +26,8 @@ func (f *flags) making() making {
 }
 
 // options gathers what a container gets from the caller.
-func (m making) options() (oci.Options, error) {
-	extra, env, err := oci.ExtraFiles(*m.preserveFDs, os.Getenv("LISTEN_FDS"))
+func (c *command) options(m making) (oci.Options, error) {
+	extra, env, err := oci.ExtraFiles(*m.preserveFDs, os.Getenv("LISTEN_FDS"), c.inherited)
 	return oci.Options{
 		Stdio:         [3]*os.File{os.Stdin, os.Stdout, os.Stderr},
 		ConsoleSocket: *m.consoleSocket, PidFile: *m.pidFile, PidfdSocket: *m.pidfdSocket,
@@ -42,7 +42,7 @@ func (c *command) create(f *flags, args []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	o, err := m.options()
+	o, err := c.options(m)
 	if err != nil {
 		return 1, err
 	}

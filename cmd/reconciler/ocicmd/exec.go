@@ -37,7 +37,7 @@ func (c *command) exec(f *flags, args []string) (int, error) {
 	if err != nil {
 		return ownFailure, err
 	}
-	extra, _, err := oci.ExtraFiles(*preserve, "")
+	extra, _, err := oci.ExtraFiles(*preserve, "", c.inherited)
 	if err != nil {
 		return ownFailure, err
 	}

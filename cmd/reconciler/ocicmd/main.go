@@ -32,8 +32,9 @@ type Build struct{ Version, Commit, Go string }
 func Main(ctx context.Context, args []string, build func() Build) int {
 	debug.SetGCPercent(-1) // most are gone before it would be worth it
 	debug.SetMemoryLimit(32 << 20)
+	inherited := oci.Inherited()
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // what is to be handed on is so by name
-	c := &command{ctx: ctx, build: build, in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	c := &command{ctx: ctx, build: build, in: os.Stdin, out: os.Stdout, err: os.Stderr, inherited: inherited}
 	code, err := c.run(args)
 	if err != nil {
 		c.fail(err)
@@ -50,6 +51,8 @@ type command struct {
 	build    func() Build
 	in       *os.File
 	out, err io.Writer
+	// inherited are the descriptors that may be handed on.
+	inherited map[int]bool
 
 	globals
 	*oci.Runtime

@@ -143,7 +143,16 @@ func TestDescriptors(t *testing.T) {
 			t.Errorf("%v with LISTEN_FDS=%s: %q, want %q (%s)", test.flags, test.listen, got, test.want, r.err)
 		}
 	}
-	w.refused(1, "is to be preserved, and there is none", "run", "--bundle", bundle, "--preserve-fds", "6", "d")
+	for _, count := range []string{"1", "2", "6"} { // the first ones are the Go runtime's own
+		w.refused(1, "is to be preserved, and there is none", "run", "--bundle", bundle, "--preserve-fds", count, "d")
+	}
+	w.run("create", "--bundle", bundle, "d")
+	w.refused(255, "is to be preserved, and there is none", "exec", "--preserve-fds", "1", "d", "true")
+	cmd := w.command("run", "--bundle", bundle, "e")
+	cmd.Env = append(cmd.Env, "LISTEN_FDS=1")
+	if r := w.finish(cmd); r.code != 1 || !strings.Contains(r.err, "there is none") {
+		t.Errorf("%+v", r)
+	}
 }
 
 // A further process is what flags or a file make of the container's own.

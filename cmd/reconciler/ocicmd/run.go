@@ -20,7 +20,7 @@ func (c *command) runContainer(f *flags, args []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	o, err := m.options()
+	o, err := c.options(m)
 	if err != nil {
 		return 1, err
 	}

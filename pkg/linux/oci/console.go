@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -78,9 +77,29 @@ func Resize(master *os.File, size spec.TerminalSize) error {
 	return err
 }
 
-// ExtraFiles are the descriptors that a caller hands on: count of them from 3 on, or as many as LISTEN_FDS says, see sd_listen_fds(3). The
-// variables that say so to the container are in env.
-func ExtraFiles(count int, listenFDs string) (files []*os.File, env map[string]string, err error) {
+// Inherited are the descriptors from 3 on that this process was given by whoever executed it, which is to be asked before they are made
+// close-on-exec: others, such as the Go runtime's, are so from the beginning.
+func Inherited() map[int]bool {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return nil
+	}
+	given := map[int]bool{}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd < 3 {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			given[fd] = true
+		}
+	}
+	return given
+}
+
+// ExtraFiles are the descriptors that a caller hands on, of those that were inherited: count of them from 3 on, or as many as LISTEN_FDS says, see
+// sd_listen_fds(3). The variables that say so to the container are in env.
+func ExtraFiles(count int, listenFDs string, inherited map[int]bool) (files []*os.File, env map[string]string, err error) {
 	listen := 0
 	if listenFDs != "" {
 		if listen, err = strconv.Atoi(listenFDs); err != nil || listen < 0 {
@@ -95,12 +114,8 @@ func ExtraFiles(count int, listenFDs string) (files []*os.File, env map[string]s
 		return nil, nil, invalid("%d descriptors to preserve are not between 0 and %d", count+listen, most)
 	}
 	for fd := 3; fd < 3+count+listen; fd++ {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
-			return nil, nil, fmt.Errorf("file descriptor %d is to be preserved, and there is none: %w", fd, err)
-		}
-		link, _ := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
-		if strings.HasPrefix(link, "anon_inode:[eventpoll]") || strings.HasPrefix(link, "anon_inode:[eventfd]") {
-			return nil, nil, fmt.Errorf("file descriptor %d is to be preserved, and was not handed to this process: %w", fd, unix.EBADF)
+		if !inherited[fd] {
+			return nil, nil, fmt.Errorf("file descriptor %d is to be preserved, and there is none: %w", fd, unix.EBADF)
 		}
 		files = append(files, os.NewFile(uintptr(fd), "fd"+strconv.Itoa(fd)))
 	}
