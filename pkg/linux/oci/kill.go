@@ -76,29 +76,32 @@ func (r *Runtime) killAll(rec record, sig unix.Signal) error {
 	if err != nil {
 		return gone(err)
 	}
-	var errs []error
-	for _, pid := range pids {
-		errs = append(errs, signalIn(group, pid, sig))
-	}
-	return errors.Join(errs...)
+	return signalIn(group, pids, sig)
 }
 
-// signalIn sends a signal to a process if it is still in the group once it is held by a descriptor: its number may have gone to another.
-func signalIn(group *cgroup.Group, pid int, sig unix.Signal) error {
-	fd, err := unix.PidfdOpen(pid, 0)
+// signalIn sends a signal to those of some processes that are still in the group once all are held by descriptors: their numbers may have gone to others.
+func signalIn(group *cgroup.Group, pids []int, sig unix.Signal) error {
+	held := map[int]*os.File{}
+	for _, pid := range pids {
+		if fd, err := unix.PidfdOpen(pid, 0); err == nil { // else it has ended
+			held[pid] = os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid))
+			defer held[pid].Close()
+		}
+	}
+	inside, err := group.Procs()
 	if err != nil {
-		return nil // it has ended
+		return gone(err)
 	}
-	pidfd := os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid))
-	defer pidfd.Close()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if within := "/" + group.String(); err != nil || !strings.Contains(string(text), within+"\n") && !strings.Contains(string(text), within+"/") {
-		return nil
+	var errs []error
+	for _, pid := range inside {
+		if held[pid] == nil {
+			continue
+		}
+		if err := process.Signal(held[pid], sig); err != nil && !errors.Is(err, unix.ESRCH) {
+			errs = append(errs, err)
+		}
 	}
-	if err := process.Signal(pidfd, sig); err != nil && !errors.Is(err, unix.ESRCH) {
-		return err
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // deleting bounds how long the end of a killed container is waited for.
