@@ -3,6 +3,7 @@ package ocicmd_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -118,6 +119,56 @@ func TestCgroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.run("run", "--bundle", w.bundle("there", "true"), "there")
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the cgroup stays")
+	}
+}
+
+// A container that could not be made leaves a cgroup that was there before: as it was when it could not be used, and whatever is in it by then.
+func TestFoundCgroup(t *testing.T) {
+	w := newWorld(t)
+	dir := filepath.Join(kerneltest.Tree(t).Unified, w.parent, "found")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	is := func(what string) {
+		t.Helper()
+		if _, err := os.Stat(dir); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	freeze := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte(text), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	freeze("1")
+	w.refused(1, "frozen", "create", "--bundle", w.bundle("found", "true"), "found")
+	is("frozen")
+	if got := w.read(filepath.Join(dir, "cgroup.freeze")); got != "1" {
+		t.Errorf("frozen is %s", got)
+	}
+	freeze("0")
+	missing := func(s *specs.Spec) { s.Process.Args = []string{"nothing"} }
+	w.refused(1, "executable file not found", "run", "--bundle", w.bundle("found", "", missing), "found")
+	is("of a command that is not there")
+	// What is in it by now is not taken for the container's.
+	sleep := exec.Command("/bin/sleep", "100000")
+	if err := sleep.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = sleep.Process.Kill(), sleep.Wait() })
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(sleep.Process.Pid)), 0); err != nil {
+		t.Fatal(err)
+	}
+	w.refused(1, "not empty", "create", "--bundle", w.bundle("found", "true"), "found")
+	if pid, err := unix.Wait4(sleep.Process.Pid, nil, unix.WNOHANG, nil); pid != 0 || err != nil {
+		t.Errorf("who was there has ended: %v", err)
+	}
+	// A container in it takes it with it.
+	_, _ = sleep.Process.Kill(), sleep.Wait()
+	w.run("run", "--bundle", w.bundle("found", "true"), "found")
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("the cgroup stays")
 	}

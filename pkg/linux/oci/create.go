@@ -116,6 +116,7 @@ func (m *making) prepare() error {
 	if m.group, err = m.Runtime.group(m.rec); err != nil {
 		return err
 	}
+	m.rec.Found = m.group.Exists()
 	return errors.Join(statefile.Replace(m.dir.file(ConfigFile), text, 0o600, false), m.dir.writeJSON(stateFile, m.rec))
 }
 

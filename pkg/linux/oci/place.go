@@ -7,6 +7,9 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup/systemd"
@@ -70,21 +73,50 @@ func (m *making) enterScope(ctx context.Context, _ int) (err error) {
 	return m.limit()
 }
 
-// dismantle ends whatever is in a container's cgroup, and removes it. What was there before the container stays.
+// dismantle ends whatever is in a container's cgroup, and removes it. A cgroup that was there before stays if there never was a container in it, as it
+// was if it never was the container's; else it goes with the container, as engines know it.
 func (r *Runtime) dismantle(ctx context.Context, rec record, group *cgroup.Group) error {
-	if !rec.Owned && !r.marked(rec, group) {
+	isOurs, stays := rec.Owned || r.marked(rec, group), rec.Found && !rec.Made
+	if isOurs && stays {
+		killEach(ctx, group)
+	}
+	switch {
+	case isOurs:
+		if err := gone(r.end(ctx, group)); err != nil {
+			return err
+		}
+	case rec.Found:
+		return nil
+	default: // made, perhaps, by a runtime that died before it could say so
 		if state, err := group.State(); err != nil || state.Populated {
 			return gone(err)
 		}
-	} else if err := gone(r.end(ctx, group)); err != nil {
-		return err
 	}
 	if rec.Scope != nil {
 		if err := systemd.StopScope(ctx, *rec.Scope); err != nil {
 			return err
 		}
 	}
+	if stays {
+		return gone(group.SetIdentity(cgroup.Identity{}))
+	}
 	return group.Remove(ctx)
+}
+
+// killEach kills the processes of a cgroup one by one. Where cgroup.kill was written to, the kernel may kill at birth whatever is started later.
+func killEach(ctx context.Context, group *cgroup.Group) {
+	const rounds, pause = 100, 2 * time.Millisecond
+	for range rounds {
+		pids, err := group.Procs()
+		if err != nil || len(pids) == 0 || signalIn(group, pids, unix.SIGKILL) != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
 }
 
 // mark writes into a cgroup whose it is, so that this is known without the record.
@@ -97,8 +129,11 @@ func (r *Runtime) marked(rec record, group *cgroup.Group) bool {
 	return err == nil && id.Hash == path.Join(r.Root, rec.ID)
 }
 
-// end kills everything in a cgroup and waits until it is gone.
+// end kills everything in a cgroup, if there is anything, and waits until it is gone.
 func (r *Runtime) end(ctx context.Context, group *cgroup.Group) error {
+	if state, err := group.State(); err == nil && !state.Populated {
+		return nil
+	}
 	if err := group.Kill(); err != nil {
 		return err
 	}

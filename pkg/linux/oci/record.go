@@ -31,8 +31,9 @@ type record struct {
 	StartTime uint64 `json:"startTime,omitzero"`
 	// Made tells that Create is done.
 	Made bool `json:"made,omitzero"`
-	// Cgroup is the path below every mount point, Owned tells that it was made for the container: what is in it is the container's.
+	// Cgroup is the path below every mount point. Found tells that it was there before, Owned that the container has it, and whatever is in it.
 	Cgroup string         `json:"cgroup"`
+	Found  bool           `json:"found,omitzero"`
 	Owned  bool           `json:"owned,omitzero"`
 	Scope  *systemd.Scope `json:"scope,omitempty"`
 	// Command is the command's first word, Hooks are the kinds of hooks that there are: most verbs need no more of the configuration.
@@ -44,7 +45,8 @@ type record struct {
 	Resources json.RawMessage `json:"resources,omitempty"`
 }
 
-// read reads the record of a container, whoever has it. One that is torn, or of another version, is not there: what it was about is then lost.
+// read reads the record of a container, whoever has it. One that is torn, or of another version, is errTorn: what it was about is then lost, and
+// only deletion by force goes on.
 func (r *Runtime) read(id string) (record, error) {
 	if err := errors.Join(checkID(id), r.checkRoot()); err != nil {
 		return record{}, err
@@ -97,9 +99,9 @@ func (r *Runtime) hooked(rec record, kinds ...string) (Translation, error) {
 	return Translation{}, nil
 }
 
-// guess is the record of a container whose own is torn, as far as its configuration tells.
+// guess is the record of a container whose own is torn, as far as its configuration tells. Only a cgroup that says so itself is the container's.
 func (r *Runtime) guess(id string) record {
-	rec := record{Schema: recordSchema, ID: id}
+	rec := record{Schema: recordSchema, ID: id, Made: true, Found: true}
 	if config, err := r.config(rec); err == nil && config.Linux != nil {
 		rec.Cgroup, rec.Scope, _ = r.place(id, Translation{CgroupsPath: config.Linux.CgroupsPath})
 	}
