@@ -60,6 +60,7 @@ func (c *command) exec(f *flags, args []string) (int, error) {
 		ConsoleSocket: *consoleSocket, PidFile: *pidFile, PidfdSocket: *pidfdSocket,
 		ExtraFiles: extra, Cgroup: *cgroup, IgnorePaused: *ignorePaused, Detach: *detach,
 	})
+	closeAll(extra)
 	if err != nil {
 		return ownFailure, fmt.Errorf("exec failed: %w", err)
 	}

@@ -29,6 +29,7 @@ func (c *command) runContainer(f *flags, args []string) (int, error) {
 		signals = heed()
 	}
 	running, err := c.Run(c.ctx, args[0], *m.bundle, *detach, o)
+	closeAll(o.ExtraFiles)
 	if err != nil {
 		return 1, err
 	}
@@ -41,6 +42,13 @@ func (c *command) runContainer(f *flags, args []string) (int, error) {
 		err = errors.Join(err, running.Delete(c.ctx))
 	}
 	return code, err
+}
+
+// closeAll closes what somebody else has by now, who may wait for its end.
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
 }
 
 // heed begins to collect signals, before there is somebody to pass them on to.

@@ -99,15 +99,16 @@ func (m *making) attributes() {
 	a := &m.plan.Attribute
 	a.InheritKeyring = m.NoNewKeyring
 	m.own = map[string]*os.File{}
-	for i, f := range m.ExtraFiles {
-		name := "fd" + strconv.Itoa(3+i)
-		a.ExtraFiles = append(a.ExtraFiles, name)
-		m.own[name] = f
+	for i := range m.ExtraFiles {
+		a.ExtraFiles = append(a.ExtraFiles, extraName(i))
 	}
 	if m.lasting {
 		a.Report = fileResult
 	}
 }
+
+// extraName is what one of the caller's further files is called in a program.
+func extraName(i int) string { return "fd" + strconv.Itoa(3+i) }
 
 // steps say where the child waits, and for what.
 func (m *making) steps(isNodeUser bool) {
@@ -282,6 +283,9 @@ func (m *making) all() map[string]*os.File {
 		if m.Stdio[i] != nil {
 			all[name] = m.Stdio[i]
 		}
+	}
+	for i, f := range m.ExtraFiles {
+		all[extraName(i)] = f
 	}
 	maps.Copy(all, m.joined)
 	maps.Copy(all, m.own)

@@ -27,7 +27,7 @@ type Options struct {
 	NoPivot bool
 	// NoNewKeyring leaves the container with the caller's session keyring.
 	NoNewKeyring bool
-	// ExtraFiles are descriptors 3 and on. Env is added to the container's environment.
+	// ExtraFiles are descriptors 3 and on; they stay the caller's, as Stdio does. Env is added to the container's environment.
 	ExtraFiles []*os.File
 	Env        map[string]string
 	// NotifySocket is the caller's NOTIFY_SOCKET, see sd_notify(3); "" for none.

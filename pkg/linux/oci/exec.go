@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path"
-	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -27,7 +26,8 @@ import (
 type ExecOptions struct {
 	Stdio                               [3]*os.File
 	ConsoleSocket, PidFile, PidfdSocket string
-	ExtraFiles                          []*os.File
+	// ExtraFiles are descriptors 3 and on. They stay the caller's, as Stdio does.
+	ExtraFiles []*os.File
 	// Cgroup is a cgroup below the container's, "" for its own.
 	Cgroup string
 	// IgnorePaused starts it in a container that is paused, where it then waits.
@@ -213,9 +213,8 @@ func (x *executing) attributes(all map[string]*os.File) {
 		}
 	}
 	for i, f := range x.ExtraFiles {
-		name := "fd" + strconv.Itoa(3+i)
-		x.plan.Attribute.ExtraFiles = append(x.plan.Attribute.ExtraFiles, name)
-		all[name] = f
+		x.plan.Attribute.ExtraFiles = append(x.plan.Attribute.ExtraFiles, extraName(i))
+		all[extraName(i)] = f
 	}
 }
 
