@@ -74,6 +74,8 @@
 //	  cgroup  network  log  feature
 //	  keeper      runs the program, and is parent of what comes of it
 //	    process     the list, and who carries it out
+//	  hook        programs of others at points of a container's life
+//	  proc  statefile   what /proc shows; small files, read and replaced whole
 //	  oci         the other words for all this: an OCI config.json and the verbs of a runtime
 //
 // Each is usable without the ones above it. Node also implements the kernel seam that package reconcile declares.

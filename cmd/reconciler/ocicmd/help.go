@@ -63,6 +63,7 @@ Global flags
 Exit codes
   0  done; of run and exec: the command's own, or 128 and its signal
   1  error, usage included
+  3  no such verb
   255  error of exec
 `, oci.DefaultRoot)
 }

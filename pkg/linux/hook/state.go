@@ -3,7 +3,7 @@ package hook
 import "encoding/json"
 
 // ociVersion is the version of the runtime specification whose state hooks are told.
-const ociVersion = "1.2.1"
+const ociVersion = "1.3.0"
 
 // Status is where a container is in its life, in the words of the runtime specification.
 type Status string
