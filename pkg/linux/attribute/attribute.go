@@ -125,7 +125,7 @@ func Late(p *process.Program, plan Plan, join func(*process.Program)) (listener 
 	stdio(p, plan, files)
 	p.Call("set umask", "", unix.SYS_UMASK, process.Int(plan.Umask))
 	limits, ofFiles := plan.Rlimits, []Rlimit(nil)
-	if join != nil && len(plan.Sysctls) > 0 {
+	if join != nil && len(plan.Sysctls) > 0 || plan.Ready != nil {
 		limits, ofFiles = withoutFiles(limits)
 	}
 	setRlimits(p, limits)
@@ -133,7 +133,9 @@ func Late(p *process.Program, plan Plan, join func(*process.Program)) (listener 
 		join(p)
 	}
 	setSysctls(p, plan)
-	setRlimits(p, ofFiles)
+	if plan.Ready == nil {
+		setRlimits(p, ofFiles)
+	}
 	confine()
 	meanwhile := plan.Capabilities
 	if plan.NewPrivs && plan.Seccomp.Filter != nil {
@@ -155,6 +157,9 @@ func Late(p *process.Program, plan Plan, join func(*process.Program)) (listener 
 		}
 	}
 	at, first := len(p.Ops), plan.Seccomp.Notifies() || plan.Ready != nil && plan.Watched
+	if plan.Ready != nil { // its descriptors have been moved by then
+		setRlimits(p, ofFiles)
+	}
 	if first {
 		filter()
 	}

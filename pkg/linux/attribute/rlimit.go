@@ -140,8 +140,8 @@ func SaidRlimits(asked map[string]spec.Rlimit, c Ceilings) (limits []Rlimit, err
 // enoughFiles is a limit of descriptors that keeps no step of a start from opening a file.
 const enoughFiles = 1024
 
-// withoutFiles takes the limit of descriptors out of those that are set while the process is the node's: sysctls are to be opened after that, which a low one
-// forbids. What only the node may raise it raises at once.
+// withoutFiles takes the limit of descriptors out of those that are set while the process is the node's: sysctls are to be opened after that, or descriptors
+// moved, which a low one forbids. What only the node may raise it raises at once.
 func withoutFiles(limits []Rlimit) (rest, ofFiles []Rlimit) {
 	for _, l := range limits {
 		if l.Resource == unix.RLIMIT_NOFILE {
