@@ -32,6 +32,9 @@ func Plan(c spec.Container, h spec.Hook, target *start.Target, host *start.Host)
 func InContainer(c spec.Container, target *start.Target, group *cgroup.Group, host *start.Host) Runner {
 	return func(ctx context.Context, h spec.Hook, stdin, output *os.File) error {
 		plan, err := Plan(c, h, target, host)
+		if err == nil {
+			err = plan.Shield(target)
+		}
 		if err != nil {
 			return err
 		}

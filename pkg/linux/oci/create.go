@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/linux/statefile"
@@ -135,6 +136,9 @@ func (m *making) make(ctx context.Context) (err error) {
 		return err
 	}
 	if err := m.open(); err != nil {
+		return err
+	}
+	if err := start.CheckJoin(m.joined[namespace.FilePID]); err != nil {
 		return err
 	}
 	if m.child, err = process.StartParked(&m.program, m.all()); err != nil {

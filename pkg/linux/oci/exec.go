@@ -121,7 +121,10 @@ func (x *executing) prepare() (err error) {
 	}
 	c, said := x.further(x.t), x.t.Container.Spec
 	x.plan, err = start.NewExec(c, spec.Exec{Command: said.Command, TTY: said.TTY, Stdin: said.Stdin, Env: c.Spec.Env}, x.target.Root, x.target.IDs, x.host)
-	return err
+	if err != nil {
+		return err
+	}
+	return x.plan.Shield(x.target)
 }
 
 // start composes the program and runs it.

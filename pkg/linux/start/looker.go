@@ -1,9 +1,11 @@
 package start
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -17,35 +19,86 @@ import (
 var lookers = capability.Of(unix.CAP_SYS_PTRACE, unix.CAP_SYS_ADMIN, unix.CAP_PERFMON)
 
 // CheckJoin refuses a start in a pid namespace where somebody could look into it: a child that mounts its /proc there is one of the node's
-// processes until its command runs. That is a process which may come to hold one of lookers, and has the node's users.
+// processes until its command runs. In this process's own, which nil stands for as well, there is nobody but the node's.
 func CheckJoin(pidns *os.File) error {
+	if pidns == nil {
+		return nil
+	}
 	want, err := namespace.Of(pidns)
 	if err != nil {
 		return err
 	}
-	users, err := namespace.OfProcess(os.Getpid(), namespace.FileUser)
+	pid, may, err := looker(want)
+	if err != nil || may == 0 {
+		return err
+	}
+	return fmt.Errorf("process %d in pid namespace %s may look into those that join it (%v), which until their command runs are part of the node: %w\nhint: give its container users of its own, in a user namespace, or take that from it",
+		pid, pidns.Name(), may, errors.ErrUnsupported)
+}
+
+// Shield confines an exec for who does not know of all that is done to the container. One that cannot be is refused where somebody could look
+// into it; one whose filter notifies is confined there alone, since who decides is told of the process that has the listener.
+func (e *Exec) Shield(t *Target) error {
+	if e.Attribute.Reborn {
+		return nil
+	}
+	if !e.Attribute.Seccomp.Notifies() && e.Confine() == nil {
+		return nil
+	}
+	want, err := t.pidNamespace()
 	if err != nil {
 		return err
 	}
+	if _, may, err := looker(want); err != nil || may == 0 {
+		return err
+	}
+	return e.Confine()
+}
+
+// looker is a process in a pid namespace that may come to hold some of lookers, and has the node's users; may is 0 when there is none.
+func looker(in namespace.ID) (pid int, may capability.Set, err error) {
+	users, err := namespace.OfProcess(os.Getpid(), namespace.FileUser)
+	if err != nil {
+		return 0, 0, err
+	}
+	if own, err := namespace.OfProcess(os.Getpid(), namespace.FilePID); err != nil || own == in {
+		return 0, 0, err
+	}
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return fmt.Errorf("cannot look for processes in pid namespace %s: %w", pidns.Name(), err)
+		return 0, 0, fmt.Errorf("cannot look for processes in a pid namespace: %w", err)
 	}
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
 		if err != nil {
 			continue
 		}
-		if in, err := namespace.OfProcess(pid, namespace.FilePID); err != nil || in != want { // an error: it has ended
+		if its, err := namespace.OfProcess(pid, namespace.FilePID); err != nil || its != in { // an error: it has ended
 			continue
 		}
 		if of, err := namespace.OfProcess(pid, namespace.FileUser); err != nil || of != users {
 			continue
 		}
-		if bounding, err := capability.BoundingOf(pid); err == nil && bounding&lookers != 0 {
-			return fmt.Errorf("process %d in pid namespace %s may look into those that join it (%v), which until their command runs are part of the node: %w\nhint: give its container users of its own: namespaces: {user: {mode: Auto}}",
-				pid, pidns.Name(), bounding&lookers, errors.ErrUnsupported)
+		if may = mayLook(pid); may != 0 {
+			return pid, may, nil
 		}
 	}
-	return nil
+	return 0, 0, nil
+}
+
+// mayLook are the lookers of a process, by any of its threads: each has its own. One that is dead and not reaped, whose threads are, has none.
+func mayLook(pid int) (may capability.Set) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/[0-9]*", pid))
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread + "/stat")
+		state := bytes.TrimSpace(text[bytes.LastIndexByte(text, ')')+1:])
+		if err != nil || bytes.HasPrefix(state, []byte("Z")) || bytes.HasPrefix(state, []byte("X")) {
+			continue
+		}
+		number, _ := strconv.Atoi(filepath.Base(thread))
+		if bounding, err := capability.BoundingOf(number); err == nil {
+			may |= bounding & lookers
+		}
+	}
+	return may
 }

@@ -17,12 +17,13 @@ type Target struct {
 	Root *rootfs.Root
 	IDs  mount.IDMap // of its user namespace, zero for this process's
 
+	pid         int
 	pidfd, time *os.File
 }
 
 // OpenTarget opens what belongs to a process. The pidfd becomes the target's, unless there is an error; of a process that has ended, it is ESRCH.
 func OpenTarget(pid int, pidfd *os.File) (_ *Target, err error) {
-	t := &Target{}
+	t := &Target{pid: pid}
 	defer func() {
 		if err != nil {
 			t.Close()
@@ -47,6 +48,14 @@ func OpenTarget(pid int, pidfd *os.File) (_ *Target, err error) {
 
 // Lives is ESRCH of a process that has ended: what has been opened by its number since may be a stranger's.
 func (t *Target) Lives() error { return process.Signal(t.pidfd, 0) }
+
+// pidNamespace is where the process is.
+func (t *Target) pidNamespace() (in namespace.ID, err error) {
+	if in, err = namespace.OfProcess(t.pid, namespace.FilePID); err == nil {
+		err = t.Lives()
+	}
+	return in, err
+}
 
 // idsOf are the ranges of a process's user namespace, zero when it is ours.
 func idsOf(pid int) (ids mount.IDMap, err error) {
