@@ -12,8 +12,8 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// Plan plans a hook in a defaulted container, with what its own process, the target, has, but for a filter that asks somebody: who decides is
-// told of the container's own process.
+// Plan plans a hook in a defaulted container, with what its own process, the target, has. What the filter would ask about is refused: who
+// decides is told of the container's own process.
 func Plan(c spec.Container, h spec.Hook, target *start.Target, host *start.Host) (start.Exec, error) {
 	plan, err := start.NewExec(c, spec.Exec{Command: h.Argv(), Stdin: true}, target.Root, target.IDs, host)
 	if err != nil {
@@ -21,9 +21,7 @@ func Plan(c spec.Container, h spec.Hook, target *start.Target, host *start.Host)
 	}
 	attributes := &plan.Attribute
 	attributes.Paths, attributes.Env = []string{h.Path}, Environ(h.Env)
-	if attributes.Seccomp.Notifies() {
-		attributes.Seccomp.Filter, attributes.Seccomp.Flags = nil, 0
-	}
+	attributes.Seccomp = attributes.Seccomp.Refusing()
 	return plan, nil
 }
 

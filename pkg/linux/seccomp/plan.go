@@ -23,6 +23,21 @@ type Plan struct {
 // Notifies tells whether the filter gets a listener, which must be sent to the one who decides: until then, the calls wait.
 func (p Plan) Notifies() bool { return p.Flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0 }
 
+// Refusing is the plan for a process that nobody decides for: what would be asked about is refused.
+func (p Plan) Refusing() Plan {
+	if !p.Notifies() {
+		return p
+	}
+	filter := slices.Clone(p.Filter) // may be shared
+	for i, in := range filter {
+		if in.Code == ret && in.K&unix.SECCOMP_RET_ACTION_FULL == unix.SECCOMP_RET_USER_NOTIF {
+			filter[i].K = uint32(Errno(unix.EPERM))
+		}
+	}
+	const listens = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+	return Plan{Filter: filter, Flags: p.Flags &^ listens}
+}
+
 // Listener is a program that decides about calls, as profiles name it.
 type Listener struct {
 	Path     string // of its unix socket
