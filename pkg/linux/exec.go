@@ -43,7 +43,7 @@ func (n *Node) Exec(ctx context.Context, name string, id uint64, e spec.Exec) (_
 	if err != nil {
 		return nil, err
 	}
-	done, err := n.join(name, id, &plan)
+	done, err := n.join(ctx, name, id, target, &plan)
 	if err != nil {
 		return nil, errors.Join(err, stdio.close())
 	}

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,15 +16,16 @@ import (
 // container that has joined its pid namespace. Whatever joins it from then on is confined.
 const exposedFile = "exposed"
 
-// expose marks an instance and returns when nothing is on its way that did not know.
+// expose marks an instance. What is on its way into it then may not know yet.
 func (n *Node) expose(name string, id uint64) error {
-	n.joining.Lock()
-	defer n.joining.Unlock()
 	if marked, err := n.exposed(name, id); marked || err != nil {
 		return err
 	}
 	f, err := os.OpenFile(filepath.Join(n.instanceDir(name, id), exposedFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrExist): // by another exec
+		return nil
+	case err != nil:
 		return fmt.Errorf("cannot note that others may look into %q: %w", name, err)
 	}
 	return f.Close()
@@ -38,30 +40,44 @@ func (n *Node) exposed(name string, id uint64) (bool, error) {
 	return err == nil, err
 }
 
-// join confines an exec where that is needed, and keeps out whoever would look into one that is not confined, until it is done.
-func (n *Node) join(name string, id uint64, plan *start.Exec) (done func(), err error) {
+// join confines an exec where that is needed, and keeps out whoever would look into one that is not confined, until it is done. One that may look waits
+// until nobody is on the way who is not.
+func (n *Node) join(ctx context.Context, name string, id uint64, target *start.Target, plan *start.Exec) (done func(), err error) {
+	in, err := target.PIDNamespace()
+	if err != nil {
+		return nil, err
+	}
 	if plan.Exposes {
 		if err := n.expose(name, id); err != nil {
 			return nil, err
 		}
+		if !plan.Attribute.Reborn {
+			if err := plan.Confine(); err != nil {
+				return nil, err
+			}
+		}
+		return n.joining.enter(ctx, in, manner{sees: true})
 	}
 	if plan.Attribute.Reborn {
 		return func() {}, nil
 	}
-	n.joining.RLock()
-	marked, err := n.exposed(name, id)
-	if err == nil && !marked {
-		return n.joining.RUnlock, nil
-	}
-	n.joining.RUnlock()
-	if err != nil {
-		return nil, err
+	done, ok := n.joining.try(in, manner{isSeen: true})
+	if ok {
+		marked, err := n.exposed(name, id)
+		if err == nil && !marked {
+			return done, nil
+		}
+		done()
+		if err != nil {
+			return nil, err
+		}
 	}
 	return func() {}, plan.Confine()
 }
 
-// joinPID marks the instances in a pid namespace that a container is about to join, and refuses one where that could be looked into; nil is none.
-func (n *Node) joinPID(pidns *os.File) (done func(), err error) {
+// joinPID marks the instances in a pid namespace that a container is about to join, and refuses one where that could be looked into; nil is none. It
+// waits until nobody is on the way there who may look, or could be seen by the container.
+func (n *Node) joinPID(ctx context.Context, pidns *os.File, sees bool) (done func(), err error) {
 	if pidns == nil {
 		return func() {}, nil
 	}
@@ -82,10 +98,13 @@ func (n *Node) joinPID(pidns *os.File) (done func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.joining.RLock()
-	if err := start.CheckJoin(pidns); err != nil {
-		n.joining.RUnlock()
+	done, err = n.joining.enter(ctx, want, manner{isSeen: true, sees: sees})
+	if err != nil {
 		return nil, err
 	}
-	return n.joining.RUnlock, nil
+	if err := start.CheckJoin(pidns); err != nil {
+		done()
+		return nil, err
+	}
+	return done, nil
 }

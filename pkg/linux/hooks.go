@@ -90,7 +90,7 @@ func (a *attendance) inside(target *start.Target) hook.Runner {
 		if err != nil {
 			return err
 		}
-		done, err := n.join(in.Name, in.ID, &plan)
+		done, err := n.join(ctx, in.Name, in.ID, target, &plan)
 		if err != nil {
 			return err
 		}

@@ -32,9 +32,9 @@ type Node struct {
 
 	turns turns // of Containers
 
-	idsLock   sync.Mutex   // held while ids are given out or back
-	groupLock sync.Mutex   // held while the sandbox of a group is made or forgotten
-	joining   sync.RWMutex // held to join a container by what may be seen there, and to let somebody in who may look
+	idsLock   sync.Mutex // held while ids are given out or back
+	groupLock sync.Mutex // held while the sandbox of a group is made or forgotten
+	joining   joining
 
 	networkMu   sync.Mutex
 	network     *network.Node // nil until a container wants a bridge

@@ -104,12 +104,12 @@ func (n *Node) start(ctx context.Context, name string, id uint64, extra []*os.Fi
 		request.Files[keeper.FileConsole] = files.Console
 	}
 	attendance.join(&request)
-	done, err := n.joinPID(namespaces.files[namespace.FilePID])
-	if err != nil {
-		return err
-	}
-	defer done()
 	err = n.hooked(ctx, full, id, func() error {
+		done, err := n.joinPID(ctx, namespaces.files[namespace.FilePID], plan.Exposes(namespaces.files[namespace.FileUser]))
+		if err != nil {
+			return err
+		}
+		defer done()
 		return attendance.during(ctx, func() error {
 			_, err := n.keeper.Start(ctx, request)
 			return err

@@ -18,6 +18,11 @@ import (
 // perf_event_open(2), whose samples hold pieces of the stack.
 var lookers = capability.Of(unix.CAP_SYS_PTRACE, unix.CAP_SYS_ADMIN, unix.CAP_PERFMON)
 
+// Exposes tells whether the container's processes may look into others in their pid namespace; user is its user namespace, nil for none.
+func (plan Plan) Exposes(user *os.File) bool {
+	return user == nil && plan.Attribute.Capabilities.Bounding&lookers != 0
+}
+
 // CheckJoin refuses a start in a pid namespace where somebody could look into it: a child that mounts its /proc there is one of the node's
 // processes until its command runs. In this process's own, which nil stands for as well, there is nobody but the node's.
 func CheckJoin(pidns *os.File) error {
@@ -45,7 +50,7 @@ func (e *Exec) Shield(t *Target) error {
 	if !e.Attribute.Seccomp.Notifies() && e.Confine() == nil {
 		return nil
 	}
-	want, err := t.pidNamespace()
+	want, err := t.PIDNamespace()
 	if err != nil {
 		return err
 	}

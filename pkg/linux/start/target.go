@@ -49,8 +49,8 @@ func OpenTarget(pid int, pidfd *os.File) (_ *Target, err error) {
 // Lives is ESRCH of a process that has ended: what has been opened by its number since may be a stranger's.
 func (t *Target) Lives() error { return process.Signal(t.pidfd, 0) }
 
-// pidNamespace is where the process is.
-func (t *Target) pidNamespace() (in namespace.ID, err error) {
+// PIDNamespace is where the process is.
+func (t *Target) PIDNamespace() (in namespace.ID, err error) {
 	if in, err = namespace.OfProcess(t.pid, namespace.FilePID); err == nil {
 		err = t.Lives()
 	}
