@@ -19,8 +19,8 @@ func tracing(s *specs.Spec) {
 	}
 }
 
-// limited leaves a container with so few descriptors that only stdio can be used.
-func limited(s *specs.Spec) {
+// frugal leaves a container with so few descriptors that only stdio can be used.
+func frugal(s *specs.Spec) {
 	s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 3, Hard: 3}}
 }
 
@@ -33,7 +33,7 @@ func TestCreatedHasNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, edit := range map[string]func(*specs.Spec){
-		"plain": func(*specs.Spec) {}, "limited": limited,
+		"plain": func(*specs.Spec) {}, "frugal": frugal,
 		"filtered": func(s *specs.Spec) {
 			tracing(s)
 			s.Process.NoNewPrivileges = false
@@ -65,7 +65,7 @@ func TestCreatedHasNothing(t *testing.T) {
 			t.Errorf("%s waits with capabilities %s of %s, filtered: %s", name, line("CapPrm"), line("CapBnd"), line("Seccomp"))
 		}
 		w.run("start", name)
-		if name == "limited" {
+		if name == "frugal" {
 			w.is(name, specs.StateRunning)
 			if limits := strings.Join(strings.Fields(w.read(fmt.Sprintf("/proc/%d/limits", pid))), " "); !strings.Contains(limits, "Max open files 3 3 files") {
 				t.Errorf("%s has the limits %s", name, limits)
