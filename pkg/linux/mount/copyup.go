@@ -16,7 +16,7 @@ import (
 
 // copyUp fills a new tmpfs with what the rootfs has at the mount's destination, if that is a directory there. What is in
 // it stays what it is: links are not followed, mounts on the node are not entered, and device nodes stay behind.
-func (p Plan) copyUp(tmpfs *os.File, m Mount) error {
+func (p Plan) copyUp(tmpfs *os.File, m Mount, room *room) error {
 	root, err := rootfs.Open(p.Root.Path)
 	if err != nil {
 		return err
@@ -35,7 +35,7 @@ func (p Plan) copyUp(tmpfs *os.File, m Mount) error {
 		return err
 	}
 	defer to.Close()
-	c := copier{}
+	c := copier{room: room}
 	if p.Root.IDMapped {
 		c.ids = p.IDs
 	}
@@ -55,7 +55,10 @@ func (p Plan) copyUp(tmpfs *os.File, m Mount) error {
 const maxDepth = 128
 
 // copier copies a hostile tree by descriptors.
-type copier struct{ ids IDMap }
+type copier struct {
+	ids  IDMap
+	room *room
+}
 
 // directory copies what is in the directory from into the directory to.
 func (c copier) directory(from, to, depth int) error {
@@ -97,6 +100,9 @@ func (c copier) entry(from, to int, name string, depth int) error {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return err
 	}
+	if err := c.room.take(entrySize); err != nil {
+		return err
+	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
 		err = c.subdirectory(f, to, name, st, depth)
@@ -124,7 +130,7 @@ func (c copier) subdirectory(f *os.File, to int, name string, st unix.Stat_t, de
 	if err := c.directory(int(f.Fd()), int(dir.Fd()), depth+1); err != nil {
 		return err
 	}
-	return errors.Join(c.describe(int(dir.Fd()), st), copyXattrs(f, dir))
+	return errors.Join(c.describe(int(dir.Fd()), st), c.xattrs(f, dir))
 }
 
 // file copies a regular file, no more of it than it is large now.
@@ -140,16 +146,58 @@ func (c copier) file(f *os.File, to int, name string, st unix.Stat_t) error {
 	}
 	out := os.NewFile(uintptr(fd), name)
 	defer out.Close()
-	if _, err := io.Copy(out, io.LimitReader(in, st.Size)); err != nil {
+	if err := c.data(in, out, st.Size); err != nil {
 		return err
 	}
-	return errors.Join(c.describe(fd, st), copyXattrs(f, out))
+	return errors.Join(c.describe(fd, st), c.xattrs(f, out))
+}
+
+// data copies the first bytes of a file and leaves its holes: see lseek(2), SEEK_DATA. ENXIO is that no data follows.
+func (c copier) data(in, out *os.File, size int64) error {
+	for at := int64(0); at < size; {
+		begin, err := in.Seek(at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) || err == nil && begin >= size {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		end, err := in.Seek(begin, unix.SEEK_HOLE)
+		if errors.Is(err, unix.ENXIO) { // it became shorter
+			break
+		}
+		if err != nil {
+			return err
+		}
+		at = min(max(end, begin+1), size)
+		if err := c.extent(in, out, begin, at); err != nil {
+			return err
+		}
+	}
+	return out.Truncate(size)
+}
+
+// extent copies the bytes of a file between two places.
+func (c copier) extent(in, out *os.File, begin, end int64) error {
+	if err := c.room.takePages(begin, end); err != nil {
+		return err
+	}
+	for _, f := range []*os.File{in, out} {
+		if _, err := f.Seek(begin, io.SeekStart); err != nil {
+			return err
+		}
+	}
+	_, err := io.Copy(out, io.LimitReader(in, end-begin))
+	return err
 }
 
 func (c copier) link(f *os.File, to int, name string, st unix.Stat_t) error {
 	target := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(int(f.Fd()), "", target)
 	if err != nil {
+		return err
+	}
+	if err := c.room.take(uint64(n)); err != nil {
 		return err
 	}
 	if err := unix.Symlinkat(string(target[:n]), to, name); err != nil {
@@ -194,8 +242,8 @@ func copied(name string) bool {
 	return strings.HasPrefix(name, "user.") || name == "security.capability"
 }
 
-// copyXattrs copies extended attributes from an O_PATH descriptor. A tmpfs has those of users since Linux 6.6.
-func copyXattrs(from, to *os.File) error {
+// xattrs copies extended attributes from an O_PATH descriptor. A tmpfs has those of users since Linux 6.6.
+func (c copier) xattrs(from, to *os.File) error {
 	path := fmt.Sprintf("/proc/thread-self/fd/%d", from.Fd())
 	list := make([]byte, 64<<10)
 	n, err := unix.Listxattr(path, list)
@@ -208,6 +256,9 @@ func copyXattrs(from, to *os.File) error {
 			continue
 		}
 		size, err := unix.Getxattr(path, string(name), value)
+		if err == nil {
+			err = c.room.take(uint64(len(name) + size))
+		}
 		if err == nil {
 			err = unix.Fsetxattr(int(to.Fd()), string(name), value[:size], 0)
 		}

@@ -2,6 +2,7 @@ package mount_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -70,6 +71,45 @@ func TestCopyUpIsBounded(t *testing.T) {
 	}
 	c.Spec.Mounts[0].Destination = "/absent"
 	same(t, "absent", sh(t, c, "busybox stat -c %a /absent"), "1777")
+}
+
+// What is copied is nobody's memory whom a limit holds, so it is held to the container's: all copies of a start together. Holes are none.
+func TestCopyUpIsHeldToTheLimit(t *testing.T) {
+	limited := func(options string, at ...string) func(*spec.ContainerSpec) {
+		return func(s *spec.ContainerSpec) {
+			s.Resources.Memory.Max = spec.NewLimit(2 << 20)
+			for _, d := range at {
+				s.Mounts = append(s.Mounts, spec.Mount{Type: "tmpfs", Destination: d, Options: strings.Fields("tmpcopyup " + options)})
+			}
+		}
+	}
+	root := newRootfs(t, "sparse", "a", "b", "many")
+	f, err := os.Create(root + "/sparse/file")
+	must(t, err)
+	must(t, f.Truncate(96<<20))
+	for _, at := range []int64{5, 64<<20 + 1} {
+		_, err = f.WriteAt([]byte("island"), at)
+		must(t, err)
+	}
+	must(t, f.Close())
+	same(t, "sparse", sh(t, container(root, func(s *spec.ContainerSpec) { limited("", "/sparse")(s); s.Base = spec.BaseNone }), `cd /sparse; busybox stat -c %s file; busybox dd if=file bs=1 skip=5 count=6 2> /dev/null; busybox dd if=file bs=1 skip=67108865 count=6 2> /dev/null
+		echo; [ $(busybox du -k file | busybox cut -f 1) -le 64 ] && echo holes; busybox stat -f -c '%b blocks' .`), "100663296\nislandisland\nholes\n512 blocks")
+
+	for _, name := range []string{"a", "b"} {
+		must(t, os.WriteFile(root+"/"+name+"/file", make([]byte, 1200<<10), 0o600))
+	}
+	for i := range 2100 {
+		must(t, os.WriteFile(fmt.Sprintf("%s/many/%d", root, i), nil, 0o600))
+	}
+	_, err = run(t, container(root, limited("", "/a")), "", "true")
+	must(t, err)
+	for options, at := range map[string][]string{"": {"/a", "/b"}, "size=64Mi": {"/a", "/b"}, "mode=700": {"/many"}} {
+		_, err := run(t, container(root, limited(options, at...)), "", "true")
+		if !errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), "memory.max of the container, 2Mi") || !strings.Contains(err.Error(), "hint: raise memory.max") ||
+			!strings.Contains(err.Error(), "copy "+at[len(at)-1]+" of the rootfs") {
+			t.Errorf("%v with %q: %v", at, options, err)
+		}
+	}
 }
 
 // CVE-2021-30465 again: a tree that changes while it is copied leads nowhere.

@@ -10,11 +10,11 @@ import (
 )
 
 // openMade makes a file system that does not depend on the child's namespaces, and may wait for a disk.
-func (p Plan) openMade(m Mount) (_ *os.File, err error) {
+func (p Plan) openMade(m Mount, room *room) (_ *os.File, err error) {
 	config := slices.Concat([]Setting{{"source", m.Name}}, m.Config, p.context(m.Type))
 	attr := m.flags() &^ readonly
 	if m.CopyUp {
-		config = owned(config, p.IDs)
+		config = room.bound(owned(config, p.IDs), m)
 	} else if m.flags()&readonly != 0 { // also of its superblock: the device may be read-only
 		config, attr = append(config, Setting{"ro", ""}), attr|readonly
 	}
@@ -23,7 +23,7 @@ func (p Plan) openMade(m Mount) (_ *os.File, err error) {
 		return nil, err
 	}
 	if m.CopyUp {
-		err = p.copyUp(f, m)
+		err = p.copyUp(f, m, room)
 	}
 	if c := (change{MountAttr: unix.MountAttr{Propagation: m.Propagation.Flag}}); err == nil {
 		err = c.apply(int(f.Fd()))

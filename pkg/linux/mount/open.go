@@ -57,8 +57,9 @@ func (p Plan) Open(user *os.File) (_ Files, err error) {
 			return nil, err
 		}
 	}
+	room := newRoom(p.Memory)
 	for _, m := range p.Mounts {
-		if err := p.openMount(files, m, user); err != nil {
+		if err := p.openMount(files, m, user, room); err != nil {
 			return nil, err
 		}
 	}
@@ -66,7 +67,7 @@ func (p Plan) Open(user *os.File) (_ Files, err error) {
 }
 
 // openMount makes what one mount needs beforehand.
-func (p Plan) openMount(files Files, m Mount, user *os.File) (err error) {
+func (p Plan) openMount(files Files, m Mount, user *os.File, room *room) (err error) {
 	for _, h := range m.Hierarchies {
 		if h.File == "" {
 			continue
@@ -83,7 +84,7 @@ func (p Plan) openMount(files Files, m Mount, user *os.File) (err error) {
 			return fmt.Errorf("cannot bind %s to %q: %w", m.Bind.Source, m.Destination, err)
 		}
 	default:
-		if files[m.File], err = p.openMade(m); err != nil {
+		if files[m.File], err = p.openMade(m, room); err != nil {
 			return fmt.Errorf("cannot mount %s at %q: %w", m.Type, m.Destination, err)
 		}
 	}

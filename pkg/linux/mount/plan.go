@@ -32,6 +32,8 @@ type Plan struct {
 	IDs IDMap
 	// Label is the SELinux context of the file systems made here, "" for none.
 	Label string
+	// Memory is the container's memory.max, which bounds what CopyUp copies; 0 for none.
+	Memory uint64
 	// Stage is the directory of the node where the root is put together before it becomes the root; "" for one that every node has.
 	Stage string
 	// Chroot is the other way of changing the root, nil for pivot_root(2).
@@ -169,6 +171,9 @@ func NewPlan(c spec.Container, facts Facts) (Plan, error) {
 		WorkingDir: path.Join("/", c.Spec.WorkingDir),
 		IDs:        facts.IDs,
 		Label:      c.Spec.Security.SELinux.MountLabel,
+	}
+	if most := c.Spec.Resources.Memory.Max; !most.IsZero() && !most.IsMax() {
+		p.Memory = most.Value()
 	}
 	p.Devices, err = newDevices(facts.Devices, p.Dev, facts.IDs)
 	return p, err
