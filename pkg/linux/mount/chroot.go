@@ -42,6 +42,9 @@ func (b *builder) chroot(c Chroot) {
 	const step = "change root"
 	b.Call(step, "/", unix.SYS_FCHDIR, b.root)
 	b.Call(step, "/", unix.SYS_MOVE_MOUNT, b.root, process.Str(""), process.Int(unix.AT_FDCWD), process.Str("/"), process.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
+	for range b.covers - 1 { // all but the root, or what is to be hidden would stay below them
+		b.Call("hide", b.stage, unix.SYS_UMOUNT2, process.Str(b.stage), process.Int(unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW))
+	}
 	for _, path := range c.Hide {
 		b.Call("hide", path, unix.SYS_UMOUNT2, process.Str(path), process.Int(unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)).
 			Accept = process.Accept(unix.EINVAL, unix.ENOENT, unix.ENOTDIR)

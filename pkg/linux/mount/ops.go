@@ -25,6 +25,7 @@ type builder struct {
 	ordinary uint64   // how the directories that proc, sysfs and dev go onto are resolved
 	late     []locked // mounts that become read-only once all mount points are there
 	stage    string
+	covers   int // mounts over the stage
 }
 
 // node is a device by its bare name in a file system made here.
@@ -178,6 +179,7 @@ const defaultStage = "/proc"
 // cover attaches a mount over the stage.
 func (b *builder) cover(step, shown string, mount process.Arg) {
 	b.attach(step, shown, mount, process.Int(unix.AT_FDCWD), b.stage)
+	b.covers++
 }
 
 // clone appends the op that clones the mount at name below dir, or at dir itself, detached. See open_tree(2).
