@@ -26,7 +26,7 @@ var rules = []rule{
 	{"pkg/api", []string{"pkg/spec", "pkg/reconcile"}, "what goes over the socket are the words of manifests and of the loop: a client in another program needs no backend"},
 	{"pkg/client", []string{"pkg/spec", "pkg/api"}, "a client runs where no agent is built in"},
 	{"pkg/linux", []string{"pkg/spec", "pkg/linux"}, "the backend is a library of its own: it carries out and does not decide"},
-	{"pkg/linux/cgroup", []string{"pkg/spec", "pkg/linux/process"}, "limits depend on no other part of the backend"},
+	{"pkg/linux/cgroup", []string{"pkg/spec", "pkg/linux/process", "pkg/linux/proc"}, "limits depend on no other part of the backend"},
 	{"pkg/linux/feature", []string{"pkg/linux/cgroup", "pkg/linux/process", "pkg/linux/network/netlink"}, "probes are asked by all and ask few"},
 	{"pkg/linux/process", nil, "a start is a list of system calls, whatever they are for"},
 	{"pkg/linux/keeper", []string{"pkg/spec", "pkg/linux/process", "pkg/linux/log"}, "the keeper must seldom change: it starts, reaps and records, and knows no manifest's meaning"},

@@ -8,8 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/proc"
 )
 
 // ErrNoUnified is the lack of a cgroup2 mount, without which nothing can be frozen or killed as a whole.
@@ -37,12 +38,12 @@ func Detect() (Tree, error) {
 // ParseTree reads a tree from the text of /proc/PID/mountinfo, see proc_pid_mountinfo(5). A mount that
 // hides an earlier one of the same mount point wins; else the first of each controller.
 func ParseTree(mountinfo io.Reader) (Tree, error) {
-	var mounts []mount
+	var mounts []proc.Mount
 	lines := bufio.NewScanner(mountinfo)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		if m, ok := parseMount(lines.Text()); ok {
-			mounts = slices.DeleteFunc(mounts, func(old mount) bool { return old.point == m.point })
+		if m, ok := proc.ParseMount(lines.Text()); ok {
+			mounts = slices.DeleteFunc(mounts, func(old proc.Mount) bool { return old.Point == m.Point })
 			mounts = append(mounts, m)
 		}
 	}
@@ -56,50 +57,18 @@ func ParseTree(mountinfo io.Reader) (Tree, error) {
 	return t, nil
 }
 
-// mount is one line of mountinfo.
-type mount struct {
-	point, fstype string
-	options       []string // of the super block: the controllers of a v1 hierarchy
-}
-
-func parseMount(line string) (mount, bool) {
-	before, after, ok := strings.Cut(line, " - ")
-	head, tail := strings.Fields(before), strings.Fields(after)
-	if !ok || len(head) < 6 || len(tail) < 3 {
-		return mount{}, false
-	}
-	return mount{unescape(head[4]), tail[0], strings.Split(tail[2], ",")}, true
-}
-
-// unescape undoes mountinfo's \040 for space, tab, newline and backslash.
-func unescape(s string) string {
-	var b strings.Builder
-	for len(s) > 0 {
-		if s[0] == '\\' && len(s) >= 4 {
-			if c, err := strconv.ParseUint(s[1:4], 8, 8); err == nil {
-				b.WriteByte(byte(c))
-				s = s[4:]
-				continue
-			}
-		}
-		b.WriteByte(s[0])
-		s = s[1:]
-	}
-	return b.String()
-}
-
-func treeOf(mounts []mount) Tree {
+func treeOf(mounts []proc.Mount) Tree {
 	t := Tree{V1: map[string]string{}}
 	for _, m := range mounts {
-		switch m.fstype {
+		switch m.Type {
 		case "cgroup2":
 			if t.Unified == "" {
-				t.Unified = m.point
+				t.Unified = m.Point
 			}
 		case "cgroup":
 			for _, c := range controllers {
-				if t.V1[c.v1] == "" && c.v1 != "" && slices.Contains(m.options, c.v1) {
-					t.V1[c.v1] = m.point
+				if t.V1[c.v1] == "" && c.v1 != "" && slices.Contains(m.Options, c.v1) {
+					t.V1[c.v1] = m.Point
 				}
 			}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/proc"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
@@ -26,12 +27,9 @@ func NewChroot() (*Chroot, error) {
 	}
 	c := &Chroot{}
 	for line := range strings.Lines(string(text)) {
-		before, after, _ := strings.Cut(line, " - ")
-		head, tail := strings.Fields(before), strings.Fields(after)
-		if len(head) < 5 || len(tail) < 1 || tail[0] != "proc" && tail[0] != "sysfs" {
-			continue
+		if m, ok := proc.ParseMount(line); ok && (m.Type == "proc" || m.Type == "sysfs") {
+			c.Hide = append(c.Hide, m.Point)
 		}
-		c.Hide = append(c.Hide, strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(head[4]))
 	}
 	slices.Reverse(c.Hide) // mountinfo has a mount before those on it
 	return c, nil

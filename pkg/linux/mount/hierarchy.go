@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/proc"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -56,14 +57,13 @@ var neither = []string{"rw", "ro", "xattr", "noprefix", "clone_children", "cpuse
 
 // parseHierarchy reads a line of proc_pid_mountinfo(5) that shows the root of a hierarchy.
 func parseHierarchy(line string) (h Hierarchy, fstype string, ok bool) {
-	before, after, _ := strings.Cut(line, " - ")
-	fields, super := strings.Fields(before), strings.Fields(after)
-	if len(fields) < 6 || len(super) != 3 || fields[3] != "/" || super[0] != "cgroup" && super[0] != "cgroup2" {
+	m, ok := proc.ParseMount(line)
+	if !ok || m.Root != "/" || m.Type != "cgroup" && m.Type != "cgroup2" {
 		return h, "", false
 	}
-	h.Source = fields[4]
+	h.Source = m.Point
 	h.Name = path.Base(h.Source)
-	for option := range strings.SplitSeq(super[2], ",") {
+	for _, option := range m.Options {
 		key, value, named := strings.Cut(option, "=")
 		switch {
 		case slices.Contains(neither, option) || key == "release_agent":
@@ -76,7 +76,7 @@ func parseHierarchy(line string) (h Hierarchy, fstype string, ok bool) {
 			}
 		}
 	}
-	return h, super[0], super[0] == "cgroup2" || len(h.Config) > 0
+	return h, m.Type, m.Type == "cgroup2" || len(h.Config) > 0
 }
 
 // hierarchies makes a mount of type cgroup a small file system of directories with one hierarchy of version 1 on each. The

@@ -20,6 +20,9 @@ func TestParseHierarchy(t *testing.T) {
 		"41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate": {
 			Hierarchy{Name: "unified", Config: []Setting{{"nsdelegate", ""}}, Links: []string{"nsdelegate"}, Source: "/sys/fs/cgroup/unified"}, "cgroup2", true,
 		},
+		`42 31 0:29 / /c\040x\134 rw - cgroup  rw,memory`: {
+			Hierarchy{Name: `c x\`, Config: []Setting{{"memory", ""}}, Links: []string{"memory"}, Source: `/c x\`}, "cgroup", true,
+		},
 		"41 31 0:38 /other /mnt/part rw - cgroup cgroup rw,cpu": {fstype: "", ok: false},
 		"27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard": {},
 		"torn":                   {},
