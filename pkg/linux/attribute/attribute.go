@@ -145,7 +145,7 @@ func Late(p *process.Program, plan Plan, join func(*process.Program)) (listener 
 	setUser(p, plan)
 	capability.After(p, meanwhile)
 	if !plan.NewPrivs {
-		prctl(p, "set no_new_privs", unix.PR_SET_NO_NEW_PRIVS, 1)
+		p.Prctl("set no_new_privs", "", unix.PR_SET_NO_NEW_PRIVS, 1)
 	}
 	if plan.Report != "" {
 		look(p, plan)

@@ -84,12 +84,3 @@ func look(p *process.Program, plan Plan) {
 		}
 	}
 }
-
-// prctl adds a prctl(2); the arguments it does not name are 0, as the newer options demand.
-func prctl(p *process.Program, step string, option int, args ...uint64) *process.Op {
-	all := []process.Arg{process.Int(option), process.Int(0), process.Int(0), process.Int(0), process.Int(0)}
-	for i, a := range args {
-		all[i+1] = process.Int(a)
-	}
-	return p.Call(step, "", unix.SYS_PRCTL, all...)
-}

@@ -106,10 +106,9 @@ func controlling(p *process.Program) {
 // without one, which base None allows, gives an empty file that stays so.
 func stdin(p *process.Program) {
 	const step = "set up stdio"
-	how := openHow(unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, unix.RESOLVE_NO_SYMLINKS)
 	slot := p.Slot()
 	fd := process.In(slot)
-	opened := p.Call(step, os.DevNull, unix.SYS_OPENAT2, process.Int(unix.AT_FDCWD), process.Str(os.DevNull), process.Data(how), process.Int(len(how)))
+	opened := p.Openat2(step, os.DevNull, process.Int(unix.AT_FDCWD), os.DevNull, unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK, unix.RESOLVE_NO_SYMLINKS)
 	opened.Out, opened.Accept, opened.Else = slot, process.Accept(unix.ENOENT), 2
 	p.Call(step, "", unix.SYS_MEMFD_CREATE, process.Str("null"), process.Int(unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)).Out = slot
 	p.Call(step, "", unix.SYS_FCNTL, fd, process.Int(unix.F_ADD_SEALS), process.Int(unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL))

@@ -1,7 +1,6 @@
 package attribute
 
 import (
-	"encoding/binary"
 	"fmt"
 	"strconv"
 
@@ -108,7 +107,7 @@ func unblockSignals(p *process.Program, _ Plan) {
 // capability the keeper lacks (EPERM) is one it could not have set.
 func option(step string, option int, value uint64) func(*process.Program, Plan) {
 	return func(p *process.Program, _ Plan) {
-		prctl(p, step, option, value).Accept = process.Accept(unix.EINVAL, unix.EPERM)
+		p.Prctl(step, "", option, value).Accept = process.Accept(unix.EINVAL, unix.EPERM)
 	}
 }
 
@@ -145,14 +144,6 @@ func resetDumpFilter(p *process.Program, _ Plan) {
 
 // writeProc writes a file below FileProc and returns the op of the write; Late closes the file.
 func writeProc(p *process.Program, step, path, text string) *process.Op {
-	how := openHow(unix.O_WRONLY|unix.O_CLOEXEC, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS|unix.RESOLVE_NO_XDEV)
-	fd := p.CallFD(step, path, unix.SYS_OPENAT2, p.File(FileProc), process.Str(path), process.Data(how), process.Int(len(how)))
+	fd := p.Openat2FD(step, path, p.File(FileProc), path, unix.O_WRONLY, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS|unix.RESOLVE_NO_XDEV)
 	return p.Call(fmt.Sprintf("%s to %s", step, text), path, unix.SYS_WRITE, fd, process.Data([]byte(text)), process.Int(len(text)))
-}
-
-// openHow is a struct open_how of u64 flags, mode and resolve; see openat2(2).
-func openHow(flags, resolve uint64) []byte {
-	how := binary.NativeEndian.AppendUint64(nil, flags)
-	how = binary.NativeEndian.AppendUint64(how, 0)
-	return binary.NativeEndian.AppendUint64(how, resolve)
 }

@@ -12,15 +12,15 @@ import (
 // no securebits of the parent, no ambient capabilities, the bounding set cut down to s (last is the number of the
 // kernel's last capability, so that those without a name here go too), and what makes permitted capabilities survive the change of user.
 func Before(p *process.Program, s Sets, last int) {
-	prctl(p, "reset securebits", "", unix.PR_SET_SECUREBITS, 0)
-	prctl(p, "clear ambient capabilities", "", unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL)
+	p.Prctl("reset securebits", "", unix.PR_SET_SECUREBITS, 0)
+	p.Prctl("clear ambient capabilities", "", unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL)
 	for n := range last + 1 {
 		if !s.Bounding.Has(n) {
-			prctl(p, "drop capability", name(n), unix.PR_CAPBSET_DROP, uint64(n))
+			p.Prctl("drop capability", name(n), unix.PR_CAPBSET_DROP, uint64(n))
 		}
 	}
 	if s.Permitted != 0 {
-		prctl(p, "keep capabilities", "", unix.PR_SET_KEEPCAPS, 1)
+		p.Prctl("keep capabilities", "", unix.PR_SET_KEEPCAPS, 1)
 	}
 }
 
@@ -29,7 +29,7 @@ func After(p *process.Program, s Sets) {
 	Reduce(p, s)
 	for n := range 64 {
 		if s.Ambient.Has(n) {
-			prctl(p, "raise ambient capability", name(n), unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uint64(n))
+			p.Prctl("raise ambient capability", name(n), unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uint64(n))
 		}
 	}
 }
@@ -50,13 +50,4 @@ func (s Sets) data() (b []byte) {
 		}
 	}
 	return b
-}
-
-// prctl adds a prctl(2); the arguments it does not name are 0, as the newer options demand.
-func prctl(p *process.Program, step, path string, option int, args ...uint64) {
-	all := []process.Arg{process.Int(option), process.Int(0), process.Int(0), process.Int(0), process.Int(0)}
-	for i, a := range args {
-		all[i+1] = process.Int(a)
-	}
-	p.Call(step, path, unix.SYS_PRCTL, all...)
 }

@@ -52,11 +52,7 @@ func (r Rules) attr() []byte {
 // allowPath adds a rule of a path. Of a file that is no directory the kernel takes no rights that only directories have (EINVAL).
 func allowPath(p *process.Program, set process.Arg, path Path, scratch int) {
 	const step = "allow by Landlock"
-	// struct open_how: u64 flags, mode, resolve; see openat2(2). O_PATH opens no device and waits for no FIFO.
-	how := binary.NativeEndian.AppendUint64(nil, unix.O_PATH|unix.O_CLOEXEC)
-	how = binary.NativeEndian.AppendUint64(how, 0)
-	how = binary.NativeEndian.AppendUint64(how, unix.RESOLVE_NO_MAGICLINKS)
-	fd := p.CallFD(step, path.Path, unix.SYS_OPENAT2, process.Int(unix.AT_FDCWD), process.Str(path.Path), process.Data(how), process.Int(len(how)))
+	fd := p.Openat2FD(step, path.Path, process.Int(unix.AT_FDCWD), path.Path, unix.O_PATH, unix.RESOLVE_NO_MAGICLINKS) // opens no device and waits for no FIFO
 	p.Call(step, path.Path, unix.SYS_DUP3, fd, process.Int(scratch), process.Int(unix.O_CLOEXEC)).
 		Accept = process.Accept(unix.EINVAL) // it has the number already
 	add := func(rights uint64) *process.Op {

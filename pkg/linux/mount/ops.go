@@ -73,8 +73,7 @@ func (b *builder) lookup(step, shown string, dir process.Arg, path string, flags
 
 // try appends one lookup.
 func (b *builder) try(step, shown string, dir process.Arg, path string, flags, resolve uint64, s process.Slot) *process.Op {
-	how := openHow(unix.O_PATH|unix.O_CLOEXEC|flags, resolve)
-	op := b.Call(step, shown, unix.SYS_OPENAT2, dir, process.Str(path), process.Data(how), process.Int(unix.SizeofOpenHow))
+	op := b.Openat2(step, shown, dir, path, unix.O_PATH|flags, resolve)
 	op.Out = s
 	return op
 }
@@ -88,14 +87,7 @@ func (b *builder) open(step, shown string, dir process.Arg, path string, flags, 
 
 // openFile appends the op that opens a file of the kernel's below dir for use, without links and other mounts on the way.
 func (b *builder) openFile(step, shown string, dir process.Arg, path string, flags uint64) process.Arg {
-	return b.CallFD(step, shown, unix.SYS_OPENAT2, dir, process.Str(path), process.Data(openHow(unix.O_CLOEXEC|flags, ordinary)), process.Int(unix.SizeofOpenHow))
-}
-
-// openHow is a struct open_how.
-func openHow(flags, resolve uint64) []byte {
-	how := binary.NativeEndian.AppendUint64(nil, flags)
-	how = binary.NativeEndian.AppendUint64(how, 0)
-	return binary.NativeEndian.AppendUint64(how, resolve)
+	return b.Openat2FD(step, shown, dir, path, flags, ordinary)
 }
 
 // absent makes a lookup accept that there is no such path, and go on with op number next then.

@@ -158,7 +158,7 @@ const noSetuidFixup = 1 << 2 // SECBIT_NO_SETUID_FIXUP of linux/securebits.h
 func (b *builder) setIDs(securebits int, uid, gid uint32) {
 	const step = "set file system ids"
 	bits := func() {
-		b.Call(step, "", unix.SYS_PRCTL, process.Int(unix.PR_SET_SECUREBITS), process.Int(securebits), process.Int(0), process.Int(0), process.Int(0))
+		b.Prctl(step, "", unix.PR_SET_SECUREBITS, uint64(securebits))
 	}
 	if securebits != 0 {
 		bits()

@@ -1,7 +1,6 @@
 package namespace
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -52,11 +51,7 @@ func (c Clocks) append(p *process.Program) {
 	const path = "self/timens_offsets"
 	p.Call("make time namespace", "", unix.SYS_UNSHARE, process.Int(unix.CLONE_NEWTIME))
 	text := offset("monotonic", c.Monotonic) + offset("boottime", c.Boottime)
-	// struct open_how: u64 flags, mode, resolve; see openat2(2)
-	how := binary.NativeEndian.AppendUint64(nil, unix.O_WRONLY|unix.O_CLOEXEC)
-	how = binary.NativeEndian.AppendUint64(how, 0)
-	how = binary.NativeEndian.AppendUint64(how, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS|unix.RESOLVE_NO_XDEV)
-	fd := p.CallFD("set clocks", path, unix.SYS_OPENAT2, p.File(FileProc), process.Str(path), process.Data(how), process.Int(len(how)))
+	fd := p.Openat2FD("set clocks", path, p.File(FileProc), path, unix.O_WRONLY, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS|unix.RESOLVE_NO_XDEV)
 	shown := fmt.Sprintf("monotonic %v, boottime %v", c.Monotonic, c.Boottime)
 	p.Call("set clocks", shown, unix.SYS_WRITE, fd, process.Data([]byte(text)), process.Int(len(text)))
 }
