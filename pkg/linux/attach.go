@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -83,7 +84,7 @@ func (a *attachment) Resize(size spec.TerminalSize) error {
 	if !a.process.Terminal {
 		return nil
 	}
-	return control(a.process.Input, func(fd int) error { return resize(fd, size) })
+	return mount.Resize(a.process.Input, size)
 }
 
 // Signal sends a signal to the container's process 1.

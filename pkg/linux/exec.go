@@ -205,23 +205,3 @@ func (s *stdio) close() error {
 	}
 	return errors.Join(errs...)
 }
-
-// resize sets the size of a terminal; the zero size leaves it.
-func resize(fd int, size spec.TerminalSize) error {
-	if size == (spec.TerminalSize{}) {
-		return nil
-	}
-	return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: size.Rows, Col: size.Columns})
-}
-
-// control does something to a file's descriptor and leaves the file to the runtime's poller.
-func control(f *os.File, do func(fd int) error) (err error) {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	if failed := conn.Control(func(fd uintptr) { err = do(int(fd)) }); failed != nil {
-		return failed
-	}
-	return err
-}

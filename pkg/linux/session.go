@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -63,7 +64,7 @@ func (s *session) Resize(size spec.TerminalSize) error {
 	if !s.stdio.tty {
 		return nil
 	}
-	return control(s.stdio.ours[0], func(fd int) error { return resize(fd, size) })
+	return mount.Resize(s.stdio.ours[0], size)
 }
 
 // Signal sends a signal to the process.

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
-	"github.com/seed31d4122e/reconciler/pkg/linux/oci"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -95,7 +95,7 @@ func (t *terminal) resize() {
 		return
 	}
 	if columns, rows, err := term.GetSize(int(os.Stdin.Fd())); err == nil {
-		_ = oci.Resize(t.master, spec.TerminalSize{Rows: uint16(rows), Columns: uint16(columns)})
+		_ = mount.Resize(t.master, spec.TerminalSize{Rows: uint16(rows), Columns: uint16(columns)})
 	}
 }
 

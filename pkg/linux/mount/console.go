@@ -73,17 +73,12 @@ func NewConsole(plan Plan) (_ *Console, err error) {
 		return nil, fmt.Errorf("open ptmx: %w", err)
 	}
 	c.Master = os.NewFile(uintptr(master), "console")
-	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
-		return nil, fmt.Errorf("unlock terminal: %w", err)
-	}
 	if n, err := unix.IoctlGetInt(master, unix.TIOCGPTN); err != nil || n != 0 {
 		return nil, fmt.Errorf("the first terminal of a new devpts is number %d: %w", n, errors.Join(err, unix.EIO))
 	}
-	slave, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
-	if errno != 0 {
-		return nil, fmt.Errorf("open terminal: %w", errno)
+	if c.Slave, err = peer(c.Master); err != nil {
+		return nil, fmt.Errorf("open terminal: %w", err)
 	}
-	c.Slave = os.NewFile(slave, "/dev/pts/0")
 	return c, disown(dir, plan.IDs, "0")
 }
 

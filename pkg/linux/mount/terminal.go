@@ -42,14 +42,32 @@ func OpenTerminal(root *rootfs.Root, size spec.TerminalSize) (master, slave *os.
 	if master, err = os.OpenFile(fmt.Sprintf("/proc/thread-self/fd/%d", fd), unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0); err != nil {
 		return nil, nil, err
 	}
-	if slave, err = peer(master, size); err != nil {
+	if err = Resize(master, size); err == nil {
+		slave, err = peer(master)
+	}
+	if err != nil {
 		return nil, nil, errors.Join(err, master.Close())
 	}
 	return master, slave, nil
 }
 
-// peer unlocks a terminal, sizes it and opens its other end. The master stays with the runtime's poller.
-func peer(master *os.File, size spec.TerminalSize) (slave *os.File, err error) {
+// Resize sets the size of a terminal, by its master; the zero size leaves it.
+func Resize(master *os.File, size spec.TerminalSize) error {
+	if size == (spec.TerminalSize{}) {
+		return nil
+	}
+	conn, err := master.SyscallConn()
+	if err != nil {
+		return err
+	}
+	failed := conn.Control(func(fd uintptr) {
+		err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: size.Rows, Col: size.Columns})
+	})
+	return errors.Join(failed, err)
+}
+
+// peer unlocks a terminal and opens its other end. The master stays with the runtime's poller.
+func peer(master *os.File) (slave *os.File, err error) {
 	conn, err := master.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -57,11 +75,6 @@ func peer(master *os.File, size spec.TerminalSize) (slave *os.File, err error) {
 	failed := conn.Control(func(fd uintptr) {
 		if err = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0); err != nil {
 			return
-		}
-		if size != (spec.TerminalSize{}) {
-			if err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: size.Rows, Col: size.Columns}); err != nil {
-				return
-			}
 		}
 		n, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
 		if errno != 0 {

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed31d4122e/reconciler/pkg/spec"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 )
 
 // terminalName is what a terminal is called in the message that carries it, as engines know it.
@@ -50,7 +50,7 @@ func (m *making) console() error {
 	if m.files.Console == nil {
 		return nil
 	}
-	if err := Resize(m.files.Console, m.t.ConsoleSize); err != nil {
+	if err := mount.Resize(m.files.Console, m.t.ConsoleSize); err != nil {
 		return err
 	}
 	if m.ConsoleSocket == "" {
@@ -58,23 +58,6 @@ func (m *making) console() error {
 		return nil
 	}
 	return sendFile(m.ConsoleSocket, m.files.Console, terminalName)
-}
-
-// Resize sets the size of a terminal, by its master; the zero size leaves it.
-func Resize(master *os.File, size spec.TerminalSize) error {
-	if size == (spec.TerminalSize{}) {
-		return nil
-	}
-	raw, err := master.SyscallConn()
-	if err != nil {
-		return err
-	}
-	if failed := raw.Control(func(fd uintptr) {
-		err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: size.Rows, Col: size.Columns})
-	}); failed != nil {
-		return failed
-	}
-	return err
 }
 
 // Inherited are the descriptors from 3 on that this process was given by whoever executed it, which is to be asked before they are made
