@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
 // heldPause is how long a further process may be on its way before somebody looks what holds it, and from then on between looks.
@@ -64,11 +66,10 @@ func frozen(cgroup string) bool {
 	return bytes.Contains(text, []byte("frozen 1"))
 }
 
-// stopped tells whether a process in a cgroup is stopped by a signal; see proc_pid_stat(5).
+// stopped tells whether a process in a cgroup is stopped by a signal.
 func stopped(cgroup string) bool {
 	for _, pid := range processes(cgroup) {
-		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if _, after, ok := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" ")); ok && bytes.HasPrefix(after, []byte("T")) {
+		if stat, err := process.ReadStat(pid); err == nil && stat.State == "T" {
 			return true
 		}
 	}

@@ -138,25 +138,11 @@ func isInit(pid int) bool {
 	return false
 }
 
-// zombieExit reads how a dead process ended that its parent, not this process, has not reaped yet: the third and
-// the last field of /proc/PID/stat; see proc_pid_stat(5).
+// zombieExit reads how a dead process ended that its parent, not this process, has not reaped yet.
 func zombieExit(pid int, startTime uint64) (process.Exit, bool) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
+	stat, err := process.ReadStat(pid)
+	if err != nil || stat.State != "Z" || stat.StartTime != startTime {
 		return process.Exit{}, false
 	}
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	const state, started, code = 0, 22 - 3, 52 - 3
-	if len(fields) <= code || string(fields[state]) != "Z" || string(fields[started]) != strconv.FormatUint(startTime, 10) {
-		return process.Exit{}, false
-	}
-	n, err := strconv.ParseUint(string(fields[code]), 10, 32)
-	if err != nil {
-		return process.Exit{}, false
-	}
-	status := unix.WaitStatus(n)
-	if status.Signaled() {
-		return process.Exit{Signal: status.Signal(), Core: status.CoreDump()}, true
-	}
-	return process.Exit{Code: status.ExitStatus()}, true
+	return stat.Exit, true
 }

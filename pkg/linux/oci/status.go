@@ -3,7 +3,6 @@ package oci
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -116,13 +115,8 @@ func (rec record) lives() bool {
 	if boot, err := process.BootID(); err == nil && boot != rec.BootID {
 		return false
 	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", rec.Pid))
-	if err != nil {
-		return false
-	}
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]) // from the third, the state, on: proc_pid_stat(5)
-	const startTime = 22 - 3
-	return len(fields) > startTime && string(fields[startTime]) == fmt.Sprint(rec.StartTime) && !bytes.ContainsAny(fields[0], "ZXx")
+	stat, err := process.ReadStat(rec.Pid)
+	return err == nil && stat.StartTime == rec.StartTime && !stat.Dead()
 }
 
 // open gives a pidfd of the first process.

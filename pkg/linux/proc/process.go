@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -63,17 +64,12 @@ const (
 	fieldRSS       = 24 - 3
 )
 
-// splitStat takes the name out of its parentheses: it may hold spaces and parentheses itself.
+// splitStat is process.SplitStat of a text with all these fields.
 func splitStat(stat string) (head string, fields []string, err error) {
-	end := strings.LastIndexByte(stat, ')')
-	if end < 0 {
-		return "", nil, fmt.Errorf("unexpected stat %.100q: %w", stat, fs.ErrInvalid)
+	if head, fields, err = process.SplitStat(stat); err == nil && len(fields) <= fieldRSS {
+		err = fmt.Errorf("unexpected stat %.100q: %w", stat, fs.ErrInvalid)
 	}
-	head, fields = stat[:end], strings.Fields(stat[end+1:])
-	if len(fields) <= fieldRSS {
-		return "", nil, fmt.Errorf("unexpected stat %.100q: %w", stat, fs.ErrInvalid)
-	}
-	return head, fields, nil
+	return head, fields, err
 }
 
 func parseStat(stat string, boot time.Time, p *spec.Process) error {

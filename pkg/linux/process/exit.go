@@ -102,11 +102,14 @@ func Recall(pidfd *os.File) (e Exit, ended bool, err error) {
 	case info.Mask&unix.PIDFD_INFO_EXIT == 0:
 		return Exit{}, false, nil
 	}
-	status := unix.WaitStatus(info.Exit_code)
+	return exitOf(unix.WaitStatus(info.Exit_code)), true, nil
+}
+
+func exitOf(status unix.WaitStatus) Exit {
 	if status.Signaled() {
-		return Exit{Signal: status.Signal(), Core: status.CoreDump()}, true, nil
+		return Exit{Signal: status.Signal(), Core: status.CoreDump()}
 	}
-	return Exit{Code: status.ExitStatus()}, true, nil
+	return Exit{Code: status.ExitStatus()}
 }
 
 // retry repeats a call that a signal interrupts.

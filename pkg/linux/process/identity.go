@@ -1,11 +1,9 @@
 package process
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -14,21 +12,11 @@ import (
 // StartTime is when a process started, in clock ticks since boot: field 22 of /proc/PID/stat. Together with the pid
 // and BootID it names a process for good. The error of a process that does not exist is os.ErrNotExist or ESRCH.
 func StartTime(pid int) (uint64, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	stat, err := ReadStat(pid)
 	if err != nil {
 		return 0, fmt.Errorf("cannot read the start time of process %d: %w", pid, err)
 	}
-	// The second field is the name in parentheses, which may itself hold spaces and parentheses: man 5 proc_pid_stat.
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	const startTime = 22 - 3 // the first field here is the third
-	if len(fields) <= startTime {
-		return 0, fmt.Errorf("cannot read the start time of process %d: unexpected %q", pid, stat)
-	}
-	ticks, err := strconv.ParseUint(string(fields[startTime]), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("cannot read the start time of process %d: %w", pid, err)
-	}
-	return ticks, nil
+	return stat.StartTime, nil
 }
 
 // BootID is a name that this boot of the machine has for itself.

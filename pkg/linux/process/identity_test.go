@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -224,5 +225,26 @@ func eventually(t *testing.T, condition func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not happen")
 		}
+	}
+}
+
+// What a stat says of a process whose name tries to say it, alive and dead.
+func TestReadStat(t *testing.T) {
+	sleeper := filepath.Join(t.TempDir(), ") Z 1 (")
+	if err := os.Symlink("/bin/sleep", sleeper); err != nil {
+		t.Fatal(err)
+	}
+	child := start(t, sleeper, "1000")
+	alive, err := process.ReadStat(child.Pid)
+	if err != nil || alive.Dead() || alive.StartTime == 0 {
+		t.Errorf("alive: %+v, %v", alive, err)
+	}
+	if err := process.Signal(child.Pidfd, unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it has ended", func() bool { s, err := process.ReadStat(child.Pid); return err == nil && s.Dead() })
+	dead, err := process.ReadStat(child.Pid)
+	if want := (process.Stat{State: "Z", StartTime: alive.StartTime, Exit: process.Exit{Signal: unix.SIGTERM}}); err != nil || dead != want {
+		t.Errorf("dead: %+v, %v, want %+v", dead, err, want)
 	}
 }

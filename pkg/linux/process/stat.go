@@ -1,0 +1,52 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stat is what /proc/PID/stat says of how a process is, see proc_pid_stat(5).
+type Stat struct {
+	State     string // R, S, D, T, t, Z...
+	StartTime uint64 // in clock ticks since boot
+	Exit      Exit   // of a zombie
+}
+
+// Dead tells whether the process has ended, and is perhaps not reaped yet.
+func (s Stat) Dead() bool { return strings.Contains("ZXx", s.State) }
+
+// ReadStat reads it. The error of a process that does not exist is fs.ErrNotExist or ESRCH.
+func ReadStat(pid int) (s Stat, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return s, err
+	}
+	_, fields, err := SplitStat(string(text))
+	if err != nil {
+		return s, err
+	}
+	const state, startTime, exitCode = 3 - 3, 22 - 3, 52 - 3 // the first field here is the third
+	if len(fields) <= exitCode {
+		return s, fmt.Errorf("unexpected stat %.100q: %w", text, fs.ErrInvalid)
+	}
+	ended, err1 := strconv.ParseUint(fields[exitCode], 10, 32)
+	s.StartTime, err = strconv.ParseUint(fields[startTime], 10, 64)
+	s.State, s.Exit = fields[state], exitOf(unix.WaitStatus(ended))
+	return s, errors.Join(err, err1)
+}
+
+// SplitStat takes apart the text of /proc/PID/stat: the number and the name up to its closing parenthesis, which may itself hold spaces and
+// parentheses, and the fields from the third on.
+func SplitStat(text string) (head string, fields []string, err error) {
+	end := strings.LastIndexByte(text, ')')
+	if end < 0 {
+		return "", nil, fmt.Errorf("unexpected stat %.100q: %w", text, fs.ErrInvalid)
+	}
+	return text[:end], strings.Fields(text[end+1:]), nil
+}
