@@ -55,7 +55,7 @@ Global flags
   --root DIR              where the state of containers is kept (default %s)
   --log FILE              where messages go (default the standard error)
   --log-format FORMAT     text (default) or json
-  --debug                 more messages
+  --debug                 log the system calls of each start, and their results
   --systemd-cgroup        have systemd make the cgroups; cgroupsPath is SLICE:PREFIX:NAME then
   --criu PATH, --rootless WORD   are taken, and change nothing
   --version               show versions

@@ -45,6 +45,33 @@ func TestNoPivot(t *testing.T) {
 	}
 }
 
+// Whoever debugs sees what a start does, and how far it came; nobody else does, and nobody sees the environment.
+func TestDebugTellsOfTheStart(t *testing.T) {
+	w := newWorld(t)
+	bundle := w.bundle("d", "true", func(s *specs.Spec) { s.Process.Env = append(s.Process.Env, "PASSWORD=secret") })
+	for _, debug := range []bool{false, true} {
+		log := filepath.Join(t.TempDir(), "log")
+		w.run(fmt.Sprint("--debug=", debug), "--log", log, "--log-format", "json", "create", "--bundle", bundle, "d")
+		text := w.read(log)
+		for _, want := range []string{`"level":"debug","msg":"change root /: pivot_root(\".\", \".\"): 0"`, `wait for the start: read(\u003cstart\u003e, \"\", 1): not returned"`, "variables}"} {
+			if strings.Contains(text, want) != debug {
+				t.Errorf("--debug=%v, and %s in the log:\n%s", debug, want, text)
+			}
+		}
+		for _, no := range []string{"secret", "syscall_"} {
+			if strings.Contains(text, no) {
+				t.Errorf("%s is in the log:\n%s", no, text)
+			}
+		}
+		w.run("delete", "--force", "d")
+	}
+	fails := w.bundle("e", "true", func(s *specs.Spec) { s.Process.Args, s.Process.Cwd = []string{"/bin/true"}, "/etc/marker" })
+	r := w.try("--debug", "run", "--bundle", fails, "e")
+	if r.code == 0 || !strings.Contains(r.err, "level=debug") || !strings.Contains(r.err, ": ENOTDIR") {
+		t.Errorf("code %d: %s", r.code, r.err)
+	}
+}
+
 // Engines make networks and say their paths: parameters of such a network can be set, and those of the node's under another name cannot.
 func TestJoinedNetworkIsTuned(t *testing.T) {
 	w := newWorld(t)

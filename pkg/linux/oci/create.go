@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
@@ -46,6 +47,7 @@ func (r *Runtime) Create(ctx context.Context, id, bundle string, o Options) erro
 		m.lasting = true
 		err = m.make(ctx)
 	}
+	m.tell()
 	if err != nil {
 		return m.undo(ctx, err)
 	}
@@ -176,6 +178,17 @@ func (m *making) made() error {
 	}
 	m.rec.Made = true
 	return m.dir.writeJSON(stateFile, m.rec)
+}
+
+// tell logs each system call of the start, with what the kernel has answered so far, for who debugs.
+func (m *making) tell() {
+	log := m.Log.V(1)
+	if m.child == nil || !log.Enabled() {
+		return
+	}
+	for line := range strings.Lines(m.child.String()) {
+		log.Info(strings.TrimSuffix(line, "\n"))
+	}
 }
 
 // undo takes back what was made, because of an error.

@@ -28,6 +28,7 @@ func (r *Runtime) Run(ctx context.Context, id, bundle string, detach bool, o Opt
 	if err = handed(m.t.Container.Spec.TTY, detach, o.ConsoleSocket); err == nil {
 		err = m.run(ctx)
 	}
+	m.tell()
 	if err != nil {
 		return nil, m.undo(ctx, err)
 	}

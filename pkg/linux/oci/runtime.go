@@ -25,7 +25,7 @@ type Runtime struct {
 	Root string
 	// Systemd has systemd make the cgroups, as scopes.
 	Systemd bool
-	// Log gets warnings.
+	// Log gets warnings, and at V(1) the system calls of each start.
 	Log logr.Logger
 
 	detected sync.Once

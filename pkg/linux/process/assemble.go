@@ -9,7 +9,7 @@ import (
 )
 
 // assembly is a program in the form the child runs: one block of memory, in this order: the frame, the records, the
-// time stamps, the words (constants and slots), the data. It holds no Go pointer, and does not move: it is on the heap, or
+// words (constants and slots), the data. It holds no Go pointer, and does not move: it is on the heap, or
 // in an image that a parked child maps at the same address.
 type assembly struct {
 	program *Program
@@ -21,7 +21,6 @@ type assembly struct {
 	records []record
 	origins []int32  // of each record: the op it is part of
 	own     []int32  // of each op: the record that is its call
-	stamps  []uint64 // of the parent, then of the child; empty unless traced
 	words   []uint64 // not yet handed out
 	data    []byte   // not yet handed out
 	unused  uintptr  // the address of a zero word, for arguments that are not given
@@ -38,22 +37,21 @@ type added struct {
 
 // layout is how many words and bytes the parts of an assembly take.
 type layout struct {
-	recordCount, stampCount, wordCount, dataSize int
+	recordCount, wordCount, dataSize int
 }
 
 const (
-	wordSize     = 8
-	frameWords   = int(unsafe.Sizeof(frame{}) / wordSize)
-	opWords      = int(unsafe.Sizeof(record{}) / wordSize)
-	cloneWords   = 2 // constants of the clone3 call
-	parentStamps = 2 // before and after that call
+	wordSize   = 8
+	frameWords = int(unsafe.Sizeof(frame{}) / wordSize)
+	opWords    = int(unsafe.Sizeof(record{}) / wordSize)
+	cloneWords = 2 // constants of the clone3 call
 )
 
 // dataAlign is the alignment of every piece of data: enough for each struct of the kernel's interface.
 const dataAlign = 8
 
 // measure tells how much memory a program takes.
-func measure(p *Program, more []added, traced bool) (l layout) {
+func measure(p *Program, more []added) (l layout) {
 	l.recordCount = len(p.Ops) + len(more)
 	l.wordCount = 2 + p.Slots + cloneWords
 	for i := range p.Ops {
@@ -61,9 +59,6 @@ func measure(p *Program, more []added, traced bool) (l layout) {
 	}
 	for i := range more {
 		l.add(&more[i].op)
-	}
-	if traced {
-		l.stampCount = parentStamps + 1 + l.recordCount
 	}
 	return l
 }
@@ -101,7 +96,7 @@ func aligned(n int) int { return (n + dataAlign - 1) &^ (dataAlign - 1) }
 
 // readable is how many words tell how a program went: all but the data.
 func (l *layout) readable() int {
-	return frameWords + l.recordCount*opWords + l.stampCount + l.wordCount
+	return frameWords + l.recordCount*opWords + l.wordCount
 }
 
 func (l *layout) total() int { return l.readable() + l.dataSize/wordSize }
@@ -123,13 +118,11 @@ func assemble(p *Program, fds []int, more []added, l layout, memory []uint64) *a
 	return a
 }
 
-// view makes memory, which may be a copy without the data, the one that frame, records and stamps are seen in.
+// view makes memory, which may be a copy without the data, the one that frame and records are seen in.
 func (a *assembly) view(memory []uint64) {
 	a.memory = memory
 	a.frame = (*frame)(unsafe.Pointer(&memory[0]))
 	a.records = unsafe.Slice((*record)(unsafe.Pointer(&memory[frameWords])), a.recordCount)
-	begin := frameWords + a.recordCount*opWords
-	a.stamps = memory[begin : begin+a.stampCount]
 	a.words, a.data = nil, nil
 }
 
@@ -284,6 +277,14 @@ func (a *assembly) record(address uintptr) int {
 // result is what the kernel returned to an op, or notRun.
 func (a *assembly) result(op int) int64 { return a.records[a.own[op]].result }
 
+func (a *assembly) results() []int64 {
+	all := make([]int64, len(a.own))
+	for i := range all {
+		all[i] = a.result(i)
+	}
+	return all
+}
+
 // putFrame writes the clone3 call and the bounds of the program.
 func (a *assembly) putFrame(fds []int) {
 	f := a.frame
@@ -305,8 +306,4 @@ func (a *assembly) putFrame(fds []int) {
 	f.pidfd = -1
 	f.first, f.end = a.recordAddress(0), a.recordAddress(len(a.records))
 	f.current = f.first
-	if len(a.stamps) > 0 {
-		f.clock = uintptr(unsafe.Pointer(&a.stamps[0]))
-		f.ticks = uintptr(unsafe.Pointer(&a.stamps[parentStamps]))
-	}
 }

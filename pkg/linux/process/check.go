@@ -19,7 +19,7 @@ const (
 const refSize = 64
 
 // namespaces are the clone flags a program may ask for. A user namespace needs somebody who writes its maps meanwhile:
-// see StartWith. A time namespace is entered by execve(2), from Linux 6.2 on; until then its offsets can be written.
+// see RunWith. A time namespace is entered by execve(2), from Linux 6.2 on; until then its offsets can be written.
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUSER | unix.CLONE_NEWTIME
 

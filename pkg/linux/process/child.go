@@ -54,7 +54,6 @@ func (c *child) close() {
 // outcome is a child that was made and has let go of the starter.
 type outcome struct {
 	process  *Process
-	elapsed  time.Duration
 	timedOut bool
 	during   error
 }
@@ -65,9 +64,8 @@ func (c *child) spawn(a *assembly, timeout time.Duration) (*outcome, error) {
 	defer restore()
 	watch := startWatchdog(a.frame, timeout)
 	accompany := c.accompany(a, watch)
-	begin := time.Now()
 	pid, err := c.clone(a.frame)
-	o := &outcome{elapsed: time.Since(begin), during: accompany()}
+	o := &outcome{during: accompany()}
 	o.timedOut = watch.stop()
 	runtime.KeepAlive(c.files)
 	if err != nil {

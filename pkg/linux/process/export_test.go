@@ -12,6 +12,24 @@ func StartWithin(p *Program, files map[string]*os.File, timeout time.Duration) (
 	return process, err
 }
 
+// StartWith is Start with something that another thread does during it.
+func StartWith(p *Program, files map[string]*os.File, during func(pid int) error) (*Process, error) {
+	process, _, err := start(p, files, manner{timeout: Timeout, during: during})
+	return process, err
+}
+
+// NotRun is the result of an op that has none.
+const NotRun = notRun
+
+// Results runs a program that fails, and gives what the kernel said to each op.
+func Results(p *Program, files map[string]*os.File) ([]int64, error) {
+	_, a, err := start(p, files, manner{timeout: Timeout})
+	return a.results(), err
+}
+
+// Results are what the kernel has said to each op so far.
+func (k *Parked) Results() []int64 { return k.results() }
+
 // Layout is where the parker finds the parts of the frame and of a record.
 func Layout() map[string]int {
 	var f frame
@@ -45,7 +63,7 @@ func Assemble(p *Program) (left int) {
 		}
 		p, more = &k.program, k.more
 	}
-	l := measure(p, more, true)
+	l := measure(p, more)
 	a := assemble(p, make([]int, len(p.Files)), more, l, make([]uint64, l.total()))
 	if l.total()*wordSize > roomSize {
 		panic("larger than a room")

@@ -117,13 +117,13 @@ func TestJumps(t *testing.T) {
 	p.Call("not reached", "", noSuchCall)
 	p.Call("close", "100", unix.SYS_CLOSE, process.In(s))
 	p.Call("close", "100", unix.SYS_CLOSE, process.In(s))
-	_, trace, err := process.Traced(p, nil)
+	results, err := process.Results(p, nil)
 	var failure *process.Error
 	if !errors.As(err, &failure) || failure.Op != 6 || failure.Errno != unix.EBADF {
 		t.Fatalf("err = %v", err)
 	}
-	if trace.Results[1] != process.NotRun || trace.Results[4] != process.NotRun || trace.Results[3] != 100 {
-		t.Fatalf("\n%s", p.Format(trace))
+	if results[1] != process.NotRun || results[4] != process.NotRun || results[3] != 100 {
+		t.Fatalf("results = %v", results)
 	}
 }
 

@@ -3,6 +3,7 @@ package process
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"unicode"
@@ -12,10 +13,10 @@ import (
 )
 
 // String lists the ops, one a line, much as strace shows system calls. $N is a slot, <name> a file.
-func (p *Program) String() string { return p.Format(nil) }
+func (p *Program) String() string { return p.format(nil) }
 
-// Format is String with what each op did, if t is not nil.
-func (p *Program) Format(t *Trace) string {
+// format is String with the result of each op, unless there are none.
+func (p *Program) format(results []int64) string {
 	var b strings.Builder
 	b.WriteString("clone3(" + cloneBits.text(p.Clone))
 	if p.Cgroup != "" {
@@ -24,20 +25,13 @@ func (p *Program) Format(t *Trace) string {
 	if p.PidNS != "" {
 		b.WriteString(", pid namespace <" + p.PidNS + ">")
 	}
-	b.WriteString(")")
-	if t != nil {
-		fmt.Fprintf(&b, " (%v)", t.Clone)
-	}
-	b.WriteString("\n")
+	b.WriteString(")\n")
 	for i := range p.Ops {
 		b.WriteString(p.formatOp(&p.Ops[i]))
-		if t != nil && !special(p.Ops[i].Nr) && i < len(t.Results) && i < len(t.Times) {
-			b.WriteString(t.format(i))
+		if i < len(results) && !special(p.Ops[i].Nr) {
+			b.WriteString(": " + formatResult(results[i]))
 		}
 		b.WriteString("\n")
-	}
-	if t != nil {
-		fmt.Fprintf(&b, "until the start returned (%v)\n", t.Exec)
 	}
 	return b.String()
 }
@@ -45,24 +39,15 @@ func (p *Program) Format(t *Trace) string {
 // special tells that an op is no system call.
 func special(nr uint32) bool { return nr == parks || nr == reborn }
 
-// format is the result of one op.
-func (t *Trace) format(i int) string {
-	result := t.Results[i]
+// formatResult is what the kernel said: nothing to an op that was skipped or not reached, and to the execve that succeeded, for it does not return.
+func formatResult(result int64) string {
 	switch {
-	case result == NotRun:
-		return ": not returned"
+	case result == notRun:
+		return "not returned"
 	case result < 0:
-		return fmt.Sprintf(": %s%s", errnoName(unix.Errno(-result)), t.formatTime(i))
+		return errnoName(unix.Errno(-result))
 	}
-	return fmt.Sprintf(": %d%s", result, t.formatTime(i))
-}
-
-// formatTime is nothing for an op that was not timed.
-func (t *Trace) formatTime(i int) string {
-	if t.Times[i] == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" (%v)", t.Times[i])
+	return strconv.FormatInt(result, 10)
 }
 
 func errnoName(e unix.Errno) string {
@@ -109,6 +94,9 @@ func (p *Program) formatOp(op *Op) string {
 }
 
 func (s Errnos) names() (names []string) {
+	if s == (Errnos{math.MaxUint64, math.MaxUint64}) {
+		return []string{"any error"}
+	}
 	for e := range unix.Errno(128) {
 		if s.Has(e) {
 			names = append(names, errnoName(e))
@@ -123,6 +111,8 @@ func (p *Program) formatArg(arg Arg, w *words) string {
 		return fmt.Sprintf("$%d", arg.Int)
 	case arg.Kind == ArgFile && arg.Int < uint64(len(p.Files)):
 		return "<" + p.Files[arg.Int] + ">"
+	case arg.Kind == ArgData && w == variables:
+		return fmt.Sprintf("{%d variables}", len(arg.memory().Refs))
 	case arg.Kind == ArgData:
 		m := arg.memory()
 		return formatData(m.Data, m.Refs)

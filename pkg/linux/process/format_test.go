@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -23,8 +23,8 @@ func ExampleProgram_String() {
 	// mount proc /proc: move_mount($2, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH)
 	// connect stdout: dup3(<stdout>, 1); skip 1 on success
 	// mask /proc/kcore: mount("/dev/null", "/proc/kcore", NULL, MS_BIND); skip 1 on ENOENT|EACCES|ENOTDIR
-	// execute /usr/local/bin/web: execve("/usr/local/bin/web", ["/usr/local/bin/web", "--port=8080"], ["LANG=C"]); skip 0 on ENOENT|EACCES|ENOTDIR
-	// execute /usr/bin/web: execve("/usr/bin/web", ["/usr/bin/web", "--port=8080"], ["LANG=C"]); skip 0 on ENOENT|EACCES|ENOTDIR
+	// execute /usr/local/bin/web: execve("/usr/local/bin/web", ["/usr/local/bin/web", "--port=8080"], {1 variables}); skip 0 on ENOENT|EACCES|ENOTDIR
+	// execute /usr/bin/web: execve("/usr/bin/web", ["/usr/bin/web", "--port=8080"], {1 variables}); skip 0 on ENOENT|EACCES|ENOTDIR
 }
 
 func ExampleProgram_Park() {
@@ -35,7 +35,7 @@ func ExampleProgram_Park() {
 	// --- park: from here on in memory of its own
 	// wait for start: read(<start>, [], 1)
 	// send file: sendmsg(<socket>, {97 bytes, $1 at 88})
-	// execute /bin/true: execve("/bin/true", ["/bin/true"], ["LANG=C"])
+	// execute /bin/true: execve("/bin/true", ["/bin/true"], {1 variables})
 }
 
 func ExampleProgram_Reborn() {
@@ -47,25 +47,11 @@ func ExampleProgram_Reborn() {
 	// choose pid namespace: setns(<ns>, CLONE_NEWPID)
 	// --- be born inside: from here on a child in the pid namespace that was joined
 	// make session: setsid()
-	// execute /bin/true: execve("/bin/true", ["/bin/true"], ["LANG=C"])
+	// execute /bin/true: execve("/bin/true", ["/bin/true"], {1 variables})
 }
 
-func TestFormatTrace(t *testing.T) {
-	text := rich().Format(&process.Trace{
-		Results: []int64{5, 0, 6, 0, 1, -int64(unix.ENOENT), process.NotRun, process.NotRun},
-		Times:   []time.Duration{1000, 2000, 3000, 4000, 5000, 6000, 0, 0},
-		Clone:   7000, Exec: 8000,
-	})
-	for _, want := range []string{
-		"cgroup <cgroup>) (7µs)\n", "= $1: 5 (1µs)\n", "; skip 1 on ENOENT|EACCES|ENOTDIR: ENOENT (6µs)\n", "|ENOTDIR: not returned\n", "returned (8µs)\n",
-	} {
-		if !strings.Contains(text, want) {
-			t.Errorf("no %q in\n%s", want, text)
-		}
-	}
-}
-
-func TestTraced(t *testing.T) {
+// What the kernel said to each op of a start that failed.
+func TestResults(t *testing.T) {
 	p := &process.Program{}
 	p.Call("make directory", "/proc/none", unix.SYS_MKDIRAT, process.Int(unix.AT_FDCWD), process.Str("/proc/none"), process.Int(0)).Accept = process.Accept(unix.ENOENT)
 	dir := p.CallFD("open", "/", unix.SYS_OPENAT, process.Int(unix.AT_FDCWD), process.Str("/"), process.Int(unix.O_PATH|unix.O_CLOEXEC))
@@ -77,16 +63,33 @@ func TestTraced(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	_, trace, err := process.Traced(p, map[string]*os.File{"null": null})
-	if !errors.Is(err, unix.ENOTDIR) || trace == nil {
-		t.Fatalf("err = %v, trace = %v", err, trace)
+	results, err := process.Results(p, map[string]*os.File{"null": null})
+	if !errors.Is(err, unix.ENOTDIR) {
+		t.Fatalf("err = %v", err)
 	}
-	want := []int64{-int64(unix.ENOENT), trace.Results[1], 0, -int64(unix.ENOTDIR), process.NotRun}
-	if fmt.Sprint(trace.Results) != fmt.Sprint(want) || trace.Results[1] < 3 {
-		t.Errorf("results = %v, want %v", trace.Results, want)
+	want := []int64{-int64(unix.ENOENT), results[1], 0, -int64(unix.ENOTDIR), process.NotRun}
+	if !slices.Equal(results, want) || results[1] < 3 {
+		t.Errorf("results = %v, want %v", results, want)
 	}
-	if trace.Clone <= 0 || trace.Times[1] <= 0 || trace.Times[4] != 0 || trace.Exec <= 0 {
-		t.Errorf("times = %+v", trace)
+}
+
+// A start that is waiting tells how far it is.
+func TestParkedIsPrinted(t *testing.T) {
+	noLeaks(t)
+	p := &process.Program{}
+	p.Call("make directory", "/proc/none", unix.SYS_MKDIRAT, process.Int(unix.AT_FDCWD), process.Str("/proc/none"), process.Int(0)).Accept = process.Accept(unix.ENOENT)
+	g := parkedWith(t, p, nil, nil, "/bin/true")
+	text := g.String()
+	for _, want := range []string{`mkdirat(AT_FDCWD, "/proc/none"); skip 0 on ENOENT: ENOENT` + "\n", "--- park: from here on in memory of its own\n", `, {1 variables}): not returned` + "\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
 	}
-	t.Log("\n" + p.Format(trace))
+	g.let(t)
+	if err := g.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if text = g.String(); !strings.Contains(text, "1): 1\n") {
+		t.Errorf("no result of the read in\n%s", text)
+	}
 }

@@ -15,8 +15,6 @@ type frame struct {
 	failed  uintptr   // the record whose error ended the program
 	first   uintptr   // the first record
 	end     uintptr   // past the last record
-	clock   uintptr   // where the parent's time stamps go, before and after the call; 0 for none
-	ticks   uintptr   // where the child's time stamps go, at its begin and after each record; 0 for none
 }
 
 // record is one op, or a small step that the assembler adds to one. Each argument is read through an address, so that

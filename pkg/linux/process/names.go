@@ -24,6 +24,9 @@ type word struct {
 	name  string
 }
 
+// variables are an environment: only their number is printed, for they can be secrets.
+var variables = &words{}
+
 // text is the symbolic form of n; a rest without a name is hexadecimal.
 func (w *words) text(n uint64) string {
 	if w.single {
@@ -146,9 +149,10 @@ var calls = map[uint32]call{
 	unix.SYS_CLOSE:                   {name: "close"},
 	unix.SYS_CLOSE_RANGE:             {"close_range", [6]*words{2: closeRangeBits}},
 	unix.SYS_DUP3:                    {"dup3", [6]*words{2: dupBits}},
-	unix.SYS_EXECVE:                  {name: "execve"},
-	unix.SYS_EXECVEAT:                {"execveat", [6]*words{0: at, 4: atFlags}},
+	unix.SYS_EXECVE:                  {"execve", [6]*words{2: variables}},
+	unix.SYS_EXECVEAT:                {"execveat", [6]*words{0: at, 3: variables, 4: atFlags}},
 	unix.SYS_EXIT_GROUP:              {name: "exit_group"},
+	unix.SYS_FACCESSAT2:              {"faccessat2", [6]*words{0: at}},
 	unix.SYS_FCHDIR:                  {name: "fchdir"},
 	unix.SYS_FCHMOD:                  {name: "fchmod"},
 	unix.SYS_FCHMODAT:                {"fchmodat", [6]*words{0: at}},

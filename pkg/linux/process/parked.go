@@ -22,6 +22,8 @@ type Parked struct {
 	watch *os.File // a pipe that closes as the child executes or ends, or earlier if it closes all its descriptors
 	image *image
 
+	program *Program // as it was given
+
 	mu       sync.Mutex
 	assembly *assembly // sees a copy of the image, made when it was last read
 	settled  bool
@@ -41,7 +43,7 @@ func StartParked(p *Program, files map[string]*os.File) (k *Parked, err error) {
 	}
 	s, err := prepare(p, files)
 	if err == nil {
-		k, err = s.start()
+		k, err = s.start(p)
 	}
 	s.close(err)
 	return k, err
@@ -75,7 +77,7 @@ func prepare(p *Program, files map[string]*os.File) (s *parkedStart, err error) 
 	if s.child, err = newChild(&k.program, files, nil); err != nil {
 		return s, err
 	}
-	l := measure(&k.program, k.more, false)
+	l := measure(&k.program, k.more)
 	memory, err := s.image.allot(l.total())
 	if err != nil {
 		return s, err
@@ -86,7 +88,7 @@ func prepare(p *Program, files map[string]*os.File) (s *parkedStart, err error) 
 	return s, nil
 }
 
-func (s *parkedStart) start() (*Parked, error) {
+func (s *parkedStart) start(p *Program) (*Parked, error) {
 	a := s.assembly
 	o, err := s.child.spawn(a, Timeout)
 	if err != nil {
@@ -95,7 +97,7 @@ func (s *parkedStart) start() (*Parked, error) {
 	if !a.parked() {
 		return nil, o.settle(a, a.failure(o.timedOut, false))
 	}
-	k := &Parked{Process: *o.process, watch: s.watch, image: s.image, assembly: a}
+	k := &Parked{Process: *o.process, watch: s.watch, image: s.image, program: p, assembly: a}
 	if err := k.refresh(); err != nil {
 		o.process.discard()
 		return nil, fmt.Errorf("cannot start: %w", err)
@@ -265,19 +267,17 @@ func (k *Parked) Slot(s Slot) (value int64, ok bool) {
 	return value, value >= 0
 }
 
-// Trace is what the ops did so far. They are not timed.
-func (k *Parked) Trace() *Trace {
+// String lists the ops of the program with what the kernel has answered to each so far.
+func (k *Parked) String() string { return k.program.format(k.results()) }
+
+// results are what the kernel has answered to each op, notRun to one that it has not, or was not asked.
+func (k *Parked) results() []int64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.settled {
 		_ = k.refresh()
 	}
-	n := len(k.assembly.own)
-	t := &Trace{Results: make([]int64, n), Times: make([]time.Duration, n)}
-	for i := range t.Results {
-		t.Results[i] = k.assembly.result(i)
-	}
-	return t
+	return k.assembly.results()
 }
 
 // Close gives up watching the child, which goes on; Wait then returns an error. The pidfd stays open.

@@ -62,7 +62,7 @@ func TestParkUnderFilter(t *testing.T) {
 	if err := g.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := g.Trace().Results[3]; got != -int64(unix.EPROTO) {
+	if got := g.Results()[3]; got != -int64(unix.EPROTO) {
 		t.Errorf("the filtered call gave %d", got)
 	}
 }

@@ -335,8 +335,8 @@ func TestWaitForParked(t *testing.T) {
 		}
 		cancel()
 	}
-	if trace := g.Trace(); trace.Results[0] != 0 || trace.Results[2] != process.NotRun {
-		t.Errorf("\n%s", p.Format(trace))
+	if results := g.Results(); results[0] != 0 || results[2] != process.NotRun {
+		t.Errorf("\n%s", g)
 	}
 	if err := process.Signal(g.Pidfd, unix.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -382,8 +382,8 @@ func TestWaitOutlastsTheDescriptors(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || child.Trace().Results[2] != 0 || child.Trace().Results[3] != process.NotRun {
-			t.Errorf("err = %v\n%s", err, p.Format(child.Trace()))
+		if err != nil || child.Results()[2] != 0 || child.Results()[3] != process.NotRun {
+			t.Errorf("err = %v\n%s", err, child)
 		}
 		end(&child.Process)
 	}

@@ -10,7 +10,7 @@
 //	              ... park --- ops, in memory of its own --- reborn: a child in another pid namespace --- ops --- execve: the command
 //
 // While a child is in the starter's memory the starter's thread is suspended, so its ops do not wait for anybody but the
-// function that the starter itself runs meanwhile (StartWith, RunWith), and a watchdog ends what takes longer than Timeout. A
+// function that the starter itself runs meanwhile (RunWith), and a watchdog ends what takes longer than Timeout. A
 // parked child suspends nobody and may wait as long as it likes. One that is reborn shows itself in a container's pid namespace only when
 // nothing of the starter is left in it.
 package process
@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Program is a list of system calls as a value: tests compare it, --trace prints it, the keeper runs it.
+// Program is a list of system calls as a value: tests compare it, the keeper runs it, and it can be printed.
 // Memory, descriptors and results are referred to, never addressed, so a program can cross a process border.
 type Program struct {
 	Ops   []Op // in the order in which they are run

@@ -103,7 +103,7 @@ func TestRebornWaits(t *testing.T) {
 	if err != nil {
 		t.Fatalf("its name is %q", name)
 	}
-	until(t, "the child has asked", func() bool { return g.Trace().Results[len(p.Ops)-4] == 0 })
+	until(t, "the child has asked", func() bool { return g.Results()[len(p.Ops)-4] == 0 })
 	if value, ok := g.Slot(1); value != 0 || !ok {
 		t.Errorf("dumpable = %d, %v", value, ok)
 	}

@@ -2,8 +2,7 @@
 #include "textflag.h"
 
 // The child shares the parent's memory and stack pointer, and the parent is suspended until the child executes or
-// exits. So the child keeps everything in registers: R12 the frame, BX the record, R13 where the next time stamp
-// goes. The kernel preserves all registers but AX, CX and R11 (man 2 syscall).
+// exits. So the child keeps everything in registers: R12 the frame, BX the record. The kernel preserves all registers but AX, CX and R11 (man 2 syscall).
 
 #define SYS_exit_group 231
 
@@ -24,33 +23,17 @@
 	MOVQ record_nr(BX), AX        \
 	SYSCALL
 
-// STAMP stores the time stamp counter and steps on, if times are wanted. It clobbers AX, CX and DX.
-#define STAMP(wanted) \
-	TESTQ R13, R13  \
-	JZ    wanted    \
-	RDTSC           \
-	SHLQ  $32, DX   \
-	ORQ   DX, AX    \
-	MOVQ  AX, (R13) \
-	ADDQ  $8, R13   \
-wanted:
-
 // func spawn(f *frame) (result int)
 TEXT ·spawn(SB), NOSPLIT|NOFRAME, $0-16
 	MOVQ  f+0(FP), R12
-	MOVQ  frame_clock(R12), R13
-	STAMP(begin)
 	LEAQ  frame_clone(R12), BX
 	CALL
 	TESTQ AX, AX
 	JZ    child
 	MOVQ  AX, result+8(FP)
-	STAMP(returned)
 	RET
 
 child:
-	MOVQ frame_ticks(R12), R13
-	STAMP(born)
 	MOVQ frame_first(R12), BX
 
 next:
@@ -65,8 +48,6 @@ store:
 	MOVQ AX, record_result(BX)
 	MOVQ record_out(BX), CX
 	MOVQ AX, (CX)
-	STAMP(done)
-	MOVQ record_result(BX), AX
 	CMPQ AX, $-4095
 	JCC  error
 	MOVQ record_then(BX), BX

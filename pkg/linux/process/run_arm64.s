@@ -2,8 +2,7 @@
 #include "textflag.h"
 
 // The child shares the parent's memory and stack pointer, and the parent is suspended until the child executes or
-// exits. So the child keeps everything in registers: R19 the frame, R20 the record, R21 where the next time stamp
-// goes. The kernel preserves all registers but R0 (man 2 syscall).
+// exits. So the child keeps everything in registers: R19 the frame, R20 the record. The kernel preserves all registers but R0 (man 2 syscall).
 
 #define SYS_exit_group 94
 
@@ -24,29 +23,16 @@
 	MOVD record_nr(R20), R8        \
 	SVC
 
-// STAMP stores the virtual counter and steps on, if times are wanted. It clobbers R9.
-#define STAMP(wanted) \
-	CBZ  R21, wanted       \
-	MRS  CNTVCT_EL0, R9    \
-	MOVD R9, (R21)         \
-	ADD  $8, R21           \
-wanted:
-
 // func spawn(f *frame) (result int)
 TEXT ·spawn(SB), NOSPLIT|NOFRAME, $0-16
 	MOVD f+0(FP), R19
-	MOVD frame_clock(R19), R21
-	STAMP(begin)
 	ADD  $frame_clone, R19, R20
 	CALL
 	CBZ  R0, child
 	MOVD R0, result+8(FP)
-	STAMP(returned)
 	RET
 
 child:
-	MOVD frame_ticks(R19), R21
-	STAMP(born)
 	MOVD frame_first(R19), R20
 
 next:
@@ -63,7 +49,6 @@ store:
 	MOVD R0, record_result(R20)
 	MOVD record_out(R20), R9
 	MOVD R0, (R9)
-	STAMP(done)
 	CMN  $4095, R0
 	BCS  error
 	MOVD record_then(R20), R20

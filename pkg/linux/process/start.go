@@ -30,26 +30,14 @@ func Start(p *Program, files map[string]*os.File) (*Process, error) {
 	return process, err
 }
 
-// StartWith is Start with something that another thread does during it, such as to write the id maps of a new user
-// namespace. It is called with the child's pid before the first op, and its error kills the child. A program waits for it
-// with a read from a pipe (of unix.Pipe2: what os.Pipe makes does not block); that holds the starter's thread as well,
-// for Timeout at most. The start waits for it to return.
-func StartWith(p *Program, files map[string]*os.File, during func(pid int) error) (*Process, error) {
-	process, _, err := start(p, files, manner{timeout: Timeout, during: during})
-	return process, err
-}
-
-// Traced is Start with a record of what each op did. The trace is there whenever the child was made, even if the
-// start then failed; otherwise it is nil.
-func Traced(p *Program, files map[string]*os.File) (*Process, *Trace, error) {
-	return start(p, files, manner{timeout: Timeout, traced: true})
-}
-
 // Run runs a program that executes nothing: its child ends with its last op and is reaped, all within Timeout. It is the
 // way to do something in other namespaces, which a thread of this process could not leave again.
 func Run(p *Program, files map[string]*os.File) error { return RunWith(p, files, nil) }
 
-// RunWith is Run with something that another thread does during it, as with StartWith.
+// RunWith is Run with something that another thread does during it, such as to write the id maps of a new user
+// namespace. It is called with the child's pid before the first op, and its error kills the child. A program waits for it
+// with a read from a pipe (of unix.Pipe2: what os.Pipe makes does not block); that holds the starter's thread as well,
+// for Timeout at most. The start waits for it to return.
 func RunWith(p *Program, files map[string]*os.File, during func(pid int) error) error {
 	_, _, err := start(p, files, manner{timeout: Timeout, during: during, ends: true})
 	return err
@@ -58,7 +46,6 @@ func RunWith(p *Program, files map[string]*os.File, during func(pid int) error) 
 // manner is how a program is to be run.
 type manner struct {
 	timeout time.Duration
-	traced  bool
 	during  func(pid int) error // nil for nothing
 	ends    bool                // it executes nothing
 }
@@ -78,7 +65,8 @@ func (m *manner) check(p *Program) error {
 	return nil
 }
 
-func start(p *Program, files map[string]*os.File, m manner) (*Process, *Trace, error) {
+// start gives the assembly as well, from which one sees what the ops did.
+func start(p *Program, files map[string]*os.File, m manner) (*Process, *assembly, error) {
 	if err := m.check(p); err != nil {
 		return nil, nil, err
 	}
@@ -87,20 +75,19 @@ func start(p *Program, files map[string]*os.File, m manner) (*Process, *Trace, e
 		return nil, nil, err
 	}
 	defer c.close()
-	l := measure(p, c.more, m.traced)
+	l := measure(p, c.more)
 	a := assemble(p, c.fds, c.more, l, make([]uint64, l.total()))
 	o, err := c.spawn(a, m.timeout)
 	if err != nil {
 		return nil, nil, err
 	}
-	trace := a.trace(o.elapsed)
 	if err := o.settle(a, a.failure(o.timedOut, m.ends)); err != nil {
-		return nil, trace, err
+		return nil, a, err
 	}
 	if m.ends {
-		return nil, trace, o.finish(a)
+		return nil, a, o.finish(a)
 	}
-	return o.process, trace, nil
+	return o.process, a, nil
 }
 
 // failure tells how a program ended once the kernel has let go of the starter: nil if it executed its command, for
