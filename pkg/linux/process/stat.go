@@ -31,7 +31,7 @@ func ReadStat(pid int) (s Stat, err error) {
 	if err != nil {
 		return s, err
 	}
-	const state, startTime, exitCode = 3 - 3, 22 - 3, 52 - 3 // the first field here is the third
+	const state, startTime, exitCode = 0, 22 - 3, 52 - 3 // the first field here is the third
 	if len(fields) <= exitCode {
 		return s, fmt.Errorf("unexpected stat %.100q: %w", text, fs.ErrInvalid)
 	}
