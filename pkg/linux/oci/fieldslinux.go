@@ -124,46 +124,22 @@ func namespaces(t *translator) error {
 			*word = spec.NamespacePrivate
 		}
 	}
-	t.network()
-	t.users()
-	t.time()
+	n := &t.s.Namespaces
+	whose(&t.s.Network.Join, &t.s.Network.Mode, spec.NetworkPrivate, spec.NetworkHost, spec.NetworkJoin)
+	whose(&n.User.Join, &n.User.Mode, spec.UserMap, spec.UserHost, spec.UserJoin)
+	whose(&t.out.TimePath, &n.Time.Mode, spec.TimePrivate, spec.TimeHost, spec.TimeHost)
 	return nil
 }
 
-// network, users and time put a word that says whose namespace it is into a mode and a path.
-func (t *translator) network() {
-	n := &t.s.Network
-	switch n.Join {
+// whose puts a word that says whose namespace it is into a mode and a path.
+func whose[Mode ~string](path *string, mode *Mode, private, host, joined Mode) {
+	switch *path {
 	case spec.NamespacePrivate:
-		n.Mode, n.Join = spec.NetworkPrivate, ""
+		*mode, *path = private, ""
 	case spec.NamespaceHost:
-		n.Mode, n.Join = spec.NetworkHost, ""
+		*mode, *path = host, ""
 	default:
-		n.Mode = spec.NetworkJoin
-	}
-}
-
-func (t *translator) users() {
-	u := &t.s.Namespaces.User
-	switch u.Join {
-	case spec.NamespacePrivate:
-		u.Mode, u.Join = spec.UserMap, ""
-	case spec.NamespaceHost:
-		u.Mode, u.Join = spec.UserHost, ""
-	default:
-		u.Mode = spec.UserJoin
-	}
-}
-
-func (t *translator) time() {
-	n := &t.s.Namespaces.Time
-	switch t.out.TimePath {
-	case spec.NamespacePrivate:
-		n.Mode, t.out.TimePath = spec.TimePrivate, ""
-	case spec.NamespaceHost:
-		n.Mode, t.out.TimePath = spec.TimeHost, ""
-	default:
-		n.Mode = spec.TimeHost
+		*mode = joined
 	}
 }
 
