@@ -59,15 +59,19 @@ func TestExecRaces(t *testing.T) {
 					}
 				},
 			}
+			var verbs sync.WaitGroup
+			var stop atomic.Bool
 			for i, other := range others {
-				work.Go(func() {
-					for ctx.Err() == nil && (i > 0 || round%2 == 0) {
+				verbs.Go(func() {
+					for !stop.Load() && (i > 0 || round%2 == 0) {
 						other()
 						time.Sleep(time.Duration(i) * 5 * time.Millisecond)
 					}
 				})
 			}
 			time.Sleep(300 * time.Millisecond)
+			stop.Store(true) // whoever destroys does nothing else with it at the same time, but sessions go on
+			soon(t, "the verbs", func(context.Context) error { verbs.Wait(); return nil })
 			soon(t, "destroy", func(ctx context.Context) error { return n.Destroy(ctx, "web", 1, false) })
 			cancel()
 			soon(t, "everything", func(context.Context) error { work.Wait(); return nil })
