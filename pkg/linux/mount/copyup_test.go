@@ -93,7 +93,7 @@ func TestCopyUpIsHeldToTheLimit(t *testing.T) {
 	}
 	must(t, f.Close())
 	same(t, "sparse", sh(t, container(root, func(s *spec.ContainerSpec) { limited("", "/sparse")(s); s.Base = spec.BaseNone }), `cd /sparse; busybox stat -c %s file; busybox dd if=file bs=1 skip=5 count=6 2> /dev/null; busybox dd if=file bs=1 skip=67108865 count=6 2> /dev/null
-		echo; [ $(busybox du -k file | busybox cut -f 1) -le 64 ] && echo holes; busybox stat -f -c '%b blocks' .`), "100663296\nislandisland\nholes\n512 blocks")
+		echo; [ $(busybox du -k file | busybox cut -f 1) -le 64 ] && echo holes`), "100663296\nislandisland\nholes")
 
 	for _, name := range []string{"a", "b"} {
 		must(t, os.WriteFile(root+"/"+name+"/file", make([]byte, 1200<<10), 0o600))

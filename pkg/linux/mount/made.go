@@ -14,7 +14,7 @@ func (p Plan) openMade(m Mount, room *room) (_ *os.File, err error) {
 	config := slices.Concat([]Setting{{"source", m.Name}}, m.Config, p.context(m.Type))
 	attr := m.flags() &^ readonly
 	if m.CopyUp {
-		config = room.bound(owned(config, p.IDs), m)
+		config = owned(config, p.IDs)
 	} else if m.flags()&readonly != 0 { // also of its superblock: the device may be read-only
 		config, attr = append(config, Setting{"ro", ""}), attr|readonly
 	}

@@ -5,8 +5,6 @@ import (
 	"io/fs"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -42,13 +40,4 @@ func (r *room) take(n uint64) error {
 func (r *room) takePages(begin, end int64) error {
 	page := int64(os.Getpagesize())
 	return r.take(uint64((end+page-1)/page*page - begin/page*page))
-}
-
-// bound gives a tmpfs that says no size at most all of the room; the kernel's own bound is half of the memory of the node. See tmpfs(5).
-func (r *room) bound(config []Setting, m Mount) []Setting {
-	var node unix.Sysinfo_t
-	if r == nil || m.says("size") || m.says("nr_blocks") || unix.Sysinfo(&node) != nil || r.most > uint64(node.Totalram)*uint64(node.Unit)/2 {
-		return config
-	}
-	return append(config, Setting{"size", fmt.Sprint(r.most)})
 }
