@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -39,6 +40,32 @@ func TestJoinWherePeopleTrace(t *testing.T) {
 	}
 	w.run("delete", "--force", "tracer")
 	w.run("create", "--bundle", w.bundle("third", "sleep 1000", w.beside("plain")), "third")
+}
+
+// Whoever has the node's files is part of it: a namespace of theirs is joined, whatever they may. In a root of their own they are not.
+func TestJoinNodesOwn(t *testing.T) {
+	w := newWorld(t)
+	for name, root := range map[string]string{"node": "/", "rooted": filepath.Join(w.bundle("root", ""), "rootfs")} {
+		sleep := exec.Command("/bin/sleep", "1000")
+		sleep.Dir = "/"
+		sleep.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+		if root != "/" {
+			sleep.SysProcAttr.Chroot = root
+		}
+		w.must(sleep.Start())
+		r := w.try("run", "--bundle", w.bundle(name, "echo joined", func(s *specs.Spec) {
+			for i := range s.Linux.Namespaces {
+				if s.Linux.Namespaces[i].Type == specs.PIDNamespace {
+					s.Linux.Namespaces[i].Path = fmt.Sprintf("/proc/%d/ns/pid", sleep.Process.Pid)
+				}
+			}
+		}), name)
+		if joined := strings.TrimSpace(r.out) == "joined"; joined != (root == "/") {
+			t.Errorf("%s: %+v", name, r)
+		}
+		w.must(sleep.Process.Kill())
+		_ = sleep.Wait()
+	}
 }
 
 // harmless is what an attacker may find: its own, and the program of a parked process.

@@ -60,7 +60,8 @@ func (e *Exec) Shield(t *Target) error {
 	return e.Confine()
 }
 
-// looker is a process in a pid namespace that may come to hold some of lookers, and has the node's users; may is 0 when there is none.
+// looker is a process in a pid namespace that may come to hold some of lookers, and has the node's users, but not its files, through which it is part of the node
+// already; may is 0 when there is none.
 func looker(in namespace.ID) (pid int, may capability.Set, err error) {
 	users, err := namespace.OfProcess(os.Getpid(), namespace.FileUser)
 	if err != nil {
@@ -84,7 +85,7 @@ func looker(in namespace.ID) (pid int, may capability.Set, err error) {
 		if of, err := namespace.OfProcess(pid, namespace.FileUser); err != nil || of != users {
 			continue
 		}
-		if may = mayLook(pid); may != 0 {
+		if may = mayLook(pid); may != 0 && !hasFiles(pid) {
 			return pid, may, nil
 		}
 	}
@@ -106,4 +107,21 @@ func mayLook(pid int) (may capability.Set) {
 		}
 	}
 	return may
+}
+
+// hasFiles tells whether a process has the root that this one has.
+func hasFiles(pid int) bool {
+	own, err := namespace.OfProcess(os.Getpid(), "mnt")
+	if err != nil {
+		return false
+	}
+	if its, err := namespace.OfProcess(pid, "mnt"); err != nil || its != own {
+		return false
+	}
+	root, err := os.Stat("/")
+	if err != nil {
+		return false
+	}
+	its, err := os.Stat(fmt.Sprintf("/proc/%d/root", pid))
+	return err == nil && os.SameFile(root, its)
 }
