@@ -46,7 +46,7 @@ var manners = []manner{
 			{Type: spec.MountBind, Source: "/dev/zero", Destination: "/etc/zero"},
 			{Type: spec.MountTmpfs, Destination: "/data/vol/x/sub"},
 		}
-		s.Security.ReadonlyPaths = &[]string{"/etc", "/proc/sys", "/data/vol/x"}
+		s.Security.ReadonlyPaths = &[]string{"/etc", "/proc/sys", "/proc/sysrq-trigger", "/data/vol/x"} // who replaces the list answers for the node
 	}},
 }
 
