@@ -94,6 +94,8 @@ Type=oneshot
 ExecStart=/usr/local/sbin/payload
 Environment=HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 TimeoutStartSec=infinity
+# A test that is killed for want of memory is a failure to report, not the end.
+OOMPolicy=continue
 # Switches the kernel's jump labels of cpuset and cpu.max on for as long as the tests run, see run.sh.
 AllowedCPUs=0-1
 CPUQuota=1000%
