@@ -43,7 +43,7 @@ func TestUpgrade(t *testing.T) {
 func anotherBuild(t *testing.T) string {
 	t.Helper()
 	if built := os.Getenv("RECONCILER_BUILT"); built != "" {
-		return filepath.Join(built, "another")
+		return filepath.Join(built, "another", "reconciler")
 	}
 	path := filepath.Join(t.TempDir(), "reconciler")
 	if _, err := exec.LookPath("go"); err != nil {

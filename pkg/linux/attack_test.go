@@ -85,13 +85,16 @@ func TestExecTraced(t *testing.T) {
 			}
 		}
 	}
-	found := lookInto(t, n, "control", []string{"SYS_PTRACE"}, 100, n.ExecPlain)
-	t.Logf("control: %d findings", len(found))
-	all := strings.Join(found, "\n")
-	for _, want := range []string{"TRACED ", "MEMORY ", "FD /"} {
-		if !strings.Contains(all, want) {
-			t.Errorf("without confinement, too, nothing like %q is found", want)
-		}
+	// The control has to win a race, which is harder for a slow machine.
+	wanted := []string{"TRACED ", "MEMORY ", "FD /"}
+	for tries := 0; len(wanted) > 0 && tries < 5; tries++ {
+		found := lookInto(t, n, "control", []string{"SYS_PTRACE"}, 100, n.ExecPlain)
+		t.Logf("control: %d findings", len(found))
+		all := strings.Join(found, "\n")
+		wanted = slices.DeleteFunc(wanted, func(want string) bool { return strings.Contains(all, want) })
+	}
+	if len(wanted) > 0 {
+		t.Errorf("without confinement, too, nothing like %q is found", wanted)
 	}
 }
 

@@ -48,7 +48,7 @@ tested() {
 	node="$node|TestInside|TestDescriptorsInside|TestNamespaces|TestPrivateUsers$|TestMappedUsers|TestBaseNone"
 	node="$node|TestNetworkModes|TestBridge|TestSandbox|TestGroup"
 	node="$node|TestExecIsInside|TestExecEnds|TestExecTerminal|TestExecAmongPrivateUsers|TestExecLeavesNothing|TestAttach|TestTerminal"
-	node="$node|Example|TestFollow|TestContainer$|TestHooks$|TestHookFails|TestSeccompNotify$|TestTinyMemory|TestExecTraced|TestExecBesideTracer"
+	node="$node|Example|TestFollow|TestContainer$|TestHooks$|TestHookFails|TestSeccompNotify$|TestTinyMemory|TestExecBesideTracer|TestExecSiblings"
 	echo "./pkg/linux:$node"
 	# As on a machine with cgroup v2 and without systemd.
 	echo 'plain:./pkg/linux:TestEachLimitLive|TestAParentOfTheOperators|TestOutOfMemory|TestStats$|TestGroupFreezes|TestDevicesOfAContainer|TestExecIsInside'
@@ -74,7 +74,7 @@ mkdir "$payload/built"
 for program in pkg/linux/testdata/*/main.go; do
 	go build -trimpath -ldflags '-s -w' -o "$payload/built/$(basename "$(dirname "$program")")" "$program"
 done
-go build -trimpath -ldflags '-s -w -X main.version=another' -o "$payload/built/another" ./cmd/reconciler
+go build -trimpath -ldflags '-s -w -X main.version=another' -o "$payload/built/another/reconciler" ./cmd/reconciler
 touch "$payload/packages"
 for argument; do
 	how=systemd
