@@ -32,6 +32,7 @@ var differences = []difference{
 		},
 		"what a device may by one rule and by another, each of many devices, it may in one call as well, which lists of cgroup v1 need an entry for",
 	},
+	{"status SigIgn", nothing, "a container is not to notice how the engine was started: this runtime has it ignore no signal"},
 	{"cgroup systemd", nothing, named},
 	{"mount /sys/fs/cgroup/systemd", nothing, named},
 	{"control groups", func(_ *sample, _, v string) string {
