@@ -39,7 +39,7 @@ var manners = []manner{
 		s.Security.MaskedPaths = &[]string{"/proc/keys", "/etc/passwd", "/data"}
 	}},
 	{"binds below what is swapped", func(s *spec.ContainerSpec, volume string) {
-		s.User, s.WorkingDir = "web", "/work"
+		s.User, s.WorkingDir = "web", "/srv"
 		s.Mounts = []spec.Mount{
 			{Type: spec.MountBind, Source: volume, Destination: "/data/vol", Options: []string{"rbind"}},
 			{Type: spec.MountTmpfs, Destination: "/tmp/deep/er", Options: []string{"tmpcopyup"}},
@@ -51,7 +51,7 @@ var manners = []manner{
 }
 
 // havoc writes to, opens, changes and removes all that a start has to do with, by the names it has inside. What blocks is left behind.
-const havoc = `for f in /etc/passwd /etc/group /etc/hosts /etc/hostname /etc/resolv.conf /dev/null /dev/console /dev/ptmx /dev/tty /dev/pts/0 /dev/pts/ptmx /dev/shm/x /dev/mqueue/x /tmp/x /work/x /data/x /data/vol/x/file /run/x /var/x /x /bin/busybox /sys/fs/cgroup/cgroup.procs /proc/sysrq-trigger /proc/sys/kernel/core_pattern; do
+const havoc = `for f in /etc/passwd /etc/group /etc/hosts /etc/hostname /etc/resolv.conf /dev/null /dev/console /dev/ptmx /dev/tty /dev/pts/0 /dev/pts/ptmx /dev/shm/x /dev/mqueue/x /tmp/x /srv/x /data/x /data/vol/x/file /run/x /var/x /x /bin/busybox /sys/fs/cgroup/cgroup.procs /proc/sysrq-trigger /proc/sys/kernel/core_pattern; do
 	(echo havoc > $f) 2>/dev/null & (chmod 4777 $f; chown 4242:4242 $f; mkdir $f.d; mv $f $f.old; rm -rf $f.old $f) >/dev/null 2>&1 &
 done; sleep 0.05; echo havoc`
 
@@ -132,7 +132,7 @@ func (n *node) startHostile(t *testing.T, img image, m manner, canary string) er
 // smallRootfs is the node's rootfs with no more of busybox than havoc needs: it is made anew for each start.
 func (n *node) smallRootfs(t *testing.T, root string) {
 	t.Helper()
-	for _, dir := range []string{"bin", "dev", "etc", "home", "proc", "root", "sys", "tmp", "usr", "var", "work"} {
+	for _, dir := range []string{"bin", "dev", "etc", "home", "proc", "root", "srv", "sys", "tmp", "usr", "var"} {
 		must(t, os.Mkdir(filepath.Join(root, dir), 0o755))
 	}
 	for _, file := range []string{"etc/passwd", "etc/group", "etc/hostname", "bin/busybox"} {

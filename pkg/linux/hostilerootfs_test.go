@@ -107,14 +107,14 @@ var images = []image{
 	link("etc", "%s/etc"), link("etc", escape+"%s/etc"), link("etc", "etc"), link("etc", "/proc/self/attr"), link("etc", "/proc/1/root/../../etc"),
 	link("etc/passwd", "%s/passwd"), link("etc/passwd", "/dev/zero"), link("etc/passwd", "/proc/self/environ"), link("etc/group", escape+"%s/group"), link("etc/group", "group"),
 	link("etc/resolv.conf", "%s/resolv.conf"), link("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"), link("etc/hosts", "%s/hosts"), link("etc/hosts", "/proc/sysrq-trigger"), link("etc/hostname", escape+"%s/hostname"), link("etc/hosts", "hosts"),
-	link("tmp", "%s/tmp"), link("work", "%s/work"), link("work", "/proc/self/cwd"), link("work", "/proc/1/fd/3"), link("sys/fs/cgroup", "%s/cgroup"), link("data", escape+"%s/sub"),
+	link("tmp", "%s/tmp"), link("srv", "%s/work"), link("srv", "/proc/self/cwd"), link("srv", "/proc/1/fd/3"), link("sys/fs/cgroup", "%s/cgroup"), link("data", escape+"%s/sub"),
 	link("bin/busybox", "%s/bin/busybox"), link("bin/busybox", "/proc/self/exe"), link("bin", escape+"%s/bin"), link("var", "var/../var/../var"), link("run", "%s"),
 
 	// Other kinds of files than what is expected.
 	at("passwd is a FIFO", "etc/passwd", fifo), at("group is a socket", "etc/group", socket), at("passwd is a directory", "etc/passwd", directory), at("passwd is a disk", "etc/passwd", device(unix.S_IFBLK, 254, 0)),
 	at("passwd is huge", "etc/passwd", sparse(1<<40)), at("group is a line without end", "etc/group", text(strings.Repeat("web:x:1000:web,", 60000))), at("hosts is a FIFO", "etc/hosts", fifo), at("hosts is a device", "etc/hosts", device(unix.S_IFCHR, 1, 3)),
 	at("resolv.conf is a directory", "etc/resolv.conf", directory), at("null is a FIFO", "dev/null", fifo), at("null is a memory", "dev/null", device(unix.S_IFCHR, 1, 1)), at("console is a file", "dev/console", text("x")), at("dev is a file", "dev", text("x")), at("proc is a FIFO", "proc", fifo),
-	at("sys is a device", "sys", device(unix.S_IFBLK, 7, 0)), at("work is a file", "work", text("x")), at("the command is a FIFO", "bin/busybox", fifo), at("the command is a directory", "bin/busybox", directory), at("the command runs itself", "bin/busybox", text("#!/bin/busybox\n")),
+	at("sys is a device", "sys", device(unix.S_IFBLK, 7, 0)), at("srv is a file", "srv", text("x")), at("the command is a FIFO", "bin/busybox", fifo), at("the command is a directory", "bin/busybox", directory), at("the command runs itself", "bin/busybox", text("#!/bin/busybox\n")),
 	at("the command's interpreter is a FIFO", "bin/busybox", text("#!/etc/fifo\n")), at("etc is missing", "etc", missing), at("dev is missing", "dev", missing), at("tmp is missing", "tmp", missing), at("data is a whiteout", "data", device(unix.S_IFCHR, 0, 0)),
 
 	// Trees and texts that nobody expects.

@@ -71,7 +71,6 @@ func hooks(t *translator) error {
 				if *said.Timeout <= 0 {
 					return invalid("the timeout of the %s hook %s is not greater than zero", list.name, h.Path)
 				}
-				h.Timeout = forever
 				if seconds := *said.Timeout; seconds < int(time.Duration(forever)/time.Second) {
 					h.Timeout = spec.Duration(time.Duration(seconds) * time.Second)
 				}

@@ -14,24 +14,33 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
 )
 
+// lead is hold for verbs that change what is there, and tells what that is.
+func (r *Runtime) lead(ctx context.Context, id string) (dir *directory, rec record, status specs.ContainerState, err error) {
+	if dir, err = r.hold(ctx, id); err != nil {
+		return nil, rec, "", err
+	}
+	if rec, err = r.read(id); err == nil {
+		status, err = r.status(rec)
+	}
+	if err != nil {
+		dir.close()
+	}
+	return dir, rec, status, err
+}
+
 // Start lets a created container execute its command. With notify, the socket of the service manager (sd_notify(3)), it returns when the container has
 // said that it is ready.
 func (r *Runtime) Start(ctx context.Context, id, notify string) error {
-	dir, err := r.hold(ctx, id)
+	dir, rec, status, err := r.lead(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer dir.close()
-	rec, err := r.read(id)
-	if err != nil {
-		return err
-	}
-	switch status, err := r.status(rec); {
-	case err != nil:
-		return err
-	case status == specs.StateStopped:
+	switch status {
+	case specs.StateCreated:
+	case specs.StateStopped:
 		return errors.New("cannot start a container that has stopped")
-	case status != specs.StateCreated:
+	default:
 		return fmt.Errorf("cannot start an already running container: it is %s", status)
 	}
 	t, err := r.hooked(rec, "startContainer", "poststart")
@@ -105,19 +114,11 @@ func (r *Runtime) Resume(ctx context.Context, id string) error {
 }
 
 func (r *Runtime) freezing(ctx context.Context, id, done string, from []specs.ContainerState, do func(context.Context, *cgroup.Group) error) error {
-	dir, err := r.hold(ctx, id)
+	dir, rec, status, err := r.lead(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer dir.close()
-	rec, err := r.read(id)
-	if err != nil {
-		return err
-	}
-	status, err := r.status(rec)
-	if err != nil {
-		return err
-	}
 	for _, s := range from {
 		if s != status {
 			continue

@@ -13,18 +13,12 @@ import (
 // Update changes the limits of a container that has not stopped: what is said in change takes the place of what was, and the rest stays. When one of
 // them cannot be kept, none is changed. A 0 says nothing where it is no limit (memory, pids, shares, quota, period, weight), as engines know it.
 func (r *Runtime) Update(ctx context.Context, id string, change *specs.LinuxResources) error {
-	dir, err := r.hold(ctx, id)
+	dir, rec, status, err := r.lead(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer dir.close()
-	rec, err := r.read(id)
-	if err != nil {
-		return err
-	}
-	if status, err := r.status(rec); err != nil {
-		return err
-	} else if status == specs.StateStopped {
+	if status == specs.StateStopped {
 		return ErrNotRunning
 	}
 	config, err := r.config(rec)

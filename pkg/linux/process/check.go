@@ -56,19 +56,23 @@ func (p *Program) Check() error {
 
 // checkPark: there is one park point at most, with something after it, and no way around it.
 func (p *Program) checkPark() error {
-	at := p.parkPoint()
-	if at < 0 {
-		return nil
-	}
+	return p.checkPoint(parks, "parks a second time", "skips the park point", "a park point")
+}
+
+// checkPoint checks the form of a point that a program has once at most. The words are for errors.
+func (p *Program) checkPoint(nr uint32, again, skips, name string) error {
+	at := p.point(nr)
 	for i := range p.Ops {
 		op := &p.Ops[i]
 		switch {
-		case i > at && op.Nr == parks:
-			return fmt.Errorf("bad program: op %d (%s): parks a second time", i, op.Step)
+		case at < 0:
+			return nil
+		case i > at && op.Nr == nr:
+			return fmt.Errorf("bad program: op %d (%s): %s", i, op.Step, again)
 		case i < at && i+1+max(op.Skip, op.Else) > at:
-			return fmt.Errorf("bad program: op %d (%s): skips the park point", i, op.Step)
+			return fmt.Errorf("bad program: op %d (%s): %s", i, op.Step, skips)
 		case i == at && (i == len(p.Ops)-1 || !op.bare()):
-			return fmt.Errorf("bad program: op %d (%s): a park point has neither arguments nor result, and is not the end", i, op.Step)
+			return fmt.Errorf("bad program: op %d (%s): %s has neither arguments nor result, and is not the end", i, op.Step, name)
 		}
 	}
 	return nil

@@ -32,18 +32,11 @@ func (p *Program) checkReborn() error {
 	if at < 0 {
 		return nil
 	}
-	for i := range p.Ops {
-		op := &p.Ops[i]
-		switch {
-		case i > at && op.Nr == reborn:
-			return fmt.Errorf("bad program: op %d (%s): is born a second time", i, op.Step)
-		case i < at && i+1+max(op.Skip, op.Else) > at:
-			return fmt.Errorf("bad program: op %d (%s): skips the rebirth", i, op.Step)
-		case i == at && (park < 0 || park > at):
-			return fmt.Errorf("bad program: op %d (%s): it has not parked", i, op.Step)
-		case i == at && (i == len(p.Ops)-1 || !op.bare()):
-			return fmt.Errorf("bad program: op %d (%s): a rebirth has neither arguments nor result, and is not the end", i, op.Step)
-		}
+	if park < 0 || park > at {
+		return fmt.Errorf("bad program: op %d (%s): it has not parked", at, p.Ops[at].Step)
+	}
+	if err := p.checkPoint(reborn, "is born a second time", "skips the rebirth", "a rebirth"); err != nil {
+		return err
 	}
 	if p.PidNS != "" || p.Clone&unix.CLONE_NEWPID != 0 {
 		return fmt.Errorf("bad program: op %d (%s): the parked process is to be in the starter's pid namespace", at, p.Ops[at].Step)
