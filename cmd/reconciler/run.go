@@ -18,6 +18,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/api"
 	"github.com/seed31d4122e/reconciler/pkg/linux"
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
+	"github.com/seed31d4122e/reconciler/pkg/machine"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
@@ -92,9 +93,9 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 	if err != nil {
 		return err
 	}
-	node, err := linux.Open(ctx, linux.Config{
+	node, err := machine.Open(ctx, machine.Config{Config: linux.Config{
 		RunDir: f.runDir, StateDir: f.stateDir, LogDir: f.logDir, CgroupParent: f.cgroupParent, Subnet: f.subnet, Log: log,
-	})
+	}})
 	if err != nil {
 		return err
 	}
@@ -128,13 +129,13 @@ func (f agentFlags) sources() ([]reconcile.Source, error) {
 }
 
 // serve runs API and loop side by side. The first to end ends the other.
-func (a *app) serve(ctx context.Context, f agentFlags, agent *reconcile.Agent, node *linux.Node, log logr.Logger) error {
+func (a *app) serve(ctx context.Context, f agentFlags, agent *reconcile.Agent, node *machine.Node, log logr.Logger) error {
 	listener, err := f.listen(a)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	server := api.New(api.Config{Agent: agent, Logs: nodeLogs{node}, Node: node, Version: buildInfo().Version, Log: log})
+	server := api.New(api.Config{Agent: agent, Logs: nodeLogs{node.Node}, Node: node, Version: buildInfo().Version, Log: log})
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	errs := make(chan error, 2)

@@ -23,6 +23,7 @@ var rules = []rule{
 	{"pkg/spec", nil, "the words of a manifest are below everything: every part may use them"},
 	{"pkg/reconcile", []string{"pkg/spec"}, "decisions are made on words alone, so that they run in memory and on any kernel"},
 	{"pkg/checkpoint", []string{"pkg/spec"}, "images and the backend meet through small interfaces that their user declares"},
+	{"pkg/machine", []string{"pkg/spec", "pkg/linux", "pkg/checkpoint"}, "it joins the backend and the images, which do not know each other, and decides nothing"},
 	{"pkg/api", []string{"pkg/spec", "pkg/reconcile"}, "what goes over the socket are the words of manifests and of the loop: a client in another program needs no backend"},
 	{"pkg/client", []string{"pkg/spec", "pkg/api"}, "a client runs where no agent is built in"},
 	{"pkg/linux", []string{"pkg/spec", "pkg/linux"}, "the backend is a library of its own: it carries out and does not decide"},

@@ -32,7 +32,7 @@ type Metadata struct {
 // default (see Defaults). Fields of class live change a running container in place; a change of a
 // field of class replace gives a new instance.
 type ContainerSpec struct {
-	// State is what the container should be doing: Running (default), Paused or Stopped.
+	// State is what the container should be doing: Running (default), Paused, Stopped, or Checkpointed (its processes are in an image on disk and take no memory; back to Running restores them).
 	State State `json:"state,omitzero" class:"live"`
 	// Group is the group that the container belongs to. It is set by a manifest of kind Group, and cannot be said.
 	Group string `json:"group,omitzero" class:"replace" format:"name"`
@@ -100,6 +100,8 @@ type ContainerSpec struct {
 	Restart Restart `json:"restart,omitzero" class:"live"`
 	// Stop says how the container is asked to end.
 	Stop Stop `json:"stop,omitzero" class:"live"`
+	// Checkpoint says when images of the container are taken, kept and restored.
+	Checkpoint Checkpoint `json:"checkpoint,omitzero" class:"live"`
 	// Logs bounds the files that keep the container's output.
 	Logs Logs `json:"logs,omitzero" class:"live"`
 }
@@ -118,9 +120,10 @@ type State string
 
 // The states a manifest can ask for.
 const (
-	StateRunning State = "Running"
-	StatePaused  State = "Paused"
-	StateStopped State = "Stopped"
+	StateRunning      State = "Running"
+	StatePaused       State = "Paused"
+	StateStopped      State = "Stopped"
+	StateCheckpointed State = "Checkpointed"
 )
 
 // Rootfs is where a container's root file system comes from. One of its sources is set: path today.

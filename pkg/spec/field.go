@@ -81,7 +81,7 @@ var kindNames = map[kind][2]string{
 
 // enums are the words of the types that have only a few, the default first.
 var enums = map[reflect.Type][]string{
-	reflect.TypeFor[State]():       words(StateRunning, StatePaused, StateStopped),
+	reflect.TypeFor[State]():       words(StateRunning, StatePaused, StateStopped, StateCheckpointed),
 	reflect.TypeFor[Base]():        words(BaseStandard, BaseNone),
 	reflect.TypeFor[UserMode]():    words(UserHost, UserAuto, UserMap, UserJoin),
 	reflect.TypeFor[Propagation](): words(Propagations...),
@@ -101,6 +101,11 @@ var enums = map[reflect.Type][]string{
 	),
 	reflect.TypeFor[PersonalityDomain](): words(PersonalityLinux, PersonalityLinux32),
 	reflect.TypeFor[RestartPolicy]():     words(RestartAlways, RestartOnFailure, RestartNever),
+
+	reflect.TypeFor[RestoreOnStart](): words(RestoreNever, RestoreLatest),
+	reflect.TypeFor[OnCrash]():        words(CrashRestart, CrashRestore),
+	reflect.TypeFor[Compression]():    words(CompressNone, CompressZstd),
+	reflect.TypeFor[TCPMode]():        words(TCPEstablished, TCPClose),
 
 	reflect.TypeFor[SeccompAction]():  words(SeccompActions...),
 	reflect.TypeFor[SeccompArch]():    words(SeccompArchs...),

@@ -45,6 +45,7 @@ var formats = sync.OnceValue(func() map[string]format {
 		"user":       {wants: "a user such as daemon, 1000 or 1000:1000", pattern: `^` + accountPattern + `(:` + accountPattern + `)?$`, longest: 513, check: checkUser},
 		"group":      {wants: "a group such as audio or 1000", pattern: `^` + accountPattern + `$`, longest: 256, check: checkUser},
 		"namespace":  {wants: "Private, Host, container:NAME or the absolute path of a namespace file", pattern: `^(Private|Host|container:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|/.+)$`, longest: pathMax},
+		"imageRef":   {wants: "an image such as web or web/20261126-203315123", pattern: `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(/[0-9]{8}-[0-9]{9})?$`, longest: 128},
 		"umask":      {wants: `an octal mask such as "0022"`, pattern: `^0?[0-7]{1,3}$`},
 		"hostname":   {wants: "a host name: at most 64 of letters, digits, - and .", pattern: `^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`, longest: 64},
 		"mountType":  {wants: "a type of mount", words: MountTypes, hint: mountTypeHint},

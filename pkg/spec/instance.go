@@ -8,6 +8,9 @@ import (
 // ErrNotRunning tells that what was asked for needs a container that runs, and is not frozen.
 var ErrNotRunning = errors.New("the container does not run")
 
+// ErrBusy tells that something is in use, and by what: it can be asked for again.
+var ErrBusy = errors.New("in use")
+
 // Instance is one incarnation of a container as a node shows it: a cgroup and a run directory at
 // PARENT/NAME/ID. A restart of the process stays in its instance; a change of a replace field makes
 // a new one.
@@ -90,6 +93,7 @@ const (
 	ExitStopTimeout         = "StopTimeout"         // killed at the stop deadline
 	ExitStopSignalUnhandled = "StopSignalUnhandled" // killed at once: process 1 neither catches nor blocks the stop signal
 	ExitKilled              = "Killed"              // killed on request
+	ExitCheckpointed        = "Checkpointed"        // ended because an image of it was asked for in its place
 	ExitUnknown             = "Unknown"             // nobody saw the code
 )
 

@@ -68,17 +68,18 @@ type PendingAction struct {
 // Phase is the one-word summary of a container.
 type Phase string
 
-// The phases. Checkpointed is reserved.
+// The phases.
 const (
-	PhasePending     Phase = "Pending"
-	PhaseStarting    Phase = "Starting"
-	PhaseRunning     Phase = "Running"
-	PhasePaused      Phase = "Paused"
-	PhaseStopped     Phase = "Stopped"
-	PhaseCompleted   Phase = "Completed"
-	PhaseBackOff     Phase = "BackOff"
-	PhaseFailed      Phase = "Failed"
-	PhaseTerminating Phase = "Terminating"
+	PhasePending      Phase = "Pending"
+	PhaseStarting     Phase = "Starting"
+	PhaseRunning      Phase = "Running"
+	PhasePaused       Phase = "Paused"
+	PhaseStopped      Phase = "Stopped"
+	PhaseCheckpointed Phase = "Checkpointed"
+	PhaseCompleted    Phase = "Completed"
+	PhaseBackOff      Phase = "BackOff"
+	PhaseFailed       Phase = "Failed"
+	PhaseTerminating  Phase = "Terminating"
 )
 
 // Condition is one aspect of a status, in the form of Kubernetes conditions.

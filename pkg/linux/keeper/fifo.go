@@ -21,7 +21,7 @@ func openFIFO(dir, name string) (*os.File, error) {
 	if err := makeFIFO(path); err != nil {
 		return nil, err
 	}
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := openNamed(path)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
@@ -31,6 +31,24 @@ func openFIFO(dir, name string) (*os.File, error) {
 		return nil, fmt.Errorf("cannot use %s: %w", path, err)
 	}
 	return f, nil
+}
+
+// openNamed opens what has a name, and never what a link there leads to, for reading and writing. It does so in two steps because O_NOFOLLOW
+// stays among the flags of an open file, and a restored container is to open its own again by a link of /proc/self/fd.
+func openNamed(path string) (int, error) {
+	handle, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(handle)
+	var st unix.Stat_t
+	if err := unix.Fstat(handle, &st); err != nil {
+		return -1, err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return -1, unix.ELOOP
+	}
+	return unix.Open(fmt.Sprintf("/proc/self/fd/%d", handle), unix.O_RDWR|unix.O_CLOEXEC, 0)
 }
 
 // makeFIFO makes a FIFO if there is none.
