@@ -95,6 +95,9 @@ func (k *keeper) lastStart(key Key) (r record, left leftover, err error) {
 	if failed != nil || intent.BootID != k.boot || intent.Starts <= r.Starts {
 		return r, left, err
 	}
+	if intent.Restoring {
+		return r, left, errors.Join(err, k.clearUnrestored(intent))
+	}
 	if intent.Pid, intent.StartTime = findInit(intent.Cgroup, intent.Init); intent.Pid == 0 {
 		return r, left, errors.Join(err, remove(dir, intentFile))
 	}

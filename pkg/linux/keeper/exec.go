@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -33,10 +34,13 @@ type ExecRequest struct {
 	Detach bool
 }
 
-// The names of the cgroups of further processes begin with these. Without its session, or a keeper to watch it, the first kind is killed.
+// The names of the cgroups of further processes begin with these. Without its session, or a keeper to watch it, the first kind is killed, and the
+// last, which is for a process that does something to the instance from outside: it is in none of its namespaces, its cgroup is beside the instance's, and
+// it may outlive it.
 const (
 	ExecPrefix     = "exec-"
 	DetachedPrefix = "detached-"
+	AsidePrefix    = "aside-"
 )
 
 // execHeader is an ExecRequest without its program, which is the body, and its files, which are named here in order.
@@ -48,12 +52,17 @@ type execHeader struct {
 
 // execGroups are the last elements of cgroups of further processes.
 var execGroups = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(` + ExecPrefix + `|` + DetachedPrefix + `)[a-zA-Z0-9]{1,64}$`)
+	return regexp.MustCompile(`^(` + ExecPrefix + `|` + DetachedPrefix + `|` + AsidePrefix + `)[a-zA-Z0-9]{1,64}$`)
 })
 
-// check refuses a cgroup that is not one below the instance's.
+// check refuses a cgroup that is not one below the instance's, or aside.
 func (h execHeader) check(key Key) error {
-	if dir, last := filepath.Split(h.Cgroup); !absolute(h.Cgroup) || !ofInstance(key, filepath.Clean(dir)) || !execGroups().MatchString(last) {
+	dir, last := filepath.Split(h.Cgroup)
+	above := filepath.Clean(dir)
+	if strings.HasPrefix(last, AsidePrefix) {
+		above = filepath.Join(above, strconv.FormatUint(key.Instance, 10))
+	}
+	if !absolute(h.Cgroup) || !ofInstance(key, above) || !execGroups().MatchString(last) {
 		return fmt.Errorf("cgroup %q is none of %s/%d for a further process: %w", h.Cgroup, key.Name, key.Instance, fs.ErrInvalid)
 	}
 	return nil
@@ -262,13 +271,13 @@ func describeExit(exit process.Exit) spec.Exit {
 // adoptExecs ends the further processes of an instance whose sessions ended with an earlier keeper, and watches detached ones. When the
 // instance has ended, all end.
 func (k *keeper) adoptExecs(key Key, cgroup string, ended bool) {
-	entries, _ := os.ReadDir(cgroup)
-	for _, entry := range entries {
-		group := filepath.Join(cgroup, entry.Name())
+	inside, _ := filepath.Glob(filepath.Join(cgroup, "*"))
+	aside, _ := filepath.Glob(filepath.Join(filepath.Dir(cgroup), AsidePrefix+"*"))
+	for _, group := range slices.Concat(inside, aside) {
 		if h := (execHeader{Cgroup: group}); h.check(key) != nil {
 			continue
 		}
-		if strings.HasPrefix(entry.Name(), DetachedPrefix) && !ended && k.adoptDetached(key, group) {
+		if strings.HasPrefix(filepath.Base(group), DetachedPrefix) && !ended && k.adoptDetached(key, group) {
 			continue
 		}
 		if err := clearExec(group); err != nil {

@@ -3,6 +3,7 @@ package keeper
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -149,8 +150,10 @@ func (in *instance) outcome() (exit *process.Exit, ended bool) {
 func (in *instance) alive() bool { return !in.awaitEnd(0) }
 
 // awaitEnd waits for the end of the process and tells whether it came in time.
-func (in *instance) awaitEnd(timeout time.Duration) bool {
-	poll := []unix.PollFd{{Fd: int32(in.pidfd.Fd()), Events: unix.POLLIN}}
+func (in *instance) awaitEnd(timeout time.Duration) bool { return awaitEnd(in.pidfd, timeout) }
+
+func awaitEnd(pidfd *os.File, timeout time.Duration) bool {
+	poll := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
 	for deadline := time.Now().Add(timeout); ; {
 		n, err := unix.Poll(poll, int(max(time.Until(deadline), 0).Milliseconds()))
 		if !errors.Is(err, unix.EINTR) {

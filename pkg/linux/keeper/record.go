@@ -34,6 +34,8 @@ type record struct {
 	OOM     string  `json:"oom,omitzero"`
 	// Init tells that process 1 is the first of a pid namespace of its own.
 	Init bool `json:"init"`
+	// Restoring tells, of an intent, that what is in the cgroup is not the container yet.
+	Restoring bool `json:"restoring,omitzero"`
 	// Stdin tells that its input is a pipe that is kept open.
 	Stdin bool `json:"stdin,omitzero"`
 }

@@ -97,7 +97,7 @@ func (s *sandboxes) keep(sandbox Sandbox, files map[string]*os.File) error {
 	return nil
 }
 
-// adopt takes over a sandbox from a process in it, unless it is known. A stranger may have the pid by now: that shows only once the files are open.
+// adopt takes over a sandbox from a process in it, unless it is known.
 func (s *sandboxes) adopt(sandbox Sandbox, pid int, pidfd *os.File) error {
 	s.mu.Lock()
 	_, known := s.byKey[sandbox.Key]
@@ -105,19 +105,46 @@ func (s *sandboxes) adopt(sandbox Sandbox, pid int, pidfd *os.File) error {
 	if known {
 		return nil
 	}
-	found := keptSandbox{sandbox, map[string]*os.File{}}
+	found, err := namespacesOf(sandbox, pid, pidfd)
 	defer found.close()
+	if err != nil {
+		return err
+	}
+	return s.keep(sandbox, found.files)
+}
+
+// replace takes over a sandbox from a process that was restored: it may have been given other namespaces than those that were kept.
+func (s *sandboxes) replace(sandbox Sandbox, pid int, pidfd *os.File) error {
+	if sandbox.Key == "" {
+		return nil
+	}
+	found, err := namespacesOf(sandbox, pid, pidfd)
+	if err != nil {
+		found.close()
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byKey[sandbox.Key].close()
+	s.byKey[sandbox.Key] = found
+	return nil
+}
+
+// namespacesOf opens the namespaces of a process. A stranger may have the pid by now: that shows only once the files are open. The caller closes them,
+// even after an error.
+func namespacesOf(sandbox Sandbox, pid int, pidfd *os.File) (keptSandbox, error) {
+	found := keptSandbox{sandbox, map[string]*os.File{}}
 	for _, kind := range sandbox.Kinds {
 		f, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
 		if err != nil {
-			return fmt.Errorf("cannot adopt the namespaces of %q: %w", sandbox.Key, err)
+			return found, fmt.Errorf("cannot adopt the namespaces of %q: %w", sandbox.Key, err)
 		}
 		found.files[kind] = f
 	}
 	if err := process.Signal(pidfd, 0); err != nil {
-		return fmt.Errorf("cannot adopt the namespaces of %q: %w", sandbox.Key, err)
+		return found, fmt.Errorf("cannot adopt the namespaces of %q: %w", sandbox.Key, err)
 	}
-	return s.keep(sandbox, found.files)
+	return found, nil
 }
 
 // forget lets go of a sandbox: its namespaces end with the last process in them.

@@ -29,8 +29,12 @@ func (k *keeper) converse(ctx context.Context, conn *net.UnixConn, release func(
 			}
 			return
 		}
-		if req.Verb == verbExec || req.Verb == verbAttach {
+		switch req.Verb {
+		case verbExec, verbAttach:
 			k.session(ctx, conn, req, body, files, release)
+			return
+		case verbRestore:
+			k.converseRestore(ctx, conn, req, body, files, release)
 			return
 		}
 		resp, back := k.serve(conn, req, body, files)
@@ -182,19 +186,7 @@ func (k *keeper) sandbox(key string) (Sandbox, []*os.File, error) {
 
 // start starts a process as requested.
 func (k *keeper) start(req request, body []byte, files []*os.File) (Started, error) {
-	if err := req.Key.check(); err != nil {
-		return Started{}, err
-	}
-	if err := believePlaces(req.Key, req.Start.Log, req.Start.Cgroup, req.Start.OOM); err != nil { // or no later keeper will
-		return Started{}, fmt.Errorf("cannot start %q: %w", req.Key.Name, err)
-	}
-	if err := req.Start.Sandbox.check(); err != nil {
-		return Started{}, fmt.Errorf("cannot start %q: %w", req.Key.Name, err)
-	}
-	if filepath.Clean(req.Start.Dir) != k.dir(req.Key) {
-		return Started{}, fmt.Errorf("cannot start %q: its directory must be %s: %w", req.Key.Name, k.dir(req.Key), fs.ErrInvalid)
-	}
-	program, named, err := decodeProgram(body, req.Start.Files, files)
+	program, named, err := k.prepareStart(req, body, files)
 	if err != nil {
 		return Started{}, err
 	}
@@ -204,6 +196,23 @@ func (k *keeper) start(req request, body []byte, files []*os.File) (Started, err
 			return started, err
 		}
 	}
+}
+
+// prepareStart refuses what no later keeper would believe, and reads the program.
+func (k *keeper) prepareStart(req request, body []byte, files []*os.File) (*process.Program, map[string]*os.File, error) {
+	if err := req.Key.check(); err != nil {
+		return nil, nil, err
+	}
+	if err := believePlaces(req.Key, req.Start.Log, req.Start.Cgroup, req.Start.OOM); err != nil { // or no later keeper will
+		return nil, nil, fmt.Errorf("cannot start %q: %w", req.Key.Name, err)
+	}
+	if err := req.Start.Sandbox.check(); err != nil {
+		return nil, nil, fmt.Errorf("cannot start %q: %w", req.Key.Name, err)
+	}
+	if filepath.Clean(req.Start.Dir) != k.dir(req.Key) {
+		return nil, nil, fmt.Errorf("cannot start %q: its directory must be %s: %w", req.Key.Name, k.dir(req.Key), fs.ErrInvalid)
+	}
+	return decodeProgram(body, req.Start.Files, files)
 }
 
 // decodeProgram reads a program and gives its files their names.

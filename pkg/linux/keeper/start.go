@@ -32,14 +32,8 @@ func (in *instance) start(head startHeader, program *process.Program, files map[
 	}
 	defer in.k.strays.make()()
 	before := in.record
-	in.record = record{
-		ID: head.ID, Key: in.key, Sandbox: head.Sandbox, Log: head.Log, Cgroup: head.Cgroup, OOM: head.OOM,
-		Init:  program.Clone&unix.CLONE_NEWPID != 0,
-		Stdin: slices.Contains(program.Files, FileStdin) && files[FileStdin] == nil,
-		Started: Started{
-			BootID: in.k.boot, Starts: before.Starts + 1, OOMKills: oomKills(head.OOM), StartedAt: time.Now(),
-		},
-	}
+	in.record = in.nextRecord(head, program)
+	in.record.Stdin = in.record.Stdin && files[FileStdin] == nil
 	if err := in.launch(program, files, head.Patience); err != nil {
 		in.close()
 		in.record = before
@@ -51,6 +45,18 @@ func (in *instance) start(head startHeader, program *process.Program, files map[
 	in.stop = stopRecord{}
 	in.show()
 	return in.record.Started, nil
+}
+
+// nextRecord is that of the start to come.
+func (in *instance) nextRecord(head startHeader, program *process.Program) record {
+	return record{
+		ID: head.ID, Key: in.key, Sandbox: head.Sandbox, Log: head.Log, Cgroup: head.Cgroup, OOM: head.OOM,
+		Init:  program.Clone&unix.CLONE_NEWPID != 0,
+		Stdin: slices.Contains(program.Files, FileStdin),
+		Started: Started{
+			BootID: in.k.boot, Starts: in.record.Starts + 1, OOMKills: oomKills(head.OOM), StartedAt: time.Now(),
+		},
+	}
 }
 
 // launch makes the process and records it. After an error there is no process; the caller closes the rest.

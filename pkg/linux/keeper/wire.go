@@ -37,6 +37,8 @@ const (
 	verbStart   = "start"
 	verbExec    = "exec"
 	verbAttach  = "attach"
+	verbRestore = "restore"
+	verbCommit  = "commit"
 	verbStop    = "stop"
 	verbKill    = "kill"
 	verbRelease = "release"
@@ -54,6 +56,7 @@ type request struct {
 	Verb      string        `json:"verb"`
 	Key       Key           `json:"key,omitzero"`
 	Signal    string        `json:"signal,omitzero"`
+	Pid       int           `json:"pid,omitzero"` // of a commit
 	Timeout   time.Duration `json:"timeout,omitzero"`
 	Sandboxes []string      `json:"sandboxes,omitzero"` // of a release: forgotten with it
 	Start     startHeader   `json:"start,omitzero"`
@@ -80,7 +83,7 @@ type response struct {
 	Error     *Error         `json:"error,omitempty"`
 	Hello     Hello          `json:"hello,omitzero"`
 	Started   Started        `json:"started,omitzero"`
-	Pid       int            `json:"pid,omitzero"` // of a further process
+	Pid       int            `json:"pid,omitzero"` // of a further process, or a restorer
 	Exit      *spec.Exit     `json:"exit,omitempty"`
 	Sandbox   Sandbox        `json:"sandbox,omitzero"`
 	Attached  attachedHeader `json:"attached,omitzero"`

@@ -13,7 +13,7 @@ import (
 func (p Plan) openMade(m Mount, room *room) (_ *os.File, err error) {
 	config := slices.Concat([]Setting{{"source", m.Name}}, m.Config, p.context(m.Type))
 	attr := m.flags() &^ readonly
-	if m.CopyUp {
+	if m.Type == "tmpfs" { // made read-only last, see mount
 		config = owned(config, p.IDs)
 	} else if m.flags()&readonly != 0 { // also of its superblock: the device may be read-only
 		config, attr = append(config, Setting{"ro", ""}), attr|readonly
@@ -106,4 +106,34 @@ func (p Plan) context(fstype string) []Setting {
 		return nil
 	}
 	return []Setting{{"context", p.Label}}
+}
+
+// Beforehand has the file systems in memory at these places made by Open, so that they can be filled before the container's first process is there.
+func (p *Plan) Beforehand(places []string) {
+	p.Mounts = slices.Clone(p.Mounts)
+	for i := range p.Mounts {
+		if m := &p.Mounts[i]; m.Type == "tmpfs" && m.File == "" && m.Legacy == 0 && slices.Contains(places, m.Destination) {
+			m.File = fmt.Sprint("filled", i)
+		}
+	}
+}
+
+// MadeAt is the name among the files of Open of the file system in memory at a place.
+func (p *Plan) MadeAt(place string) (name string, ok bool) {
+	for _, m := range p.Mounts {
+		if m.Type == "tmpfs" && m.Destination == place && m.File != "" {
+			name, ok = m.File, true
+		}
+	}
+	return name, ok
+}
+
+// OpenUpper opens the directory of a layer that holds what a container has written.
+func OpenUpper(layer *os.File) (*os.File, error) {
+	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS}
+	fd, err := unix.Openat2(int(layer.Fd()), dirUpper, &how)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open %s of layer %s: %w", dirUpper, layer.Name(), err)
+	}
+	return os.NewFile(uintptr(fd), dirUpper), nil
 }

@@ -24,6 +24,30 @@ func Append(p *process.Program, plan Plan) { AppendAround(p, plan, nil) }
 
 // AppendAround is Append with something, unless it is nil, that comes when the tree is complete at the stage and / is still the node's.
 func AppendAround(p *process.Program, plan Plan, built func(*process.Program)) {
+	b := build(p, plan)
+	if built != nil {
+		built(p)
+	}
+	if plan.Chroot != nil {
+		b.chroot(*plan.Chroot)
+	} else {
+		b.pivot()
+	}
+	EnterDir(p, plan.WorkingDir)
+	b.giveIDs(plan.IDs)
+	if plan.IDs.IsZero() {
+		AppendPropagation(p, plan)
+	}
+}
+
+// AppendStage adds the ops that build the tree of plan at its Stage, which must be a directory, and leave it there, for who puts a container's
+// processes into it by other means. / stays the node's, and the umask is 0.
+func AppendStage(p *process.Program, plan Plan) {
+	build(p, plan).giveIDs(plan.IDs)
+}
+
+// build builds the tree at the stage.
+func build(p *process.Program, plan Plan) *builder {
 	p.Ops = slices.Grow(p.Ops, usualOps)
 	b := &builder{Program: p, ordinary: ordinary, stage: cmp.Or(plan.Stage, defaultStage)}
 	if plan.Root.Direct { // what is mounted below it on the node is part of it
@@ -55,19 +79,7 @@ func AppendAround(p *process.Program, plan Plan, built func(*process.Program)) {
 	if plan.Root.ReadOnly {
 		b.restrict("make root read-only", "/", b.root, 0)
 	}
-	if built != nil {
-		built(p)
-	}
-	if plan.Chroot != nil {
-		b.chroot(*plan.Chroot)
-	} else {
-		b.pivot()
-	}
-	EnterDir(p, plan.WorkingDir)
-	b.giveIDs(plan.IDs)
-	if plan.IDs.IsZero() {
-		AppendPropagation(p, plan)
-	}
+	return b
 }
 
 // AppendPropagation adds the op that says how mounts pass from the container's root to other namespaces. It is the last of

@@ -14,6 +14,7 @@ import (
 // Stat is what /proc/PID/stat says of how a process is, see proc_pid_stat(5).
 type Stat struct {
 	State     string // R, S, D, T, t, Z...
+	Parent    int
 	StartTime uint64 // in clock ticks since boot
 	Exit      Exit   // of a zombie
 }
@@ -31,14 +32,15 @@ func ReadStat(pid int) (s Stat, err error) {
 	if err != nil {
 		return s, err
 	}
-	const state, startTime, exitCode = 0, 22 - 3, 52 - 3 // the first field here is the third
+	const state, parent, startTime, exitCode = 0, 4 - 3, 22 - 3, 52 - 3 // the first field here is the third
 	if len(fields) <= exitCode {
 		return s, fmt.Errorf("unexpected stat %.100q: %w", text, fs.ErrInvalid)
 	}
 	ended, err1 := strconv.ParseUint(fields[exitCode], 10, 32)
 	s.StartTime, err = strconv.ParseUint(fields[startTime], 10, 64)
-	s.State, s.Exit = fields[state], exitOf(unix.WaitStatus(ended))
-	return s, errors.Join(err, err1)
+	above, err2 := strconv.Atoi(fields[parent])
+	s.State, s.Parent, s.Exit = fields[state], above, exitOf(unix.WaitStatus(ended))
+	return s, errors.Join(err, err1, err2)
 }
 
 // SplitStat takes apart the text of /proc/PID/stat: the number and the name up to its closing parenthesis, which may itself hold spaces and

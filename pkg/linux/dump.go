@@ -1,0 +1,212 @@
+package linux
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
+	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
+	"github.com/seed31d4122e/reconciler/pkg/linux/start"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Dump is a container with processes as who takes an image of it has to know it: what of it belongs to the node, and where its files are.
+// It changes nothing, and holds descriptors until Close.
+type Dump struct {
+	// Instance is what was looked at.
+	Instance spec.Instance
+	// Mounts are the mounts that the backend makes again by the container's manifest, by their places in it. All others are made by who restores.
+	Mounts []string
+	// Streams are the container's ends of its pipes: what names each, by the file's mount and number (MOUNT_HEX:INODE_HEX), is a file of the keeper's.
+	Streams map[string]string
+	// Network is the inode of a network namespace that outlives the processes; 0 if theirs is the node's.
+	Network uint64
+	// Root is the container's root directory, and Lower the one it was made from when what it wrote is in a layer, nil when it is not.
+	Root, Lower *os.File
+	// Trees are the file systems in memory that belong to the container: their contents go with its processes. By their places.
+	Trees map[string]*os.File
+	// Frozen is the cgroup that is frozen, because the container is paused; "" when it runs.
+	Frozen string
+
+	node  *Node
+	pidfd *os.File
+}
+
+// OpenDump looks at an instance with processes. What cannot be saved is errors.ErrUnsupported and says which process or file it is about; an
+// instance without a process is spec.ErrNotRunning.
+func (n *Node) OpenDump(ctx context.Context, name string, id uint64) (_ *Dump, err error) {
+	in, err := n.known(name, id)
+	if err != nil {
+		return nil, err
+	}
+	if !live(in) || in.Pid == 0 {
+		return nil, &classed{fmt.Errorf("instance %d is %s: %w", id, in.Phase, spec.ErrNotRunning), fs.ErrInvalid}
+	}
+	group, err := n.group(name, id)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dump{Instance: in, node: n, Streams: map[string]string{}, Trees: map[string]*os.File{}}
+	defer func() {
+		if err != nil {
+			d.Close()
+		}
+	}()
+	target, err := n.target(name, id)
+	if err != nil {
+		return nil, err
+	}
+	defer target.Close()
+	if err := checkDumpable(in.Spec.Spec); err != nil {
+		return nil, err
+	}
+	if err := d.survey(group.Path()); err != nil {
+		return nil, err
+	}
+	if err := d.mounts(); err != nil {
+		return nil, err
+	}
+	if err := d.files(); err != nil {
+		return nil, err
+	}
+	if in.Phase == spec.InstancePaused {
+		d.Frozen = group.Path()
+	}
+	return d, target.Lives()
+}
+
+// Close closes the files.
+func (d *Dump) Close() {
+	for _, f := range []*os.File{d.Root, d.Lower, d.pidfd} {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+	closeAll(d.Trees)
+}
+
+// checkDumpable refuses what no image can hold.
+func checkDumpable(s spec.ContainerSpec) error {
+	if pid := s.Namespaces.PID; pid != "" && pid != spec.NamespacePrivate {
+		return fmt.Errorf("its processes are not in a pid namespace of their own: %w\nhint: leave namespaces.pid out", errors.ErrUnsupported)
+	}
+	return nil
+}
+
+// made are the types of file systems that show a container's namespaces: who restores those makes them anew.
+var made = []string{"proc", "sysfs", "devpts", "mqueue"}
+
+// mounts reads the container's mounts, and opens those of its own in memory.
+func (d *Dump) mounts() error {
+	pid := d.Instance.Pid
+	all, err := mountsOf(pid)
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, m := range all {
+		if seen[m.Point] {
+			return fmt.Errorf("mount %s lies over another one: %w", m.Point, errors.ErrUnsupported)
+		}
+		seen[m.Point] = true
+		if m.Point == "/" || slices.Contains(made, m.Type) {
+			continue
+		}
+		if strings.ContainsAny(m.Point, "]\n") {
+			return fmt.Errorf("mount %q has a name that no image can hold: %w", m.Point, errors.ErrUnsupported)
+		}
+		d.Mounts = append(d.Mounts, m.Point)
+		if m.Type == "tmpfs" && m.Root == "/" && !slices.Contains(m.Flags, "ro") {
+			tree, err := openInside(pid, m.Point)
+			if err != nil {
+				return err
+			}
+			d.Trees[m.Point] = tree
+		}
+	}
+	return d.network()
+}
+
+// network finds out whose network the container has.
+func (d *Dump) network() error {
+	theirs, err := namespace.OfProcess(d.Instance.Pid, namespace.FileNet)
+	if err != nil {
+		return err
+	}
+	own, err := namespace.OfProcess(os.Getpid(), namespace.FileNet)
+	if err == nil && own != theirs {
+		d.Network = theirs.Ino
+	}
+	return err
+}
+
+// files opens the container's root, and the directory below its layer.
+func (d *Dump) files() (err error) {
+	if d.Root, err = os.OpenFile(fmt.Sprintf("/proc/%d/root", d.Instance.Pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return err
+	}
+	r := spec.Defaulted(d.Instance.Spec, d.Instance.Defaults).Spec.Rootfs
+	if r.ReadOnly || r.Writable.Medium == spec.MediumDirect {
+		return nil
+	}
+	root, err := rootfs.Open(r.Path)
+	if err != nil {
+		return err
+	}
+	d.Lower = root.File()
+	return nil
+}
+
+// Tool starts a program that saves the container: it finds the files, by their names in t, and dies when Close is called, when the node's keeper dies, and
+// when this process does; the container does not. The files stay the caller's.
+func (d *Dump) Tool(ctx context.Context, t start.Tool, given map[string]*os.File) (_ *keeper.Exec, err error) {
+	in := d.Instance
+	group, err := d.node.group(in.Name, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	files, path, err := group.AsideFiles(keeper.AsidePrefix + rand.Text())
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(files)
+	defer func() {
+		if err != nil {
+			_ = unix.Rmdir(path) // unless the keeper has
+		}
+	}()
+	request := keeper.ExecRequest{Key: keeper.Key{Name: in.Name, Instance: in.ID}, Cgroup: path, Files: map[string]*os.File{}}
+	t.ComposeAside(&request.Program, files)
+	for name, f := range files {
+		request.Files[name] = f
+	}
+	for name, f := range given {
+		request.Files[name] = f
+	}
+	return d.node.keeper.Exec(ctx, request)
+}
+
+// openInside opens a directory of a process's tree as a path to it, never leaving its mount.
+func openInside(pid int, path string) (*os.File, error) {
+	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS}
+	fd, err := unix.Openat2(int(root.Fd()), path, &how)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: filepath.Join("/", path), Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}

@@ -1,0 +1,225 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+)
+
+// A restore is a start in two halves. First the keeper runs a program in the instance's cgroup that executes a restorer, and hangs on to the
+// connection; the restorer makes the container's processes, the first of them a child of the keeper's (CLONE_PARENT of clone(2)). Then the client
+// names that process, and the keeper takes it for the instance's. A client that hangs up before, and a keeper that dies before, leave nothing:
+// whatever is in the cgroup is killed.
+
+// converseRestore serves the connection that a restore was asked for on. An upgrade waits for its end.
+func (k *keeper) converseRestore(ctx context.Context, conn *net.UnixConn, req request, body []byte, files []*os.File, release func()) {
+	defer closeAll(files)
+	release()
+	k.gate.RLock()
+	defer k.gate.RUnlock()
+	err := req.current()
+	var program *process.Program
+	var named map[string]*os.File
+	if err == nil {
+		program, named, err = k.prepareStart(req, body, files)
+	}
+	for retry := err == nil; retry; retry = errors.Is(err, errGone) {
+		err = k.findOrAdd(req.Key).restore(ctx, conn, req.Start, program, named)
+	}
+	if err != nil {
+		send(conn, response{Error: toError(err)}, nil, nil)
+	}
+}
+
+// restore is errGone as start is. What it has to tell later it tells itself.
+func (in *instance) restore(ctx context.Context, conn *net.UnixConn, head startHeader, program *process.Program, files map[string]*os.File) (err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if err := in.hold(); err != nil {
+		return err
+	}
+	switch {
+	case in.gone:
+		return errGone
+	case in.running():
+		return fmt.Errorf("cannot restore %q: it runs: %w", in.key.Name, fs.ErrExist)
+	}
+	defer in.k.strays.make()()
+	before := in.record
+	in.record = in.nextRecord(head, program)
+	in.record.Init, in.record.Restoring = true, true
+	restored, err := in.restorer(ctx, conn, program, files)
+	if err == nil && restored {
+		in.stop = stopRecord{}
+		in.show()
+		return send(conn, response{Started: in.record.Started}, nil, nil)
+	}
+	in.close()
+	in.record = before
+	if in.gone = before.Pid == 0; in.gone {
+		in.k.drop(in)
+	}
+	return errors.Join(err, remove(in.dir, intentFile))
+}
+
+// restorer runs the restorer for as long as the client stays, and tells whether it left a process that the client calls the instance's. If not, there is
+// nothing left of it.
+func (in *instance) restorer(ctx context.Context, conn *net.UnixConn, program *process.Program, files map[string]*os.File) (restored bool, err error) {
+	if err := in.open(in.record.Log, true); err != nil {
+		return false, err
+	}
+	all, err := in.files(files)
+	if err != nil {
+		return false, err
+	}
+	if err := writeRecord(in.dir, intentFile, in.record); err != nil {
+		return false, err
+	}
+	if err := remove(in.dir, StopFile); err != nil {
+		return false, err
+	}
+	cgroup := in.record.Cgroup
+	helper, err := process.Start(program, all)
+	if err != nil {
+		return false, errors.Join(err, killListed(cgroup))
+	}
+	defer helper.Pidfd.Close()
+	defer func() {
+		if !restored {
+			err = errors.Join(err, in.clearRestore(helper))
+		}
+	}()
+	if err := send(conn, response{Pid: helper.Pid}, nil, nil); err != nil {
+		return false, nil // it has hung up
+	}
+	pid, ok := awaitCommit(ctx, conn)
+	if !ok {
+		return false, nil
+	}
+	if err := in.commit(pid, helper); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// awaitCommit waits for the client to name the restored process.
+func awaitCommit(ctx context.Context, conn *net.UnixConn) (pid int, ok bool) {
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	var req request
+	_, files, err := receive(conn, &req)
+	closeAll(files)
+	return req.Pid, err == nil && req.Verb == verbCommit
+}
+
+// commit takes a process for the instance's.
+func (in *instance) commit(pid int, helper *process.Process) error {
+	if !awaitEnd(helper.Pidfd, restorerTimeout) {
+		return fmt.Errorf("the restorer does not end: %w", unix.ETIMEDOUT)
+	}
+	if _, err := process.Reap(helper.Pidfd); err != nil {
+		return err
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open the restored process %d: %w", pid, err)
+	}
+	pidfd := os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid))
+	// Only a child can be waited for, and it cannot have become a stranger: nobody has reaped it.
+	if _, _, err := process.Peek(pidfd); err != nil || !isInit(pid) || !slices.Contains(processes(in.record.Cgroup), pid) {
+		return errors.Join(fmt.Errorf("process %d is not the first one that was restored in %s: %w", pid, in.record.Cgroup, fs.ErrInvalid), err, pidfd.Close())
+	}
+	in.pidfd, in.record.Pid = pidfd, pid
+	in.record.StartedAt, in.record.Restoring = time.Now(), false
+	in.log.Begin(in.run())
+	if err := errors.Join(in.k.sandboxes.replace(in.record.Sandbox, pid, pidfd), in.recordStart(), in.watch()); err != nil {
+		in.discard()
+		return err
+	}
+	return nil
+}
+
+// restorerTimeout is how long a restorer may take to end that has done its work.
+const restorerTimeout = 10 * time.Second
+
+// clearRestore kills the restorer and all it has made, and reaps what of it is this process's.
+func (in *instance) clearRestore(helper *process.Process) error {
+	err := errors.Join(ignoreDead(process.Signal(helper.Pidfd, unix.SIGKILL)), killListed(in.record.Cgroup))
+	_, failed := process.Reap(helper.Pidfd)
+	if errors.Is(failed, unix.ECHILD) { // it was reaped by commit
+		failed = nil
+	}
+	return errors.Join(err, failed)
+}
+
+// clearUnrestored kills what a restore has left that no client has committed.
+func (k *keeper) clearUnrestored(r record) error {
+	return errors.Join(killListed(r.Cgroup), remove(k.dir(r.Key), intentFile))
+}
+
+// RestoreRequest asks the keeper to run a restorer in an instance that has no process. The files of the keeper's own are brought as for a start.
+type RestoreRequest = StartRequest
+
+// Restoring is a restore that is neither committed nor given up.
+type Restoring struct {
+	// Pid is the restorer, as the keeper sees it.
+	Pid int
+
+	conn *net.UnixConn
+}
+
+// Restore runs the restorer that a program executes, in the instance's cgroup. Commit or Close must follow: what has been restored when the connection ends
+// without a commit is killed. A keeper is asked once.
+func (c *Client) Restore(ctx context.Context, r RestoreRequest) (*Restoring, error) {
+	req, program, files, err := startMessage(r)
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode the restore of %q: %w", r.Name, err)
+	}
+	req.Verb, req.Protocol = verbRestore, protocol
+	conn, err := c.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp, back, err := askOver(ctx, conn, req, program, files)
+	closeAll(back)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return &Restoring{Pid: resp.Pid, conn: conn}, nil
+}
+
+// Commit names the restored container's first process, by its pid on the node, once the restorer has done its work. From then on it is the instance's,
+// as if it had been started. After an error there is nothing.
+func (r *Restoring) Commit(ctx context.Context, pid int) (Started, error) {
+	resp, back, err := askOver(ctx, r.conn, request{Protocol: protocol, Verb: verbCommit, Pid: pid}, nil, nil)
+	closeAll(back)
+	return resp.Started, err
+}
+
+// Close gives up what is not committed, and returns when there is nothing left of it. It may be repeated.
+func (r *Restoring) Close() error {
+	if err := r.conn.CloseWrite(); err != nil {
+		return ignoreClosed(r.conn.Close())
+	}
+	_ = r.conn.SetReadDeadline(time.Now().Add(closeTimeout))
+	var resp response
+	_, back, _ := receive(r.conn, &resp) // the keeper hangs up when it is done
+	closeAll(back)
+	return ignoreClosed(r.conn.Close())
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,209 @@
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
+	"github.com/seed31d4122e/reconciler/pkg/linux/start"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Restore is an instance on its way back from an image: a program that makes its processes again runs in its cgroup, and its tree stands at
+// start.Stage in that program's mount namespace.
+type Restore struct {
+	// Pid is the program, on the node.
+	Pid int
+	// Mounts are those of the tree, by their places in the container.
+	Mounts []StagedMount
+
+	restoring *keeper.Restoring
+}
+
+// StagedMount is a mount that a manifest gives a container.
+type StagedMount struct {
+	Point string
+	Type  string
+	Flags []string // ro, nosuid ...
+	// Made tells that the program has to make it, in the container's namespaces: proc, or a part of it.
+	Made bool
+}
+
+// RestoreFiles are what a restore puts into the container's file systems before its tree stands.
+type RestoreFiles interface {
+	// Layer fills the empty directory that takes what the container writes into its root.
+	Layer(upper *os.File) error
+	// Trees are the places of file systems in memory that are to be filled, and Tree fills one.
+	Trees() []string
+	Tree(place string, root *os.File) error
+}
+
+// The files that a tool finds beside those that it is given.
+const (
+	FileStdin  = keeper.FileStdin
+	FileStdout = keeper.FileStdout
+	FileStderr = keeper.FileStderr
+	FileNet    = namespace.FileNet
+)
+
+// OpenRestore starts a program that restores an instance without processes. It finds the files that t names: those given, which stay the caller's, and
+// those above. Commit or Close must follow; until then nothing is the instance's, and it dies with this process.
+func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.Tool, given map[string]*os.File, content RestoreFiles) (_ *Restore, err error) {
+	in, err := n.known(name, id)
+	if err != nil {
+		return nil, err
+	}
+	if live(in) {
+		return nil, fmt.Errorf("instance %d is %s: %w", id, in.Phase, fs.ErrExist)
+	}
+	have, err := n.recordOf(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDumpable(have.Spec.Spec); err != nil {
+		return nil, err
+	}
+	group, err := n.group(name, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.clearGroup(ctx, group, have); err != nil {
+		return nil, err
+	}
+	full := spec.Defaulted(have.Spec, have.Defaults)
+	if dir := n.layer(full, id); dir != "" { // whatever its life: the image has what it held
+		if err := mount.RemoveLayer(dir); err != nil {
+			return nil, err
+		}
+		if err := mount.PrepareLayer(dir, full.Spec.Rootfs); err != nil {
+			return nil, err
+		}
+	}
+	request, err := n.restoreRequest(ctx, full, id, group, t, content)
+	defer closeAll(request.Files)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(request.Files, given)
+	restoring, err := n.keeper.Restore(ctx, request)
+	for name := range given {
+		delete(request.Files, name) // the caller's to close
+	}
+	if err != nil {
+		return nil, advised(err, full.Spec, group)
+	}
+	r := &Restore{Pid: restoring.Pid, restoring: restoring}
+	if r.Mounts, err = stagedMounts(r.Pid); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// restoreRequest composes a restore as Node.start composes a start. The caller closes the request's files, even after an error.
+func (n *Node) restoreRequest(ctx context.Context, full spec.Container, id uint64, group *cgroup.Group, t start.Tool, content RestoreFiles) (keeper.RestoreRequest, error) {
+	name := full.Metadata.Name
+	request := keeper.RestoreRequest{
+		Key:    keeper.Key{Name: name, Instance: id},
+		Dir:    n.instanceDir(name, id),
+		Log:    keeper.Log{Dir: n.logDir(name), MaxSize: int64(full.Spec.Logs.MaxSize), MaxFiles: full.Spec.Logs.MaxFiles},
+		Cgroup: group.Path(),
+		OOM:    group.OOMFile(),
+		Files:  map[string]*os.File{},
+	}
+	facts, err := n.facts(full, group)
+	if err != nil {
+		return request, err
+	}
+	plan, err := start.NewPlan(full, facts, n.host)
+	if err != nil {
+		return request, err
+	}
+	plan.Mount.Beforehand(content.Trees())
+	namespaces, err := n.namespaces(ctx, full, facts.IDs)
+	maps.Copy(request.Files, namespaces.files)
+	if err != nil {
+		return request, err
+	}
+	request.Sandbox = namespaces.kept
+	result, err := n.attachBridge(ctx, full, namespaces.files)
+	if err != nil {
+		return request, err
+	}
+	if err := n.writeInjected(full, id, result); err != nil {
+		return request, err
+	}
+	files, err := plan.ComposeRestore(&request.Program, t, group, namespaces.files[namespace.FileUser])
+	maps.Copy(request.Files, files.ByName)
+	if err != nil {
+		return request, err
+	}
+	return request, fill(plan.Mount, files.ByName, content)
+}
+
+// fill puts what an image holds into the file systems of a plan that are made and not seen by anybody yet.
+func fill(plan mount.Plan, files map[string]*os.File, content RestoreFiles) error {
+	if layer := files[mount.FileLayer]; layer != nil && !plan.Root.ReadOnly {
+		upper, err := mount.OpenUpper(layer)
+		if err != nil {
+			return err
+		}
+		defer upper.Close()
+		if err := content.Layer(upper); err != nil {
+			return err
+		}
+	}
+	for _, place := range content.Trees() {
+		name, ok := plan.MadeAt(place)
+		if !ok {
+			return fmt.Errorf("the image has files for %s, where the manifest has no file system in memory: %w", place, fs.ErrInvalid)
+		}
+		if err := content.Tree(place, files[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Commit names the restored container's first process on the node, once the program has done its work: from then on the instance runs.
+func (r *Restore) Commit(ctx context.Context, pid int) error {
+	_, err := r.restoring.Commit(ctx, pid)
+	return errors.Join(err, r.restoring.Close())
+}
+
+// Close gives up what is not committed: nothing is left of it. It may be repeated.
+func (r *Restore) Close() error { return r.restoring.Close() }
+
+// stagedMounts are the mounts below the stage that a process has in front of it.
+func stagedMounts(pid int) (staged []StagedMount, err error) {
+	all, err := mountsOf(pid)
+	if err != nil {
+		return nil, err
+	}
+	byPoint := map[string]int{}
+	for _, m := range all {
+		point, ok := strings.CutPrefix(m.Point, start.Stage)
+		if !ok || point != "" && point[0] != '/' {
+			continue
+		}
+		if point == "" {
+			point = "/"
+		}
+		one := StagedMount{Point: point, Type: m.Type, Flags: m.Flags, Made: slices.Contains(made, m.Type)}
+		if i, covered := byPoint[point]; covered {
+			staged[i] = one
+			continue
+		}
+		byPoint[point] = len(staged)
+		staged = append(staged, one)
+	}
+	return staged, nil
+}

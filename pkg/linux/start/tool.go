@@ -1,0 +1,91 @@
+package start
+
+import (
+	"maps"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+)
+
+// Tool is a program of the node that saves a container's processes, or makes them again. It keeps the privileges of who starts it and dies
+// with that thread; it has a mount namespace of its own, in which /run is empty and in memory.
+type Tool struct {
+	// Argv is its path and its arguments.
+	Argv []string
+	// Files are the names of the descriptors that it finds from 3 on; the first three are /dev/null.
+	Files []string
+}
+
+// Stage is where a tool finds the tree of the container that it is to restore.
+const Stage = toolRun + "/root"
+
+const toolRun = "/run"
+
+// ComposeAside writes the program of a tool in a cgroup of its own, whose files the caller brings.
+func (t Tool) ComposeAside(p *process.Program, files map[string]*os.File) {
+	cgroup.Enter(p, files)
+	p.Clone |= unix.CLONE_NEWNS
+	t.begin(p)
+	t.execute(p)
+}
+
+// ComposeRestore writes the program of a tool that makes a container's processes again: it is in the container's cgroups, and in those of its namespaces
+// that outlive processes; the plan's tree is at Stage. The caller brings the files of the namespaces, of the tool and of user, as for Compose.
+func (plan Plan) ComposeRestore(p *process.Program, t Tool, group *cgroup.Group, user *os.File) (files Files, err error) {
+	if files.ByName, err = group.Files(); err != nil {
+		return files, err
+	}
+	cgroup.Enter(p, files.ByName)
+	names := plan.Namespace
+	names.Moves = len(files.ByName) != 1
+	names.PID, names.IPC, names.Clocks = namespace.Node, namespace.Node, namespace.Clocks{} // the image has what was in them
+	namespace.Append(p, names)
+	t.begin(p)
+	plan.Mount.Stage = Stage
+	p.Call("make stage", Stage, unix.SYS_MKDIRAT, process.Int(unix.AT_FDCWD), process.Str(Stage), process.Int(0o755))
+	mount.AppendStage(p, plan.Mount)
+	t.execute(p)
+	mounts, err := plan.Mount.Open(user)
+	maps.Copy(files.ByName, mounts)
+	return files, err
+}
+
+// begin makes the tool's own /run.
+func (t Tool) begin(p *process.Program) {
+	p.Call("make mounts private", "/", unix.SYS_MOUNT, process.Str("none"), process.Str("/"), process.Int(0), process.Int(unix.MS_REC|unix.MS_PRIVATE))
+	p.Call("mount tmpfs", toolRun, unix.SYS_MOUNT, process.Str("tmpfs"), process.Str(toolRun), process.Str("tmpfs"),
+		process.Int(unix.MS_NOSUID|unix.MS_NODEV), process.Str("mode=0755"))
+}
+
+// execute adds the end of the program.
+func (t Tool) execute(p *process.Program) {
+	const step = "set up descriptors"
+	first := syscall.Stderr + 1
+	moved := make([]process.Arg, len(t.Files))
+	for i, name := range t.Files { // out of the way of one another
+		moved[i] = p.CallFD(step, name, unix.SYS_FCNTL, p.File(name), process.Int(unix.F_DUPFD_CLOEXEC), process.Int(first+len(t.Files)))
+	}
+	null := p.CallFD(step, os.DevNull, unix.SYS_OPENAT, process.Int(unix.AT_FDCWD), process.Str(os.DevNull), process.Int(unix.O_RDWR|unix.O_CLOEXEC))
+	for fd := range first {
+		p.Call(step, os.DevNull, unix.SYS_DUP3, null, process.Int(fd), process.Int(0)).Accept = process.Accept(unix.EINVAL) // it has the number already
+	}
+	for i, name := range t.Files {
+		p.Call(step, name, unix.SYS_DUP3, moved[i], process.Int(first+i), process.Int(0))
+	}
+	p.Call("set umask", "", unix.SYS_UMASK, process.Int(0o022))
+	p.Call("unblock signals", "", unix.SYS_RT_SIGPROCMASK, process.Int(unix.SIG_SETMASK), process.Data(make([]byte, 8)), process.Int(0), process.Int(8))
+	p.Call("make session", "", unix.SYS_SETSID)
+	p.Prctl("die with the parent", "", unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
+	p.Call("enter root", "/", unix.SYS_CHDIR, process.Str("/"))
+	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(first+len(t.Files)), process.Int(^uint32(0)), process.Int(0))
+	p.Call("execute", t.Argv[0], unix.SYS_EXECVE, process.Str(t.Argv[0]), process.Strs(t.Argv), process.Strs(toolEnv))
+}
+
+// toolEnv is all the environment that a tool has.
+var toolEnv = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
