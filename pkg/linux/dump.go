@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
@@ -35,8 +36,9 @@ type Dump struct {
 	Root, Lower *os.File
 	// Trees are the file systems in memory that belong to the container: their contents go with its processes. By their places.
 	Trees map[string]*os.File
-	// Frozen is the cgroup that is frozen, because the container is paused; "" when it runs.
-	Frozen string
+	// Cgroup is the container's in the unified hierarchy; it is frozen if the container is paused.
+	Cgroup string
+	Paused bool
 
 	node  *Node
 	pidfd *os.File
@@ -79,9 +81,7 @@ func (n *Node) OpenDump(ctx context.Context, name string, id uint64) (_ *Dump, e
 	if err := d.files(); err != nil {
 		return nil, err
 	}
-	if in.Phase == spec.InstancePaused {
-		d.Frozen = group.Path()
-	}
+	d.Cgroup, d.Paused = group.Path(), in.Phase == spec.InstancePaused
 	return d, target.Lives()
 }
 
@@ -168,8 +168,9 @@ func (d *Dump) files() (err error) {
 }
 
 // Tool starts a program that saves the container: it finds the files, by their names in t, and dies when Close is called, when the node's keeper dies, and
-// when this process does; the container does not. The files stay the caller's.
-func (d *Dump) Tool(ctx context.Context, t start.Tool, given map[string]*os.File) (_ *keeper.Exec, err error) {
+// when this process does; the container does not. However the program ends, the cgroups of all dumps that are given are frozen afterwards if their containers
+// were paused, and else thawed. The files stay the caller's.
+func (d *Dump) Tool(ctx context.Context, t start.Tool, given map[string]*os.File, all ...*Dump) (_ *keeper.Exec, err error) {
 	in := d.Instance
 	group, err := d.node.group(in.Name, in.ID)
 	if err != nil {
@@ -186,6 +187,12 @@ func (d *Dump) Tool(ctx context.Context, t start.Tool, given map[string]*os.File
 		}
 	}()
 	request := keeper.ExecRequest{Key: keeper.Key{Name: in.Name, Instance: in.ID}, Cgroup: path, Files: map[string]*os.File{}}
+	for _, one := range all {
+		if request.After == nil {
+			request.After = map[string]bool{}
+		}
+		request.After[one.Cgroup] = one.Paused
+	}
 	t.ComposeAside(&request.Program, files)
 	for name, f := range files {
 		request.Files[name] = f
@@ -209,4 +216,27 @@ func openInside(pid int, path string) (*os.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: filepath.Join("/", path), Err: err}
 	}
 	return os.NewFile(uintptr(fd), path), nil
+}
+
+// FreezeTogether freezes the containers of dumps at one moment, those that were paused before included, and gives what ends that: each is then as it was.
+// Whoever starts a Tool of one of them names all of them, so that they are thawed if this process dies.
+func FreezeTogether(ctx context.Context, dumps []*Dump) (thaw func(context.Context) error, err error) {
+	var all, running []*cgroup.Group
+	for _, d := range dumps {
+		group, err := d.node.group(d.Instance.Name, d.Instance.ID)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, group)
+		if !d.Paused {
+			running = append(running, group)
+		}
+	}
+	thaw = func(ctx context.Context) error { return cgroup.Thaw(ctx, running...) }
+	ctx, cancel := context.WithTimeout(ctx, freezeTimeout)
+	defer cancel()
+	if err := cgroup.Freeze(ctx, all...); err != nil {
+		return nil, errors.Join(err, thaw(context.WithoutCancel(ctx)))
+	}
+	return thaw, nil
 }

@@ -17,29 +17,46 @@ func sandboxKey(name, group string) string {
 	return name
 }
 
-// frozenWith are the cgroups that are frozen and thawed together with an instance: its own, and those of its group's that run and are
-// not about to end.
-func (n *Node) frozenWith(in spec.Instance) ([]*cgroup.Group, error) {
-	own, err := n.group(in.Name, in.ID)
-	if err != nil || in.Spec.Spec.Group == "" {
-		return []*cgroup.Group{own}, err
-	}
-	members, err := n.members(in.Spec.Spec.Group)
+// frozenWith are the cgroups that are frozen and thawed together with an instance.
+func (n *Node) frozenWith(in spec.Instance) (groups []*cgroup.Group, err error) {
+	company, err := n.company(in)
 	if err != nil {
 		return nil, err
 	}
-	groups := []*cgroup.Group{own}
-	for _, member := range members {
-		if !live(member) || !member.Stopping.IsZero() || member.Name == in.Name && member.ID == in.ID {
-			continue
-		}
-		group, err := n.group(member.Name, member.ID)
+	for _, in := range company {
+		group, err := n.group(in.Name, in.ID)
 		if err != nil {
 			return nil, err
 		}
 		groups = append(groups, group)
 	}
 	return groups, nil
+}
+
+// Company are the instances that images are taken of together: one and, if it belongs to a group, those of it that run and are not about to end.
+func (n *Node) Company(name string, id uint64) ([]spec.Instance, error) {
+	in, err := n.known(name, id)
+	if err != nil {
+		return nil, err
+	}
+	return n.company(in)
+}
+
+func (n *Node) company(in spec.Instance) ([]spec.Instance, error) {
+	company := []spec.Instance{in}
+	if in.Spec.Spec.Group == "" {
+		return company, nil
+	}
+	members, err := n.members(in.Spec.Spec.Group)
+	if err != nil {
+		return nil, err
+	}
+	for _, member := range members {
+		if live(member) && member.Stopping.IsZero() && (member.Name != in.Name || member.ID != in.ID) {
+			company = append(company, member)
+		}
+	}
+	return company, nil
 }
 
 // members are all instances of a group. A container's name begins with that of its group.

@@ -32,6 +32,9 @@ type ExecRequest struct {
 	Cgroup string
 	// Detach lets the process live on after the connection that asked for it.
 	Detach bool
+	// After says of cgroups whether they are frozen when the process has ended, however it did: who freezes containers for a moment may die in it.
+	// By the absolute path of the cgroup v2 directory of an instance of the same node.
+	After map[string]bool
 }
 
 // The names of the cgroups of further processes begin with these. Without its session, or a keeper to watch it, the first kind is killed, and the
@@ -45,9 +48,10 @@ const (
 
 // execHeader is an ExecRequest without its program, which is the body, and its files, which are named here in order.
 type execHeader struct {
-	Cgroup string   `json:"cgroup,omitzero"`
-	Detach bool     `json:"detach,omitzero"`
-	Files  []string `json:"files,omitzero"`
+	Cgroup string          `json:"cgroup,omitzero"`
+	Detach bool            `json:"detach,omitzero"`
+	After  map[string]bool `json:"after,omitzero"`
+	Files  []string        `json:"files,omitzero"`
 }
 
 // execGroups are the last elements of cgroups of further processes.
@@ -65,6 +69,13 @@ func (h execHeader) check(key Key) error {
 	if !absolute(h.Cgroup) || !ofInstance(key, above) || !execGroups().MatchString(last) {
 		return fmt.Errorf("cgroup %q is none of %s/%d for a further process: %w", h.Cgroup, key.Name, key.Instance, fs.ErrInvalid)
 	}
+	parent := filepath.Dir(filepath.Dir(above))
+	for cgroup := range h.After {
+		id, err := strconv.ParseUint(filepath.Base(cgroup), 10, 64)
+		if name := filepath.Base(filepath.Dir(cgroup)); err != nil || filepath.Dir(filepath.Dir(cgroup)) != parent || !ofInstance(Key{name, id}, cgroup) {
+			return fmt.Errorf("cgroup %q is that of no instance here: %w", cgroup, fs.ErrInvalid)
+		}
+	}
 	return nil
 }
 
@@ -73,6 +84,7 @@ type execution struct {
 	k      *keeper
 	key    Key
 	cgroup string
+	after  map[string]bool
 	pid    int
 	pidfd  *os.File
 	source *source
@@ -112,6 +124,7 @@ func (k *keeper) exec(req request, body []byte, files []*os.File) (_ *execution,
 		return nil, err
 	}
 	e := newExecution(k, req.Key, req.Exec.Cgroup, p.Pid, p.Pidfd)
+	e.after = req.Exec.After
 	if err := e.watch(); err != nil {
 		return nil, errors.Join(err, e.discard())
 	}
@@ -151,9 +164,24 @@ func (e *execution) finish() {
 	if err := clearExec(e.cgroup); err != nil {
 		e.k.cfg.Log.Error(err, "further process leaves its cgroup", "name", e.key.Name, "instance", e.key.Instance)
 	}
+	e.settleAfter()
 	e.pidfd.Close()
 	close(e.done)
 	e.k.strays.look()
+}
+
+// settleAfter freezes and thaws what is to be so after the process. A cgroup that is gone needs neither.
+func (e *execution) settleAfter() {
+	for cgroup, isFrozen := range e.after {
+		state := "0"
+		if isFrozen {
+			state = "1"
+		}
+		err := os.WriteFile(filepath.Join(cgroup, "cgroup.freeze"), []byte(state), 0)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENODEV) {
+			e.k.cfg.Log.Error(err, "cannot freeze or thaw", "cgroup", cgroup, "frozen", isFrozen)
+		}
+	}
 }
 
 // tracedExit is how a child ended that its tracer does not let go of.

@@ -23,7 +23,7 @@ type Exec struct {
 // Of a failed step of the program, errors.As finds the *process.Error. Unless it is detached, the process is killed when Close is
 // called, and when client or keeper die. The cgroup goes with it, and with a start that fails.
 func (c *Client) Exec(ctx context.Context, r ExecRequest) (*Exec, error) {
-	head := execHeader{Cgroup: r.Cgroup, Detach: r.Detach, Files: slices.Sorted(maps.Keys(r.Files))}
+	head := execHeader{Cgroup: r.Cgroup, Detach: r.Detach, After: r.After, Files: slices.Sorted(maps.Keys(r.Files))}
 	files := make([]*os.File, len(head.Files))
 	for i, name := range head.Files {
 		files[i] = r.Files[name]
