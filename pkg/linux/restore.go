@@ -7,8 +7,11 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
@@ -206,4 +209,19 @@ func stagedMounts(pid int) (staged []StagedMount, err error) {
 		staged = append(staged, one)
 	}
 	return staged, nil
+}
+
+// MadeInDev tells whether a name in a container's /dev is that of something every container finds there, whatever its image holds.
+func MadeInDev(name string) bool { return mount.MadeInDev(name) }
+
+// WorkDir opens a directory of an instance for what a restorer writes beside its work: a log, say. It goes with the instance.
+func (n *Node) WorkDir(name string, id uint64) (*os.File, error) {
+	if _, err := n.group(name, id); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(n.instanceDir(name, id), "restore")
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return os.OpenFile(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 }

@@ -206,3 +206,10 @@ func (d *Device) shift(ids IDMap) error {
 func refuseDevice(path, why string) error {
 	return fmt.Errorf("cannot make device %q: %s: %w", path, why, fs.ErrInvalid)
 }
+
+// MadeInDev tells whether a name in a /dev that is made here is that of something every container finds there.
+func MadeInDev(name string) bool {
+	return name == "console" || name == "core" || slices.Contains(points, name) ||
+		slices.ContainsFunc(Links, func(l Link) bool { return l.Name == name }) ||
+		slices.ContainsFunc(defaults, func(d Device) bool { return d.Path == "/dev/"+name })
+}

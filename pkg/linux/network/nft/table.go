@@ -5,6 +5,7 @@ package nft
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -199,4 +200,26 @@ func write(r *netlink.Request, attributes []Attribute) {
 		}
 		r.Bytes(a.Kind, a.Value)
 	}
+}
+
+// Tables are the names of all tables of the family inet.
+func Tables(c *netlink.Conn) (names []string, err error) {
+	answers, err := c.Ask(request(unix.NFT_MSG_GETTABLE, unix.NLM_F_DUMP))
+	if err != nil {
+		return nil, fmt.Errorf("cannot list nftables tables: %w", err)
+	}
+	for _, a := range answers {
+		if len(a.Body) < genmsgSize {
+			return nil, fmt.Errorf("cannot list nftables tables: %w", netlink.ErrMalformed)
+		}
+		if err := netlink.Attributes(a.Body[genmsgSize:], func(kind uint16, value []byte) error {
+			if kind == unix.NFTA_TABLE_NAME {
+				names = append(names, strings.TrimRight(string(value), "\x00"))
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
 }
