@@ -3,6 +3,7 @@ module github.com/seed31d4122e/reconciler
 go 1.26.5
 
 require (
+	github.com/checkpoint-restore/go-criu/v8 v8.4.0
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/fsnotify/fsnotify v1.10.1
 	github.com/go-logr/logr v1.4.4
@@ -17,6 +18,7 @@ require (
 )
 
 require (
+	github.com/aperturerobotics/protobuf-go-lite v0.15.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/spf13/pflag v1.0.9 // indirect
 	go.yaml.in/yaml/v2 v2.4.2 // indirect

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed31d4122e/reconciler/pkg/checkpoint"
+	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
 	"github.com/seed31d4122e/reconciler/pkg/client"
 	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
@@ -141,7 +141,7 @@ func (a *app) findKeeper(ctx context.Context) finding {
 
 func findCriu(ctx context.Context) finding {
 	found := finding{Name: "criu", State: stateOK, Purpose: "checkpoint and restore"}
-	tool, err := checkpoint.Find(ctx)
+	tool, err := criu.Find(ctx)
 	if err != nil {
 		found.State, found.Detail, found.Remedy = stateMissing, err.Error(), hintOf(err)
 		return found

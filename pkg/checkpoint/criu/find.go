@@ -1,6 +1,4 @@
-// Package checkpoint finds what dumping and restoring processes needs: today the criu program and its version. It
-// refuses to know manifests, and whether this kernel lets criu work: only a trial run tells that.
-package checkpoint
+package criu
 
 import (
 	"context"
