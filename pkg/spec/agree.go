@@ -14,6 +14,7 @@ func (c *checker) agree(root *yamltree.Node) {
 	if n := at(spec, "group"); n != nil {
 		c.add(n, "spec.group", fault{"cannot be said", "write a manifest of kind " + KindGroup + " with the containers below spec.containers"})
 	}
+	c.agreeOrigin(root, spec)
 	c.agreeContainer(spec)
 }
 
@@ -32,6 +33,7 @@ func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeUTS(spec)
 	c.agreeDevices(spec)
 	c.agreeResources(spec)
+	c.agreeCheckpoint(spec)
 }
 
 func (c *checker) agreeCommand(spec *yamltree.Node) {

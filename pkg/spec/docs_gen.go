@@ -270,7 +270,7 @@ var docs = map[string]string{
 	"Group.Kind":                      "Kind is the kind of object: Group.",
 	"Group.Metadata":                  "Metadata names the group; its labels and annotations are those of every container.",
 	"Group.Spec":                      "Spec is what the group should be.",
-	"GroupSpec.State":                 "State is what all containers should be doing: Running (default), Paused or Stopped.",
+	"GroupSpec.State":                 "State is what all containers should be doing: Running (default), Paused, Stopped, or Checkpointed (their images are taken at one moment).",
 	"GroupSpec.Hostname":              "Hostname is the host name of all containers. Default: the group's name.",
 	"GroupSpec.Domainname":            "Domainname is the NIS domain name of all containers. Default: none.",
 	"GroupSpec.User":                  "User is the namespace of users, groups and capabilities that all containers share.",

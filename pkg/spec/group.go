@@ -24,7 +24,7 @@ type Group struct {
 
 // GroupSpec is the desired group.
 type GroupSpec struct {
-	// State is what all containers should be doing: Running (default), Paused or Stopped.
+	// State is what all containers should be doing: Running (default), Paused, Stopped, or Checkpointed (their images are taken at one moment).
 	State State `json:"state,omitzero" class:"live"`
 	// Hostname is the host name of all containers. Default: the group's name.
 	Hostname string `json:"hostname,omitzero" class:"replace" format:"hostname"`
@@ -89,6 +89,9 @@ func (c *checker) agreeGroup(root *yamltree.Node) {
 		c.member = joinKey("spec.containers", key.Value)
 		c.agreeMember(value)
 		c.agreeContainer(value)
+		if scalar(spec, "state") == string(StateCheckpointed) && at(value, "checkpoint") == nil {
+			c.agreeSavable(value)
+		}
 		c.member = ""
 	}
 }

@@ -102,6 +102,9 @@ const (
 	ConditionAccepted    ConditionType = "Accepted"    // the newest manifest is in force
 	ConditionDrifted     ConditionType = "Drifted"     // the kernel differed from the spec and was repaired, or cannot be
 	ConditionOutdated    ConditionType = "Outdated"    // created under older default values
+
+	ConditionCheckpointed ConditionType = "Checkpointed" // the newest image that was due is there
+	ConditionRestored     ConditionType = "Restored"     // what runs began from an image; false when it should have
 )
 
 // ConditionStatus is True, False or Unknown.
