@@ -20,12 +20,12 @@ type Faults struct {
 	calls map[string]uint64
 	off   bool
 	// Chances in a thousand, for each call.
-	Error, LateError, Death, Delay, Break int
+	Error, LateError, Death, Delay, Break, Image int
 }
 
 // NewFaults makes faults from a seed, at usual rates.
 func NewFaults(seed uint64) *Faults {
-	return &Faults{seed: seed, calls: map[string]uint64{}, Error: 80, LateError: 40, Death: 8, Delay: 100, Break: 50}
+	return &Faults{seed: seed, calls: map[string]uint64{}, Error: 80, LateError: 40, Death: 8, Delay: 100, Break: 50, Image: 250}
 }
 
 // Off ends all faults.
@@ -48,7 +48,21 @@ type fate struct {
 	before, after fault
 	delay         time.Duration
 	breaks        bool
+	image         imageFault
 }
+
+// imageFault is what goes wrong with an image while it is taken.
+type imageFault int
+
+const (
+	imageSound    imageFault = iota
+	imageFull                // there is no room
+	imageRefused             // something in it cannot be saved
+	imageUncut               // it is complete, but what was to end with it runs on
+	imageDamaged             // nobody knows yet that it is of no use
+	imagePoisoned            // what is restored from it ends soon
+	imageFaults
+)
 
 func (f *Faults) next(verb, name string) (fate fate) {
 	if f == nil {
@@ -79,5 +93,8 @@ func (f *Faults) next(verb, name string) (fate fate) {
 		fate.after = faultDeath
 	}
 	fate.breaks = chance(f.Break)
+	if chance(f.Image) {
+		fate.image = imageFault(r.IntN(int(imageFaults)))
+	}
 	return fate
 }

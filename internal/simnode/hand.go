@@ -13,6 +13,8 @@ import (
 func (m *Machine) breakNewest(name string) {
 	if list := m.instances[name]; len(list) > 0 {
 		in := list[len(list)-1]
+		in.halt()
+		in.Pid = 0
 		in.Phase, in.Problem, in.Spec, in.Hash = spec.InstanceBroken, "half-made", spec.Container{}, ""
 	}
 }
@@ -123,5 +125,5 @@ func (m *Machine) Foreign(name string, in spec.Instance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	in.Name = name
-	m.instances[name] = append(m.instances[name], &instance{Instance: in, program: parse(in.Spec.Spec.Command)})
+	m.instances[name] = append(m.instances[name], &instance{Instance: in, command: parse(in.Spec.Spec.Command), program: parse(in.Spec.Spec.Command)})
 }

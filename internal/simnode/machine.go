@@ -22,6 +22,13 @@ type Machine struct {
 	instances map[string][]*instance // by name, oldest first
 	pids      int
 	sessions  []*Node
+	images    map[string][]*image // by name, oldest first
+	newest    map[string]string   // the newest id an image of the name ever had
+	// unable says why no image is taken or restored here, full that there is no room for one, uncheckpointable of which names none can be taken.
+	unable           error
+	full             bool
+	uncheckpointable map[string]bool
+	misfits          []string
 	// Judge is told of every effective verb before it takes effect, with the instances of the name as they are then.
 	Judge func(verb string, name string, id uint64, instances []spec.Instance)
 }
@@ -32,13 +39,20 @@ const Nowhere = "/nowhere"
 // instance is an instance with its process.
 type instance struct {
 	spec.Instance
-	program program
+	command program     // of its spec
+	program program     // of its process, which may have come from an image
 	ends    *time.Timer // of the process by itself
+	endsAt  time.Time
 	kills   *time.Timer // at the stop deadline
 }
 
 // New is a machine on which nothing runs.
-func New() *Machine { return &Machine{instances: map[string][]*instance{}, pids: 1000} }
+func New() *Machine {
+	return &Machine{
+		instances: map[string][]*instance{}, pids: 1000,
+		images: map[string][]*image{}, newest: map[string]string{}, uncheckpointable: map[string]bool{},
+	}
+}
 
 // all are the instances of one name, as values.
 func (m *Machine) all(name string) []spec.Instance {
@@ -113,7 +127,7 @@ func (m *Machine) create(c spec.Container, id uint64, defaults int) error {
 		return fmt.Errorf("no rootfs at %s: %w", Nowhere, fs.ErrInvalid)
 	}
 	m.judge("Create", name, id)
-	m.instances[name] = append(m.instances[name], &instance{program: parse(c.Spec.Command), Instance: spec.Instance{
+	m.instances[name] = append(m.instances[name], &instance{command: parse(c.Spec.Command), Instance: spec.Instance{
 		Name: name, ID: id, Phase: spec.InstanceCreated, Spec: c, Hash: hash, Defaults: defaults,
 		Resources: c.Spec.Resources, Wanted: c.Spec.Resources,
 	}})
@@ -127,13 +141,19 @@ func (m *Machine) start(name string, id uint64) error {
 		return err
 	}
 	m.judge("Start", name, id)
+	m.begin(in, in.command)
+	return nil
+}
+
+// begin begins a run.
+func (m *Machine) begin(in *instance, p program) {
 	m.pids++
+	in.program = p
 	in.Phase, in.Pid, in.Exit = spec.InstanceRunning, m.pids, nil
 	in.Starts++
 	in.StartedAt = time.Now().Round(0)
 	in.Stopping = spec.Stopping{}
 	m.runs(in)
-	return nil
 }
 
 // runs sets the end of a process that ends by itself. A frozen process does not run on, so its end is set anew when it is thawed.
@@ -142,6 +162,7 @@ func (m *Machine) runs(in *instance) {
 		return
 	}
 	start := in.Starts
+	in.endsAt = time.Now().Add(in.program.after)
 	in.ends = time.AfterFunc(in.program.after, func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -273,7 +294,14 @@ func (m *Machine) resume(name string, id uint64) error {
 	return nil
 }
 
-func (m *Machine) destroy(name string, id uint64) {
+func (m *Machine) destroy(name string, id uint64, keep bool) {
+	m.destroyOne(name, id)
+	if !keep && len(m.instances[name]) == 0 {
+		m.forget(name, id)
+	}
+}
+
+func (m *Machine) destroyOne(name string, id uint64) {
 	in, err := m.find(name, id)
 	if err != nil {
 		return

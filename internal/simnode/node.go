@@ -41,6 +41,11 @@ func (n *Node) Die() {
 
 // do carries out one verb with the faults that are due: an error or the agent's death, before it takes effect or after.
 func (n *Node) do(ctx context.Context, verb, name string, effect func() error) error {
+	return n.meet(ctx, verb, name, func(fate) error { return effect() })
+}
+
+// meet is do for an effect that has faults of its own.
+func (n *Node) meet(ctx context.Context, verb, name string, effect func(fate) error) error {
 	if n.dead.Load() {
 		return ErrDead
 	}
@@ -63,8 +68,8 @@ func (n *Node) do(ctx context.Context, verb, name string, effect func() error) e
 		return ErrDead
 	}
 	n.machine.mu.Lock()
-	err := effect()
-	if err == nil && f.breaks && verb == reconcile.VerbCreate {
+	err := effect(f)
+	if err == nil && f.breaks && (verb == reconcile.VerbCreate || verb == reconcile.VerbRestore) {
 		n.machine.breakNewest(name)
 		err = errFault
 	}
@@ -154,8 +159,8 @@ func (n *Node) Resume(ctx context.Context, name string, id uint64) error {
 }
 
 // Destroy removes it.
-func (n *Node) Destroy(ctx context.Context, name string, id uint64, _ bool) error {
-	return n.do(ctx, "Destroy", name, func() error { n.machine.destroy(name, id); return nil })
+func (n *Node) Destroy(ctx context.Context, name string, id uint64, keep bool) error {
+	return n.do(ctx, "Destroy", name, func() error { n.machine.destroy(name, id, keep); return nil })
 }
 
 // Stats shows what it uses.

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"time"
 
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -16,13 +17,16 @@ const (
 	VerbPause   = "Pause"
 	VerbResume  = "Resume"
 	VerbDestroy = "Destroy"
+
+	VerbCheckpoint = "Checkpoint"
+	VerbRestore    = "Restore"
 )
 
 // Action is one thing to do to one instance, and why.
 type Action struct {
 	Name     string `json:"name"`
 	Instance uint64 `json:"instance,omitzero"`
-	// Verb is what is done: Create, Start, Stop, Kill, Update, Pause, Resume, Destroy.
+	// Verb is what is done: Create, Start, Stop, Kill, Update, Pause, Resume, Destroy, Checkpoint, Restore.
 	Verb string `json:"verb"`
 	// Cause says why, naming the field that differs where one does.
 	Cause string `json:"cause"`
@@ -35,6 +39,13 @@ type Action struct {
 	Timeout time.Duration `json:"-"`
 	// Keep tells Destroy that a successor stays.
 	Keep bool `json:"-"`
+	// Image is what Restore begins from, NAME/ID, and Origin what is written down of the run that Start or Restore begins.
+	Image  string        `json:"image,omitzero"`
+	Origin record.Origin `json:"-"`
+	// Options are how Checkpoint takes an image; Scheduled tells that nothing depends on its success, Until when it is given up, zero for its usual time.
+	Options   spec.CheckpointOptions `json:"-"`
+	Scheduled bool                   `json:"-"`
+	Until     time.Time              `json:"-"`
 	// Repair tells that an Update puts back limits that somebody else changed.
 	Repair bool `json:"-"`
 }

@@ -43,16 +43,16 @@ type Node interface {
 	Pause(ctx context.Context, name string, instance uint64) error
 	Resume(ctx context.Context, name string, instance uint64) error
 	// Destroy kills what runs and removes processes, cgroup, mounts, layers and records of one instance; with the last
-	// instance of a name also its sandbox and Name-lived layer unless keep says that a successor is coming.
+	// instance of a name also its sandbox, its Name-lived layer and its images that are not kept by hand, unless keep says that a successor is coming.
 	Destroy(ctx context.Context, name string, instance uint64, keep bool) error
 	// Checkpoint takes an image of a Running or Paused instance, and of every live one of its group at the same moment: of all or of none. The
 	// processes go on as they were, whatever happens; with o.Stop they end when the image is complete, and only then, with the reason Checkpointed.
 	// What the instance's Checkpoint says of pauses, packing and retention holds. An instance without a process is spec.ErrNotRunning; what cannot be
-	// saved is errors.ErrUnsupported and said before anything is stopped.
+	// saved is errors.ErrUnsupported and said before anything is stopped; a group of which an image is being taken is spec.ErrBusy, or waits.
 	Checkpoint(ctx context.Context, name string, instance uint64, o spec.CheckpointOptions) (spec.Image, error)
-	// Restore is Start from an image, of this container or of another with the same fields of class replace. Running or Paused already: nothing
-	// to do. An image that is damaged, or does not fit container or node, is fs.ErrInvalid and said before anything is started; one that is not there
-	// is fs.ErrNotExist.
+	// Restore is Start from an image, NAME/ID, of this container or of another of which spec.Restorable says that it fits: the instance is Running then and
+	// has one start more. Running or Paused already: nothing to do. An image that is damaged, or does not fit container or node, is fs.ErrInvalid and said
+	// before anything is started; one that is not there is fs.ErrNotExist; a node that restores nothing says errors.ErrUnsupported.
 	Restore(ctx context.Context, name string, instance uint64, image string) error
 	// Images are the complete images of one container, or of all for "", oldest first. One that is known to be of no use says why.
 	Images(ctx context.Context, name string) ([]spec.Image, error)

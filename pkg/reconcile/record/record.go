@@ -25,7 +25,7 @@ type Record struct {
 
 	// NextInstance is the smallest id that no instance ever had.
 	NextInstance uint64 `json:"nextInstance,omitzero"`
-	// Intent is the action begun last of those that make or unmake an instance.
+	// Intent is the action begun last of those that make or unmake an instance, or what it runs from.
 	Intent Intent `json:"intent,omitzero"`
 
 	// Runs counts the runs of the newest instance.
@@ -37,8 +37,15 @@ type Record struct {
 
 	// Override is a state set by hand over the manifest's.
 	Override spec.Override `json:"override,omitzero"`
-	// Restart is a restart asked for by hand and not done yet.
+	// Restart is a restart asked for by hand and not done yet, Restore a restore.
 	Restart Restart `json:"restart,omitzero"`
+	Restore Restore `json:"restore,omitzero"`
+
+	// Images is what is remembered of images, Origin what the newest run began from.
+	Images Images `json:"images,omitzero"`
+	Origin Origin `json:"origin,omitzero"`
+	// Suspended tells that the latest run ended in an image because it was to be Checkpointed: the next one begins from there, in whatever instance.
+	Suspended bool `json:"suspended,omitzero"`
 }
 
 // Intent is an action written down before it is done.
@@ -47,6 +54,8 @@ type Intent struct {
 	Instance uint64    `json:"instance"`
 	Cause    string    `json:"cause"`
 	Since    time.Time `json:"since"`
+	// Origin is, of what begins a run, what it begins from.
+	Origin Origin `json:"origin,omitzero"`
 }
 
 // Runs counts the runs of one instance as far as they were seen.

@@ -36,6 +36,13 @@ func sample(name string) record.Record {
 		Drift:    record.Drift{Count: 1, Last: at, Message: "memory.max"},
 		Override: spec.Override{State: spec.StatePaused, Since: at},
 		Restart:  record.Restart{Instance: 2, Starts: 5},
+		Restore:  record.Restore{Image: "web/20261123-120000000", Instance: 2, Starts: 5},
+		Images: record.Images{
+			Tried: at, Failures: 2, Problem: "no room", Unable: "no criu",
+			Bad: []record.BadImage{{Image: "web/20261123-120000000", Problem: "damaged"}, {Image: "base/20261123-120000000", Quick: 2}},
+		},
+		Origin:    record.Origin{Instance: 2, Starts: 5, Rung: record.RungOlder, Image: "web/20261123-110000000", Why: "the newest is damaged"},
+		Suspended: true,
 	}
 }
 

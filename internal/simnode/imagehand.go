@@ -1,0 +1,75 @@
+package simnode
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// What somebody does to the images of a machine behind the agent's back.
+
+// Images are all images there are of a name, oldest first.
+func (m *Machine) Images(name string) []spec.Image {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.shownImages(name)
+}
+
+// Misfits are the images that the machine was asked to restore into a container that they do not fit.
+func (m *Machine) Misfits() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.misfits
+}
+
+// Damage spoils the newest image of a name that nothing is known against. known tells whether the machine shows it before somebody tries to restore it.
+func (m *Machine) Damage(name string, known bool) error {
+	return m.onNewest(name, func(i *image) {
+		i.hidden = "pages-1.img is damaged"
+		if known {
+			i.Problem = i.hidden
+		}
+	})
+}
+
+// Poison makes what is restored from the newest image of a name end after a while.
+func (m *Machine) Poison(name string, after time.Duration) error {
+	return m.onNewest(name, func(i *image) { i.poison(after) })
+}
+
+func (m *Machine) onNewest(name string, do func(*image)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for n := len(m.images[name]) - 1; n >= 0; n-- {
+		if i := m.images[name][n]; i.hidden == "" {
+			do(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("no image of %s", name)
+}
+
+// Unable makes the machine take and restore no images, and say why; "" ends it.
+func (m *Machine) Unable(why string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.unable = nil; why != "" {
+		m.unable = fmt.Errorf("%s: %w", why, errors.ErrUnsupported)
+	}
+}
+
+// Uncheckpointable makes what runs under a name hold something that cannot be saved, or no more.
+func (m *Machine) Uncheckpointable(name string, so bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.uncheckpointable[name] = so
+}
+
+// Full leaves no room for images, or makes some.
+func (m *Machine) Full(full bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.full = full
+}
