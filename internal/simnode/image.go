@@ -224,7 +224,9 @@ func (m *Machine) shownImages(name string) (list []spec.Image) {
 			}
 		}
 	}
-	slices.SortFunc(list, func(a, b spec.Image) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Container, b.Container)) })
+	slices.SortFunc(list, func(a, b spec.Image) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Container, b.Container))
+	})
 	return list
 }
 

@@ -51,6 +51,7 @@ type Agent struct {
 	admission Admission
 	confirmed map[string]Confirmation // by source, until it is done
 	names     map[string]*entry
+	down      Down
 	progress  chan struct{} // closed and replaced after every pass and admission
 
 	synced chan struct{} // closed when everything was looked at once

@@ -22,6 +22,9 @@ func (w *world) creationCause() string {
 
 // stateCause says why the state is what is wanted.
 func (w *world) stateCause() string {
+	if !w.Down.IsZero() {
+		return downCause
+	}
 	if w.Record.Override.State != "" {
 		return fmt.Sprintf("state is %s by hand", w.state())
 	}

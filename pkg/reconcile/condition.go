@@ -11,6 +11,7 @@ import (
 // Reasons of the conditions other than Accepted. A phase is a reason of Ready as well.
 const (
 	ReasonOverridden   = "Overridden"    // Ready: a state set by hand is in force
+	ReasonGoingDown    = "GoingDown"     // Ready: the node goes down
 	ReasonHeld         = "Held"          // Ready: nothing may be done about the name
 	ReasonActing       = "Acting"        // Reconciling: actions are pending
 	ReasonStopping     = "Stopping"      // Reconciling: a stop under way has to end
@@ -20,6 +21,9 @@ const (
 	ReasonRepaired     = "Repaired"      // Drifted: limits were put back
 	ReasonDifferent    = "Different"     // Drifted: limits differ and are not put back yet
 	ReasonOlderDefault = "OlderDefaults" // Outdated
+
+	ReasonTaken            = "Taken"            // Checkpointed: the newest image that was due is there
+	ReasonCheckpointFailed = "CheckpointFailed" // Checkpointed: it could not be taken, and is tried again; what ran runs on
 )
 
 // conditions are Ready and Accepted, always, and the others where they are true.
@@ -46,6 +50,7 @@ func (w *world) conditions(in spec.Instance, status spec.Status, actions []Actio
 	if a := w.accepted(); a.Status != "" {
 		list = append(list, spec.Condition{Type: spec.ConditionAccepted, Status: a.Status, Reason: a.Reason, Message: a.Message})
 	}
+	list = append(list, w.imageConditions(in)...)
 	switch drift := w.Record.Drift; {
 	case !in.Resources.Equal(in.Wanted):
 		add(spec.ConditionDrifted, ReasonDifferent, driftCause(in))
@@ -73,6 +78,8 @@ func (w *world) ready(in spec.Instance, status spec.Status, actions []Action, s 
 	case w.Desired.Hold != "":
 		c.Reason, c.Message = ReasonHeld, w.Desired.Hold
 	case len(actions) > 0 || s.waiting || s.held != nil:
+	case !w.Down.IsZero():
+		c.Reason, c.Message = ReasonGoingDown, downCause
 	case w.Record.Override.State != "" && w.Record.Override.State != state(w.wanted):
 		c.Reason = ReasonOverridden
 	case slices.Contains(donePhases[state(w.wanted)], status.Phase):
@@ -86,6 +93,50 @@ var donePhases = map[spec.State][]spec.Phase{
 	spec.StateRunning: {spec.PhaseRunning, spec.PhaseCompleted},
 	spec.StatePaused:  {spec.PhasePaused, spec.PhaseCompleted},
 	spec.StateStopped: {spec.PhaseStopped},
+
+	spec.StateCheckpointed: {spec.PhaseCheckpointed},
+}
+
+// imageConditions tell of the newest image and of what the newest run began from, where there is something to tell.
+func (w *world) imageConditions(in spec.Instance) (list []spec.Condition) {
+	if w.Desired == nil {
+		return nil
+	}
+	if c := w.checkpointed(); c.Status != "" {
+		list = append(list, c)
+	}
+	if o := w.Record.Origin; o.Rung != "" && o.Instance == in.ID && o.Starts == in.Starts {
+		c := spec.Condition{Type: spec.ConditionRestored, Status: spec.True, Reason: o.Rung, Message: o.Image}
+		switch {
+		case o.Image == "":
+			c.Status, c.Message = spec.False, o.Why
+		case o.Why != "":
+			c.Message += "; " + o.Why
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+func (w *world) checkpointed() spec.Condition {
+	c := spec.Condition{Type: spec.ConditionCheckpointed, Status: spec.False, Reason: ReasonCheckpointFailed}
+	images, suspends := w.Record.Images, w.state() == spec.StateCheckpointed
+	own := named(w.Images, w.Name)
+	switch f := w.Failure; {
+	case suspends && f.Verb == VerbCheckpoint && f.Err != nil:
+		c.Message = f.Err.Error()
+		images.Unsupported = f.Final
+	case images.Problem != "" && w.wanted.Spec.Checkpoint.Every > 0:
+		c.Message = images.Problem
+	case len(own) > 0 && (suspends || w.wanted.Spec.Checkpoint.Every > 0):
+		return spec.Condition{Type: spec.ConditionCheckpointed, Status: spec.True, Reason: ReasonTaken, Message: fmt.Sprintf("%s at %s", own[0].Ref(), clock(own[0].CreatedAt))}
+	default:
+		return spec.Condition{}
+	}
+	if images.Unsupported {
+		c.Reason = ReasonUnsupported
+	}
+	return c
 }
 
 // stamp sets when each condition took its status: as before where that did not change.

@@ -18,6 +18,7 @@ type entry struct {
 	hold     string
 	observed []spec.Instance // as the latest pass saw them
 	looked   bool            // a pass has seen them
+	images   []spec.Image    // as the latest pass saw them, as far as it needed them
 	waiting  bool            // the latest pass waits for a stop
 	retrying bool            // the latest pass has an action to try again soon
 
@@ -25,6 +26,8 @@ type entry struct {
 	record  record.Record
 	saved   record.Record // as the store has it
 	failure Failure
+	// unlisted is why the images could not be listed, if they could not be.
+	unlisted Failure
 	// restless counts passes in a row that acted and acted without an end; the next waits until notBefore.
 	restless  int
 	notBefore time.Time
@@ -106,6 +109,7 @@ func (n *entry) accept(d *Desired, removed bool) (changed bool) {
 	r.Container = d.Container
 	r.Generation++
 	r.Drift = record.Drift{}
+	r.Images = record.Images{Tried: r.Images.Tried}
 	n.failure = Failure{}
 	return true
 }

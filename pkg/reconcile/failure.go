@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,11 +26,14 @@ const (
 	lastRetry  = 30 * time.Second
 )
 
+// lastRetries are those of verbs that cost the container something each time.
+var lastRetries = map[string]time.Duration{VerbCheckpoint: 5 * time.Minute}
+
 // stalledAfter is after how many failures in a row a name counts as stalled.
 const stalledAfter = 5
 
 // additions are the verbs that can be given up. All others are tried for ever: without them something would run on that should not.
-var additions = []string{VerbCreate, VerbStart, VerbUpdate, VerbPause, VerbResume}
+var additions = []string{VerbCreate, VerbStart, VerbUpdate, VerbPause, VerbResume, VerbCheckpoint, VerbRestore}
 
 // after is the failure that an error makes of the one before.
 func (f Failure) after(verb string, err error, now time.Time) Failure {
@@ -39,7 +43,7 @@ func (f Failure) after(verb string, err error, now time.Time) Failure {
 	}
 	return Failure{
 		Verb: verb, Err: err, Count: count,
-		Retry: now.Add(doubled(firstRetry, count-1, lastRetry)),
+		Retry: now.Add(doubled(firstRetry, count-1, cmp.Or(lastRetries[verb], lastRetry))),
 		Final: (errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrInvalid)) && slices.Contains(additions, verb),
 	}.final()
 }

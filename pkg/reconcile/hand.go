@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -43,9 +44,9 @@ func (a *Agent) Plan(ctx context.Context) (Actions, error) {
 		a.mu.Lock()
 		observed := n.observed
 		a.mu.Unlock()
-		r := n.record
-		r.Removed = removed
-		d := Plan(Subject{Name: n.id, Desired: desired, Observed: observed, Record: r, Failure: n.failure}, now())
+		s := a.subject(n, desired, observed)
+		s.Record.Removed = removed
+		d := Plan(s, now())
 		n.leave()
 		actions.Actions = append(actions.Actions, d.Actions...)
 	}
@@ -53,11 +54,11 @@ func (a *Agent) Plan(ctx context.Context) (Actions, error) {
 }
 
 // Override sets a state over the manifest's, until the manifest's changes; the empty state clears it. A pause of one container of a
-// group, and the end of it, is one of all its containers that are not stopped: they are frozen together. fs.ErrNotExist for an unknown
+// group, and the end of it, is one of all its containers that are not stopped: they are frozen together. So it is with Checkpointed. fs.ErrNotExist for an unknown
 // name, fs.ErrInvalid for an unknown state.
 func (a *Agent) Override(ctx context.Context, name string, state spec.State) error {
 	switch state {
-	case "", spec.StateRunning, spec.StatePaused, spec.StateStopped:
+	case "", spec.StateRunning, spec.StatePaused, spec.StateStopped, spec.StateCheckpointed:
 	default:
 		return fmt.Errorf("no state %q: %w", state, fs.ErrInvalid)
 	}
@@ -66,7 +67,7 @@ func (a *Agent) Override(ctx context.Context, name string, state spec.State) err
 		return err
 	}
 	names := []string{name}
-	if object.Spec.Group != "" && (state == spec.StatePaused || inForce(object) == spec.StatePaused) {
+	if object.Spec.Group != "" && (slices.Contains(togetherStates, state) || slices.Contains(togetherStates, inForce(object))) {
 		names = a.frozenWith(object)
 	}
 	// No pass before all is said: it would undo for one what was done for all.
@@ -78,6 +79,9 @@ func (a *Agent) Override(ctx context.Context, name string, state spec.State) err
 	}
 	return nil
 }
+
+// togetherStates are those that a container of a group is in with all others.
+var togetherStates = []spec.State{spec.StatePaused, spec.StateCheckpointed}
 
 func (a *Agent) override(ctx context.Context, name string, state spec.State) error {
 	return a.change(ctx, name, func(n *entry) error {

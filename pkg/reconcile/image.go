@@ -1,21 +1,174 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
 
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Checkpoint takes an image of what runs, in the turn of its name, and gives it. With o.Stop the state is Checkpointed by hand from then
-// on. fs.ErrNotExist for an unknown name, spec.ErrNotRunning when there is no process.
-func (a *Agent) Checkpoint(ctx context.Context, name string, o spec.CheckpointOptions) (spec.Image, error) {
-	return spec.Image{}, errors.ErrUnsupported
+// on, as far as that succeeds. fs.ErrNotExist for an unknown name, spec.ErrNotRunning when there is no process, errors.ErrUnsupported for what
+// cannot be saved.
+func (a *Agent) Checkpoint(ctx context.Context, name string, o spec.CheckpointOptions) (taken spec.Image, err error) {
+	o.Cause = cmp.Or(o.Cause, "asked for by hand")
+	if !o.Stop {
+		err = a.byHand(ctx, name, func(n *entry) error {
+			taken, err = a.takeByHand(ctx, n, o)
+			return err
+		})
+		return taken, err
+	}
+	object, err := a.Object(name)
+	if err != nil {
+		return taken, err
+	}
+	names := []string{name}
+	if object.Spec.Group != "" {
+		names = a.frozenWith(object)
+	}
+	before := map[string]spec.Override{}
+	for _, member := range names {
+		defer a.queue.Add(member)
+		if err == nil {
+			err = a.setOverride(ctx, member, spec.Override{State: spec.StateCheckpointed, Since: now()}, before)
+		}
+	}
+	if err == nil {
+		err = a.change(ctx, name, func(n *entry) error {
+			taken, err = a.takeByHand(ctx, n, o)
+			return err
+		})
+	}
+	if err != nil {
+		// What is not in an image runs on, and goes on as it was.
+		for member, override := range before {
+			err = errors.Join(err, a.setOverride(context.WithoutCancel(ctx), member, override, nil))
+		}
+		return taken, err
+	}
+	return taken, nil
 }
 
-// Restore begins a new run from an image, NAME/ID or "" for the newest good one of the container, once what runs has ended by its own stop.
-// It returns when that is written down. fs.ErrNotExist for an unknown name or image, fs.ErrInvalid for an image that is of no use to it.
-func (a *Agent) Restore(ctx context.Context, name, image string) error { return errors.ErrUnsupported }
+// setOverride sets what is said by hand, and notes what was said before.
+func (a *Agent) setOverride(ctx context.Context, name string, override spec.Override, before map[string]spec.Override) error {
+	return a.change(ctx, name, func(n *entry) error {
+		if before != nil {
+			before[name] = n.record.Override
+		}
+		n.record.Override = override
+		return nil
+	})
+}
+
+// takeByHand takes an image in the turn of its name.
+func (a *Agent) takeByHand(ctx context.Context, n *entry, o spec.CheckpointOptions) (spec.Image, error) {
+	in, ok, err := a.newest(ctx, n)
+	switch {
+	case err != nil:
+		return spec.Image{}, err
+	case o.Stop && in.Exit != nil && in.Exit.Reason == spec.ExitCheckpointed:
+		return a.endedIn(ctx, in)
+	case !ok || !live(in):
+		return spec.Image{}, refuse(spec.ErrNotRunning, "container %q does not run\nhint: `reconciler describe %s` says why", n.id, n.id)
+	}
+	action := Action{Name: n.id, Verb: VerbCheckpoint, Instance: in.ID, Cause: o.Cause, Options: o}
+	if o.Stop {
+		n.record.Intent = record.Intent{Verb: VerbCheckpoint, Instance: in.ID, Cause: o.Cause, Since: now()}
+		if err := a.save(n); err != nil {
+			return spec.Image{}, err
+		}
+	}
+	taken, err := a.do(ctx, action)
+	if err != nil {
+		a.tellFailed(n, VerbCheckpoint, err)
+		return taken, err
+	}
+	noteTaken(&n.record, nil, now())
+	a.tellDone(action, taken)
+	return taken, nil
+}
+
+// endedIn is the image that the latest run of an instance ended in: a pass was there first, or it was so before.
+func (a *Agent) endedIn(ctx context.Context, in spec.Instance) (spec.Image, error) {
+	all, err := a.Node.Images(ctx, in.Name)
+	for _, i := range named(all, in.Name) {
+		if i.Instance == in.ID && i.Starts == in.Starts {
+			return i, nil
+		}
+	}
+	return spec.Image{}, cmp.Or(err, refuse(fs.ErrNotExist, "the image that %q ended in is gone", in.Name))
+}
+
+// Restore begins a new run from an image, NAME/ID, NAME for the newest good one of another container, or "" for that of its own, once what runs has
+// ended by its own stop; a state by hand that speaks against it ends. It returns when that is written down. fs.ErrNotExist for an unknown name or
+// image, fs.ErrInvalid for an image that is of no use to it.
+func (a *Agent) Restore(ctx context.Context, name, image string) error {
+	return a.byHand(ctx, name, func(n *entry) error {
+		desired, removed := a.wants(n)
+		if desired == nil || removed {
+			return refuse(fs.ErrNotExist, "the manifest of container %q was removed", name)
+		}
+		of, _, _ := strings.Cut(cmp.Or(image, name), "/")
+		all, err := a.Node.Images(ctx, of)
+		if err != nil {
+			return fmt.Errorf("cannot list the images of %q: %w", of, err)
+		}
+		in, ok, err := a.newest(ctx, n)
+		if err != nil {
+			return err
+		}
+		w := newWorld(Subject{Name: name, Desired: desired, Record: n.record, Images: all}, now())
+		if !ok || !w.matches(in) {
+			in.Spec, in.Defaults = desired.Container, spec.DefaultsVersion
+		}
+		chosen, err := w.choose(image, in)
+		if err != nil {
+			return err
+		}
+		n.record.Images.Bad = withBad(n.record.Images.Bad, record.BadImage{Image: chosen.Ref()})
+		n.record.Restore = record.Restore{Image: chosen.Ref(), Instance: in.ID, Starts: in.Starts}
+		n.failure = Failure{}
+		if w.ends() {
+			n.record.Override = spec.Override{}
+		}
+		if slices.Contains(endStates, state(desired.Container)) {
+			n.record.Override = spec.Override{State: spec.StateRunning, Since: now()}
+		}
+		a.tell(Event{Name: name, Reason: "RestoreRequested", Message: chosen.Ref()})
+		return nil
+	})
+}
+
+// choose is the image that somebody names. One that is named exactly is taken though it failed before; else the newest is that nothing speaks against.
+func (w *world) choose(ref string, in spec.Instance) (spec.Image, error) {
+	exact := strings.Contains(ref, "/")
+	if exact {
+		w.Record.Images.Bad = nil
+	}
+	list := named(w.Images, cmp.Or(ref, w.Name))
+	why := ""
+	for _, i := range list {
+		problem := w.unfit(i, in)
+		if problem == "" {
+			return i, nil
+		}
+		why = cmp.Or(why, problem)
+	}
+	switch {
+	case len(list) == 0 && exact:
+		return spec.Image{}, refuse(fs.ErrNotExist, "no image %s\nhint: `reconciler checkpoint ls` shows what there is", ref)
+	case len(list) == 0:
+		return spec.Image{}, refuse(fs.ErrNotExist, "no image of %q\nhint: `reconciler checkpoint ls` shows what there is", cmp.Or(ref, w.Name))
+	}
+	return spec.Image{}, refuse(fs.ErrInvalid, "cannot restore %q: %s", w.Name, why)
+}
 
 // Images are the complete images of one container, or of all for "", oldest first.
 func (a *Agent) Images(ctx context.Context, name string) ([]spec.Image, error) {
@@ -23,9 +176,21 @@ func (a *Agent) Images(ctx context.Context, name string) ([]spec.Image, error) {
 }
 
 // RemoveImage removes an image, NAME/ID. spec.ErrBusy when it is in use, fs.ErrNotExist when there is none.
-func (a *Agent) RemoveImage(ctx context.Context, ref string) error { return a.Node.RemoveImage(ctx, ref) }
-
-// Shutdown brings the containers down because the node goes down, while Run runs: those whose manifest says checkpoint.onShutdown into
-// images, the others by their own stop, as those whose image could not be taken in time. Nothing is started, made or removed any more. It returns when all are
-// down, or with ctx's error.
-func (a *Agent) Shutdown(ctx context.Context) error { return errors.ErrUnsupported }
+func (a *Agent) RemoveImage(ctx context.Context, ref string) error {
+	name, _, _ := strings.Cut(ref, "/")
+	all, err := a.Node.Images(ctx, name)
+	if err != nil {
+		return err
+	}
+	if list := named(all, ref); len(list) != 1 || list[0].Ref() != ref {
+		return refuse(fs.ErrNotExist, "no image %s\nhint: `reconciler checkpoint ls` shows what there is", ref)
+	}
+	if err := a.Node.RemoveImage(ctx, ref); err != nil {
+		return err
+	}
+	a.tell(Event{Name: name, Reason: "ImageRemoved", Message: ref})
+	if a.known(name) {
+		a.queue.Add(name)
+	}
+	return nil
+}

@@ -12,8 +12,9 @@ import (
 type step struct {
 	action  *Action
 	wake    time.Time
-	waiting bool     // a stop has to end first
-	held    *Failure // the action failed before and is not tried yet, or not at all
+	due     time.Time // when an image is due
+	waiting bool      // a stop has to end first
+	held    *Failure  // the action failed before and is not tried yet, or not at all
 }
 
 func wait(until time.Time) step { return step{wake: until} }
@@ -24,8 +25,10 @@ const overdue = 2 * time.Second
 // next is the next step, by the first rule that has one.
 func (w *world) next() step {
 	switch {
-	case w.Desired != nil && (w.Desired.Hold != "" || w.Desired.Accepted.Reason == ReasonRemoving):
+	case w.Desired != nil && (w.Desired.Hold != "" || w.Desired.Accepted.Reason == ReasonRemoving && w.Down.IsZero()):
 		return step{}
+	case !w.Down.IsZero() && (w.Desired != nil || w.Record.Removed):
+		return w.goDown()
 	case w.Desired == nil && w.Record.Removed:
 		return w.retireAll()
 	case w.Desired == nil:
@@ -36,8 +39,11 @@ func (w *world) next() step {
 			return w.try(Action{Verb: VerbDestroy, Instance: in.ID, Keep: true, Cause: fmt.Sprintf("instance %d is broken: %s", in.ID, in.Problem)})
 		}
 	}
-	if w.state() == spec.StateStopped {
+	switch w.state() {
+	case spec.StateStopped:
 		return w.stopAll()
+	case spec.StateCheckpointed:
+		return w.suspend()
 	}
 	current, ok := w.current()
 	if !ok {
@@ -102,11 +108,16 @@ func (w *world) keepUp(in spec.Instance) step {
 		return update
 	}
 	s := w.run(in, w.wanted)
-	if s.action == nil {
-		s.wake = earlier(s.wake, update.wake)
-		if s.held == nil {
-			s.held = update.held
-		}
+	if s.action != nil {
+		return s
+	}
+	if s.held == nil && !s.waiting {
+		image := w.scheduled(in)
+		s.action, s.due = image.action, image.due
+	}
+	s.wake = earlier(s.wake, update.wake)
+	if s.held == nil {
+		s.held = update.held
 	}
 	return s
 }
@@ -135,7 +146,7 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 	restart := w.Record.Restart == record.Restart{Instance: in.ID, Starts: in.Starts} && !w.Record.Restart.IsZero()
 	switch in.Phase {
 	case spec.InstanceCreated:
-		return w.try(Action{Verb: VerbStart, Instance: in.ID, Cause: fmt.Sprintf("instance %d has no process yet", in.ID)})
+		return w.first(in, c)
 	case spec.InstanceExited:
 		return w.restart(in, c, restart)
 	}
@@ -145,6 +156,8 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 		return w.awaitStop(in, VerbKill)
 	case restart:
 		return w.try(w.stopAction(in.ID, c, "a restart was asked for"))
+	case w.restoreAsked(in):
+		return w.try(w.stopAction(in.ID, c, "a restore was asked for"))
 	case w.state() == spec.StatePaused && !paused:
 		return w.try(Action{Verb: VerbPause, Instance: in.ID, Cause: w.stateCause()})
 	case w.state() != spec.StatePaused && paused:
@@ -160,6 +173,10 @@ func (w *world) restart(in spec.Instance, c spec.Container, asked bool) step {
 	switch {
 	case asked:
 		a.Cause = "a restart was asked for"
+	case w.restoreAsked(in):
+		return w.climb(in, "a restore was asked for", true)
+	case exit.Reason == spec.ExitCheckpointed:
+		return w.climb(in, "its processes are in an image; "+w.stateCause(), true)
 	case requested(exit):
 		a.Cause = "stopped before; " + w.stateCause()
 	case !restarts(c, exit):
@@ -172,6 +189,9 @@ func (w *world) restart(in spec.Instance, c spec.Container, asked bool) step {
 		a.Cause = fmt.Sprintf("%s; restart %d", exitText(exit), w.Record.Runs.Restarts+1)
 		if delay > 0 {
 			a.Cause += fmt.Sprintf(" after %v", spec.Duration(delay))
+		}
+		if c.Spec.Checkpoint.OnCrash == spec.CrashRestore {
+			return w.climb(in, a.Cause, true)
 		}
 	}
 	return w.try(a)
@@ -211,11 +231,7 @@ func (w *world) retireAll() step {
 func (w *world) retire(in spec.Instance, keep bool, cause string) step {
 	switch {
 	case live(in) && in.Stopping.IsZero():
-		c := in.Spec
-		if c.Metadata.Name == "" {
-			c = w.Record.Container
-		}
-		return w.try(w.stopAction(in.ID, c, cause))
+		return w.try(w.stopAction(in.ID, w.ownSpec(in), cause))
 	case live(in):
 		if s := w.awaitStop(in, VerbDestroy); s.action == nil {
 			return s

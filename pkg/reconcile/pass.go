@@ -17,6 +17,7 @@ const (
 	verbPlan    = "Plan"
 	verbObserve = "Observe"
 	verbForget  = "Forget"
+	verbImages  = "Images"
 )
 
 // maxRounds is how often a pass looks and acts before others have their turn: more than any plan takes. A name that needs more gets
@@ -30,7 +31,7 @@ func (a *Agent) pass(ctx context.Context, id string) {
 		return
 	}
 	defer n.leave()
-	if n.notBefore.After(now()) {
+	if n.notBefore.After(now()) && a.goingDown().IsZero() {
 		a.queue.Wake(id, n.notBefore)
 		return
 	}
@@ -69,7 +70,8 @@ func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 		n.failure = Failure{}
 	}
 	before = n.record
-	d := Plan(Subject{Name: n.id, Desired: desired, Observed: observed, Record: n.record, Failure: n.failure}, now())
+	a.list(ctx, n, desired, observed)
+	d := Plan(a.subject(n, desired, observed), now())
 	n.record = d.Record
 	a.tellExit(n, before)
 	a.show(n, desired, observed, d)
@@ -79,6 +81,15 @@ func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 	}
 	verb = d.Actions[0].Verb
 	return a.act(ctx, n, d.Actions[0])
+}
+
+// subject is what is known of a name, with instances as they were seen.
+func (a *Agent) subject(n *entry, desired *Desired, observed []spec.Instance) Subject {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return Subject{
+		Name: n.id, Desired: desired, Observed: observed, Record: n.record, Failure: n.failure, Images: n.images, Unlisted: n.unlisted, Down: a.down,
+	}
 }
 
 // rest is the end of a pass that has nothing to do.
@@ -102,7 +113,7 @@ func (a *Agent) rest(ctx context.Context, n *entry, desired *Desired, observed [
 // instances ended with an earlier boot, or for a successor that never came: the node is asked to destroy that as well.
 func (a *Agent) forget(ctx context.Context, n *entry) {
 	if !reflect.DeepEqual(n.saved, record.Record{}) {
-		err := a.do(ctx, Action{Verb: VerbDestroy, Name: n.id, Instance: max(n.record.NextInstance, 1)})
+		_, err := a.do(ctx, Action{Verb: VerbDestroy, Name: n.id, Instance: max(n.record.NextInstance, 1)})
 		if err == nil {
 			err = a.Store.Delete(n.id)
 		}
@@ -122,22 +133,36 @@ func (a *Agent) forget(ctx context.Context, n *entry) {
 }
 
 // writeAhead are the verbs that are written down before they are done.
-var writeAhead = map[string]bool{VerbCreate: true, VerbDestroy: true}
+var writeAhead = map[string]bool{VerbCreate: true, VerbDestroy: true, VerbRestore: true}
+
+// ahead tells whether an action is written down before it is done: also what ends a run in an image, and a start that the record would otherwise
+// take for something else than it is.
+func ahead(action Action, r record.Record) bool {
+	return writeAhead[action.Verb] || action.Verb == VerbCheckpoint && action.Options.Stop ||
+		action.Verb == VerbStart && (action.Origin.Rung != "" || r.Intent.Origin.Rung != "")
+}
 
 // act carries out one action; it tells whether to look again at once.
 func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
-	if writeAhead[action.Verb] {
-		n.record.Intent = record.Intent{Verb: action.Verb, Instance: action.Instance, Cause: action.Cause, Since: now()}
+	first := ahead(action, n.record)
+	if first {
+		n.record.Intent = record.Intent{Verb: action.Verb, Instance: action.Instance, Cause: action.Cause, Since: now(), Origin: action.Origin}
+		n.record.Images.Climbing = n.record.Images.Climbing || action.Verb == VerbRestore
 	}
-	if err := a.save(n); err != nil && writeAhead[action.Verb] {
+	if err := a.save(n); err != nil && first {
 		a.fail(n, action.Verb, err)
 		return false
 	}
 	began := time.Now()
-	if err := a.do(ctx, action); err != nil {
-		a.fail(n, action.Verb, err)
-		// A held action may leave another to do; the plan says so at once.
-		return action.Verb == VerbUpdate || action.Verb == VerbCreate
+	image, err := a.do(ctx, action)
+	switch {
+	case action.Verb == VerbCheckpoint:
+		noteTaken(&n.record, err, now())
+	case action.Verb == VerbRestore:
+		noteRestored(&n.record, action.Image, err)
+	}
+	if err != nil {
+		return a.failed(n, action, err)
 	}
 	a.Log.Info("done", "name", n.id, "verb", action.Verb, "instance", action.Instance, "cause", action.Cause, "took", time.Since(began))
 	if n.failure.Verb == action.Verb {
@@ -146,8 +171,24 @@ func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
 	if action.Repair {
 		n.record.Drift = record.Drift{Count: n.record.Drift.Count + 1, Last: now(), Message: action.Cause}
 	}
-	a.tellDone(action)
+	a.tellDone(action, image)
 	return true
+}
+
+// failed notes an action that failed; it tells whether to look again at once, because the plan has something else to do by now.
+func (a *Agent) failed(n *entry, action Action, err error) (again bool) {
+	down := !a.goingDown().IsZero()
+	switch {
+	case action.Verb == VerbCheckpoint && action.Scheduled, action.Verb == VerbRestore && !errors.Is(err, spec.ErrBusy):
+		a.tellFailed(n, action.Verb, err)
+		return true
+	case action.Verb == VerbRestore && n.failure.Verb == VerbRestore && n.failure.Count >= stalledAfter:
+		noteRestored(&n.record, action.Image, errors.New(err.Error()))
+		n.failure = Failure{}
+		return true
+	}
+	a.fail(n, action.Verb, err)
+	return action.Verb == VerbUpdate || action.Verb == VerbCreate || action.Verb == VerbCheckpoint && down
 }
 
 // deadlines bound each verb: a stuck one holds up its own name only, and not for ever.
@@ -155,14 +196,25 @@ var deadlines = map[string]time.Duration{
 	VerbCreate: time.Minute, VerbStart: time.Minute, VerbDestroy: time.Minute,
 	VerbStop: 10 * time.Second, VerbKill: 10 * time.Second,
 	VerbUpdate: 10 * time.Second, VerbPause: 10 * time.Second, VerbResume: 10 * time.Second,
+	// Much memory takes its time; how long the container may stand still meanwhile is for its node to watch.
+	VerbCheckpoint: 20 * time.Minute, VerbRestore: 20 * time.Minute,
 }
 
-// do asks the node for a verb. An action begun is ended even when the agent is asked to end.
-func (a *Agent) do(ctx context.Context, action Action) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadlines[action.Verb])
+// do asks the node for a verb. An action begun is ended even when the agent is asked to end. What is taken is an image.
+func (a *Agent) do(ctx context.Context, action Action) (taken spec.Image, err error) {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), earlier(time.Now().Add(deadlines[action.Verb]), action.Until))
 	defer cancel()
+	if action.Verb == VerbCheckpoint {
+		return a.Node.Checkpoint(ctx, action.Name, action.Instance, action.Options)
+	}
+	return taken, a.doQuietly(ctx, action)
+}
+
+func (a *Agent) doQuietly(ctx context.Context, action Action) error {
 	name, id := action.Name, action.Instance
 	switch action.Verb {
+	case VerbRestore:
+		return a.Node.Restore(ctx, name, id, action.Image)
 	case VerbCreate:
 		return a.Node.Create(ctx, action.Container, id, action.Defaults)
 	case VerbStart:
@@ -186,8 +238,7 @@ func (a *Agent) do(ctx context.Context, action Action) error {
 // fail notes a failed action, shows it and tries again later.
 func (a *Agent) fail(n *entry, verb string, err error) {
 	n.failure = n.failure.after(verb, err, now())
-	a.Log.Error(err, "failed", "name", n.id, "verb", verb, "count", n.failure.Count, "final", n.failure.Final)
-	a.tell(Event{Name: n.id, Warning: true, Reason: "Failed" + verb, Message: err.Error()})
+	a.tellFailed(n, verb, err)
 	a.queue.Wake(n.id, n.failure.Retry)
 	if verb == verbPlan {
 		return
@@ -197,7 +248,7 @@ func (a *Agent) fail(n *entry, verb string, err error) {
 	observed := n.observed
 	n.retrying = !n.failure.stalled()
 	a.mu.Unlock()
-	d := Plan(Subject{Name: n.id, Desired: desired, Observed: observed, Record: n.record, Failure: n.failure}, now())
+	d := Plan(a.subject(n, desired, observed), now())
 	a.show(n, desired, observed, d)
 	a.queue.Wake(n.id, earlier(n.failure.Retry, d.Wake))
 }

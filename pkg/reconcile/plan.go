@@ -18,6 +18,12 @@ type Subject struct {
 	Record   record.Record
 	// Failure is the latest action that failed, if none has succeeded since.
 	Failure Failure
+	// Images are those of the name and of what its manifest says it begins from, as far as the plan may need them: see NeedsImages. Unlisted says
+	// why they could not be listed; then there are none.
+	Images   []spec.Image
+	Unlisted Failure
+	// Down tells that the node goes down: nothing is begun, and everything ends.
+	Down Down
 }
 
 // Decision is what Plan says.
@@ -27,6 +33,8 @@ type Decision struct {
 	Actions []Action
 	// Wake is when to plan again if nothing happens before; zero for never.
 	Wake time.Time
+	// Due is when the next image is due, zero for never; Wake is not after it. Waiting for it is no difference between what is and what should be.
+	Due time.Time
 	// Waiting tells that a stop under way has to end first.
 	Waiting bool
 	// Held tells that the next action failed before and waits, or is given up.
@@ -42,10 +50,11 @@ const maxSteps = 32
 
 // Plan decides what to do about one name at one moment. It looks at nothing but its arguments.
 func Plan(s Subject, now time.Time) Decision {
-	s.Record = note(s.Record, s.Observed, now)
 	w := newWorld(s, now)
+	s.Record = w.note()
+	w.Record = s.Record
 	first := w.next()
-	d := Decision{Record: s.Record, Wake: first.wake, Waiting: first.waiting, Held: first.held != nil}
+	d := Decision{Record: s.Record, Wake: earlier(first.wake, first.due), Due: first.due, Waiting: first.waiting, Held: first.held != nil}
 	for next := first; next.action != nil && len(d.Actions) < maxSteps; next = w.next() {
 		d.Actions = append(d.Actions, *next.action)
 		w.predict(*next.action)
@@ -65,14 +74,26 @@ type world struct {
 func newWorld(s Subject, now time.Time) *world {
 	w := &world{Subject: s, now: now, hashes: map[int]string{}}
 	w.Observed = slices.Clone(s.Observed)
+	w.Images = slices.Clone(s.Images)
 	if s.Desired != nil {
 		w.wanted = s.Desired.Container
 	}
 	return w
 }
 
-// state is what the container should be doing: what somebody set by hand, else what its manifest says.
+// state is what the container should be doing now.
 func (w *world) state() spec.State {
+	switch {
+	case w.Down.IsZero():
+		return w.asked()
+	case w.suspends():
+		return spec.StateCheckpointed
+	}
+	return spec.StateStopped
+}
+
+// asked is what the container should be doing on a node that stays up: what somebody set by hand, else what its manifest says.
+func (w *world) asked() spec.State {
 	if w.Record.Override.State != "" {
 		return w.Record.Override.State
 	}

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"slices"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -26,8 +27,11 @@ func (w *world) predict(a Action) {
 	case VerbUpdate:
 		in.Spec, in.Resources = a.Container, in.Wanted
 	case VerbStart:
-		in.Phase, in.Exit = spec.InstanceRunning, nil
-		in.Starts++
+		*in = begun(*in, w.now)
+	case VerbRestore:
+		*in = begun(*in, w.now)
+	case VerbCheckpoint:
+		w.predictImage(in, a)
 	case VerbPause:
 		in.Phase = spec.InstancePaused
 	case VerbResume:
@@ -36,5 +40,23 @@ func (w *world) predict(a Action) {
 		in.Phase, in.Stopping = spec.InstanceExited, spec.Stopping{}
 		in.Exit = &spec.Exit{Reason: spec.ExitStopped, FinishedAt: w.now}
 	}
-	w.Record = note(w.Record, w.Observed, w.now)
+	w.Record = w.note()
+}
+
+// predictImage changes the world as an image is expected to.
+func (w *world) predictImage(in *spec.Instance, a Action) {
+	w.Images = append(w.Images, spec.Image{
+		Container: w.Name, ID: "~", CreatedAt: w.now, Instance: in.ID, Starts: in.Starts, Hash: in.Hash, Defaults: in.Defaults, Spec: in.Spec,
+	})
+	w.Record.Images.Tried, w.Record.Images.Failures = w.now, 0
+	if a.Options.Stop {
+		in.Phase, in.Exit = spec.InstanceExited, &spec.Exit{Reason: spec.ExitCheckpointed, FinishedAt: w.now}
+	}
+}
+
+// begun is an instance with a run that begins now.
+func begun(in spec.Instance, now time.Time) spec.Instance {
+	in.Phase, in.Exit, in.StartedAt = spec.InstanceRunning, nil, now
+	in.Starts++
+	return in
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// requestedReasons are the reasons of exits that the agent itself asked for by a stop.
-var requestedReasons = []string{spec.ExitStopped, spec.ExitStopTimeout, spec.ExitStopSignalUnhandled}
+// requestedReasons are the reasons of exits that the agent itself asked for.
+var requestedReasons = []string{spec.ExitStopped, spec.ExitStopTimeout, spec.ExitStopSignalUnhandled, spec.ExitCheckpointed}
 
 func requested(e spec.Exit) bool { return slices.Contains(requestedReasons, e.Reason) }
 
@@ -56,14 +56,26 @@ func doubled(d time.Duration, n int, limit time.Duration) time.Duration {
 	return min(d, limit)
 }
 
+// note is the record with what is observed written down.
+func (w *world) note() record.Record {
+	return note(w.Record, w.Observed, w.Down.IsZero() || w.asked() == spec.StateCheckpointed, w.now)
+}
+
 // note is a record with what an observation shows written down: runs begun, runs ended. Each is counted once, however often it is seen.
-func note(r record.Record, observed []spec.Instance, now time.Time) record.Record {
+// suspends tells that a run that ends in an image does so because that is what its container should be doing.
+func note(r record.Record, observed []spec.Instance, suspends bool, now time.Time) record.Record {
 	if len(observed) == 0 {
 		return r
 	}
 	in := observed[len(observed)-1]
 	for _, other := range observed {
 		r.NextInstance = max(r.NextInstance, other.ID+1)
+	}
+	if r.Origin.Instance != in.ID || r.Origin.Starts != in.Starts {
+		r.Origin = record.Origin{}
+	}
+	if in.Starts > 0 && (r.Runs.Instance != in.ID || in.Starts > r.Runs.Starts) {
+		noteBegin(&r, in)
 	}
 	if r.Runs.Instance != in.ID {
 		noteExits(&r, observed[:len(observed)-1], now)
@@ -81,7 +93,7 @@ func note(r record.Record, observed []spec.Instance, now time.Time) record.Recor
 		r.Restart = record.Restart{}
 	}
 	if in.Phase == spec.InstanceExited && !r.Runs.Exited {
-		noteExit(&r, in, now)
+		noteExit(&r, in, suspends, now)
 	}
 	return r
 }
@@ -106,13 +118,14 @@ func noteExits(r *record.Record, observed []spec.Instance, now time.Time) {
 }
 
 // noteExit writes an exit down. A run of resetAfter or longer was healthy: restarts before it are forgotten.
-func noteExit(r *record.Record, in spec.Instance, now time.Time) {
+func noteExit(r *record.Record, in spec.Instance, suspends bool, now time.Time) {
 	exit := exitOf(in, now)
 	r.LastExit, r.Runs.Exited = &exit, true
 	reset := time.Duration(spec.Defaulted(in.Spec, spec.DefaultsVersion).Spec.Restart.Backoff.ResetAfter)
 	if !exit.StartedAt.IsZero() && exit.FinishedAt.Sub(exit.StartedAt) >= reset {
 		r.Runs.Streak = 0
 	}
+	noteEnd(r, in, exit, suspends)
 }
 
 // exitText says for people how a process ended.
@@ -120,6 +133,8 @@ func exitText(e spec.Exit) string {
 	switch {
 	case e.Reason == spec.ExitUnknown:
 		return "process ended, nobody saw how"
+	case e.Reason == spec.ExitCheckpointed:
+		return "its processes went into an image"
 	case e.Reason == spec.ExitOOMKilled:
 		return "process was killed for want of memory"
 	case e.Signal != "":

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -58,24 +59,65 @@ func (w *world) phase(in spec.Instance, s step) (spec.Phase, string) {
 	}
 	switch in.Phase {
 	case spec.InstanceRunning:
-		return w.runningPhase(in)
+		return w.runningPhase(in, s)
 	case spec.InstancePaused:
 		return spec.PhasePaused, w.handMessage()
 	case spec.InstanceBroken:
 		return spec.PhasePending, in.Problem
 	case spec.InstanceCreated:
-		if w.state() != spec.StateStopped {
+		if !w.ends() {
 			return spec.PhaseStarting, ""
 		}
 	case spec.InstanceExited:
-		if w.state() != spec.StateStopped {
+		if !w.ends() {
 			return w.exitedPhase(in, s)
 		}
 	}
-	if w.state() == spec.StateStopped {
+	switch w.state() {
+	case spec.StateStopped:
 		return spec.PhaseStopped, w.handMessage()
+	case spec.StateCheckpointed:
+		return w.savedPhase(in)
 	}
 	return spec.PhasePending, w.Desired.Hold
+}
+
+// ends tells whether nothing should run.
+func (w *world) ends() bool { return slices.Contains(endStates, w.state()) }
+
+var endStates = []spec.State{spec.StateStopped, spec.StateCheckpointed}
+
+// savedPhase is the phase of what should be in an image and does not run: it may never have come into one.
+func (w *world) savedPhase(in spec.Instance) (spec.Phase, string) {
+	switch {
+	case in.Phase == spec.InstanceCreated, in.ID == 0 && !w.Record.Suspended:
+		return spec.PhaseStopped, "nothing to checkpoint: no process ran"
+	case in.ID != 0 && w.exit(in).Reason != spec.ExitCheckpointed:
+		return spec.PhaseStopped, "nothing to checkpoint: " + exitText(w.exit(in))
+	}
+	if why := w.unsaved(in); why != "" {
+		return spec.PhaseStopped, why
+	}
+	return spec.PhaseCheckpointed, w.handMessage()
+}
+
+// unsaved says why no run can begin from the container's own images, as far as is known.
+func (w *world) unsaved(in spec.Instance) string {
+	if w.Unlisted.Err != nil {
+		return ""
+	}
+	if in.ID == 0 || !w.matches(in) {
+		in.Spec, in.Defaults = w.wanted, spec.DefaultsVersion
+	}
+	why := "its image is gone"
+	for _, i := range named(w.Images, w.Name) {
+		problem := w.unfit(i, in)
+		if problem == "" {
+			return ""
+		}
+		why = problem
+	}
+	return why
 }
 
 func (w *world) failedPhase(s step) (spec.Phase, string) {
@@ -85,9 +127,14 @@ func (w *world) failedPhase(s step) (spec.Phase, string) {
 	return spec.PhaseBackOff, s.held.retryText()
 }
 
-func (w *world) runningPhase(in spec.Instance) (spec.Phase, string) {
-	if !in.Stopping.IsZero() {
+func (w *world) runningPhase(in spec.Instance, s step) (spec.Phase, string) {
+	switch {
+	case !in.Stopping.IsZero():
 		return spec.PhaseRunning, fmt.Sprintf("%s was sent; it is killed at %s", in.Stopping.Signal, clock(in.Stopping.Deadline))
+	case s.held != nil && s.held.Verb == VerbCheckpoint && s.held.Final:
+		return spec.PhaseRunning, "it runs on: " + s.held.Err.Error()
+	case s.held != nil && s.held.Verb == VerbCheckpoint:
+		return spec.PhaseRunning, "it runs on: " + s.held.retryText()
 	}
 	return spec.PhaseRunning, w.handMessage()
 }

@@ -170,6 +170,20 @@ func init() {
 		"wipe":   func(s *story, args []string) error { s.machine.Wipe(args[0]); return nil },
 		"freeze": func(s *story, args []string) error { s.machine.Freeze(args[0], true); return s.rest("0s") },
 		"thaw":   func(s *story, args []string) error { s.machine.Freeze(args[0], false); return s.rest("0s") },
+		// damage NAME [hidden], poison NAME AFTER, unable [WHY...], uncheckpointable NAME, checkpointable NAME, full, roomy
+		"damage": func(s *story, args []string) error { return s.machine.Damage(args[0], len(args) == 1) },
+		"poison": (*story).stepPoison,
+		"unable": func(s *story, args []string) error { s.machine.Unable(strings.Join(args, " ")); return nil },
+		"uncheckpointable": func(s *story, args []string) error {
+			s.machine.Uncheckpointable(args[0], true)
+			return nil
+		},
+		"checkpointable": func(s *story, args []string) error {
+			s.machine.Uncheckpointable(args[0], false)
+			return nil
+		},
+		"full":   func(s *story, _ []string) error { s.machine.Full(true); return nil },
+		"roomy":  func(s *story, _ []string) error { s.machine.Full(false); return nil },
 		"reboot": func(s *story, args []string) error { s.machine.Reboot(); return nil },
 		// what people ask of the agent
 		"override": func(s *story, args []string) error {
@@ -179,6 +193,11 @@ func init() {
 		"restart": func(s *story, args []string) error { return s.asked(s.agent.Restart(s.t.Context(), args[0])) },
 		"kill":    func(s *story, args []string) error { return s.asked(s.agent.Kill(s.t.Context(), args[0], args[1])) },
 		"confirm": (*story).stepConfirm,
+		// checkpoint NAME [stop] [keep], restore NAME [N | OF]: from the N-th newest, or from the newest of another
+		"checkpoint": (*story).stepCheckpoint,
+		"restore":    (*story).stepRestore,
+		"shutdown":   (*story).stepShutdown,
+		"refused":    (*story).stepRefused,
 		// what has to be
 		"phase":     (*story).stepPhase,
 		"gone":      (*story).stepGone,
@@ -193,6 +212,7 @@ func init() {
 		"problem":   (*story).stepProblem,
 		"plan":      (*story).stepPlan,
 		"exit-code": (*story).stepExitCode,
+		"images":    (*story).stepImages,
 	}
 }
 
@@ -446,6 +466,68 @@ func (s *story) stepExitCode(args []string) error {
 	exit := o.Status.Container.LastExit
 	if exit == nil || strconv.Itoa(exit.Code) != args[1] || len(args) > 2 && exit.Reason != args[2] {
 		return fmt.Errorf("got %+v", exit)
+	}
+	return nil
+}
+
+func (s *story) stepPoison(args []string) error {
+	after, err := time.ParseDuration(args[1])
+	if err != nil {
+		return err
+	}
+	return s.machine.Poison(args[0], after)
+}
+
+func (s *story) stepCheckpoint(args []string) error {
+	o := spec.CheckpointOptions{Stop: slices.Contains(args, "stop"), Keep: slices.Contains(args, "keep")}
+	i, err := s.agent.Checkpoint(s.t.Context(), args[0], o)
+	if err == nil && (i.Container != args[0] || i.Stopped != o.Stop || i.Kept != o.Keep) {
+		err = fmt.Errorf("got %+v", i)
+	}
+	return s.asked(err)
+}
+
+func (s *story) stepRestore(args []string) error {
+	ref := ""
+	if len(args) > 1 {
+		ref = args[1]
+		if n, err := strconv.Atoi(ref); err == nil {
+			all := s.machine.Images(args[0])
+			ref = all[len(all)-n].Ref()
+		}
+	}
+	return s.asked(s.agent.Restore(s.t.Context(), args[0], ref))
+}
+
+// shutdown [WITHIN]: and what is still up then
+func (s *story) stepShutdown(args []string) error {
+	ctx := s.t.Context()
+	if len(args) > 0 {
+		within, err := time.ParseDuration(args[0])
+		if err != nil {
+			return err
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, within)
+		defer cancel()
+	}
+	return s.asked(s.agent.Shutdown(ctx))
+}
+
+// refused STEP... WITH TEXT: the step fails so
+func (s *story) stepRefused(args []string) error {
+	with := slices.Index(args, "with")
+	err := steps[args[0]](s, args[1:with])
+	if want := strings.Join(args[with+1:], " "); err == nil || !strings.Contains(err.Error(), want) {
+		return fmt.Errorf("got %v, want %q", err, want)
+	}
+	return nil
+}
+
+// images NAME N
+func (s *story) stepImages(args []string) error {
+	if all := s.machine.Images(args[0]); strconv.Itoa(len(all)) != args[1] {
+		return fmt.Errorf("got %+v", all)
 	}
 	return nil
 }

@@ -14,14 +14,29 @@ import (
 var doneReasons = map[string]string{
 	VerbCreate: "Created", VerbStart: "Started", VerbStop: "Killing", VerbKill: "Killing", VerbUpdate: "Updated",
 	VerbPause: "Paused", VerbResume: "Resumed", VerbDestroy: "Destroyed",
+	VerbCheckpoint: "Checkpointed", VerbRestore: "Restored",
 }
 
-func (a *Agent) tellDone(action Action) {
-	reason := doneReasons[action.Verb]
-	if action.Repair {
-		reason = "DriftCorrected"
+// tellDone tells what was done. A start from the command in place of an image is told besides; images of the schedule are told alike, so that
+// they are counted.
+func (a *Agent) tellDone(action Action, taken spec.Image) {
+	e := Event{Name: action.Name, Warning: action.Repair, Reason: doneReasons[action.Verb], Message: action.Cause}
+	switch {
+	case action.Repair:
+		e.Reason = "DriftCorrected"
+	case action.Verb == VerbCheckpoint && !action.Scheduled:
+		e.Message = fmt.Sprintf("%s; image %s", action.Cause, taken.Ref())
+	case action.Origin.Rung == record.RungCold:
+		a.tell(Event{Name: action.Name, Warning: true, Reason: record.RungCold, Message: action.Origin.Why})
+	case action.Verb == VerbRestore && action.Origin.Why != "":
+		e.Message += "; " + action.Origin.Why
 	}
-	a.tell(Event{Name: action.Name, Warning: action.Repair, Reason: reason, Message: action.Cause})
+	a.tell(e)
+}
+
+func (a *Agent) tellFailed(n *entry, verb string, err error) {
+	a.Log.Error(err, "failed", "name", n.id, "verb", verb, "count", n.failure.Count, "final", n.failure.Final)
+	a.tell(Event{Name: n.id, Warning: true, Reason: "Failed" + verb, Message: err.Error()})
 }
 
 // tellAccepted tells what came into force.

@@ -32,6 +32,8 @@ type Images struct {
 	Unsupported bool      `json:"unsupported,omitzero"`
 	// Bad are images from which runs could not begin, or ended soon.
 	Bad []BadImage `json:"bad,omitzero"`
+	// Climbing tells that a run was to begin from an image, and none has begun since, from whatever.
+	Climbing bool `json:"climbing,omitzero"`
 	// Unable says why the node restores nothing at all; it is asked anew at the start after the next.
 	Unable string `json:"unable,omitzero"`
 }

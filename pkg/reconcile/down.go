@@ -1,0 +1,51 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Shutdown brings the containers down because the node goes down, while Run runs: those whose manifest says checkpoint.onShutdown, and those that should
+// be Checkpointed, into images; the others by their own stop, as those whose image could not be taken in time. Time is what ctx leaves.
+// Nothing is started, made or removed from then on, also afterwards. It returns when all are down, or with ctx's error and the names of the others.
+func (a *Agent) Shutdown(ctx context.Context) error {
+	down := Down{Since: now()}
+	if by, ok := ctx.Deadline(); ok {
+		down.By = by.Round(0).UTC()
+	}
+	a.mu.Lock()
+	a.down = down
+	a.mu.Unlock()
+	a.tell(Event{Reason: ReasonGoingDown})
+	a.enqueueAll()
+	err := a.await(ctx, func() bool { return a.queue.Idle() && len(a.up()) == 0 })
+	if err != nil {
+		if up := a.up(); len(up) > 0 {
+			err = errors.Join(err, fmt.Errorf("still up: %s", strings.Join(up, ", ")))
+		}
+	}
+	return err
+}
+
+func (a *Agent) goingDown() Down {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.down
+}
+
+// up are the names of which something runs, as far as their latest passes saw, sorted; those that the agent leaves alone are not among them.
+func (a *Agent) up() (names []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, n := range a.names {
+		ours := n.hold == "" && (n.removed || n.desired != nil && n.desired.Hold == "")
+		if ours && (!n.looked || slices.ContainsFunc(n.observed, live)) {
+			names = append(names, id)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,90 @@
+package reconcile
+
+import (
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// suspend ends what runs in an image. What is of another spec than what is wanted is only ended: nothing could begin from its image.
+func (w *world) suspend() step {
+	current, ok := w.current()
+	for _, in := range w.Observed {
+		switch {
+		case !live(in):
+		case !in.Stopping.IsZero():
+			return w.awaitStop(in, VerbKill)
+		case !ok:
+			return w.try(w.stopAction(in.ID, w.ownSpec(in), w.replaceCause(in)+": an image of it would be of no use"))
+		case in.ID != current.ID:
+			return w.try(w.stopAction(in.ID, w.ownSpec(in), w.supersededCause(in, current)))
+		default:
+			return w.save(in)
+		}
+	}
+	return step{}
+}
+
+// save ends one instance in an image, which is taken as its manifest says now.
+func (w *world) save(in spec.Instance) step {
+	if update := w.update(in); update.action != nil {
+		return update
+	}
+	return w.try(Action{Verb: VerbCheckpoint, Instance: in.ID, Cause: w.stateCause(), Options: spec.CheckpointOptions{Stop: true, Cause: w.stateCause()}})
+}
+
+// ownSpec is the manifest that an instance is stopped by.
+func (w *world) ownSpec(in spec.Instance) spec.Container {
+	if in.Spec.Metadata.Name == "" {
+		return w.Record.Container
+	}
+	return in.Spec
+}
+
+// Down tells of a node that goes down: since when, and when at the latest all has to be over, zero when nobody said.
+type Down struct{ Since, By time.Time }
+
+// IsZero tells whether the node stays up.
+func (d Down) IsZero() bool { return d == Down{} }
+
+// goDown brings down what runs, and does nothing else. What has no image in time, or cannot have one, is stopped like the rest.
+func (w *world) goDown() step {
+	for _, in := range w.Observed {
+		if !live(in) || !in.Stopping.IsZero() {
+			continue
+		}
+		stop := w.stopAction(in.ID, w.ownSpec(in), downCause)
+		if until, ok := w.imageUntil(in, stop.Timeout); ok {
+			return w.try(Action{
+				Verb: VerbCheckpoint, Instance: in.ID, Cause: downCause, Until: until, Options: spec.CheckpointOptions{Stop: true, Cause: downCause},
+			})
+		}
+		return w.try(stop)
+	}
+	for _, in := range w.Observed {
+		if live(in) {
+			return w.awaitStop(in, VerbKill)
+		}
+	}
+	return step{}
+}
+
+const downCause = "the node goes down"
+
+// imageUntil tells whether an instance is to end in an image, and until when that may be tried: its own stop needs time as well.
+func (w *world) imageUntil(in spec.Instance, timeout time.Duration) (until time.Time, ok bool) {
+	if w.Desired == nil || !w.suspends() || !w.matches(in) || w.Failure.Verb == VerbCheckpoint && w.Failure.Err != nil {
+		return until, false
+	}
+	if w.Down.By.IsZero() {
+		return until, true
+	}
+	until = w.Down.By.Add(-min(timeout, w.Down.By.Sub(w.Down.Since)/2))
+	return until, until.After(w.now)
+}
+
+// suspends tells whether a container is to be in an image when the node is down.
+func (w *world) suspends() bool {
+	asked := w.asked()
+	return asked == spec.StateCheckpointed || asked != spec.StateStopped && w.wanted.Spec.Checkpoint.OnShutdown
+}
