@@ -232,6 +232,14 @@ func (m *Machine) shownImages(name string) (list []spec.Image) {
 
 // Checkpoint takes an image of an instance in memory.
 func (n *Node) Checkpoint(ctx context.Context, name string, id uint64, o spec.CheckpointOptions) (i spec.Image, err error) {
+	n.machine.mu.Lock()
+	slow := n.machine.slow
+	n.machine.mu.Unlock()
+	select {
+	case <-time.After(slow):
+	case <-ctx.Done():
+		return i, fmt.Errorf("the image was given up: %w", ctx.Err())
+	}
 	err = n.meet(ctx, "Checkpoint", name, func(f fate) error { i, err = n.machine.checkpoint(name, id, o, f.image); return err })
 	return i, err
 }

@@ -67,6 +67,13 @@ func (m *Machine) Uncheckpointable(name string, so bool) {
 	m.uncheckpointable[name] = so
 }
 
+// Slow makes images take a time.
+func (m *Machine) Slow(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.slow = d
+}
+
 // Full leaves no room for images, or makes some.
 func (m *Machine) Full(full bool) {
 	m.mu.Lock()

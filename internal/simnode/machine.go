@@ -27,6 +27,7 @@ type Machine struct {
 	// unable says why no image is taken or restored here, full that there is no room for one, uncheckpointable of which names none can be taken.
 	unable           error
 	full             bool
+	slow             time.Duration // how long an image takes
 	uncheckpointable map[string]bool
 	misfits          []string
 	// Judge is told of every effective verb before it takes effect, with the instances of the name as they are then.

@@ -42,6 +42,7 @@ type Agent struct {
 	queue   *queue
 	objects *objects
 	events  *events
+	groups  together
 	// intake guards who may admit; it is taken before mu.
 	intake  sync.Mutex
 	sources []Snapshot                   // the newest of each of Config.Sources

@@ -26,6 +26,8 @@ type entry struct {
 	record  record.Record
 	saved   record.Record // as the store has it
 	failure Failure
+	// together tells that it is the turn of its group as well.
+	together bool
 	// unlisted is why the images could not be listed, if they could not be.
 	unlisted Failure
 	// restless counts passes in a row that acted and acted without an end; the next waits until notBefore.
@@ -109,7 +111,7 @@ func (n *entry) accept(d *Desired, removed bool) (changed bool) {
 	r.Container = d.Container
 	r.Generation++
 	r.Drift = record.Drift{}
-	r.Images = record.Images{Tried: r.Images.Tried}
+	r.Images = record.Images{}
 	n.failure = Failure{}
 	return true
 }

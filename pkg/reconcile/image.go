@@ -69,6 +69,11 @@ func (a *Agent) setOverride(ctx context.Context, name string, override spec.Over
 
 // takeByHand takes an image in the turn of its name.
 func (a *Agent) takeByHand(ctx context.Context, n *entry, o spec.CheckpointOptions) (spec.Image, error) {
+	leave, err := a.groups.Enter(ctx, n.record.Container.Spec.Group)
+	if err != nil {
+		return spec.Image{}, err
+	}
+	defer leave()
 	in, ok, err := a.newest(ctx, n)
 	switch {
 	case err != nil:

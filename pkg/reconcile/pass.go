@@ -69,18 +69,39 @@ func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 	if n.failure.Verb == verbObserve {
 		n.failure = Failure{}
 	}
-	before = n.record
-	a.list(ctx, n, desired, observed)
-	d := Plan(a.subject(n, desired, observed), now())
-	n.record = d.Record
-	a.tellExit(n, before)
-	a.show(n, desired, observed, d)
+	d := a.decide(ctx, n, desired, observed)
 	if len(d.Actions) == 0 {
 		a.rest(ctx, n, desired, observed, d)
 		return false
 	}
 	verb = d.Actions[0].Verb
+	if verb == VerbCheckpoint && desired.Container.Spec.Group != "" && !n.together {
+		return a.actTogether(ctx, n, desired.Container.Spec.Group)
+	}
 	return a.act(ctx, n, d.Actions[0])
+}
+
+// decide plans from what was observed, tells what is new and shows what comes of it.
+func (a *Agent) decide(ctx context.Context, n *entry, desired *Desired, observed []spec.Instance) Decision {
+	before := n.record
+	a.list(ctx, n, desired, observed)
+	d := Plan(a.subject(n, desired, observed), now())
+	n.record = d.Record
+	a.tellExit(n, before)
+	a.show(n, desired, observed, d)
+	return d
+}
+
+// actTogether is a round in the turn of a group.
+func (a *Agent) actTogether(ctx context.Context, n *entry, group string) (again bool) {
+	leave, err := a.groups.Enter(ctx, group)
+	if err != nil {
+		return false
+	}
+	defer leave()
+	n.together = true
+	defer func() { n.together = false }()
+	return a.round(ctx, n)
 }
 
 // subject is what is known of a name, with instances as they were seen.

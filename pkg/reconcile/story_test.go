@@ -182,6 +182,11 @@ func init() {
 			s.machine.Uncheckpointable(args[0], false)
 			return nil
 		},
+		"slow": func(s *story, args []string) error {
+			d, err := time.ParseDuration(args[0])
+			s.machine.Slow(d)
+			return err
+		},
 		"full":   func(s *story, _ []string) error { s.machine.Full(true); return nil },
 		"roomy":  func(s *story, _ []string) error { s.machine.Full(false); return nil },
 		"reboot": func(s *story, args []string) error { s.machine.Reboot(); return nil },
@@ -213,6 +218,10 @@ func init() {
 		"plan":      (*story).stepPlan,
 		"exit-code": (*story).stepExitCode,
 		"images":    (*story).stepImages,
+		// sets A B: their newest images were taken together
+		"sets": (*story).stepSets,
+		// forget-images NAME: somebody removes them all
+		"forget-images": (*story).stepForgetImages,
 	}
 }
 
@@ -530,4 +539,21 @@ func (s *story) stepImages(args []string) error {
 		return fmt.Errorf("got %+v", all)
 	}
 	return nil
+}
+
+func (s *story) stepSets(args []string) error {
+	a, b := s.machine.Images(args[0]), s.machine.Images(args[1])
+	if first, second := a[len(a)-1].Set, b[len(b)-1].Set; first == "" || first != second {
+		return fmt.Errorf("got %q and %q", first, second)
+	}
+	return nil
+}
+
+func (s *story) stepForgetImages(args []string) error {
+	for _, i := range s.machine.Images(args[0]) {
+		if err := s.agent.RemoveImage(s.t.Context(), i.Ref()); err != nil {
+			return err
+		}
+	}
+	return s.asked(nil)
 }
