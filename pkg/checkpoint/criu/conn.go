@@ -92,7 +92,7 @@ func (c *Conn) call(ctx context.Context, req *rpc.CriuReq, n Notify) (resp *rpc.
 		defer close(ended)
 		kill()
 	})
-	resp, failed, err = c.converse(req, n)
+	resp, failed, err = c.converse(ctx, req, n)
 	if errors.Is(err, ErrNonsense) || errors.Is(err, os.ErrDeadlineExceeded) {
 		kill()
 	}
@@ -113,7 +113,7 @@ func (c *Conn) fd() (fd int) {
 }
 
 // converse is one request with what comes of it.
-func (c *Conn) converse(req *rpc.CriuReq, n Notify) (*rpc.CriuResp, *NotifyError, error) {
+func (c *Conn) converse(ctx context.Context, req *rpc.CriuReq, n Notify) (*rpc.CriuResp, *NotifyError, error) {
 	if err := c.send(req); err != nil {
 		return nil, nil, err
 	}
@@ -126,7 +126,7 @@ func (c *Conn) converse(req *rpc.CriuReq, n Notify) (*rpc.CriuResp, *NotifyError
 		if resp.GetType() != rpc.CriuReqType_NOTIFY {
 			return resp, failed, checkReply(req, resp, master)
 		}
-		answer, err := n.answer(resp.GetNotify(), master)
+		answer, err := n.answer(ctx, resp.GetNotify(), master)
 		if errors.Is(err, ErrNonsense) {
 			return nil, failed, err
 		}

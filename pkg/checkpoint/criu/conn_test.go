@@ -231,9 +231,14 @@ var errStop = errors.New("maxPause is over")
 // The context's end kills criu wherever it is, and its cause is the error.
 func TestTheContextEndsAVerb(t *testing.T) {
 	for name, script := range map[string]func(p *peer, cancel func()){
-		"before":            func(_ *peer, cancel func()) {},
-		"in silence":        func(p *peer, cancel func()) { p.read(); cancel(); p.read() },
-		"in a notification": func(p *peer, cancel func()) { p.read(); p.notify("post-dump", 0) },
+		"before":     func(_ *peer, cancel func()) {},
+		"in silence": func(p *peer, cancel func()) { p.read(); cancel(); p.read() },
+		"in a notification": func(p *peer, _ func()) {
+			p.read()
+			if p.notify("post-dump", 0) {
+				t.Error("what is over was agreed to")
+			}
+		},
 		"with the reply": func(p *peer, cancel func()) {
 			p.read()
 			cancel()

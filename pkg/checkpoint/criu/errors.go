@@ -79,7 +79,7 @@ func newError(verb string, lines []string) *Error {
 // there is no log yet.
 func explain(verb string, resp *rpc.CriuResp, lines []string) error {
 	if text := strings.TrimSpace(resp.GetCrErrmsg()); len(lines) == 0 && text != "" {
-		if lines = errorLines([]byte(text)); len(lines) == 0 {
+		if lines = errorLines([]byte(text)); len(lines) == 0 && !harmless.MatchString(text) {
 			lines = []string{strings.Map(printable, text[:min(len(text), maxLine)])}
 		}
 	}

@@ -20,7 +20,7 @@ const (
 
 // errorLine is a line of level 1: `(00.012345)      1: Error (criu/files-reg.c:2175): File /etc/x has bad size 3 (expect 4)`. Time and process are
 // only there at times.
-var errorLine = regexp.MustCompile(`^(?:\([0-9.]+\) *)?(?:[0-9]+: )?Error \([^)]*\): *(.*)$`)
+var errorLine = regexp.MustCompile(`^(?:\([0-9.]+\))? *(?:[0-9]+: )?Error \([^)]*\): *(.*)$`)
 
 // harmless are errors that say nothing, or only that there was another.
 var harmless = regexp.MustCompile(`Can't setup RLIMIT_NOFILE for self|^(Dumping|Pre-dumping|Restoring) FAILED|One of more action scripts failed|RPC client reported script error|^Killing processes because of failure`)

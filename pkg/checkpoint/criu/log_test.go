@@ -20,8 +20,9 @@ func TestErrorLines(t *testing.T) {
 		"Error (criu/util.c:1534): rlimit: Can't setup RLIMIT_NOFILE for self: Operation not permitted\n" +
 		"(00.050321)      1: Error (criu/files-reg.c:2175): File \x1b[31metc/x has bad size 3 (expect 4)\n" +
 		"garbage\n" +
+		" 11803: Error (criu/files.c:1221): Unable to open fd=4 id=0x5\n" +
 		"Error (criu/cr-restore.c:2098): Restoring FAILED.\n"
-	if got := fmt.Sprintf("%q", errorLines([]byte(log))); got != `["File ?[31metc/x has bad size 3 (expect 4)"]` {
+	if got := fmt.Sprintf("%q", errorLines([]byte(log))); got != `["File ?[31metc/x has bad size 3 (expect 4)" "Unable to open fd=4 id=0x5"]` {
 		t.Errorf("got %s", got)
 	}
 }

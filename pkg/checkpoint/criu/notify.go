@@ -1,6 +1,7 @@
 package criu
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -53,9 +54,13 @@ func (n Notify) withPid(point string) func(pid int) error {
 	return map[string]func(int) error{"setup-namespaces": n.SetupNamespaces, "post-restore": n.PostRestore}[point]
 }
 
-// answer calls the function of a notification and makes the answer to it. Points that a newer criu may have are agreed to.
-func (n Notify) answer(notify *rpc.CriuNotify, fd *os.File) (*rpc.CriuReq, error) {
+// answer calls the function of a notification and makes the answer to it. Points that a newer criu may have are agreed to. Nothing is when the verb is
+// over: criu may read the answer before it is killed, and kill the processes of a dump that nobody wants any more.
+func (n Notify) answer(ctx context.Context, notify *rpc.CriuNotify, fd *os.File) (*rpc.CriuReq, error) {
 	external, err := n.call(notify, fd)
+	if err == nil {
+		err = context.Cause(ctx)
+	}
 	req := &rpc.CriuReq{Type: rpc.CriuReqType_NOTIFY.Enum(), NotifySuccess: new(err == nil)}
 	if len(external) > 0 && err == nil {
 		req.Opts = &rpc.CriuOpts{ImagesDirFd: new(int32(-1)), External: external}

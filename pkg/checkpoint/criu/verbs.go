@@ -64,7 +64,7 @@ func (c *Conn) run(ctx context.Context, kind rpc.CriuReqType, o Options, n Notif
 	resp, failed, err := c.call(ctx, req, n)
 	work := cmp.Or(o.WorkDir, o.ImagesDir)
 	switch {
-	case err != nil && failed != nil:
+	case err != nil && failed != nil && !errors.Is(err, failed.Err):
 		return nil, fmt.Errorf("cannot %s: %w", verb, errors.Join(failed, err))
 	case err != nil:
 		return nil, withLog(fmt.Errorf("cannot %s: %w", verb, err), work, logOf[kind])
