@@ -135,7 +135,7 @@ func (a *app) serve(ctx context.Context, f agentFlags, agent *reconcile.Agent, n
 		return err
 	}
 	defer listener.Close()
-	server := api.New(api.Config{Agent: agent, Logs: nodeLogs{node.Node}, Node: node, Version: buildInfo().Version, Log: log})
+	server := api.New(api.Config{Agent: agent, Logs: nodeLogs{node.Node}, Node: node, Images: node, Version: buildInfo().Version, Log: log})
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	errs := make(chan error, 2)

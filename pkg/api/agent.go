@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"iter"
 	"time"
 
@@ -39,6 +40,35 @@ type Agent interface {
 	Attach(ctx context.Context, name string) (spec.Session, error)
 	// ConfirmPrune lets blocked removals of a source go on, if it still has that revision.
 	ConfirmPrune(ctx context.Context, source, revision string) error
+
+	// Checkpoint takes an image of a container that runs or is paused, and of those of its group with it, and returns when it is complete.
+	// When ctx ends before, there is no image and the container runs on. spec.ErrNotRunning when there is no process.
+	Checkpoint(ctx context.Context, name string, o spec.CheckpointOptions) (spec.Image, error)
+	// Restore starts a container from an image, NAME/ID or NAME, or from its newest good one for "". What runs is stopped before.
+	Restore(ctx context.Context, name, image string) error
+	// Images are the images of one container, or of all for "", oldest first; none is no error.
+	Images(ctx context.Context, name string) ([]spec.Image, error)
+	// RemoveImage removes one; spec.ErrBusy when it is in use. One that is not there is no error.
+	RemoveImage(ctx context.Context, ref string) error
+	// Shutdown brings all containers down because the node goes down, with an image where their manifests say so, and starts nothing any
+	// more. It returns when all are down, or ctx ends.
+	Shutdown(ctx context.Context) error
+}
+
+// Images are what a node keeps of containers, as files that can be looked at and carried away. An image that is not there is
+// fs.ErrNotExist, one that is damaged fs.ErrInvalid.
+type Images interface {
+	// VerifyImage reads an image as a restore would before it starts anything; an error names the first thing that is wrong.
+	VerifyImage(ctx context.Context, ref string) error
+	// ShowImage is what is in an image.
+	ShowImage(ctx context.Context, ref string) (spec.ImageDetails, error)
+	// KeepImage puts an image aside, so that retention leaves it alone, or gives it back.
+	KeepImage(ctx context.Context, ref string, keep bool) error
+	// ExportImage writes an image as one archive. Nothing is written before it is known to be whole.
+	ExportImage(ctx context.Context, ref string, w io.Writer, compress bool) error
+	// ImportImage makes an image of an archive, which is trusted in nothing, for the container of that name, or of the archive's own for
+	// "". It is there when all of it is, or not at all.
+	ImportImage(ctx context.Context, r io.Reader, name string) (spec.Image, error)
 }
 
 // Logs reads what containers wrote.

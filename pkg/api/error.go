@@ -40,6 +40,7 @@ const (
 	ReasonNotFound    Reason = "NotFound"
 	ReasonConflict    Reason = "Conflict"
 	ReasonNotRunning  Reason = "NotRunning" // a conflict, too
+	ReasonInUse       Reason = "InUse"      // a conflict, too
 	ReasonExpired     Reason = "Expired"
 	ReasonTooLarge    Reason = "TooLarge"
 	ReasonBusy        Reason = "Busy"
@@ -70,6 +71,7 @@ var reasons = map[Reason]struct {
 	ReasonNotFound:    {http.StatusNotFound, []error{fs.ErrNotExist}},
 	ReasonConflict:    {http.StatusConflict, []error{ErrConflict}},
 	ReasonNotRunning:  {http.StatusConflict, []error{spec.ErrNotRunning, ErrConflict}},
+	ReasonInUse:       {http.StatusConflict, []error{spec.ErrBusy, ErrConflict}},
 	ReasonExpired:     {http.StatusGone, []error{ErrExpired}},
 	ReasonTooLarge:    {http.StatusRequestEntityTooLarge, nil},
 	ReasonBusy:        {http.StatusServiceUnavailable, nil},

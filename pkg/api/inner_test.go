@@ -93,6 +93,13 @@ func FuzzRequest(f *testing.F) {
 		{"GET", "/v1/containers?resourceVersion=18446744073709551616&watch=1&agent=x", ""},
 		{"GET", "/v1/events?watch=1", ""},
 		{"PUT", "/../..//v1", "\x00"},
+		{"GET", "/v1/images?container=..", ""},
+		{"POST", "/v1/images?name=a", "archive"},
+		{"POST", "/v1/images/a/20260101-000000000/keep", `{"keep":false}`},
+		{"GET", "/v1/images/a/20260101-000000000/export?compress=1", ""},
+		{"POST", "/v1/containers/a/checkpoint", `{"stop":true}`},
+		{"POST", "/v1/containers/a/restore", `{"image":"a/b"}`},
+		{"POST", "/v1/shutdown", `{"timeout":"1s"}`},
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}

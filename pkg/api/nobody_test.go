@@ -49,3 +49,12 @@ func readCloser(s string) io.ReadCloser { return io.NopCloser(strings.NewReader(
 func (nobody) Stats(context.Context, string, uint64) (spec.Stats, error) { return spec.Stats{}, nil }
 
 func (nobody) Processes(context.Context, string, uint64) ([]spec.Process, error) { return nil, nil }
+
+func (nobody) Checkpoint(context.Context, string, spec.CheckpointOptions) (spec.Image, error) {
+	return spec.Image{}, fs.ErrNotExist
+}
+
+func (nobody) Restore(context.Context, string, string) error        { return fs.ErrNotExist }
+func (nobody) Images(context.Context, string) ([]spec.Image, error) { return nil, nil }
+func (nobody) RemoveImage(context.Context, string) error            { return nil }
+func (nobody) Shutdown(context.Context) error                       { return nil }

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// routes is every path of the API. An answer is one value; a stream is sent piece by piece until the caller leaves; a session takes the
-// connection over.
+// routes is every path of the API. An answer is one value, a long one may take its time; a stream is sent piece by piece until the caller
+// leaves; a session takes the connection over. All bodies are small but that of an import.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]answer{
@@ -24,17 +24,33 @@ func (s *Server) routes() http.Handler {
 		"GET /v1/plan":                        s.plan,
 		"GET /v1/features":                    s.features,
 		"POST /v1/prune":                      s.prune,
+		"GET /v1/images":                      s.images,
+		"GET /v1/images/{name}/{id}":          s.showImage,
+		"DELETE /v1/images/{name}/{id}":       s.removeImage,
+		"POST /v1/images/{name}/{id}/keep":    s.keepImage,
 		"/":                                   noRoute,
 	} {
 		mux.Handle(pattern, h)
 	}
+	for pattern, h := range map[string]answer{
+		"POST /v1/containers/{name}/checkpoint": s.checkpoint,
+		"POST /v1/containers/{name}/restore":    s.restore,
+		"POST /v1/images/{name}/{id}/verify":    s.verifyImage,
+		"POST /v1/shutdown":                     s.shutdown,
+	} {
+		mux.Handle(pattern, s.long(h))
+	}
+	mux.Handle("GET /v1/images/{name}/{id}/export", s.transfer(s.stream(s.exportImage)))
 	mux.Handle("GET /v1/containers", either{s.containers, s.stream(s.watchContainers)})
 	mux.Handle("GET /v1/events", either{s.events, s.stream(s.watchEvents)})
 	mux.Handle("GET /v1/stats", either{s.allStats, s.stream(s.watchStats)})
 	mux.Handle("GET /v1/containers/{name}/logs", s.stream(s.logs))
 	mux.Handle("POST /v1/containers/{name}/exec", s.session(s.exec))
 	mux.Handle("POST /v1/containers/{name}/attach", s.session(s.attach))
-	return mux
+	all := http.NewServeMux()
+	all.Handle("/", http.MaxBytesHandler(mux, maxBody))
+	all.Handle("POST /v1/images", s.transfer(s.long(s.importImage)))
+	return all
 }
 
 // answer computes the one JSON value of a response.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -25,7 +26,11 @@ const (
 	headerTimeout  = 5 * time.Second
 	requestTimeout = 30 * time.Second // reading a request, and answering one that is no stream
 	writeTimeout   = 30 * time.Second // each piece of a stream
+	longTimeout    = 24 * time.Hour   // an answer that may take as long as an image does
 	idleTimeout    = 2 * time.Minute
+	maxTransfers   = 4       // archives on their way at one time: each keeps disk and processor busy
+	pacePiece      = 1 << 20 // of an archive must come within each paceTimeout that is spent waiting for it
+	paceTimeout    = 30 * time.Second
 	bookmarkEvery  = 30 * time.Second // finds readers that are gone, and keeps versions fresh
 )
 
@@ -34,16 +39,23 @@ type Config struct {
 	Agent   Agent
 	Logs    Logs
 	Node    Node
+	Images  Images // nil: none can be looked at or carried away
 	Version string
 	Log     logr.Logger
+	// MaxImport is how many bytes an archive may have that is imported. Default: DefaultMaxImport.
+	MaxImport int64
 }
+
+// DefaultMaxImport bounds an import by more than a node has memory: what bounds it before is the disk.
+const DefaultMaxImport = 1 << 40
 
 // Server answers requests. Make one with New.
 type Server struct {
 	Config
 	id      string // identifies this life of the agent
 	started time.Time
-	streams chan struct{}   // one token per stream or session
+	streams chan struct{}   // one token per stream, session or long answer
+	moving  chan struct{}   // one token per archive on its way
 	life    context.Context // ends with the server, so that streams leave
 	end     context.CancelFunc
 }
@@ -51,11 +63,16 @@ type Server struct {
 // New makes a server that does nothing until Serve.
 func New(config Config) *Server {
 	life, end := context.WithCancel(context.Background())
+	config.MaxImport = cmp.Or(config.MaxImport, DefaultMaxImport)
+	if config.Images == nil {
+		config.Images = noImages{}
+	}
 	return &Server{
 		Config:  config,
 		id:      rand.Text(),
 		started: time.Now(),
 		streams: make(chan struct{}, maxStreams),
+		moving:  make(chan struct{}, maxTransfers),
 		life:    life,
 		end:     end,
 	}
@@ -64,7 +81,7 @@ func New(config Config) *Server {
 // Serve answers requests on the listener until ctx ends, then gives running ones a second and ends all sessions. It may be called once.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
-		Handler:           checkPeer(http.MaxBytesHandler(s.routes(), maxBody)),
+		Handler:           checkPeer(s.routes()),
 		ConnContext:       withPeer,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,

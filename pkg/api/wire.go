@@ -90,6 +90,31 @@ type KillRequest struct {
 	Signal string `json:"signal,omitzero"`
 }
 
+// ImageList is the images of one container or of all.
+type ImageList struct {
+	APIVersion string       `json:"apiVersion"`
+	Kind       string       `json:"kind"`
+	Items      []spec.Image `json:"items"`
+}
+
+// KindImageList is the Kind of an ImageList.
+const KindImageList = "ImageList"
+
+// RestoreRequest says which image a container starts from: NAME/ID, NAME for the newest of that container, or "" for its own newest.
+type RestoreRequest struct {
+	Image string `json:"image,omitzero"`
+}
+
+// KeepRequest is the body of a keep; no body means to keep.
+type KeepRequest struct {
+	Keep bool `json:"keep"`
+}
+
+// ShutdownRequest says how long the containers may take to come down. Default: as long as the caller waits.
+type ShutdownRequest struct {
+	Timeout spec.Duration `json:"timeout,omitzero"`
+}
+
 // How often a watch of statistics may send, and does when its caller does not say.
 const (
 	ShortestInterval = 100 * time.Millisecond

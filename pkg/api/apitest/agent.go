@@ -15,7 +15,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// Agent is an api.Agent, api.Logs and api.Node. Make one with New.
+// Agent is an api.Agent, api.Logs, api.Node and api.Images. Make one with New.
 type Agent struct {
 	mu       sync.Mutex
 	version  uint64
@@ -30,6 +30,8 @@ type Agent struct {
 	running  map[string][]spec.Process
 	sessions []*Session
 	owns     map[string]*own
+	images   []*image
+	hold     *hold
 }
 
 // Remembered is how many changes a watch can go back.
