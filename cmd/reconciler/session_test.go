@@ -49,7 +49,7 @@ func newStage(t testing.TB) *stage {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	server := api.New(api.Config{Agent: s.agent, Logs: s.agent, Node: s.agent, Log: logr.Discard()})
+	server := api.New(api.Config{Agent: s.agent, Logs: s.agent, Node: s.agent, Images: s.agent, Log: logr.Discard()})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

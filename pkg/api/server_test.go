@@ -24,22 +24,7 @@ import (
 // serve starts a server and returns its socket.
 func serve(t *testing.T, agent *apitest.Agent) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "s")
-	listener, err := api.Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	server := api.New(api.Config{Agent: agent, Logs: agent, Node: agent, Version: "test", Log: logr.Discard()})
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(ctx, listener) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-	return path
+	return serveConfig(t, api.Config{Agent: agent, Logs: agent, Node: agent, Images: agent, Version: "test", Log: logr.Discard()})
 }
 
 func httpClient(path string) *http.Client {

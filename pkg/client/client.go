@@ -132,13 +132,17 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 }
 
 func (c *Client) post(ctx context.Context, path string, from, into any) error {
+	return c.call(ctx, http.MethodPost, path, from, into)
+}
+
+func (c *Client) call(ctx context.Context, method, path string, from, into any) error {
 	var body bytes.Buffer
 	if from != nil {
 		if err := json.NewEncoder(&body).Encode(from); err != nil {
 			return err
 		}
 	}
-	answer, err := c.send(ctx, http.MethodPost, path, &body)
+	answer, err := c.send(ctx, method, path, &body)
 	if err != nil {
 		return err
 	}

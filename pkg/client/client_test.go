@@ -30,7 +30,7 @@ func serve(t testing.TB, path string, agent *apitest.Agent) (stop func()) {
 	}
 	listener.(*net.UnixListener).SetUnlinkOnClose(true)
 	ctx, cancel := context.WithCancel(context.Background())
-	server := api.New(api.Config{Agent: agent, Logs: agent, Node: agent, Version: "test", Log: logr.Discard()})
+	server := api.New(api.Config{Agent: agent, Logs: agent, Node: agent, Images: agent, Version: "test", Log: logr.Discard()})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(ctx, listener) }()
 	stopped := false

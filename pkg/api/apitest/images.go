@@ -29,7 +29,9 @@ func (a *Agent) AddImage(i spec.Image, content string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.images = append(a.images, &image{Image: i, content: []byte(content)})
-	slices.SortStableFunc(a.images, func(x, y *image) int { return cmp.Or(strings.Compare(x.ID, y.ID), strings.Compare(x.Container, y.Container)) })
+	slices.SortStableFunc(a.images, func(x, y *image) int {
+		return cmp.Or(strings.Compare(x.ID, y.ID), strings.Compare(x.Container, y.Container))
+	})
 }
 
 // Image says of an image that it is in use, damaged for a reason, or that its export fails in the middle.
