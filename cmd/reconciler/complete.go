@@ -40,3 +40,32 @@ func (a *app) completeOneName(cmd *cobra.Command, args []string, _ string) ([]co
 	}
 	return a.complete(cmd, args, false)
 }
+
+// completeImages completes images: the names of containers that have some, and NAME/ID.
+func (a *app) completeImages(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+	defer cancel()
+	list, err := a.client().Images(ctx, "")
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var images []cobra.Completion
+	for _, i := range list.Items {
+		if !slices.Contains(args, i.Ref()) {
+			images = append(images, cobra.CompletionWithDesc(i.Ref(), cleanLine(age(i.CreatedAt)+" ago, "+i.Cause)))
+		}
+		if !slices.Contains(args, i.Container) {
+			images = append(images, cobra.CompletionWithDesc(i.Container, "its newest"))
+		}
+	}
+	slices.Sort(images)
+	return slices.Compact(images), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeImageAndFile completes an image, then a file.
+func (a *app) completeImageAndFile(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return a.completeImages(cmd, args, word)
+	}
+	return nil, cobra.ShellCompDirectiveDefault
+}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,9 +53,14 @@ func (a *app) describe(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	images, err := c.Images(ctx, name)
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrNotExist) { // an older agent has no such route
+		return err
+	}
 	a.describeStatus(o)
 	a.describeSpec(o.Spec)
 	a.describeConditions(o.Status.Conditions)
+	a.describeImages(images.Items)
 	a.describeEvents(events)
 	return nil
 }
@@ -144,8 +151,30 @@ func (a *app) describeConditions(conditions []spec.Condition) {
 	t.draw(a.out)
 }
 
+// describedImages is how many images a description shows.
+const describedImages = 5
+
+func (a *app) describeImages(images []spec.Image) {
+	if len(images) == 0 {
+		return
+	}
+	t := a.part("Images:", "ID", "AGE", "SIZE", "FROZEN", "CAUSE", "NOTE")
+	if earlier := len(images) - describedImages; earlier > 0 {
+		fmt.Fprintf(a.out, "  %s\n", a.out.dim(fmt.Sprintf("%d earlier: see `reconciler checkpoint ls %s`", earlier, images[0].Container)))
+		images = images[earlier:]
+	}
+	for _, i := range images {
+		t.add(cell{text: i.ID}, cell{text: age(i.CreatedAt)}, cell{text: sizeText(float64(i.Bytes))}, cell{text: quick(i.Frozen)},
+			cell{text: orDash(i.Cause)}, imageNote(i))
+	}
+	t.draw(a.out)
+}
+
 // badWhenTrue are the conditions whose truth is bad news.
 var badWhenTrue = []spec.ConditionType{spec.ConditionStalled, spec.ConditionDrifted}
+
+// badWhenFalse are those whose falsehood is, if not the worst.
+var badWhenFalse = []spec.ConditionType{spec.ConditionReady, spec.ConditionCheckpointed, spec.ConditionRestored}
 
 func conditionColour(c spec.Condition) colour {
 	switch bad := slices.Contains(badWhenTrue, c.Type); {
@@ -153,7 +182,7 @@ func conditionColour(c spec.Condition) colour {
 		return yellow
 	case bad && c.Status == spec.True, c.Type == spec.ConditionAccepted && c.Status == spec.False:
 		return red
-	case c.Type == spec.ConditionReady && c.Status == spec.False:
+	case slices.Contains(badWhenFalse, c.Type) && c.Status == spec.False:
 		return yellow
 	default:
 		return plain

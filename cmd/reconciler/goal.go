@@ -86,12 +86,13 @@ func phaseGoal(wanted ...spec.Phase) goal {
 
 var (
 	phases = []spec.Phase{
-		spec.PhasePending, spec.PhaseStarting, spec.PhaseRunning, spec.PhasePaused, spec.PhaseStopped, spec.PhaseCompleted,
+		spec.PhasePending, spec.PhaseStarting, spec.PhaseRunning, spec.PhasePaused, spec.PhaseStopped, spec.PhaseCheckpointed,
+		spec.PhaseCompleted,
 		spec.PhaseBackOff, spec.PhaseFailed, spec.PhaseTerminating,
 	}
 	conditions = []spec.ConditionType{
 		spec.ConditionReady, spec.ConditionReconciling, spec.ConditionStalled, spec.ConditionAccepted, spec.ConditionDrifted,
-		spec.ConditionOutdated,
+		spec.ConditionOutdated, spec.ConditionCheckpointed, spec.ConditionRestored,
 	}
 	statuses = []spec.ConditionStatus{spec.True, spec.False, spec.Unknown}
 )

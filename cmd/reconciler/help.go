@@ -58,10 +58,14 @@ func (a *app) section(title, body string) {
 }
 
 func usageLine(cmd *cobra.Command) string {
-	if cmd.HasAvailableSubCommands() {
-		return cmd.CommandPath() + " VERB [flags]"
+	verbs := cmd.CommandPath() + " VERB [flags]"
+	switch {
+	case !cmd.HasAvailableSubCommands():
+		return cmd.UseLine()
+	case cmd.HasParent() && cmd.Runnable():
+		return cmd.UseLine() + "\n" + verbs
 	}
-	return cmd.UseLine()
+	return verbs
 }
 
 func commandLines(cmd *cobra.Command, group string) string {

@@ -12,12 +12,13 @@ import (
 
 // phaseColours tells what needs a look: what is not in the table is on its way.
 var phaseColours = map[spec.Phase]colour{
-	spec.PhaseRunning:   green,
-	spec.PhasePaused:    blue,
-	spec.PhaseStopped:   dim,
-	spec.PhaseCompleted: dim,
-	spec.PhaseBackOff:   red,
-	spec.PhaseFailed:    red,
+	spec.PhaseRunning:      green,
+	spec.PhasePaused:       blue,
+	spec.PhaseStopped:      dim,
+	spec.PhaseCheckpointed: blue,
+	spec.PhaseCompleted:    dim,
+	spec.PhaseBackOff:      red,
+	spec.PhaseFailed:       red,
 }
 
 func phaseColour(p spec.Phase) colour {

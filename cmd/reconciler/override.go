@@ -28,7 +28,7 @@ var overrides = map[string]struct {
 		[]spec.Phase{spec.PhaseStopped},
 	},
 	"start": {
-		"Start stopped containers", "Start containers that are stopped, by hand or by their manifest.",
+		"Start stopped containers", "Start containers that are stopped or checkpointed, by hand or by their manifest; the latter go on from their image.",
 		[]spec.Phase{spec.PhaseRunning, spec.PhaseCompleted},
 	},
 	"clear": {

@@ -28,8 +28,9 @@ func newWait(a *app) *cobra.Command {
 
 A NAME that does not exist yet is waited for; that of a group stands for all its containers. --applied also waits until the agent has taken notice of what the
 manifests say now: use it after changing them. The conditions are
-  condition=TYPE[=STATUS]   Ready, Reconciling, Stalled, Accepted, Drifted or Outdated; STATUS is True if not said
-  phase=PHASE               Running, Paused, Stopped, Completed, BackOff, Failed...
+  condition=TYPE[=STATUS]   Ready, Reconciling, Stalled, Accepted, Drifted, Outdated, Checkpointed or Restored;
+                            STATUS is True if not said
+  phase=PHASE               Running, Paused, Stopped, Checkpointed, Completed, BackOff, Failed...
   delete                    the container is gone`,
 		Example: `  reconciler wait web --timeout 30s
   git pull && reconciler wait --applied manifests/
@@ -60,7 +61,7 @@ manifests say now: use it after changing them. The conditions are
 	cmd.Flags().BoolVar(&all, "all", false, "all containers")
 	cmd.Flags().StringArrayVar(&applied, "applied", nil, "the containers of the manifests at `PATH`, once they are as the manifests say; may be repeated")
 	_ = cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(
-		[]string{"condition=Ready", "phase=Running", "phase=Paused", "phase=Stopped", "delete"}, cobra.ShellCompDirectiveNoFileComp))
+		[]string{"condition=Ready", "phase=Running", "phase=Paused", "phase=Stopped", "phase=Checkpointed", "delete"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

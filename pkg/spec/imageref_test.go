@@ -27,9 +27,12 @@ func TestParseImageRef(t *testing.T) {
 
 func TestImageRefAmong(t *testing.T) {
 	images := []spec.Image{
-		{Container: "web", ID: "20260101-000000000"}, {Container: "db", ID: "20260105-000000000"},
-		{Container: "web", ID: "20260102-000000000"}, {Container: "web", ID: "20260103-000000000", Problem: "damaged"},
-		{Container: "bad", ID: "20260101-000000000", Problem: "damaged"}, {Container: "bad", ID: "20260102-000000000", Problem: "damaged"},
+		{Container: "web", ID: "20260101-000000000"},
+		{Container: "db", ID: "20260105-000000000"},
+		{Container: "web", ID: "20260102-000000000"},
+		{Container: "web", ID: "20260103-000000000", Problem: "damaged"},
+		{Container: "bad", ID: "20260101-000000000", Problem: "damaged"},
+		{Container: "bad", ID: "20260102-000000000", Problem: "damaged"},
 	}
 	for text, want := range map[string]string{
 		"web": "web/20260102-000000000", "web/20260103-000000000": "web/20260103-000000000", "bad": "bad/20260102-000000000",
