@@ -69,7 +69,7 @@ func (w *waiting) restored(o spec.Object) error {
 	}
 	text := w.out.paint(phaseColour(o.Status.Phase), clean(string(o.Status.Phase)))
 	if !w.noWait && known && c.Message != "" {
-		text += ", " + cleanLine(c.Message)
+		text += ", from " + cleanLine(c.Message)
 	}
 	fmt.Fprintf(w.out, "%s: %s\n", name, text)
 	return nil

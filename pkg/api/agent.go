@@ -42,9 +42,11 @@ type Agent interface {
 	ConfirmPrune(ctx context.Context, source, revision string) error
 
 	// Checkpoint takes an image of a container that runs or is paused, and of those of its group with it, and returns when it is complete.
-	// When ctx ends before, there is no image and the container runs on. spec.ErrNotRunning when there is no process.
+	// When ctx ends before, there is no image and the container runs on. With o.Stop its state is Checkpointed by hand from then on.
+	// spec.ErrNotRunning when there is no process.
 	Checkpoint(ctx context.Context, name string, o spec.CheckpointOptions) (spec.Image, error)
-	// Restore starts a container from an image, NAME/ID or NAME, or from its newest good one for "". What runs is stopped before.
+	// Restore begins a new run from an image, NAME/ID or NAME, or from the newest good one of the container for "", once what runs has ended by
+	// its own stop. It returns when that is written down, or refuses it before anything is stopped: fs.ErrNotExist, fs.ErrInvalid.
 	Restore(ctx context.Context, name, image string) error
 	// Images are the images of one container, or of all for "", oldest first; none is no error.
 	Images(ctx context.Context, name string) ([]spec.Image, error)

@@ -111,7 +111,7 @@ func (s *Server) checkpoint(r *http.Request) (any, error) {
 	return s.Agent.Checkpoint(r.Context(), object.Metadata.Name, o)
 }
 
-// restore starts a container from an image and answers with the container as it is then.
+// restore asks for a run from an image and answers with the container as it is then, before it runs.
 func (s *Server) restore(r *http.Request) (any, error) {
 	var request RestoreRequest
 	if err := readBody(r, &request); err != nil {
@@ -122,37 +122,16 @@ func (s *Server) restore(r *http.Request) (any, error) {
 		return nil, err
 	}
 	name := object.Metadata.Name
-	image, err := s.source(r.Context(), name, request.Image)
+	ref, err := spec.ParseImageRef(cmp.Or(request.Image, name))
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Agent.Restore(r.Context(), name, image); err != nil {
+	if err := s.Agent.Restore(r.Context(), name, request.Image); errors.Is(err, fs.ErrNotExist) && asError(err).Text == "" {
+		return nil, noImage(err, ref.Container)
+	} else if err != nil {
 		return nil, err
 	}
 	return s.object(name)
-}
-
-// source is the image that a restore of a container asks for, "" for one of its own that the agent chooses. It is looked for beforehand, so
-// that nothing is stopped for one that is not there.
-func (s *Server) source(ctx context.Context, name, asked string) (string, error) {
-	ref, err := spec.ParseImageRef(cmp.Or(asked, name))
-	if err != nil {
-		return "", err
-	}
-	images, err := s.Agent.Images(ctx, ref.Container)
-	if err != nil {
-		return "", err
-	}
-	image, err := ref.Among(images)
-	switch {
-	case err != nil:
-		return "", noImage(err, ref.Container)
-	case image.Problem != "":
-		return "", fmt.Errorf("cannot restore %q from %s: %s: %w", name, image.Ref(), image.Problem, fs.ErrInvalid)
-	case asked == "":
-		return "", nil
-	}
-	return image.Ref(), nil
 }
 
 // shutdown brings all containers down, and answers with what became of them.

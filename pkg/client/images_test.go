@@ -83,7 +83,7 @@ func TestImages(t *testing.T) {
 func TestRestore(t *testing.T) {
 	agent, c := album(t)
 	agent.Image(newer, false, "a file is missing", false)
-	for image, want := range map[string]string{"": "restore web", "web": "restore web " + older, older: "restore web " + older} {
+	for image, want := range map[string]string{"": "restore web", "web": "restore web web", older: "restore web " + older} {
 		_, err := c.Restore(t.Context(), "web", image)
 		check(t, "Restore from "+image, err, agent.Asked()[len(agent.Asked())-1] == want)
 	}
@@ -94,7 +94,7 @@ func TestRestore(t *testing.T) {
 		}
 	}
 	if len(agent.Asked()) != before {
-		t.Errorf("an image that is of no use came to the agent: %v", agent.Asked())
+		t.Errorf("something was restored from an image that is of no use: %v", agent.Asked())
 	}
 }
 

@@ -116,6 +116,20 @@ func (a *Agent) Restore(ctx context.Context, name, ref string) error {
 	if err != nil {
 		return err
 	}
+	of, err := spec.ParseImageRef(cmp.Or(ref, name))
+	if err != nil {
+		return err
+	}
+	images, err := a.Images(ctx, of.Container)
+	if err != nil {
+		return err
+	}
+	switch i, err := of.Among(images); {
+	case err != nil:
+		return err
+	case i.Problem != "":
+		return fmt.Errorf("image %s is of no use: %s: %w", i.Ref(), i.Problem, fs.ErrInvalid)
+	}
 	if err := a.wait(ctx, "restore"); err != nil {
 		return err
 	}
