@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -57,7 +58,8 @@ func manifestFiles(t *testing.T, dir string) []string {
 }
 
 // TestExamples converges on each example and checks each line of its file expect: NAME phase PHASE, NAME exit CODE, NAME
-// restarts COUNT, NAME log TEXT, NAME exec COMMAND: OUTPUT, NAME attach INPUT: OUTPUT.
+// restarts COUNT, NAME log TEXT, NAME exec COMMAND: OUTPUT, NAME attach INPUT: OUTPUT, NAME reconciler ARGUMENTS: OUTPUT. A file needs names
+// features of a node without which there is nothing to see.
 func TestExamples(t *testing.T) {
 	n := newNode(t)
 	t.Cleanup(func() {
@@ -84,6 +86,13 @@ func (n *node) example(t *testing.T, dir string) {
 		t.Errorf("run --once: expected to fail: %t; got %v", failing, err)
 	}
 	must(t, n.start())
+	if needs, err := os.ReadFile(filepath.Join(dir, "needs")); err == nil {
+		for feature := range strings.FieldsSeq(string(needs)) {
+			if lack := n.lack(feature); lack != "" {
+				t.Skip(lack)
+			}
+		}
+	}
 	for line := range strings.Lines(string(expect)) {
 		line = strings.TrimSuffix(line, "\n")
 		if err := n.eventually(line, func() error { return n.expect(line) }); err != nil {
@@ -102,6 +111,8 @@ func (n *node) expect(line string) error {
 	switch what {
 	case "log":
 		return n.expectLog(name, want)
+	case "reconciler":
+		return n.expectOutput(want)
 	case "exec", "attach":
 		return n.expectSession(name, what, want)
 	}
@@ -161,6 +172,39 @@ func (n *node) expectSession(name, what, want string) error {
 		return nil
 	}
 	return fmt.Errorf("%s gives %q, %v", what, out.seen.String(), err)
+}
+
+// expectOutput runs a verb and looks for its output.
+func (n *node) expectOutput(what string) error {
+	args, want, _ := strings.Cut(what, ": ")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, strings.Fields(args)...)
+	cmd.Env = append(os.Environ(), "RECONCILER_SOCKET="+n.socket())
+	out, err := cmd.CombinedOutput()
+	if err == nil && !strings.Contains(string(out), want) {
+		err = errors.New("not seen")
+	}
+	if err != nil {
+		err = fmt.Errorf("%w in %q", err, out)
+	}
+	return err
+}
+
+// lack is why the node that the agent runs cannot do something, as the text of a skip; "" if it can.
+func (n *node) lack(feature string) string {
+	features, err := client.New(n.socket()).Features(context.Background())
+	if err != nil {
+		return "skip: needs " + feature + ": " + err.Error()
+	}
+	for _, f := range features {
+		if f.Name == feature && f.Error == "" {
+			return ""
+		} else if f.Name == feature {
+			return "skip: needs " + feature + ": " + f.Error
+		}
+	}
+	return "skip: needs " + feature + ": the agent knows nothing of it"
 }
 
 // sight keeps output, and does something when a text is in it.

@@ -21,6 +21,8 @@ import (
 //	soon TEXT reconciler ARGUMENT...    runs reconciler until its output holds TEXT
 //	exits CODE COMMAND...
 //
+// and the conditions that name a feature of the node: [checkpoint], once an agent runs.
+//
 // $RUN and $MANIFESTS are the node's; its root file system takes the place of the demo's in all manifests.
 func TestLive(t *testing.T) {
 	n := newNode(t)
@@ -60,6 +62,13 @@ func (n *node) params(script string) testscript.Params {
 			env.Setenv("RUN", n.path("run"))
 			env.Setenv("MANIFESTS", n.path("manifests"))
 			return n.useRootfs(env.WorkDir)
+		},
+		Condition: func(name string) (bool, error) {
+			lack := n.lack(name)
+			if lack != "" {
+				n.log.WriteString(lack + "\n")
+			}
+			return lack == "", nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": runExits,
