@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/seed31d4122e/reconciler/internal/simnode"
+	"github.com/seed31d4122e/reconciler/pkg/api"
+	"github.com/seed31d4122e/reconciler/pkg/api/apitest"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile"
+)
+
+// loop is the agent's own loop on a machine in memory, which takes images, behind its own API.
+type loop struct {
+	t       *testing.T
+	machine *simnode.Machine
+	disk    *simnode.Disk
+	folder  *simnode.Folder
+	dir     string
+	stop    func()
+}
+
+func newLoop(t *testing.T) *loop {
+	dir, err := os.MkdirTemp("", "rloop")
+	must(t, err)
+	l := &loop{t: t, machine: simnode.New(), disk: simnode.NewDisk(), folder: simnode.NewFolder("main"), dir: dir}
+	t.Cleanup(func() {
+		l.stop()
+		os.RemoveAll(dir)
+	})
+	l.start()
+	return l
+}
+
+func (l *loop) socket() string { return filepath.Join(l.dir, "s") }
+
+// start starts an agent that takes over what is there.
+func (l *loop) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	node := l.machine.Attach(nil, func() {})
+	agent, err := reconcile.New(reconcile.Config{
+		Node: node, Store: l.disk.Store(node), Sources: []reconcile.Source{l.folder}, Prune: reconcile.PruneAlways, Log: logr.Discard(),
+	})
+	must(l.t, err)
+	listener, err := api.Listen(l.socket())
+	must(l.t, err)
+	server := api.New(api.Config{Agent: agent, Logs: apitest.New(), Node: node, Log: logr.Discard()})
+	done := make(chan error, 2)
+	go func() { done <- agent.Run(ctx) }()
+	go func() { done <- server.Serve(ctx, listener) }()
+	l.stop = func() {
+		cancel()
+		for range 2 {
+			if err := <-done; err != nil {
+				l.t.Error(err)
+			}
+		}
+	}
+}
+
+// TestLoopScripts runs testdata/loop: what a user types and sees of images when the real loop decides about them. Beside what testscript has, the
+// scripts know
+//
+//	put FILE, drop FILE     of the manifests
+//	restart                 another agent takes over
+//	reboot                  the machine forgets what ran, and another agent takes over
+//	damage NAME             the newest image of a container is damaged, and nobody knows
+//	unable WHY, unsaved NAME, full    the node takes no images, not of a container, has no room for any
+func TestLoopScripts(t *testing.T) {
+	loops := map[string]*loop{}
+	command := func(do func(*loop, *testscript.TestScript, []string)) func(*testscript.TestScript, bool, []string) {
+		return func(ts *testscript.TestScript, _ bool, args []string) { do(loops[ts.Getenv("RECONCILER_SOCKET")], ts, args) }
+	}
+	scripts, err := filepath.Glob("testdata/loop/*.txtar")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	testscript.RunT(sequential{t}, testscript.Params{
+		Files:         scripts,
+		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(env *testscript.Env) error {
+			l := newLoop(t)
+			loops[l.socket()] = l
+			env.Setenv("PATH", filepath.Dir(binary)+":"+os.Getenv("PATH"))
+			env.Setenv("RECONCILER_SOCKET", l.socket())
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": runExits,
+			"put": command(func(l *loop, ts *testscript.TestScript, args []string) {
+				l.folder.Put(filepath.Base(args[0]), ts.ReadFile(args[0]))
+			}),
+			"drop": command(func(l *loop, _ *testscript.TestScript, args []string) { l.folder.Remove(args[0]) }),
+			"restart": command(func(l *loop, _ *testscript.TestScript, _ []string) {
+				l.stop()
+				l.start()
+			}),
+			"reboot": command(func(l *loop, _ *testscript.TestScript, _ []string) {
+				l.stop()
+				l.machine.Reboot()
+				l.start()
+			}),
+			"damage":  command(func(l *loop, ts *testscript.TestScript, args []string) { ts.Check(l.machine.Damage(args[0], false)) }),
+			"unable":  command(func(l *loop, _ *testscript.TestScript, args []string) { l.machine.Unable(args[0]) }),
+			"unsaved": command(func(l *loop, _ *testscript.TestScript, args []string) { l.machine.Uncheckpointable(args[0], true) }),
+			"full":    command(func(l *loop, _ *testscript.TestScript, _ []string) { l.machine.Full(true) }),
+		},
+	})
+}
