@@ -74,7 +74,9 @@ func (l *loop) start() {
 func TestLoopScripts(t *testing.T) {
 	loops := map[string]*loop{}
 	command := func(do func(*loop, *testscript.TestScript, []string)) func(*testscript.TestScript, bool, []string) {
-		return func(ts *testscript.TestScript, _ bool, args []string) { do(loops[ts.Getenv("RECONCILER_SOCKET")], ts, args) }
+		return func(ts *testscript.TestScript, _ bool, args []string) {
+			do(loops[ts.Getenv("RECONCILER_SOCKET")], ts, args)
+		}
 	}
 	scripts, err := filepath.Glob("testdata/loop/*.txtar")
 	if err != nil || len(scripts) == 0 {

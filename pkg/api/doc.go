@@ -2,8 +2,9 @@
 // what a caller may cost, and turns requests into calls of the small interfaces it declares. It refuses to know how
 // a container is made, what a manifest file looks like, and how a terminal is drawn.
 //
-// Everything below /v1 is JSON. Streams (watch=1) are one JSON value a line; logs are plain bytes; exec and attach become sessions, see
-// SessionProtocol. Every error is
+// Everything below /v1 is JSON. Streams (watch=1) are one JSON value a line; logs are plain bytes, and so is the archive of an
+// image, out and in; exec and attach become sessions, see SessionProtocol. What takes as long as an image does has no deadline, and is given up when its
+// caller leaves. Every error is
 //
 //	{"error": {"reason": "NotFound", "message": "...", "hint": "..."}}
 //
