@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,7 +29,8 @@ type Dump struct {
 	Instance spec.Instance
 	// Mounts are the mounts that the backend makes again by the container's manifest, by their places in it. All others are made by who restores.
 	Mounts []string
-	// Streams are the container's ends of its pipes: what names each, by the file's mount and number (MOUNT_HEX:INODE_HEX), is a file of the keeper's.
+	// Streams are the container's ends of its pipes, which are the keeper's: for each, as criu names it, file[MOUNT:INODE], the name of the file
+	// that takes its place at a restore.
 	Streams map[string]string
 	// Network is the inode of a network namespace that outlives the processes; 0 if theirs is the node's.
 	Network uint64
@@ -40,8 +42,8 @@ type Dump struct {
 	Cgroup string
 	Paused bool
 
-	node  *Node
-	pidfd *os.File
+	node *Node
+	run  *os.File // the tool's /run
 }
 
 // OpenDump looks at an instance with processes. What cannot be saved is errors.ErrUnsupported and says which process or file it is about; an
@@ -87,7 +89,10 @@ func (n *Node) OpenDump(ctx context.Context, name string, id uint64) (_ *Dump, e
 
 // Close closes the files.
 func (d *Dump) Close() {
-	for _, f := range []*os.File{d.Root, d.Lower, d.pidfd} {
+	if d.run != nil {
+		d.node.toolCache.learn(d.run)
+	}
+	for _, f := range []*os.File{d.Root, d.Lower, d.run} {
 		if f != nil {
 			_ = f.Close()
 		}
@@ -193,12 +198,15 @@ func (d *Dump) Tool(ctx context.Context, t start.Tool, given map[string]*os.File
 		}
 		request.After[one.Cgroup] = one.Paused
 	}
-	t.ComposeAside(&request.Program, files)
-	for name, f := range files {
-		request.Files[name] = f
+	if files[start.FileRun], err = d.node.toolRun(); err != nil {
+		return nil, err
 	}
-	for name, f := range given {
-		request.Files[name] = f
+	groupFiles := map[string]*os.File{cgroup.FileDir: files[cgroup.FileDir]}
+	t.ComposeAside(&request.Program, groupFiles)
+	maps.Copy(request.Files, files)
+	maps.Copy(request.Files, given)
+	if d.run, err = os.Open(fmt.Sprintf("/proc/self/fd/%d", files[start.FileRun].Fd())); err != nil {
+		return nil, err
 	}
 	return d.node.keeper.Exec(ctx, request)
 }

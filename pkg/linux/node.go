@@ -32,6 +32,8 @@ type Node struct {
 
 	turns turns // of Containers
 
+	toolCache toolCache
+
 	idsLock   sync.Mutex // held while ids are given out or back
 	groupLock sync.Mutex // held while the sandbox of a group is made or forgotten
 	joining   joining
@@ -121,6 +123,9 @@ func (n *Node) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// Boot is the name of this boot of the machine, see process.BootID.
+func (n *Node) Boot() string { return n.boot }
 
 // LogDir is where the output of a container is kept, for package log to read.
 func (n *Node) LogDir(name string) string { return n.logDir(name) }

@@ -58,6 +58,8 @@ const (
 	FileNet    = namespace.FileNet
 )
 
+const fileStageConsole = "stage console"
+
 // OpenRestore starts a program that restores an instance without processes. It finds the files that t names: those given, which stay the caller's, and
 // those above. Commit or Close must follow; until then nothing is the instance's, and it dies with this process.
 func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.Tool, given map[string]*os.File, content RestoreFiles) (_ *Restore, err error) {
@@ -144,8 +146,14 @@ func (n *Node) restoreRequest(ctx context.Context, full spec.Container, id uint6
 	if err := n.writeInjected(full, id, result); err != nil {
 		return request, err
 	}
+	if request.Files[start.FileRun], err = n.toolRun(); err != nil {
+		return request, err
+	}
 	files, err := plan.ComposeRestore(&request.Program, t, group, namespaces.files[namespace.FileUser])
 	maps.Copy(request.Files, files.ByName)
+	if files.Console != nil { // the stage's own, there for as long as this is open: the container has another, see Commit
+		request.Files[fileStageConsole] = files.Console
+	}
 	if err != nil {
 		return request, err
 	}
@@ -176,9 +184,10 @@ func fill(plan mount.Plan, files map[string]*os.File, content RestoreFiles) erro
 	return nil
 }
 
-// Commit names the restored container's first process on the node, once the program has done its work: from then on the instance runs.
-func (r *Restore) Commit(ctx context.Context, pid int) error {
-	_, err := r.restoring.Commit(ctx, pid)
+// Commit names the restored container's first process on the node, once the program has done its work: from then on the instance runs. Console is the master
+// of its terminal, nil for none, and stays the caller's.
+func (r *Restore) Commit(ctx context.Context, pid int, console *os.File) error {
+	_, err := r.restoring.Commit(ctx, pid, console)
 	return errors.Join(err, r.restoring.Close())
 }
 
@@ -214,13 +223,17 @@ func stagedMounts(pid int) (staged []StagedMount, err error) {
 // MadeInDev tells whether a name in a container's /dev is that of something every container finds there, whatever its image holds.
 func MadeInDev(name string) bool { return mount.MadeInDev(name) }
 
-// WorkDir opens a directory of an instance for what a restorer writes beside its work: a log, say. It goes with the instance.
+// WorkDir opens a directory of an instance for what a tool writes beside its work: a log, say. What is in there of an earlier one is gone; the rest goes with
+// the instance.
 func (n *Node) WorkDir(name string, id uint64) (*os.File, error) {
 	if _, err := n.group(name, id); err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(n.instanceDir(name, id), "restore")
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	dir := filepath.Join(n.instanceDir(name, id), "criu")
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
 	return os.OpenFile(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)

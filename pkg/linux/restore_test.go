@@ -73,7 +73,7 @@ func TestRestoreCommit(t *testing.T) {
 			t.Errorf("the stage has no %s: %+v", want, restore.Mounts)
 		}
 	}
-	must(t, restore.Commit(t.Context(), pid))
+	must(t, restore.Commit(t.Context(), pid, nil))
 	in := n.look(t, "web", 1)
 	if in.Phase != spec.InstanceRunning || in.Pid != pid || in.Starts != 1 {
 		t.Errorf("restored: got %+v, want process %d running", in, pid)
@@ -100,7 +100,7 @@ func TestRestoreGivenUp(t *testing.T) {
 	for name, giveUp := range map[string]func(*linux.Restore, int){
 		"closed": func(r *linux.Restore, _ int) { must(t, r.Close()) },
 		"stranger": func(r *linux.Restore, _ int) {
-			if err := r.Commit(t.Context(), os.Getpid()); !errors.Is(err, fs.ErrInvalid) {
+			if err := r.Commit(t.Context(), os.Getpid(), nil); !errors.Is(err, fs.ErrInvalid) {
 				t.Errorf("commit of a stranger: got %v", err)
 			}
 		},

@@ -166,7 +166,7 @@ func (s *surveyor) file(pid, pidfd, fd int) error {
 		if err != nil {
 			return err
 		}
-		s.dump.Streams[fmt.Sprintf("%x:%x", mount, st.Ino)] = name
+		s.dump.Streams[fmt.Sprintf("file[%x:%x]", mount, st.Ino)] = name
 	case st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink == 0 && st.Size > GhostLimit:
 		return unsupported("%s, of %d bytes, is open but has been removed: more than %d bytes are not put into an image", link, st.Size, GhostLimit)
 	}

@@ -1,11 +1,19 @@
 // Package machine is one machine: the backend of pkg/linux together with the images of pkg/checkpoint, which do not know each other. It
 // joins the two and refuses to decide anything.
+//
+//	Checkpoint   linux.Dump: pids, mounts, pipes ──> criu.Conn.Dump ──> image.Writer
+//	Restore      image.Reader, checked ──> linux.Restore: the tree, a restorer ──> criu.Conn.Restore ──> commit
 package machine
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
 
+	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
+	"github.com/seed31d4122e/reconciler/pkg/checkpoint/image"
 	"github.com/seed31d4122e/reconciler/pkg/linux"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -13,6 +21,12 @@ import (
 // Node is a backend that takes and restores images.
 type Node struct {
 	*linux.Node
+
+	cfg    Config
+	images *image.Store
+
+	find sync.Mutex // held while criu is looked for
+	tool criu.Tool  // once it was found
 }
 
 // Config says where a node keeps its things, and what it takes images with.
@@ -28,21 +42,47 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Node{backend}, nil
+	images, err := image.Open(filepath.Join(cfg.StateDir, "checkpoints"))
+	if err != nil {
+		return nil, errors.Join(err, backend.Close())
+	}
+	n := &Node{Node: backend, cfg: cfg, images: images}
+	if err := n.settle(ctx); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
 }
 
-// Checkpoint takes an image; see reconcile.Node.
-func (n *Node) Checkpoint(_ context.Context, name string, instance uint64, o spec.CheckpointOptions) (spec.Image, error) {
-	return spec.Image{}, errors.ErrUnsupported
-}
-
-// Restore starts an instance from an image; see reconcile.Node.
-func (n *Node) Restore(_ context.Context, name string, instance uint64, image string) error {
-	return errors.ErrUnsupported
-}
+// Close lets go of the node and of the images.
+func (n *Node) Close() error { return errors.Join(n.images.Close(), n.Node.Close()) }
 
 // Images lists images; see reconcile.Node.
-func (n *Node) Images(context.Context, string) ([]spec.Image, error) { return nil, nil }
+func (n *Node) Images(_ context.Context, name string) ([]spec.Image, error) {
+	return n.images.List(name)
+}
 
 // RemoveImage removes one; see reconcile.Node.
-func (n *Node) RemoveImage(context.Context, string) error { return nil }
+func (n *Node) RemoveImage(_ context.Context, ref string) error { return n.images.Remove(ref) }
+
+// criu finds it, once.
+func (n *Node) criu(ctx context.Context) (criu.Tool, error) {
+	n.find.Lock()
+	defer n.find.Unlock()
+	if n.tool.Path != "" {
+		return n.tool, nil
+	}
+	tool, err := criu.Find(ctx)
+	if err != nil {
+		return tool, fmt.Errorf("%w: %w", err, errors.ErrUnsupported)
+	}
+	n.tool = tool
+	return tool, nil
+}
+
+// about says which verb failed on which container.
+func about(verb, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cannot %s %q: %w", verb, name, err)
+}

@@ -91,9 +91,10 @@ type Image struct {
 	CreatedAt time.Time `json:"createdAt"`
 	// Cause says why it was taken, for people.
 	Cause string `json:"cause,omitzero"`
-	// Instance and Starts are the run it is of.
+	// Instance and Starts are the run it is of, in a boot of a node.
 	Instance uint64 `json:"instance"`
 	Starts   int    `json:"starts"`
+	Boot     string `json:"boot,omitzero"`
 	// Stopped tells that the run ended with the image.
 	Stopped bool `json:"stopped,omitzero"`
 	// Hash and Defaults are the identity of the container's spec, see Identity; Spec is that spec.

@@ -101,23 +101,22 @@ func (in *instance) restorer(ctx context.Context, conn *net.UnixConn, program *p
 	if err := send(conn, response{Pid: helper.Pid}, nil, nil); err != nil {
 		return false, nil // it has hung up
 	}
-	pid, ok := awaitCommit(ctx, conn)
-	if !ok {
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	var req request
+	_, console, err := receive(conn, &req)
+	defer closeAll(console)
+	if err != nil || req.Verb != verbCommit {
 		return false, nil
 	}
-	if err := in.commit(pid, helper); err != nil {
+	if len(console) > 0 {
+		if err := in.takeConsole(map[string]*os.File{FileConsole: console[0]}); err != nil {
+			return false, err
+		}
+	}
+	if err := in.commit(req.Pid, helper); err != nil {
 		return false, err
 	}
 	return true, nil
-}
-
-// awaitCommit waits for the client to name the restored process.
-func awaitCommit(ctx context.Context, conn *net.UnixConn) (pid int, ok bool) {
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	var req request
-	_, files, err := receive(conn, &req)
-	closeAll(files)
-	return req.Pid, err == nil && req.Verb == verbCommit
 }
 
 // commit takes a process for the instance's.
@@ -198,9 +197,13 @@ func (c *Client) Restore(ctx context.Context, r RestoreRequest) (*Restoring, err
 }
 
 // Commit names the restored container's first process, by its pid on the node, once the restorer has done its work. From then on it is the instance's,
-// as if it had been started. After an error there is nothing.
-func (r *Restoring) Commit(ctx context.Context, pid int) (Started, error) {
-	resp, back, err := askOver(ctx, r.conn, request{Protocol: protocol, Verb: verbCommit, Pid: pid}, nil, nil)
+// as if it had been started. Console is the master of its terminal, nil for none, and stays the caller's. After an error there is nothing.
+func (r *Restoring) Commit(ctx context.Context, pid int, console *os.File) (Started, error) {
+	var files []*os.File
+	if console != nil {
+		files = append(files, console)
+	}
+	resp, back, err := askOver(ctx, r.conn, request{Protocol: protocol, Verb: verbCommit, Pid: pid}, nil, files)
 	closeAll(back)
 	return resp.Started, err
 }

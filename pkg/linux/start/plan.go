@@ -121,17 +121,23 @@ func (plan Plan) Compose(p *process.Program, group *cgroup.Group, user *os.File)
 	plan.Namespace.Moves = len(files.ByName) != 1
 	add(p, plan.Steps.Entered)
 	files.Listener = plan.Append(p, user != nil)
+	err = files.open(plan, user)
+	return files, err
+}
+
+// open opens the mounts of a plan, and its terminal.
+func (f *Files) open(plan Plan, user *os.File) error {
 	mounts, err := plan.Mount.Open(user)
-	maps.Copy(files.ByName, mounts)
+	maps.Copy(f.ByName, mounts)
 	if err != nil || plan.Attribute.Stdio != attribute.StdioTerminal {
-		return files, err
+		return err
 	}
 	console, err := mount.NewConsole(plan.Mount)
 	if err != nil {
-		return files, err
+		return err
 	}
-	files.ByName[mount.FileConsole], files.ByName[attribute.FileTerminal], files.Console = console.Mount, console.Slave, console.Master
-	return files, nil
+	f.ByName[mount.FileConsole], f.ByName[attribute.FileTerminal], f.Console = console.Mount, console.Slave, console.Master
+	return nil
 }
 
 // startOps is about how many calls a start takes.

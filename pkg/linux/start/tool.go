@@ -1,7 +1,6 @@
 package start
 
 import (
-	"maps"
 	"os"
 	"syscall"
 
@@ -14,7 +13,7 @@ import (
 )
 
 // Tool is a program of the node that saves a container's processes, or makes them again. It keeps the privileges of who starts it and dies
-// with that thread; it has a mount namespace of its own, in which /run is empty and in memory.
+// with that thread; it has a mount namespace of its own, in which /run is FileRun, a file system in memory.
 type Tool struct {
 	// Argv is its path and its arguments.
 	Argv []string
@@ -22,12 +21,15 @@ type Tool struct {
 	Files []string
 }
 
+// FileRun is a detached mount that a tool's program consumes.
+const FileRun = "run"
+
 // Stage is where a tool finds the tree of the container that it is to restore.
 const Stage = toolRun + "/root"
 
 const toolRun = "/run"
 
-// ComposeAside writes the program of a tool in a cgroup of its own, whose files the caller brings.
+// ComposeAside writes the program of a tool in a cgroup of its own, whose files the caller brings, and FileRun.
 func (t Tool) ComposeAside(p *process.Program, files map[string]*os.File) {
 	cgroup.Enter(p, files)
 	p.Clone |= unix.CLONE_NEWNS
@@ -35,8 +37,8 @@ func (t Tool) ComposeAside(p *process.Program, files map[string]*os.File) {
 	t.execute(p)
 }
 
-// ComposeRestore writes the program of a tool that makes a container's processes again: it is in the container's cgroups, and in those of its namespaces
-// that outlive processes; the plan's tree is at Stage. The caller brings the files of the namespaces, of the tool and of user, as for Compose.
+// ComposeRestore writes the program of a tool that makes a container's processes again: it is in the container's cgroups, and in its cgroup and UTS
+// namespaces; the plan's tree is at Stage. Its network is the node's: packets may be locked out of the container's. The caller brings the files of the namespaces, of the tool and of user, as for Compose, and FileRun.
 func (plan Plan) ComposeRestore(p *process.Program, t Tool, group *cgroup.Group, user *os.File) (files Files, err error) {
 	if files.ByName, err = group.Files(); err != nil {
 		return files, err
@@ -45,22 +47,23 @@ func (plan Plan) ComposeRestore(p *process.Program, t Tool, group *cgroup.Group,
 	names := plan.Namespace
 	names.Moves = len(files.ByName) != 1
 	names.PID, names.IPC, names.Clocks = namespace.Node, namespace.Node, namespace.Clocks{} // the image has what was in them
+	const ownNet = "/proc/self/ns/net"
+	net := p.CallFD("open own network", ownNet, unix.SYS_OPENAT, process.Int(unix.AT_FDCWD), process.Str(ownNet), process.Int(unix.O_RDONLY|unix.O_CLOEXEC))
 	namespace.Append(p, names)
 	t.begin(p)
 	plan.Mount.Stage = Stage
 	p.Call("make stage", Stage, unix.SYS_MKDIRAT, process.Int(unix.AT_FDCWD), process.Str(Stage), process.Int(0o755))
 	mount.AppendStage(p, plan.Mount)
+	p.Call("return to own network", ownNet, unix.SYS_SETNS, net, process.Int(unix.CLONE_NEWNET))
 	t.execute(p)
-	mounts, err := plan.Mount.Open(user)
-	maps.Copy(files.ByName, mounts)
+	err = files.open(plan, user)
 	return files, err
 }
 
 // begin makes the tool's own /run.
 func (t Tool) begin(p *process.Program) {
 	p.Call("make mounts private", "/", unix.SYS_MOUNT, process.Str("none"), process.Str("/"), process.Int(0), process.Int(unix.MS_REC|unix.MS_PRIVATE))
-	p.Call("mount tmpfs", toolRun, unix.SYS_MOUNT, process.Str("tmpfs"), process.Str(toolRun), process.Str("tmpfs"),
-		process.Int(unix.MS_NOSUID|unix.MS_NODEV), process.Str("mode=0755"))
+	p.Call("mount tmpfs", toolRun, unix.SYS_MOVE_MOUNT, p.File(FileRun), process.Str(""), process.Int(unix.AT_FDCWD), process.Str(toolRun), process.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
 }
 
 // execute adds the end of the program.

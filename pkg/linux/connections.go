@@ -1,0 +1,35 @@
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// Connected tells whether anybody has a TCP connection in the container's network, one that nobody has accepted yet included: then packets have to be kept
+// out while an image is taken of it. See proc_net_tcp.rst.
+func (d *Dump) Connected() (bool, error) { return d.hasTCP("01") } // TCP_ESTABLISHED
+
+// Listens tells whether anybody in the container's network waits for TCP connections.
+func (d *Dump) Listens() (bool, error) { return d.hasTCP("0A") } // TCP_LISTEN
+
+func (d *Dump) hasTCP(state string) (bool, error) {
+	const stateColumn = 3
+	for _, family := range []string{"tcp", "tcp6"} {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", d.Instance.Pid, family))
+		if errors.Is(err, fs.ErrNotExist) && family == "tcp6" {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		for line := range strings.Lines(string(text)) {
+			if fields := strings.Fields(line); len(fields) > stateColumn && fields[stateColumn] == state {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,83 @@
+package machine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Observe shows every instance; see reconcile.Node.
+func (n *Node) Observe(ctx context.Context) ([]spec.Instance, error) {
+	all, err := n.Node.Observe(ctx)
+	return n.explain(all), err
+}
+
+// ObserveOne shows the instances of one name; see reconcile.Node.
+func (n *Node) ObserveOne(ctx context.Context, name string) ([]spec.Instance, error) {
+	all, err := n.Node.ObserveOne(ctx, name)
+	return n.explain(all), err
+}
+
+// explain says of runs that ended with an image that they did. Only the image knows: what ended them is a kill like any other, and whoever asked for it may have died
+// in the same moment.
+func (n *Node) explain(all []spec.Instance) []spec.Instance {
+	for i, in := range all {
+		if in.Phase != spec.InstanceExited || in.Exit == nil || in.Exit.Signal != "SIGKILL" && in.Exit.Reason != spec.ExitUnknown {
+			continue
+		}
+		if _, ok := n.endedWith(in); ok {
+			exit := *in.Exit
+			exit.Reason = spec.ExitCheckpointed
+			all[i].Exit = &exit
+		}
+	}
+	return all
+}
+
+// endedWith is the image that an instance's latest run ended with.
+func (n *Node) endedWith(in spec.Instance) (spec.Image, bool) {
+	images, err := n.images.List(in.Name)
+	if err != nil {
+		return spec.Image{}, false
+	}
+	for _, img := range images {
+		if img.Stopped && img.Instance == in.ID && img.Starts == in.Starts && img.Boot == n.Boot() {
+			return img, true
+		}
+	}
+	return spec.Image{}, false
+}
+
+// Start starts the command; see reconcile.Node. A run that ended with an image left its network locked for what would be restored from that.
+func (n *Node) Start(ctx context.Context, name string, instance uint64) error {
+	in, err := n.instance(ctx, name, instance)
+	if err != nil {
+		return about("start", name, err)
+	}
+	if in.Exit != nil && in.Exit.Reason == spec.ExitCheckpointed {
+		if err := n.Unlock(ctx, name, in.Spec.Spec.Group); err != nil {
+			return about("start", name, err)
+		}
+	}
+	return n.Node.Start(ctx, name, instance)
+}
+
+// settle unsays of images that runs ended with them which go on after all: whoever took them died before criu was told.
+func (n *Node) settle(ctx context.Context) error {
+	all, err := n.Node.Observe(ctx)
+	if err != nil {
+		return err
+	}
+	for _, in := range all {
+		if in.Phase != spec.InstanceRunning && in.Phase != spec.InstancePaused {
+			continue
+		}
+		if img, ok := n.endedWith(in); ok {
+			if err := n.images.Remove(img.Ref()); err != nil {
+				return fmt.Errorf("cannot remove an image that was not needed: %w", err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package machine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
+	"github.com/seed31d4122e/reconciler/pkg/checkpoint/image"
+	"github.com/seed31d4122e/reconciler/pkg/checkpoint/tree"
+	"github.com/seed31d4122e/reconciler/pkg/linux"
+	"github.com/seed31d4122e/reconciler/pkg/linux/start"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Restore starts an instance from an image; see reconcile.Node.
+func (n *Node) Restore(ctx context.Context, name string, instance uint64, ref string) (err error) {
+	defer func() { err = about("restore", name, err) }()
+	tool, err := n.criu(ctx)
+	if err != nil {
+		return err
+	}
+	in, err := n.instance(ctx, name, instance)
+	if err != nil {
+		return err
+	}
+	if in.Phase == spec.InstanceRunning || in.Phase == spec.InstancePaused {
+		return nil
+	}
+	source, err := n.images.Acquire(ref)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	r := &restoring{node: n, tool: tool, instance: in, source: source}
+	if err := r.check(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, r.patience(), fmt.Errorf("criu is not done after %v: %w", r.patience(), context.DeadlineExceeded))
+	defer cancel()
+	return r.restore(ctx)
+}
+
+// instance observes one instance; fs.ErrNotExist if it is not there.
+func (n *Node) instance(ctx context.Context, name string, id uint64) (spec.Instance, error) {
+	all, err := n.ObserveOne(ctx, name)
+	if err != nil {
+		return spec.Instance{}, err
+	}
+	for _, in := range all {
+		if in.ID == id && in.Phase != spec.InstanceBroken {
+			return in, nil
+		}
+	}
+	return spec.Instance{}, fmt.Errorf("instance %d: %w", id, fs.ErrNotExist)
+}
+
+// restoring is an instance that is being restored.
+type restoring struct {
+	node     *Node
+	tool     criu.Tool
+	instance spec.Instance
+	source   *image.Reader
+	backend  backend
+}
+
+// How long a restore may take: a start, and reading its memory from a slow disk.
+const (
+	restorePatience = 30 * time.Second
+	slowestRead     = 20 << 20 // bytes a second
+)
+
+func (r *restoring) patience() time.Duration {
+	return restorePatience + time.Duration(r.source.Image().Memory)*time.Second/slowestRead
+}
+
+// check refuses an image that is damaged, or not of this container. Nothing has been started yet.
+func (r *restoring) check(ctx context.Context) error {
+	if err := r.source.Verify(ctx); err != nil {
+		return err
+	}
+	img := r.source.Image()
+	if err := spec.Restorable(img, r.instance.Spec, r.instance.Defaults); err != nil {
+		return err
+	}
+	text, err := r.source.ReadFile(fileBackend)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, &r.backend); err != nil {
+		return fmt.Errorf("cannot understand %s of the image %s: %v: %w", fileBackend, img.Ref(), err, fs.ErrInvalid)
+	}
+	return nil
+}
+
+// restore makes the processes again.
+func (r *restoring) restore(ctx context.Context) (err error) {
+	in := r.instance
+	conn, theirs, err := criu.Pair()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	work, err := r.node.WorkDir(in.Name, in.ID)
+	if err != nil {
+		return errors.Join(err, theirs.Close())
+	}
+	defer work.Close()
+	tool, inherit := r.files()
+	staged, err := r.node.OpenRestore(ctx, in.Name, in.ID, tool, map[string]*os.File{fileSocket: theirs}, content{ctx, r})
+	if err := errors.Join(err, theirs.Close()); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, staged.Close()) }()
+	conn.Kill = func() { _ = staged.Close() }
+	images, err := r.source.Images()
+	if err != nil {
+		return err
+	}
+	defer images.Close()
+	options, err := r.options(images, work, staged, inherit)
+	if err != nil {
+		return err
+	}
+	var console *os.File
+	pid, err := conn.Restore(ctx, options, criu.Notify{OrphanPTSMaster: func(master *os.File) error {
+		if console != nil {
+			return errors.Join(fmt.Errorf("the image has two terminals without a master: %w", fs.ErrInvalid), master.Close())
+		}
+		console = master
+		return nil
+	}})
+	defer closeFile(console)
+	if err != nil {
+		return err
+	}
+	if err := conn.Close(); err != nil {
+		return err
+	}
+	return staged.Commit(ctx, pid, console)
+}
+
+func closeFile(f *os.File) {
+	if f != nil {
+		_ = f.Close()
+	}
+}
+
+// files are the descriptors that criu finds, and which of them stand for what the image does not have.
+func (r *restoring) files() (start.Tool, map[string]int) {
+	names := []string{fileSocket}
+	inherit := map[string]int{}
+	for _, file := range slices.Sorted(maps.Keys(r.backend.Streams)) {
+		name := r.backend.Streams[file]
+		if !slices.Contains([]string{linux.FileStdin, linux.FileStdout, linux.FileStderr}, name) {
+			continue // an image that was made up: criu will miss the file
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+		inherit[file] = firstFile + slices.Index(names, name)
+	}
+	if r.backend.Network {
+		names = append(names, linux.FileNet)
+		inherit[keyNetwork] = firstFile + len(names) - 1
+	}
+	return start.Tool{Argv: r.tool.Command(firstFile), Files: names}, inherit
+}
+
+// options say what criu finds where.
+func (r *restoring) options(images, work *os.File, staged *linux.Restore, inherit map[string]int) (criu.Options, error) {
+	policy := r.instance.Spec.Spec.Checkpoint
+	o := criu.Options{
+		ImagesDir: images, WorkDir: work, Root: start.Stage, Inherit: inherit, SiblingOfCaller: true, FileLocks: true, LinkRemap: true,
+		TCPEstablished: policy.TCP != spec.TCPClose, TCPClose: policy.TCP == spec.TCPClose, WeakSysctls: true, OrphanPTSMaster: r.instance.Spec.Spec.TTY,
+		JoinNamespaces: r.joined(),
+	}
+	for _, place := range r.backend.Mounts {
+		if !slices.ContainsFunc(staged.Mounts, func(m linux.StagedMount) bool { return m.Point == place && !m.Made }) {
+			return o, fmt.Errorf("the image has a mount at %s, and its manifest has none: %w", place, fs.ErrInvalid)
+		}
+		o.Externals = append(o.Externals, criu.Mount(place, start.Stage+place))
+	}
+	return o, nil
+}
+
+// joined are the namespaces that outlive a container's processes: the tool is in them already.
+func (r *restoring) joined() (all []criu.JoinNamespace) {
+	s := r.instance.Spec.Spec
+	if s.Namespaces.UTS == "" || s.Namespaces.UTS == spec.NamespacePrivate {
+		all = append(all, criu.JoinNamespace{Kind: "uts", Path: "/proc/self/ns/uts"})
+	}
+	return all
+}
+
+// content is what an image puts into a container's file systems.
+type content struct {
+	ctx context.Context
+	r   *restoring
+}
+
+func (c content) Layer(upper *os.File) error {
+	f, err := c.r.source.Open(fileLayer)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text, err := c.r.source.ReadFile(fileDeleted)
+	if err != nil {
+		return err
+	}
+	var deleted []string
+	if err := json.Unmarshal(text, &deleted); err != nil {
+		return fmt.Errorf("cannot understand %s: %v: %w", fileDeleted, err, fs.ErrInvalid)
+	}
+	return tree.Apply(c.ctx, upper, f, deleted, tree.Options{Whiteouts: true})
+}
+
+func (c content) Trees() []string { return slices.Sorted(maps.Keys(c.r.backend.Trees)) }
+
+func (c content) Tree(place string, root *os.File) error {
+	f, err := c.r.source.Open(c.r.backend.Trees[place])
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return tree.Apply(c.ctx, root, f, nil, tree.Options{})
+}
