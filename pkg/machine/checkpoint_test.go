@@ -142,21 +142,3 @@ func TestPaused(t *testing.T) {
 	must(t, n.Restore(t.Context(), "count", 1, img.Ref()))
 	n.until("a count", func() bool { return n.count("count") > at })
 }
-
-// A container with users of its own keeps them.
-func TestUserNamespace(t *testing.T) {
-	n := open(t)
-	c := n.container("count", counter)
-	c.Spec.Namespaces.User.Mode = spec.UserAuto
-	n.run(c)
-	n.until("a count", func() bool { return n.count("count") > 3 })
-	img, err := n.Checkpoint(t.Context(), "count", 1, spec.CheckpointOptions{Stop: true})
-	must(t, err)
-	n.until("the end", func() bool { return n.look("count").Phase == spec.InstanceExited })
-	at := n.count("count")
-	if err := n.Restore(t.Context(), "count", 1, img.Ref()); err != nil {
-		log, _ := os.ReadFile(n.path("run", "state", "count", "1", "criu", "restore.log"))
-		t.Fatalf("%v\n%s", err, log)
-	}
-	n.until("a count", func() bool { return n.count("count") > at })
-}

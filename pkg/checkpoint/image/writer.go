@@ -115,8 +115,10 @@ func newest(entries []entry) (id string) {
 	return id
 }
 
-// ID is the image's ID, and Ref its NAME/ID once it is committed.
+// ID is the image's ID.
 func (w *Writer) ID() string  { return w.id }
+
+// Ref is the NAME/ID that it has once it is committed.
 func (w *Writer) Ref() string { return w.container + "/" + w.id }
 
 // Images is the directory checkpoint/, for criu's images. It is the Writer's, and open until that ends.
