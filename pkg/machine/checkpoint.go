@@ -37,6 +37,11 @@ func (n *Node) Checkpoint(ctx context.Context, name string, instance uint64, o s
 	if err != nil {
 		return spec.Image{}, err
 	}
+	done, err := n.still.hold(company)
+	if err != nil {
+		return spec.Image{}, err
+	}
+	defer done()
 	s := &saving{node: n, tool: tool, options: o, began: time.Now(), all: make(chan struct{})}
 	defer s.close()
 	for _, in := range company {

@@ -25,6 +25,8 @@ type Node struct {
 	cfg    Config
 	images *image.Store
 
+	still still // containers of which images are being taken
+
 	find sync.Mutex // held while criu is looked for
 	tool criu.Tool  // once it was found
 }

@@ -138,6 +138,12 @@ func (n *node) output(name string) string {
 	return all.String()
 }
 
+// hear waits until a container has said something.
+func (n *node) hear(name, text string) {
+	n.t.Helper()
+	n.until(text, func() bool { return strings.Contains(n.output(name), text) })
+}
+
 // count is the last number that a container has said.
 func (n *node) count(name string) int {
 	lines := strings.Fields(n.output(name))

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -61,6 +62,36 @@ func (n *Node) Start(ctx context.Context, name string, instance uint64) error {
 		}
 	}
 	return n.Node.Start(ctx, name, instance)
+}
+
+// Destroy removes an instance and, with the last one of a name, its images that nobody keeps; see reconcile.Node.
+func (n *Node) Destroy(ctx context.Context, name string, instance uint64, keep bool) error {
+	if err := n.Node.Destroy(ctx, name, instance, keep); err != nil || keep {
+		return err
+	}
+	if left, err := n.Node.ObserveOne(ctx, name); err != nil || len(left) > 0 {
+		return err
+	}
+	images, err := n.images.List(name)
+	if err != nil {
+		return about("destroy", name, err)
+	}
+	var errs []error
+	for _, img := range images {
+		if !img.Kept {
+			errs = append(errs, n.images.Remove(img.Ref()))
+		}
+	}
+	return about("destroy", name, errors.Join(errs...))
+}
+
+// Exec starts a further process; see reconcile.Node. While an image is being taken of the container there is none: it would not be in it.
+func (n *Node) Exec(ctx context.Context, name string, instance uint64, e spec.Exec) (spec.Session, error) {
+	if !n.still.enter(name) {
+		return nil, about("exec in", name, fmt.Errorf("an image is being taken of it: %w", spec.ErrBusy))
+	}
+	defer n.still.leave(name)
+	return n.Node.Exec(ctx, name, instance, e)
 }
 
 // settle unsays of images that runs ended with them which go on after all: whoever took them died before criu was told.

@@ -1,9 +1,8 @@
-package linux_test
+package machine_test
 
 import (
 	"testing"
 
-	complete "github.com/seed31d4122e/reconciler/pkg/machine"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/backendtest"
 )
 
@@ -11,6 +10,6 @@ import (
 func TestBackend(t *testing.T) {
 	backendtest.Run(t, func(t *testing.T) backendtest.Backend {
 		n := open(t)
-		return backendtest.Backend{Node: &complete.Node{Node: n.Node}, Rootfs: n.path("rootfs"), Patience: patience, Heard: func(t *testing.T, name string) { n.hear(t, name, "up") }}
+		return backendtest.Backend{Node: n.Node, Rootfs: n.path("rootfs"), Patience: patience, Heard: func(t *testing.T, name string) { n.hear(name, "up") }}
 	})
 }
