@@ -61,7 +61,7 @@ const (
 const fileStageConsole = "stage console"
 
 // OpenRestore starts a program that restores an instance without processes. It finds the files that t names: those given, which stay the caller's, and
-// those above. Commit or Close must follow; until then nothing is the instance's, and it dies with this process.
+// those above. Claim and Wait, or Close, must follow; before the claim nothing is the instance's, and it dies with this process.
 func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.Tool, given map[string]*os.File, content RestoreFiles) (_ *Restore, err error) {
 	in, err := n.known(name, id)
 	if err != nil {
@@ -151,7 +151,7 @@ func (n *Node) restoreRequest(ctx context.Context, full spec.Container, id uint6
 	}
 	files, err := plan.ComposeRestore(&request.Program, t, group, namespaces.files[namespace.FileUser])
 	maps.Copy(request.Files, files.ByName)
-	if files.Console != nil { // the stage's own, there for as long as this is open: the container has another, see Commit
+	if files.Console != nil { // the stage's own, there for as long as this is open: the container has another, see Claim
 		request.Files[fileStageConsole] = files.Console
 	}
 	if err != nil {
@@ -184,14 +184,19 @@ func fill(plan mount.Plan, files map[string]*os.File, content RestoreFiles) erro
 	return nil
 }
 
-// Commit names the restored container's first process on the node, once the program has done its work: from then on the instance runs. Console is the master
-// of its terminal, nil for none, and stays the caller's.
-func (r *Restore) Commit(ctx context.Context, pid int, console *os.File) error {
-	_, err := r.restoring.Commit(ctx, pid, console)
+// Claim names the restored container's first process on the node, before the program lets it go. Console is the master of its terminal, nil for none, and
+// stays the caller's.
+func (r *Restore) Claim(ctx context.Context, pid int, console *os.File) error {
+	return r.restoring.Claim(ctx, pid, console)
+}
+
+// Wait waits until the program has ended, after a claim: the instance runs then. After an error there is nothing of it.
+func (r *Restore) Wait(ctx context.Context) error {
+	_, err := r.restoring.Wait(ctx)
 	return errors.Join(err, r.restoring.Close())
 }
 
-// Close gives up what is not committed: nothing is left of it. It may be repeated.
+// Close gives up what is not claimed: nothing is left of it. It may be repeated.
 func (r *Restore) Close() error { return r.restoring.Close() }
 
 // stagedMounts are the mounts below the stage that a process has in front of it.

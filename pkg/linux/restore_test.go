@@ -73,7 +73,8 @@ func TestRestoreCommit(t *testing.T) {
 			t.Errorf("the stage has no %s: %+v", want, restore.Mounts)
 		}
 	}
-	must(t, restore.Commit(t.Context(), pid, nil))
+	must(t, restore.Claim(t.Context(), pid, nil))
+	must(t, restore.Wait(t.Context()))
 	in := n.look(t, "web", 1)
 	if in.Phase != spec.InstanceRunning || in.Pid != pid || in.Starts != 1 {
 		t.Errorf("restored: got %+v, want process %d running", in, pid)
@@ -100,8 +101,8 @@ func TestRestoreGivenUp(t *testing.T) {
 	for name, giveUp := range map[string]func(*linux.Restore, int){
 		"closed": func(r *linux.Restore, _ int) { must(t, r.Close()) },
 		"stranger": func(r *linux.Restore, _ int) {
-			if err := r.Commit(t.Context(), os.Getpid(), nil); !errors.Is(err, fs.ErrInvalid) {
-				t.Errorf("commit of a stranger: got %v", err)
+			if err := r.Claim(t.Context(), os.Getpid(), nil); !errors.Is(err, fs.ErrInvalid) {
+				t.Errorf("claim of a stranger: got %v", err)
 			}
 		},
 		"keeper": func(*linux.Restore, int) {

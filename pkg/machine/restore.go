@@ -129,21 +129,23 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 		return err
 	}
 	var console *os.File
-	pid, err := conn.Restore(ctx, options, criu.Notify{OrphanPTSMaster: func(master *os.File) error {
-		if console != nil {
-			return errors.Join(fmt.Errorf("the image has two terminals without a master: %w", fs.ErrInvalid), master.Close())
-		}
-		console = master
-		return nil
-	}})
-	defer closeFile(console)
+	defer func() { closeFile(console) }()
+	first := 0
+	_, err = conn.Restore(ctx, options, criu.Notify{
+		OrphanPTSMaster: func(master *os.File) error {
+			if console != nil {
+				return errors.Join(fmt.Errorf("the image has two terminals without a master: %w", fs.ErrInvalid), master.Close())
+			}
+			console = master
+			return nil
+		},
+		PostRestore: func(pid int) error { first = pid; return nil },
+		PreResume:   func() error { return staged.Claim(ctx, first, console) },
+	})
 	if err != nil {
 		return err
 	}
-	if err := conn.Close(); err != nil {
-		return err
-	}
-	return staged.Commit(ctx, pid, console)
+	return errors.Join(conn.Close(), staged.Wait(ctx))
 }
 
 func closeFile(f *os.File) {

@@ -15,10 +15,11 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
-// A restore is a start in two halves. First the keeper runs a program in the instance's cgroup that executes a restorer, and hangs on to the
-// connection; the restorer makes the container's processes, the first of them a child of the keeper's (CLONE_PARENT of clone(2)). Then the client
-// names that process, and the keeper takes it for the instance's. A client that hangs up before, and a keeper that dies before, leave nothing:
-// whatever is in the cgroup is killed.
+// A restore is a start in three steps. The keeper runs a program in the instance's cgroup that executes a restorer, and hangs on to the connection;
+// the restorer makes the container's processes, the first of them a child of the keeper's (CLONE_PARENT of clone(2)). Before it lets them go the client
+// claims that process for the instance. When the restorer has ended and the process lives, it is the instance's, whether there is a client or not: from then on
+// nobody may take back what the container says to others. A client that hangs up before its claim, a restorer that is killed, and a keeper that dies
+// leave nothing: whatever is in the cgroup is killed.
 
 // converseRestore serves the connection that a restore was asked for on. An upgrade waits for its end.
 func (k *keeper) converseRestore(ctx context.Context, conn *net.UnixConn, req request, body []byte, files []*os.File, release func()) {
@@ -101,59 +102,75 @@ func (in *instance) restorer(ctx context.Context, conn *net.UnixConn, program *p
 	if err := send(conn, response{Pid: helper.Pid}, nil, nil); err != nil {
 		return false, nil // it has hung up
 	}
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	var req request
-	_, console, err := receive(conn, &req)
-	defer closeAll(console)
-	if err != nil || req.Verb != verbCommit {
+	if err := in.claim(ctx, conn); err != nil {
+		return false, err
+	}
+	if in.pidfd == nil { // the client has hung up
 		return false, nil
 	}
-	if len(console) > 0 {
-		if err := in.takeConsole(map[string]*os.File{FileConsole: console[0]}); err != nil {
-			return false, err
-		}
-	}
-	if err := in.commit(req.Pid, helper); err != nil {
+	if err := in.finishRestore(helper); err != nil {
 		return false, err
 	}
 	return true, nil
 }
 
-// commit takes a process for the instance's.
-func (in *instance) commit(pid int, helper *process.Process) error {
+// claim waits for the client to name the restored process, and takes it for the instance's.
+func (in *instance) claim(ctx context.Context, conn *net.UnixConn) error {
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	var req request
+	_, console, err := receive(conn, &req)
+	defer closeAll(console)
+	if err != nil || req.Verb != verbClaim {
+		return nil
+	}
+	if len(console) > 0 {
+		if err := in.takeConsole(map[string]*os.File{FileConsole: console[0]}); err != nil {
+			return err
+		}
+	}
+	fd, err := unix.PidfdOpen(req.Pid, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open the restored process %d: %w", req.Pid, err)
+	}
+	pidfd := os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", req.Pid))
+	// Only a child can be waited for, and it cannot have become a stranger: nobody has reaped it.
+	if _, _, err := process.Peek(pidfd); err != nil || !isInit(req.Pid) || !slices.Contains(processes(in.record.Cgroup), req.Pid) {
+		return errors.Join(fmt.Errorf("process %d is not the first one that was restored in %s: %w", req.Pid, in.record.Cgroup, fs.ErrInvalid), err, pidfd.Close())
+	}
+	in.pidfd, in.record.Pid = pidfd, req.Pid
+	send(conn, response{}, nil, nil)
+	return nil
+}
+
+// finishRestore waits for the restorer to have done its work and records the process. One that failed has killed what it made.
+func (in *instance) finishRestore(helper *process.Process) error {
 	if !awaitEnd(helper.Pidfd, restorerTimeout) {
 		return fmt.Errorf("the restorer does not end: %w", unix.ETIMEDOUT)
 	}
-	if _, err := process.Reap(helper.Pidfd); err != nil {
+	exit, err := process.Reap(helper.Pidfd)
+	switch {
+	case err != nil:
 		return err
+	case exit.Signal != 0 || !in.alive():
+		return fmt.Errorf("the restorer ended by %v, and the container with it: %w", exit, unix.ECHILD)
 	}
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return fmt.Errorf("cannot open the restored process %d: %w", pid, err)
-	}
-	pidfd := os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid))
-	// Only a child can be waited for, and it cannot have become a stranger: nobody has reaped it.
-	if _, _, err := process.Peek(pidfd); err != nil || !isInit(pid) || !slices.Contains(processes(in.record.Cgroup), pid) {
-		return errors.Join(fmt.Errorf("process %d is not the first one that was restored in %s: %w", pid, in.record.Cgroup, fs.ErrInvalid), err, pidfd.Close())
-	}
-	in.pidfd, in.record.Pid = pidfd, pid
 	in.record.StartedAt, in.record.Restoring = time.Now(), false
 	in.log.Begin(in.run())
-	if err := errors.Join(in.k.sandboxes.replace(in.record.Sandbox, pid, pidfd), in.recordStart(), in.watch()); err != nil {
+	if err := errors.Join(in.k.sandboxes.replace(in.record.Sandbox, in.record.Pid, in.pidfd), in.recordStart(), in.watch()); err != nil {
 		in.discard()
 		return err
 	}
 	return nil
 }
 
-// restorerTimeout is how long a restorer may take to end that has done its work.
-const restorerTimeout = 10 * time.Second
+// restorerTimeout is how long a restorer may take to end from the claim on: it has nothing left to do but to let the processes go.
+const restorerTimeout = 30 * time.Second
 
 // clearRestore kills the restorer and all it has made, and reaps what of it is this process's.
 func (in *instance) clearRestore(helper *process.Process) error {
 	err := errors.Join(ignoreDead(process.Signal(helper.Pidfd, unix.SIGKILL)), killListed(in.record.Cgroup))
 	_, failed := process.Reap(helper.Pidfd)
-	if errors.Is(failed, unix.ECHILD) { // it was reaped by commit
+	if errors.Is(failed, unix.ECHILD) { // it was reaped by finishRestore
 		failed = nil
 	}
 	return errors.Join(err, failed)
@@ -167,7 +184,7 @@ func (k *keeper) clearUnrestored(r record) error {
 // RestoreRequest asks the keeper to run a restorer in an instance that has no process. The files of the keeper's own are brought as for a start.
 type RestoreRequest = StartRequest
 
-// Restoring is a restore that is neither committed nor given up.
+// Restoring is a restore that is not done.
 type Restoring struct {
 	// Pid is the restorer, as the keeper sees it.
 	Pid int
@@ -175,8 +192,8 @@ type Restoring struct {
 	conn *net.UnixConn
 }
 
-// Restore runs the restorer that a program executes, in the instance's cgroup. Commit or Close must follow: what has been restored when the connection ends
-// without a commit is killed. A keeper is asked once.
+// Restore runs the restorer that a program executes, in the instance's cgroup. Claim and Wait, or Close, must follow: what has been restored when the
+// connection ends without a claim is killed. A keeper is asked once.
 func (c *Client) Restore(ctx context.Context, r RestoreRequest) (*Restoring, error) {
 	req, program, files, err := startMessage(r)
 	if err != nil {
@@ -196,19 +213,36 @@ func (c *Client) Restore(ctx context.Context, r RestoreRequest) (*Restoring, err
 	return &Restoring{Pid: resp.Pid, conn: conn}, nil
 }
 
-// Commit names the restored container's first process, by its pid on the node, once the restorer has done its work. From then on it is the instance's,
-// as if it had been started. Console is the master of its terminal, nil for none, and stays the caller's. After an error there is nothing.
-func (r *Restoring) Commit(ctx context.Context, pid int, console *os.File) (Started, error) {
+// Claim names the restored container's first process, by its pid on the node, while the restorer waits to let it go. Console is the master of its terminal,
+// nil for none, and stays the caller's. From then on the process becomes the instance's if the restorer ends well. After an error there is nothing.
+func (r *Restoring) Claim(ctx context.Context, pid int, console *os.File) error {
 	var files []*os.File
 	if console != nil {
 		files = append(files, console)
 	}
-	resp, back, err := askOver(ctx, r.conn, request{Protocol: protocol, Verb: verbCommit, Pid: pid}, nil, files)
+	_, back, err := askOver(ctx, r.conn, request{Protocol: protocol, Verb: verbClaim, Pid: pid}, nil, files)
 	closeAll(back)
-	return resp.Started, err
+	return err
 }
 
-// Close gives up what is not committed, and returns when there is nothing left of it. It may be repeated.
+// Wait waits for the restorer's end, after a claim. The process is the instance's then, as if it had been started; after an error there is nothing.
+func (r *Restoring) Wait(ctx context.Context) (Started, error) {
+	defer context.AfterFunc(ctx, func() { _ = r.conn.SetDeadline(time.Unix(1, 0)) })()
+	var resp response
+	_, back, err := receive(r.conn, &resp)
+	closeAll(back)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return Started{}, context.Cause(ctx)
+	case err != nil:
+		return Started{}, fmt.Errorf("%w: %w", errHungUp, err)
+	case resp.Error != nil:
+		return Started{}, resp.Error
+	}
+	return resp.Started, nil
+}
+
+// Close gives up what is not claimed, and returns when there is nothing left of it. It may be repeated.
 func (r *Restoring) Close() error {
 	if err := r.conn.CloseWrite(); err != nil {
 		return ignoreClosed(r.conn.Close())

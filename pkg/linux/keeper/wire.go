@@ -38,7 +38,7 @@ const (
 	verbExec    = "exec"
 	verbAttach  = "attach"
 	verbRestore = "restore"
-	verbCommit  = "commit"
+	verbClaim   = "claim"
 	verbStop    = "stop"
 	verbKill    = "kill"
 	verbRelease = "release"
@@ -56,7 +56,7 @@ type request struct {
 	Verb      string        `json:"verb"`
 	Key       Key           `json:"key,omitzero"`
 	Signal    string        `json:"signal,omitzero"`
-	Pid       int           `json:"pid,omitzero"` // of a commit
+	Pid       int           `json:"pid,omitzero"` // of a claim
 	Timeout   time.Duration `json:"timeout,omitzero"`
 	Sandboxes []string      `json:"sandboxes,omitzero"` // of a release: forgotten with it
 	Start     startHeader   `json:"start,omitzero"`
