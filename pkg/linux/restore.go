@@ -28,6 +28,8 @@ type Restore struct {
 	Pid int
 	// Mounts are those of the tree, by their places in the container.
 	Mounts []StagedMount
+	// Rights are the most that its processes may have.
+	Rights Rights
 
 	restoring *keeper.Restoring
 }
@@ -93,7 +95,7 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 			return nil, err
 		}
 	}
-	request, err := n.restoreRequest(ctx, full, id, group, t, content)
+	request, most, err := n.restoreRequest(ctx, full, id, group, t, content)
 	defer closeAll(request.Files)
 	if err != nil {
 		return nil, err
@@ -106,7 +108,7 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 	if err != nil {
 		return nil, advised(err, full.Spec, group)
 	}
-	r := &Restore{Pid: restoring.Pid, restoring: restoring}
+	r := &Restore{Pid: restoring.Pid, Rights: most, restoring: restoring}
 	if r.Mounts, err = stagedMounts(r.Pid); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -114,9 +116,9 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 }
 
 // restoreRequest composes a restore as Node.start composes a start. The caller closes the request's files, even after an error.
-func (n *Node) restoreRequest(ctx context.Context, full spec.Container, id uint64, group *cgroup.Group, t start.Tool, content RestoreFiles) (keeper.RestoreRequest, error) {
+func (n *Node) restoreRequest(ctx context.Context, full spec.Container, id uint64, group *cgroup.Group, t start.Tool, content RestoreFiles) (request keeper.RestoreRequest, most Rights, err error) {
 	name := full.Metadata.Name
-	request := keeper.RestoreRequest{
+	request = keeper.RestoreRequest{
 		Key:    keeper.Key{Name: name, Instance: id},
 		Dir:    n.instanceDir(name, id),
 		Log:    keeper.Log{Dir: n.logDir(name), MaxSize: int64(full.Spec.Logs.MaxSize), MaxFiles: full.Spec.Logs.MaxFiles},
@@ -126,28 +128,28 @@ func (n *Node) restoreRequest(ctx context.Context, full spec.Container, id uint6
 	}
 	facts, err := n.facts(full, group)
 	if err != nil {
-		return request, err
+		return request, most, err
 	}
 	plan, err := start.NewPlan(full, facts, n.host)
 	if err != nil {
-		return request, err
+		return request, most, err
 	}
 	plan.Mount.Beforehand(content.Trees())
 	namespaces, err := n.namespaces(ctx, full, facts.IDs)
 	maps.Copy(request.Files, namespaces.files)
 	if err != nil {
-		return request, err
+		return request, most, err
 	}
 	request.Sandbox = namespaces.kept
 	result, err := n.attachBridge(ctx, full, namespaces.files)
 	if err != nil {
-		return request, err
+		return request, most, err
 	}
 	if err := n.writeInjected(full, id, result); err != nil {
-		return request, err
+		return request, most, err
 	}
 	if request.Files[start.FileRun], err = n.toolRun(); err != nil {
-		return request, err
+		return request, most, err
 	}
 	files, err := plan.ComposeRestore(&request.Program, t, group, namespaces.files[namespace.FileUser])
 	maps.Copy(request.Files, files.ByName)
@@ -155,9 +157,9 @@ func (n *Node) restoreRequest(ctx context.Context, full spec.Container, id uint6
 		request.Files[fileStageConsole] = files.Console
 	}
 	if err != nil {
-		return request, err
+		return request, most, err
 	}
-	return request, fill(plan.Mount, files.ByName, content)
+	return request, rights(plan, full.Spec), fill(plan.Mount, files.ByName, content)
 }
 
 // fill puts what an image holds into the file systems of a plan that are made and not seen by anybody yet.
