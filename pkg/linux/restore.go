@@ -38,6 +38,7 @@ type Restore struct {
 type StagedMount struct {
 	Point string
 	Type  string
+	Root  string   // what of its file system it shows
 	Flags []string // ro, nosuid ...
 	// Made tells that the program has to make it, in the container's namespaces: proc, or a part of it.
 	Made bool
@@ -216,7 +217,7 @@ func stagedMounts(pid int) (staged []StagedMount, err error) {
 		if point == "" {
 			point = "/"
 		}
-		one := StagedMount{Point: point, Type: m.Type, Flags: m.Flags, Made: slices.Contains(made, m.Type)}
+		one := StagedMount{Point: point, Type: m.Type, Root: m.Root, Flags: m.Flags, Made: slices.Contains(made, m.Type)}
 		if i, covered := byPoint[point]; covered {
 			staged[i] = one
 			continue
