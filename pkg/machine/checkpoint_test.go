@@ -131,12 +131,12 @@ func TestPaused(t *testing.T) {
 	n.until("a count", func() bool { return n.count("count") > 3 })
 	must(t, n.Pause(t.Context(), "count", 1))
 	at := n.count("count")
-	img, err := n.Checkpoint(t.Context(), "count", 1, spec.CheckpointOptions{})
+	_, err := n.Checkpoint(t.Context(), "count", 1, spec.CheckpointOptions{})
 	must(t, err)
 	if in := n.look("count"); in.Phase != spec.InstancePaused {
 		t.Fatalf("after the image: %+v", in)
 	}
-	img, err = n.Checkpoint(t.Context(), "count", 1, spec.CheckpointOptions{Stop: true})
+	img, err := n.Checkpoint(t.Context(), "count", 1, spec.CheckpointOptions{Stop: true})
 	must(t, err)
 	n.until("the end", func() bool { return n.look("count").Phase == spec.InstanceExited })
 	must(t, n.Restore(t.Context(), "count", 1, img.Ref()))
