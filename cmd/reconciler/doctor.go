@@ -141,7 +141,7 @@ func (a *app) findKeeper(ctx context.Context) finding {
 
 func findCriu(ctx context.Context) finding {
 	found := finding{Name: "criu", State: stateOK, Purpose: "checkpoint and restore"}
-	tool, err := criu.Find(ctx)
+	tool, err := criu.Find(ctx, "")
 	if err != nil {
 		found.State, found.Detail, found.Remedy = stateMissing, err.Error(), hintOf(err)
 		return found

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
 )
 
 // subprocess holds the name of the test that a test binary was started for by InSubprocess.
@@ -47,6 +49,7 @@ func InSubprocess(t *testing.T, f func(t *testing.T)) {
 //
 //	func TestMain(m *testing.M) { kerneltest.Main(m) }
 func Main(m *testing.M) {
+	criu.Hook() // for Criu
 	before := Inventory(descriptors("/proc/self/fd"))
 	code := m.Run()
 	for end := time.Now().Add(settle); code == 0; time.Sleep(10 * time.Millisecond) {

@@ -1,16 +1,23 @@
 package criu
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"time"
 )
 
-// ErrNotFound tells that no criu is on the PATH.
-var ErrNotFound = errors.New("criu not found on PATH")
+// ErrNotFound tells that there is no criu.
+var ErrNotFound = errors.New("criu not found")
+
+// Places are where criu is looked for when it is not on the PATH: scripts/criu.sh puts one into the first, and packages into directories that not everybody has on
+// the PATH.
+var Places = []string{"/usr/local/lib/reconciler/criu/criu", "/usr/local/sbin/criu", "/usr/sbin/criu"}
 
 // Tool is a criu program.
 type Tool struct {
@@ -23,12 +30,12 @@ const versionTimeout = 5 * time.Second
 
 var versionLine = regexp.MustCompile(`(?m)^Version: ([0-9][0-9A-Za-z.+~-]*)$`)
 
-// Find locates criu on the PATH and asks for its version. The error is ErrNotFound, with how to install it, or says why
-// criu gave no version.
-func Find(ctx context.Context) (Tool, error) {
-	path, err := exec.LookPath("criu")
+// Find locates criu and asks for its version. With a path it is that one; without, the first on the PATH, or in Places. The error is ErrNotFound, with how to
+// install it, or says why criu gave no version.
+func Find(ctx context.Context, path string) (Tool, error) {
+	path, err := locate(path, Places)
 	if err != nil {
-		return Tool{}, notFound{}
+		return Tool{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
@@ -43,6 +50,22 @@ func Find(ctx context.Context) (Tool, error) {
 	return Tool{Path: path, Version: string(version[1])}, nil
 }
 
+// locate finds the program.
+func locate(path string, places []string) (string, error) {
+	if path != "" {
+		if found, err := exec.LookPath(path); err != nil || !filepath.IsAbs(found) {
+			return "", fmt.Errorf("cannot use %s as criu: %w", path, cmp.Or(err, fs.ErrInvalid))
+		}
+		return path, nil
+	}
+	for _, place := range append([]string{"criu"}, places...) {
+		if found, err := exec.LookPath(place); err == nil && filepath.IsAbs(found) {
+			return found, nil
+		}
+	}
+	return "", notFound{}
+}
+
 // notFound is ErrNotFound with how to mend it.
 type notFound struct{}
 
@@ -51,5 +74,5 @@ func (notFound) Unwrap() error { return ErrNotFound }
 
 // Hint says how to install criu.
 func (notFound) Hint() string {
-	return "install it: apt-get install criu, or see https://criu.org/Installation"
+	return "install criu 4.2 or newer: scripts/criu.sh does, on Debian; or see https://criu.org/Installation"
 }

@@ -23,7 +23,7 @@ func TestFind(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Setenv("PATH", dir)
-			tool, err := Find(t.Context())
+			tool, err := Find(t.Context(), "")
 			if tool.Version != test.want || (err != nil) != (test.want == "") {
 				t.Errorf("Find: got %+v, %v", tool, err)
 			}
@@ -34,9 +34,29 @@ func TestFind(t *testing.T) {
 	}
 }
 
+func TestFindElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", t.TempDir())
+	program := filepath.Join(dir, "criu")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho Version: 4.2\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := locate("", []string{dir + "/none", program}); got != program || err != nil {
+		t.Errorf("locate: %q, %v", got, err)
+	}
+	if tool, err := Find(t.Context(), program); tool != (Tool{program, "4.2"}) || err != nil {
+		t.Errorf("Find: %+v, %v", tool, err)
+	}
+	for _, path := range []string{dir + "/none", dir, "criu"} {
+		if tool, err := Find(t.Context(), path); err == nil {
+			t.Errorf("Find(%s): %+v", path, tool)
+		}
+	}
+}
+
 func TestFindNone(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	_, err := Find(t.Context())
+	_, err := locate("", nil)
 	hint, ok := errors.AsType[interface {
 		error
 		Hint() string

@@ -13,10 +13,11 @@ import (
 	"time"
 
 	"github.com/checkpoint-restore/go-criu/v8/rpc"
+	"golang.org/x/sys/unix"
 )
 
-// Options say what a Dump, PreDump or Restore works on, and how. criu never touches cgroups: who starts it owns them. Fields of the other direction are
-// refused by nobody: criu does not look at them.
+// Options say what a Dump, PreDump or Restore works on, and how. criu never touches cgroups: who starts it owns them. Fields of the
+// other direction change nothing.
 type Options struct {
 	// ImagesDir is where the image is, or is to be; WorkDir is where log and statistics go, and the lazy pages' socket is. Default of WorkDir: ImagesDir.
 	ImagesDir, WorkDir *os.File
@@ -49,6 +50,9 @@ type Options struct {
 	UnixExternal bool
 	// ShellJob allows a session or a terminal that began outside. OrphanPTSMaster does so with terminals alone, see Notify.
 	ShellJob, OrphanPTSMaster bool
+	// EmptyNetwork leaves the network namespace's links, addresses and rules out of the image, and restores into a new, empty one: SetupNamespaces is the time
+	// to furnish it. criu cannot restore a user namespace with a network namespace that is external: it would have to belong to the new user namespace.
+	EmptyNetwork bool
 	// NetworkLock is how packets are held while connections are dumped or restored. Default: NFTables.
 	NetworkLock NetworkLock
 	// GhostLimit is the size up to which deleted files that are open are saved. Default: 1 MiB.
@@ -186,8 +190,11 @@ func (o Options) request(kind rpc.CriuReqType) *rpc.CriuReq {
 		LazyPages:       said(o.LazyPages),
 		TrackMem:        said(o.TrackMemory),
 		AutoDedup:       said(o.AutoDedup),
-		RstSibling:      said(o.SiblingOfCaller),
+		RstSibling:      said(o.SiblingOfCaller && kind == rpc.CriuReqType_RESTORE), // criu refuses it with a dump
 		WeakSysctls:     said(o.WeakSysctls),
+	}
+	if o.EmptyNetwork {
+		opts.EmptyNs = new(uint32(unix.CLONE_NEWNET))
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.Inherit)) {
 		opts.InheritFd = append(opts.InheritFd, &rpc.InheritFd{Key: new(key), Fd: new(int32(o.Inherit[key]))})

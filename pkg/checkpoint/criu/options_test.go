@@ -31,7 +31,7 @@ func TestRequestOfEverything(t *testing.T) {
 		Inherit:        map[string]int{"extnet": 4, File(0x1f, 0xabc): 5},
 		JoinNamespaces: []JoinNamespace{{"ipc", "/proc/9/ns/ipc", ""}, {"user", "/proc/9/ns/user", "0,0"}},
 		FreezeCgroup:   "/sys/fs/cgroup/x", LeaveRunning: true, TCPEstablished: true, TCPClose: true, TCPSkipInFlight: true, FileLocks: true, UnixExternal: true,
-		ShellJob: true, OrphanPTSMaster: true, NetworkLock: IPTables, GhostLimit: 1 << 24, LinkRemap: true, LazyPages: true, TrackMemory: true, AutoDedup: true,
+		ShellJob: true, OrphanPTSMaster: true, EmptyNetwork: true, NetworkLock: IPTables, GhostLimit: 1 << 24, LinkRemap: true, LazyPages: true, TrackMemory: true, AutoDedup: true,
 		LSMProfile: "apparmor:web", SiblingOfCaller: true, WeakSysctls: true, CPU: CPUInstructions, LogLevel: 4, Timeout: 1500 * time.Millisecond,
 	}
 	for field, value := range reflect.ValueOf(o).Fields() {
@@ -49,11 +49,14 @@ func TestRequestOfEverything(t *testing.T) {
 		JoinNs:       []*rpc.JoinNamespace{{Ns: new("ipc"), NsFile: new("/proc/9/ns/ipc")}, {Ns: new("user"), NsFile: new("/proc/9/ns/user"), ExtraOpt: new("0,0")}},
 		FreezeCgroup: new("/sys/fs/cgroup/x"), LeaveRunning: new(true), TcpEstablished: new(true), TcpClose: new(true), TcpSkipInFlight: new(true), FileLocks: new(true),
 		ExtUnixSk: new(true), ShellJob: new(true), OrphanPtsMaster: new(true), GhostLimit: new(uint32(1 << 24)), LinkRemap: new(true), LazyPages: new(true),
-		TrackMem: new(true), AutoDedup: new(true), LsmProfile: new("apparmor:web"), RstSibling: new(true), WeakSysctls: new(true), CpuCap: new(uint32(5)),
-		Timeout: new(uint32(2)),
+		TrackMem: new(true), AutoDedup: new(true), LsmProfile: new("apparmor:web"), WeakSysctls: new(true), CpuCap: new(uint32(5)),
+		Timeout: new(uint32(2)), EmptyNs: new(uint32(0x40000000)),
 	}}
 	if !got.EqualVT(want) {
 		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	if !o.request(rpc.CriuReqType_RESTORE).GetOpts().GetRstSibling() {
+		t.Error("a restore does not make a sibling")
 	}
 }
 

@@ -30,7 +30,7 @@ func image(t *testing.T) *os.File {
 
 // A counter is dumped, restored, dumped while it runs on, and restored again: it never begins again.
 func TestACounterGoesOn(t *testing.T) {
-	tool := kerneltest.Criu(t)
+	tool := kerneltest.Criu(t).Tool
 	privately(t)
 	dir, first, second := t.TempDir(), image(t), image(t)
 	pid := begin(t, dir, "counter")
@@ -84,7 +84,7 @@ var errNo = errors.New("the layer cannot be copied")
 
 // Who says no in the middle of a dump has the processes back; in the middle of a restore, none is left.
 func TestARefusalUndoes(t *testing.T) {
-	tool := kerneltest.Criu(t)
+	tool := kerneltest.Criu(t).Tool
 	privately(t)
 	dir, images := t.TempDir(), image(t)
 	pid := begin(t, dir, "counter")
@@ -108,7 +108,7 @@ func TestARefusalUndoes(t *testing.T) {
 
 // The end of the context in the middle of a dump ends criu, and the process runs on.
 func TestAnEndedDumpLeavesTheProcess(t *testing.T) {
-	tool := kerneltest.Criu(t)
+	tool := kerneltest.Criu(t).Tool
 	privately(t)
 	for _, point := range []string{"pre-dump", "query-ext-files", "post-dump"} {
 		t.Run(point, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestAnEndedDumpLeavesTheProcess(t *testing.T) {
 
 // What a process has that cannot be saved is said in plain words, and the process runs on.
 func TestWhatCannotBeDumpedIsNamed(t *testing.T) {
-	tool := kerneltest.Criu(t)
+	tool := kerneltest.Criu(t).Tool
 	for name, test := range map[string]struct {
 		role string
 		with criu.Options
@@ -168,7 +168,7 @@ func TestWhatCannotBeDumpedIsNamed(t *testing.T) {
 
 // So is what stands in the way of a restore.
 func TestWhatCannotBeRestoredIsNamed(t *testing.T) {
-	tool := kerneltest.Criu(t)
+	tool := kerneltest.Criu(t).Tool
 	for name, test := range map[string]struct {
 		role  string
 		spoil func(t *testing.T, dir string, images *os.File)
@@ -202,7 +202,7 @@ func TestWhatCannotBeRestoredIsNamed(t *testing.T) {
 
 // While the process that was dumped runs, its number is taken.
 func TestARestoreBesideTheOriginal(t *testing.T) {
-	tool := kerneltest.Criu(t)
+	tool := kerneltest.Criu(t).Tool
 	privately(t)
 	dir, images := t.TempDir(), image(t)
 	pid := begin(t, dir, "counter")
@@ -218,7 +218,7 @@ func TestARestoreBesideTheOriginal(t *testing.T) {
 
 // A full file system ends the dump, not the process.
 func TestNoSpaceForAnImage(t *testing.T) {
-	tool := kerneltest.Criu(t)
+	tool := kerneltest.Criu(t).Tool
 	privately(t)
 	dir, small := t.TempDir(), t.TempDir()
 	if err := unix.Mount("small", small, "tmpfs", 0, "size=256k"); err != nil {
@@ -241,7 +241,7 @@ func TestNoSpaceForAnImage(t *testing.T) {
 
 // A stray configuration file decides nothing: this one would let any dump of a connection pass, and write the log elsewhere.
 func TestStrayConfigurationChangesNothing(t *testing.T) {
-	tool := kerneltest.Criu(t)
+	tool := kerneltest.Criu(t).Tool
 	privately(t)
 	if err := unix.Mount("etc", "/etc", "tmpfs", 0, ""); err != nil {
 		t.Fatal(err)
@@ -264,7 +264,7 @@ func TestStrayConfigurationChangesNothing(t *testing.T) {
 }
 
 func TestQuestions(t *testing.T) {
-	tool := kerneltest.Criu(t)
+	tool := kerneltest.Criu(t).Tool
 	privately(t)
 	c, images := talk(t, tool), image(t)
 	version, err := c.Version(t.Context())

@@ -24,6 +24,15 @@ import (
 const victim = "RECONCILER_TEST_VICTIM"
 
 func TestMain(m *testing.M) {
+	criu.Hook()
+	if os.Getenv(liar) != "" {
+		lie()
+		return
+	}
+	if path := os.Getenv(prover); path != "" {
+		criu.Prove(context.Background(), criu.Tool{Path: path})
+		return
+	}
 	if role := os.Getenv(victim); role != "" {
 		if err := roles[role](); err != nil {
 			fmt.Fprintln(os.Stderr, err)
