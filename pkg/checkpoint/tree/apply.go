@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ import (
 // holds a part of it, and is to be thrown away.
 func Apply(ctx context.Context, dir *os.File, r io.Reader, deleted []string, options Options) error {
 	a := applier{
-		ctx: ctx, options: options, in: reader{in: r}, seed: maphash.MakeSeed(), made: map[uint64]bool{},
+		ctx: ctx, options: options, in: reader{in: bufio.NewReaderSize(r, 64<<10)}, seed: maphash.MakeSeed(), made: map[uint64]bool{}, left: map[string]bool{},
 		buf: make([]byte, bufferSize),
 	}
 	a.places.leave = a.finish
@@ -44,6 +45,7 @@ type applier struct {
 
 	seed    maphash.Seed
 	made    map[uint64]bool // the names of directories that the archive had, hashed
+	left    map[string]bool // the names of devices that were left out
 	entries int
 	bytes   int64
 }
@@ -72,7 +74,7 @@ func (a *applier) apply(dir int, deleted []string) error {
 			return err
 		}
 		if err := a.entry(e); err != nil {
-			return fmt.Errorf("%q: %w", e.name, err)
+			return fmt.Errorf("%q: %w", e.clean(), blamed(err))
 		}
 	}
 	if err := a.delete(deleted); err != nil {
@@ -85,7 +87,7 @@ func (a *applier) apply(dir int, deleted []string) error {
 func (a *applier) delete(deleted []string) error {
 	for _, name := range slices.Sorted(slices.Values(deleted)) {
 		if err := a.whiteout(name); err != nil {
-			return fmt.Errorf("%q: %w", name, err)
+			return fmt.Errorf("%q: %w", name, blamed(err))
 		}
 	}
 	return nil
@@ -140,6 +142,9 @@ func (a *applier) entry(e *entry) error {
 		return err
 	}
 	if e.kind == kindDirectory {
+		if last >= a.options.depth() {
+			return errDeep
+		}
 		return a.directory(e, name, parts[last])
 	}
 	return a.file(e, parts[last])
@@ -224,6 +229,7 @@ func (a *applier) device(e *entry, dir int, base string) error {
 		return refused("a whiteout as an entry")
 	}
 	if !a.options.Devices {
+		a.left[e.clean()] = true
 		return nil
 	}
 	kind := map[byte]uint32{kindCharacter: unix.S_IFCHR, kindBlock: unix.S_IFBLK}[e.kind]
@@ -239,7 +245,11 @@ func (a *applier) node(e *entry, dir int, base string, kind uint32) error {
 
 // link makes a hard link to a file of the tree. Its other name is resolved as an entry's own is.
 func (a *applier) link(e *entry, dir int, base string) error {
-	parts, err := a.options.split(strings.TrimPrefix(e.link, "./"))
+	target := strings.TrimPrefix(e.link, "./")
+	if a.left[target] {
+		return nil
+	}
+	parts, err := a.options.split(target)
 	if err == nil && len(parts) == 0 {
 		err = refused("a link to the tree itself")
 	}
@@ -250,12 +260,24 @@ func (a *applier) link(e *entry, dir int, base string) error {
 	from, err := a.walk(parts[:last])
 	if err == nil {
 		defer unix.Close(from)
-		err = unix.Linkat(from, parts[last], dir, base, 0) // does not follow
+		err = link(from, parts[last], dir, base)
 	}
 	if err != nil {
 		return fmt.Errorf("link to %q: %w", e.link, err)
 	}
 	return nil
+}
+
+// link makes a hard link to a bare name, which is not followed.
+func link(from int, name string, to int, base string) error {
+	st, err := look(from, name)
+	if err != nil {
+		return err
+	}
+	if isDirectory(&st) {
+		return refused("it is a directory")
+	}
+	return unix.Linkat(from, name, to, base, 0)
 }
 
 // walk opens a directory of the tree, in steps that fit into a path.

@@ -21,7 +21,7 @@ func clearDirectory(ctx context.Context, dir int) error {
 // removeChildren removes all entries of an open directory, and tells whether it is empty then.
 func removeChildren(ctx context.Context, dir int, name string, depth int) (empty bool, err error) {
 	if depth > maxDepth {
-		return false, fmt.Errorf("cannot remove %q: more than %d directories below one another", name, maxDepth)
+		return false, fmt.Errorf("cannot remove %q: %w", name, errDeep)
 	}
 	all, err := list(dir)
 	if err != nil {

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"context"
 	"io"
 
 	"golang.org/x/sys/unix"
@@ -34,9 +35,12 @@ func (a *applier) data(e *entry, dir int, base string) error {
 // copy copies a segment from the archive.
 func (a *applier) copy(fd int, s segment) error {
 	for s.size > 0 {
+		if err := context.Cause(a.ctx); err != nil {
+			return err
+		}
 		n, err := io.ReadFull(&a.in, a.buf[:min(s.size, int64(len(a.buf)))])
 		if err != nil {
-			return truncated(err)
+			return err
 		}
 		if err := writeAt(fd, a.buf[:n], s.at); err != nil {
 			return err

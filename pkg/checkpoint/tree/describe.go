@@ -30,7 +30,7 @@ func (a *applier) finish(p place) error {
 		return unix.UtimesNanoAt(p.fd, "", p.times[:], unix.AT_EMPTY_PATH)
 	}
 	if err := a.give(p.entry, handle{dir: p.fd}); err != nil {
-		return fmt.Errorf("%q: %w", p.entry.name, err)
+		return fmt.Errorf("%q: %w", p.entry.name, blamed(err))
 	}
 	return nil
 }

@@ -2,9 +2,12 @@ package tree
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxDepth bounds the directories below one another, and with them the descriptors that are open.
@@ -51,9 +54,26 @@ func mapped(f func(uint32) (uint32, bool), id uint32) (uint32, error) {
 	return id, nil
 }
 
+var errDeep = refused("too many directories below one another")
+
 // refused is an error of an entry that is not put anywhere.
 func refused(format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, fs.ErrInvalid)...)
+}
+
+// blame are the kernel's errors that a right archive in a directory of its own never meets.
+var blame = []error{
+	unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EXDEV, unix.EEXIST, unix.EINVAL, unix.ENAMETOOLONG, unix.EFBIG, unix.E2BIG, unix.ERANGE,
+}
+
+// blamed makes such an error one of the archive.
+func blamed(err error) error {
+	for _, b := range blame {
+		if errors.Is(err, b) {
+			return refused("%w", err)
+		}
+	}
+	return err
 }
 
 // split takes a name apart: into bare names, none for the tree's own directory. It refuses all that could lead elsewhere or says the same in another way.
@@ -63,7 +83,7 @@ func (o Options) split(name string) ([]string, error) {
 	}
 	parts := strings.Split(name, "/")
 	if len(parts) > o.depth()+1 {
-		return nil, refused("more than %d directories below one another", o.depth())
+		return nil, errDeep
 	}
 	for _, part := range parts {
 		switch {

@@ -259,8 +259,8 @@ func parseTimestamp(text string) (t timestamp, err error) {
 
 // truncated is the error of an archive that ends too early.
 func truncated(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return malformed("%w", io.ErrUnexpectedEOF)
 	}
 	return err
 }

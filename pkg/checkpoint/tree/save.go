@@ -93,7 +93,7 @@ func (s *saver) top(merged, lower int) error {
 // directory saves an open directory, and what is in it.
 func (s *saver) directory(merged, lower int, name string, st *unix.Statx_t, depth int) error {
 	if depth > maxDepth {
-		return fmt.Errorf("%q: more than %d directories below one another", name, maxDepth)
+		return fmt.Errorf("%q: %w", name, errDeep)
 	}
 	e := described(name, st)
 	var err error
