@@ -47,8 +47,9 @@ func (m *Machine) checkpoint(name string, id uint64, o spec.CheckpointOptions, f
 		verb = "Suspend"
 	}
 	m.judge(verb, name, id)
+	m.refused[name] = m.uncheckpointable[name] || f == imageRefused
 	switch {
-	case m.uncheckpointable[name] || f == imageRefused:
+	case m.refused[name]:
 		return spec.Image{}, fmt.Errorf("%q has a socket that cannot be saved: %w", name, errors.ErrUnsupported)
 	case m.full || f == imageFull:
 		return spec.Image{}, errFull

@@ -74,6 +74,13 @@ func (m *Machine) Slow(d time.Duration) {
 	m.slow = d
 }
 
+// Refuses tells whether an image of a name was refused for what is in it, and none was taken since.
+func (m *Machine) Refuses(name string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.refused[name]
+}
+
 // Full leaves no room for images, or makes some.
 func (m *Machine) Full(full bool) {
 	m.mu.Lock()

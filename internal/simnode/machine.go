@@ -29,6 +29,7 @@ type Machine struct {
 	full             bool
 	slow             time.Duration // how long an image takes
 	uncheckpointable map[string]bool
+	refused          map[string]bool // of which names the latest image was
 	misfits          []string
 	// Judge is told of every effective verb before it takes effect, with the instances of the name as they are then.
 	Judge func(verb string, name string, id uint64, instances []spec.Instance)
@@ -51,7 +52,7 @@ type instance struct {
 func New() *Machine {
 	return &Machine{
 		instances: map[string][]*instance{}, pids: 1000,
-		images: map[string][]*image{}, newest: map[string]string{}, uncheckpointable: map[string]bool{},
+		images: map[string][]*image{}, newest: map[string]string{}, uncheckpointable: map[string]bool{}, refused: map[string]bool{},
 	}
 }
 

@@ -2,6 +2,7 @@ package simnode
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -17,6 +18,7 @@ type Oracle struct {
 	history    map[string][]Version // of every name that was ever asked for
 	hands      map[string]time.Time // when somebody last asked the agent for something
 	loose      time.Time            // until when the agent may know old versions only
+	down       bool                 // the node goes down
 	blind      bool                 // the agent cannot know the newest version at all
 	violations []string
 	verbs      int
@@ -64,6 +66,13 @@ func (o *Oracle) Blind(blind bool) {
 	o.blind, o.loose = blind, time.Now().Add(lag)
 }
 
+// Down tells whether the node goes down.
+func (o *Oracle) Down(down bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.down = down
+}
+
 // Violations are what was done and never may be.
 func (o *Oracle) Violations() []string {
 	o.mu.Lock()
@@ -82,8 +91,10 @@ func (o *Oracle) Verbs() int {
 func (o *Oracle) Judge(verb, name string, id uint64, instances []spec.Instance) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.verbs++
-	c := trial{name: name, id: id, versions: o.versions(name), handled: time.Since(o.hands[name]) < lag || o.overridden(name)}
+	if verb != "Checkpoint" { // which goes on for ever, where it is asked for
+		o.verbs++
+	}
+	c := trial{down: o.down, name: name, id: id, versions: o.versions(name), handled: time.Since(o.hands[name]) < lag || o.overridden(name)}
 	for _, in := range instances {
 		if in.ID == id {
 			c.in = in
@@ -132,6 +143,7 @@ type trial struct {
 	others   []spec.Instance
 	versions []Version
 	handled  bool
+	down     bool // the node goes down
 }
 
 // asked tells whether some version is as a test says; nothing asked for is no version.
@@ -151,7 +163,7 @@ func hasProcess(in spec.Instance) bool {
 var laws = map[string]func(trial) string{
 	"Create": func(c trial) string {
 		switch {
-		case !c.asked(func(v spec.Container) bool { return v.Spec.State != spec.StateStopped }) && !c.handled:
+		case !c.asked(runs) && !c.handled:
 			return "nobody asked for it to run"
 		case slices.ContainsFunc(c.others, func(in spec.Instance) bool {
 			return in.Phase != spec.InstanceBroken && in.Spec.Metadata.Name != "" && !c.asked(func(v spec.Container) bool { return !sameFrozen(v, in.Spec) })
@@ -166,7 +178,7 @@ var laws = map[string]func(trial) string{
 			return "another instance has a process"
 		case c.handled:
 			return ""
-		case !c.asked(func(v spec.Container) bool { return v.Spec.State != spec.StateStopped }):
+		case !c.asked(runs):
 			return "nobody asked for it to run"
 		case c.in.Exit != nil && !c.in.Exit.FinishedAt.IsZero() && byItself(c.in.Exit.Reason) && !c.asked(func(v spec.Container) bool { return restartsAfter(v, c.in.Exit.Code) }):
 			return "its restart policy says no"
@@ -175,7 +187,7 @@ var laws = map[string]func(trial) string{
 	},
 	"Stop": func(c trial) string {
 		switch {
-		case c.handled || c.removed() || len(c.others) > 0:
+		case c.handled || c.down || c.removed() || len(c.others) > 0:
 		case c.asked(func(v spec.Container) bool { return v.Spec.State == spec.StateStopped || !sameFrozen(v, c.in.Spec) }):
 		default:
 			return "its manifest did not change"
@@ -198,12 +210,55 @@ var laws = map[string]func(trial) string{
 		}
 		return ""
 	},
+	"Restore": func(c trial) string {
+		switch {
+		case slices.ContainsFunc(c.others, hasProcess):
+			return "another instance has a process"
+		case c.handled:
+		case !c.asked(runs):
+			return "nobody asked for it to run"
+		case !c.asked(func(v spec.Container) bool { return v.Spec.Checkpoints() }) && (c.in.Exit == nil || c.in.Exit.Reason != spec.ExitCheckpointed):
+			return "nobody asked for it to begin from an image"
+		case c.in.Exit != nil && !c.in.Exit.FinishedAt.IsZero() && byItself(c.in.Exit.Reason) && !c.asked(func(v spec.Container) bool {
+			return restartsAfter(v, c.in.Exit.Code) && v.Spec.Checkpoint.OnCrash == spec.CrashRestore
+		}):
+			return "its restart policy says no, or not from an image"
+		}
+		return ""
+	},
+	"Checkpoint": func(c trial) string {
+		switch {
+		case c.handled, c.asked(func(v spec.Container) bool { return v.Spec.Checkpoint.Every > 0 }):
+			return ""
+		}
+		return "nobody asked for it"
+	},
+	"Suspend": func(c trial) string {
+		switch {
+		case c.handled, c.asked(func(v spec.Container) bool { return v.Spec.State == spec.StateCheckpointed }):
+		case c.down && c.asked(func(v spec.Container) bool { return v.Spec.Checkpoint.OnShutdown }):
+		default:
+			return "nobody asked for it"
+		}
+		return ""
+	},
+	"RemoveImages": func(c trial) string {
+		if c.removed() {
+			return ""
+		}
+		return "it is asked for, and its images are gone"
+	},
 	"Pause": func(c trial) string {
 		if c.handled || c.asked(func(v spec.Container) bool { return v.Spec.State == spec.StatePaused }) {
 			return ""
 		}
 		return "nobody asked for it"
 	},
+}
+
+// runs tells whether a manifest asks for a process.
+func runs(c spec.Container) bool {
+	return c.Spec.State != spec.StateStopped && c.Spec.State != spec.StateCheckpointed
 }
 
 func overdue(in spec.Instance) bool {
@@ -229,7 +284,7 @@ func sameFrozen(a, b spec.Container) bool {
 	for _, c := range []*spec.Container{&a, &b} {
 		c.Metadata.Labels, c.Metadata.Annotations = nil, nil
 		c.Spec.State, c.Spec.Resources, c.Spec.Restart, c.Spec.Stop, c.Spec.Logs = "", spec.Resources{}, spec.Restart{}, spec.Stop{}, spec.Logs{}
-		c.Spec.Pressure = spec.Pressure{}
+		c.Spec.Pressure, c.Spec.Checkpoint = spec.Pressure{}, spec.Checkpoint{}
 	}
 	return reflect.DeepEqual(a.Spec, b.Spec)
 }
@@ -237,10 +292,11 @@ func sameFrozen(a, b spec.Container) bool {
 // Converged says what is not as it was last asked for, when everything has had its time and no state is set by hand.
 func (o *Oracle) Converged(m *Machine) (wrong []string) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	asked := maps.Clone(o.history)
+	o.mu.Unlock() // the machine asks the oracle while it is locked itself
 	shown := m.Instances()
-	for name, history := range o.history {
-		if why := differs(history[len(history)-1].Container, shown[name]); why != "" {
+	for name, history := range asked {
+		if why := differs(history[len(history)-1].Container, shown[name], m.Images(name), m.Refuses(name)); why != "" {
 			wrong = append(wrong, name+": "+why)
 		}
 	}
@@ -248,7 +304,8 @@ func (o *Oracle) Converged(m *Machine) (wrong []string) {
 	return wrong
 }
 
-func differs(want *spec.Container, instances []spec.Instance) string {
+// differs says what is not as it should be. One that cannot be saved may run on.
+func differs(want *spec.Container, instances []spec.Instance, images []spec.Image, refused bool) string {
 	live := slices.ContainsFunc(instances, hasProcess)
 	switch {
 	case want == nil && len(instances) > 0:
@@ -259,12 +316,16 @@ func differs(want *spec.Container, instances []spec.Instance) string {
 		return "stopped, but it has a process"
 	case want.Spec.State == spec.StateStopped:
 		return ""
+	case want.Spec.State == spec.StateCheckpointed && live && !refused:
+		return "is to be in an image, but it has a process"
+	case want.Spec.State == spec.StateCheckpointed && !live:
+		return unsaved(instances, images)
 	case len(instances) != 1:
 		return fmt.Sprintf("%d instances", len(instances))
 	}
 	in := instances[0]
 	phase := spec.InstanceRunning
-	if want.Spec.State == spec.StatePaused {
+	if want.Spec.State == spec.StatePaused || want.Spec.State == spec.StateCheckpointed && in.Phase == spec.InstancePaused {
 		phase = spec.InstancePaused
 	}
 	done := in.Phase == spec.InstanceExited && in.Exit != nil && !restartsAfter(*want, in.Exit.Code)
@@ -279,6 +340,19 @@ func differs(want *spec.Container, instances []spec.Instance) string {
 		return fmt.Sprintf("has metadata %+v, not %+v", in.Spec.Metadata, want.Metadata)
 	case !in.Resources.Equal(want.Spec.Resources):
 		return fmt.Sprintf("has limits %+v, not %+v", in.Resources, want.Spec.Resources)
+	}
+	return ""
+}
+
+// unsaved says what of an instance that ended in an image is not in one.
+func unsaved(instances []spec.Instance, images []spec.Image) string {
+	for _, in := range instances {
+		if in.Exit == nil || in.Exit.Reason != spec.ExitCheckpointed {
+			continue
+		}
+		if !slices.ContainsFunc(images, func(i spec.Image) bool { return i.Instance == in.ID && i.Starts == in.Starts && i.Stopped }) {
+			return fmt.Sprintf("instance %d ended in an image that is not there", in.ID)
+		}
 	}
 	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -27,9 +28,11 @@ type simulation struct {
 	oracle  *simnode.Oracle
 	faults  *simnode.Faults
 	files   map[string]string // file of each name
+	puts    map[string]spec.Container
 	broken  map[string]bool
 	hidden  bool
 	log     []string
+	late    []string // what was up when the node was to be down
 
 	agent *reconcile.Agent
 	node  *simnode.Node
@@ -43,7 +46,7 @@ type simulation struct {
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	s := &simulation{
 		t: t, r: rand.New(rand.NewPCG(seed, 1)), machine: simnode.New(), disk: simnode.NewDisk(), folder: simnode.NewFolder("main"),
-		oracle: simnode.NewOracle(), faults: simnode.NewFaults(seed), files: map[string]string{}, broken: map[string]bool{},
+		oracle: simnode.NewOracle(), faults: simnode.NewFaults(seed), files: map[string]string{}, puts: map[string]spec.Container{}, broken: map[string]bool{},
 		variant: func(n reconcile.Node) reconcile.Node { return n },
 		blinded: func(s reconcile.Source) reconcile.Source { return s },
 	}
@@ -57,7 +60,7 @@ func (s *simulation) run(steps int) error {
 	s.start()
 	for range steps {
 		s.step()
-		if v := s.oracle.Violations(); len(v) > 0 {
+		if v := append(s.oracle.Violations(), s.late...); len(v) > 0 {
 			s.end(false)
 			return errors.New(v[0])
 		}
@@ -111,7 +114,17 @@ func (s *simulation) container(name string) spec.Container {
 	c.Spec.Rootfs.Path = "/srv"
 	scripts := []string{"trap 'exit 0' TERM; one", "trap 'exit 0' TERM; two", "trap ':' TERM; deaf", "nothing"}
 	c.Spec.Command = []string{"/bin/sh", "-c", scripts[s.r.IntN(len(scripts))]}
-	c.Spec.State = []spec.State{"", "", "", spec.StatePaused, spec.StateStopped}[s.r.IntN(5)]
+	c.Spec.State = []spec.State{"", "", "", spec.StatePaused, spec.StateStopped, spec.StateCheckpointed}[s.r.IntN(6)]
+	if s.r.IntN(2) == 0 {
+		c.Spec.Checkpoint = spec.Checkpoint{
+			Every: []spec.Duration{0, spec.Duration(20 * time.Second)}[s.r.IntN(2)], Retain: s.r.IntN(3),
+			RestoreOnStart: []spec.RestoreOnStart{"", spec.RestoreLatest}[s.r.IntN(2)], OnCrash: []spec.OnCrash{"", spec.CrashRestore}[s.r.IntN(2)],
+			From: []string{"", "", "a", "b"}[s.r.IntN(4)], OnShutdown: s.r.IntN(2) == 0,
+		}
+		if c.Spec.Checkpoint.From == name {
+			c.Spec.Checkpoint.From = ""
+		}
+	}
 	c.Spec.Restart.Policy = []spec.RestartPolicy{"", "", spec.RestartNever, spec.RestartOnFailure}[s.r.IntN(4)]
 	c.Spec.Stop.Timeout = spec.Duration(s.r.IntN(3)) * spec.Duration(2*time.Second)
 	c.Spec.Resources.Memory.Max = spec.NewLimit(uint64(1+s.r.IntN(3)) << 20)
@@ -129,6 +142,9 @@ func (s *simulation) step() {
 		do     func(name string)
 	}{
 		{30, s.put},
+		{12, s.flip},
+		{3, s.damage},
+		{2, s.shutdown},
 		{8, s.remove},
 		{4, s.breakFile},
 		{5, s.rename},
@@ -160,11 +176,15 @@ func (s *simulation) step() {
 
 // brief is what is random about a container.
 func brief(c spec.Container) string {
-	return fmt.Sprintf("%s %s %s %s %v %s", c.Spec.State, c.Spec.Command[2], c.Spec.Restart.Policy, c.Spec.Stop.Timeout, c.Metadata.Labels, c.Spec.Resources.Memory.Max)
+	return fmt.Sprintf("%+v %s %s %s %s %v %s", c.Spec.Checkpoint, c.Spec.State, c.Spec.Command[2], c.Spec.Restart.Policy, c.Spec.Stop.Timeout, c.Metadata.Labels, c.Spec.Resources.Memory.Max)
 }
 
 func (s *simulation) put(name string) {
-	c := s.container(name)
+	s.write(name, s.container(name))
+}
+
+func (s *simulation) write(name string, c spec.Container) {
+	s.puts[name] = c
 	if s.files[name] == "" {
 		s.files[name] = name + ".yaml"
 	}
@@ -173,6 +193,59 @@ func (s *simulation) put(name string) {
 	s.oracle.Asks(name, &c)
 	s.folder.PutContainers(s.files[name], c)
 	s.see()
+}
+
+// flip changes nothing but the state.
+func (s *simulation) flip(name string) {
+	last, ok := s.puts[name]
+	if s.files[name] == "" || !ok {
+		return
+	}
+	c := last
+	c.Spec.State = []spec.State{"", spec.StatePaused, spec.StateCheckpointed, spec.StateCheckpointed}[s.r.IntN(4)]
+	s.write(name, c)
+}
+
+func (s *simulation) damage(name string) {
+	s.say("damage %s: %v", name, s.machine.Damage(name, s.r.IntN(2) == 0))
+}
+
+// shutdown brings the node down, and up again after a boot or as if it had not gone.
+func (s *simulation) shutdown(string) {
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Duration(1+s.r.IntN(40))*time.Second)
+	defer cancel()
+	s.oracle.Down(true)
+	err := s.agent.Shutdown(ctx)
+	s.say("shutdown: %v", err)
+	if err == nil {
+		for name, all := range s.machine.Instances() {
+			for _, in := range all {
+				if name != "foreign" && in.Pid != 0 && s.agentKnows(name) {
+					s.late = append(s.late, name+" is up after the shutdown")
+				}
+			}
+		}
+	}
+	if s.r.IntN(2) == 0 {
+		s.reboot("")
+	} else {
+		s.killAgent("")
+	}
+	s.oracle.Down(false)
+}
+
+// agentKnows tells whether the agent has a say in what a name does.
+func (s *simulation) agentKnows(name string) bool {
+	o, err := s.agent.Object(name)
+	if err != nil {
+		return false
+	}
+	for _, c := range o.Status.Conditions {
+		if c.Type == spec.ConditionReady && c.Reason == reconcile.ReasonHeld {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *simulation) remove(name string) {
@@ -202,6 +275,7 @@ func (s *simulation) rename(name string) {
 		return
 	}
 	c := s.container(name)
+	s.puts[name] = c
 	s.say("rename %s %s", name, brief(c))
 	s.oracle.Asks(name, &c)
 	s.folder.Remove(s.files[name])
@@ -283,16 +357,20 @@ func (s *simulation) reboot(string) {
 func (s *simulation) byHand(name string) {
 	s.oracle.Hand(name)
 	var err error
-	verb := s.r.IntN(4)
+	verb := s.r.IntN(7)
 	switch verb {
 	case 0:
-		err = s.agent.Override(s.t.Context(), name, []spec.State{spec.StateStopped, spec.StatePaused, spec.StateRunning}[s.r.IntN(3)])
+		err = s.agent.Override(s.t.Context(), name, []spec.State{spec.StateStopped, spec.StatePaused, spec.StateRunning, spec.StateCheckpointed}[s.r.IntN(4)])
 	case 1:
 		err = s.agent.Override(s.t.Context(), name, "")
 	case 2:
 		err = s.agent.Restart(s.t.Context(), name)
 	case 3:
 		err = s.agent.Kill(s.t.Context(), name, "SIGKILL")
+	case 4, 5:
+		_, err = s.agent.Checkpoint(s.t.Context(), name, spec.CheckpointOptions{Stop: verb == 5})
+	case 6:
+		err = s.agent.Restore(s.t.Context(), name, "")
 	}
 	s.say("by hand %s %d: %v", name, verb, err)
 }
@@ -324,14 +402,14 @@ func (s *simulation) finish() error {
 		}
 	}
 	s.forgetUnclaimed()
-	time.Sleep(2 * time.Minute)
+	time.Sleep(20 * time.Minute) // what is restored from bad images ends again and again, until the last of them is left out
 	verbs := s.oracle.Verbs()
 	time.Sleep(10 * time.Minute)
 	var errs []error
 	if more := s.oracle.Verbs() - verbs; more > 0 {
 		errs = append(errs, fmt.Errorf("%d verbs after everything had settled", more))
 	}
-	for _, v := range append(s.oracle.Violations(), s.oracle.Converged(s.machine)...) {
+	for _, v := range slices.Concat(s.oracle.Violations(), s.late, s.oracle.Converged(s.machine), s.machine.Misfits()) {
 		errs = append(errs, errors.New(v))
 	}
 	if len(s.machine.Instances()["foreign"]) != 1 {

@@ -21,13 +21,32 @@ func (a *Agent) Shutdown(ctx context.Context) error {
 	a.mu.Unlock()
 	a.tell(Event{Reason: ReasonGoingDown})
 	a.enqueueAll()
-	err := a.await(ctx, func() bool { return a.queue.Idle() && len(a.up()) == 0 })
-	if err != nil {
-		if up := a.up(); len(up) > 0 {
-			err = errors.Join(err, fmt.Errorf("still up: %s", strings.Join(up, ", ")))
-		}
+	err := a.awaitDown(ctx)
+	if up := a.up(); err != nil && len(up) > 0 {
+		err = errors.Join(err, fmt.Errorf("still up: %s", strings.Join(up, ", ")))
 	}
 	return err
+}
+
+// awaitDown waits until nothing is up, and a look at the whole node shows nothing else.
+func (a *Agent) awaitDown(ctx context.Context) error {
+	select {
+	case <-a.synced:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	down := func() bool { return a.queue.Idle() && len(a.up()) == 0 }
+	for {
+		if err := a.await(ctx, down); err != nil {
+			return err
+		}
+		if err := a.observe(ctx); err == nil && down() {
+			return nil
+		}
+		if !sleep(ctx, firstRetry) {
+			return ctx.Err()
+		}
+	}
 }
 
 func (a *Agent) goingDown() Down {
