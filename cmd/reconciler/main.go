@@ -7,11 +7,13 @@ import (
 	"os"
 
 	"github.com/seed31d4122e/reconciler/cmd/reconciler/ocicmd"
+	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 )
 
 func main() {
 	keeper.Hook() // a keeper lives long and stays small: it knows no verbs
+	criu.Hook()
 	switch {
 	case ocicmd.Is(os.Args[0]):
 		os.Exit(ocicmd.Main(context.Background(), os.Args[1:], ociBuild))

@@ -31,6 +31,7 @@ type agentFlags struct {
 	prune         string
 	once          bool
 	runDir        string
+	criu          string
 	stateDir      string
 	logDir        string
 	cgroupParent  string
@@ -71,6 +72,7 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 	flags.StringVar(&f.logDir, "log-dir", "/var/log/reconciler", "`DIR` for the output of containers")
 	flags.StringVar(&f.cgroupParent, "cgroup-parent", "reconciler", "the `CGROUP` above all containers; under systemd, a delegated scope of that name, unless it begins with /")
 	flags.TextVar(&f.subnet, "bridge-subnet", network.DefaultSubnet, "the `PREFIX` that bridges get their subnets from, each at most a /22")
+	flags.StringVar(&f.criu, "criu", "", "the criu `PROGRAM` that images are taken with; default: the first that is found, if it proves itself")
 	flags.Var(f.logFormat, "log-format", "auto (text on a terminal), text or json")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every event and decision")
 	return cmd
@@ -93,7 +95,7 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 	if err != nil {
 		return err
 	}
-	node, err := machine.Open(ctx, machine.Config{Config: linux.Config{
+	node, err := machine.Open(ctx, machine.Config{CRIU: f.criu, Config: linux.Config{
 		RunDir: f.runDir, StateDir: f.stateDir, LogDir: f.logDir, CgroupParent: f.cgroupParent, Subnet: f.subnet, Log: log,
 	}})
 	if err != nil {

@@ -10,9 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"sync"
 
-	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
 	"github.com/seed31d4122e/reconciler/pkg/checkpoint/image"
 	"github.com/seed31d4122e/reconciler/pkg/linux"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -27,14 +25,14 @@ type Node struct {
 
 	still still // containers of which images are being taken
 
-	find sync.Mutex // held while criu is looked for
-	tool criu.Tool  // once it was found
+	prover prover
 }
 
 // Config says where a node keeps its things, and what it takes images with.
 type Config struct {
 	linux.Config
-	// CRIU is the criu program. Default: the first on the PATH.
+	// CRIU is the criu program. Default: the first on the PATH, or where this project's installation puts it. It is used if it proves itself,
+	// for which the program calls criu.Hook first in main, beside keeper.Hook.
 	CRIU string
 }
 
@@ -48,7 +46,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, backend.Close())
 	}
-	n := &Node{Node: backend, cfg: cfg, images: images}
+	n := &Node{Node: backend, cfg: cfg, images: images, prover: prover{path: cfg.CRIU, file: proofFile(cfg.StateDir)}}
 	if err := n.settle(ctx); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -65,21 +63,6 @@ func (n *Node) Images(_ context.Context, name string) ([]spec.Image, error) {
 
 // RemoveImage removes one; see reconcile.Node.
 func (n *Node) RemoveImage(_ context.Context, ref string) error { return n.images.Remove(ref) }
-
-// criu finds it, once.
-func (n *Node) criu(ctx context.Context) (criu.Tool, error) {
-	n.find.Lock()
-	defer n.find.Unlock()
-	if n.tool.Path != "" {
-		return n.tool, nil
-	}
-	tool, err := criu.Find(ctx)
-	if err != nil {
-		return tool, fmt.Errorf("%w: %w", err, errors.ErrUnsupported)
-	}
-	n.tool = tool
-	return tool, nil
-}
 
 // about says which verb failed on which container.
 func about(verb, name string, err error) error {
