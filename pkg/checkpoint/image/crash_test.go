@@ -118,7 +118,7 @@ func failEach(t *testing.T, story string, tell func(*image.Store, []string) erro
 }
 
 // memoryDir is a directory in memory where there is one: what is asked for a hundred times need not reach a disk.
-func memoryDir(t *testing.T) string {
+func memoryDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "images")
 	if err != nil {

@@ -13,6 +13,7 @@ const (
 	recordName    = "reconciler.json"
 	imagesName    = "checkpoint" // criu's images
 	partialSuffix = ".partial"
+	packSuffix    = ".pack" // where an image is being packed
 	newSuffix     = ".new"
 	lockName      = ".lock"
 	setsName      = ".sets"

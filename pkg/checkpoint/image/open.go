@@ -4,17 +4,23 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"slices"
 )
 
-// Open opens a file of the image for reading, by the name that its record has. One that is not there is fs.ErrNotExist.
-func (r *Reader) Open(name string) (*os.File, error) {
-	if !slices.Contains(r.Files(), name) {
+// Open opens a file of the image as it was before it was packed, by the name that its record has. One that is not there is fs.ErrNotExist. What is packed is compared
+// with its record while it is read: the end of a wrong one is fs.ErrInvalid.
+func (r *Reader) Open(name string) (io.ReadCloser, error) {
+	f, ok := r.record.find(name)
+	if !ok {
 		return nil, fmt.Errorf("the image %s has no %s: %w", r.Ref(), name, fs.ErrNotExist)
 	}
-	f, _, err := r.dir.regular(name)
-	return f, err
+	file, _, err := r.dir.regular(f.stored().Path)
+	if err != nil {
+		return nil, err
+	}
+	if f.Packed == nil {
+		return file, nil
+	}
+	return unpack(file, f)
 }
 
 // maxSmall bounds what ReadFile reads.

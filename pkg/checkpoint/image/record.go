@@ -45,7 +45,7 @@ type packed struct {
 
 // Pages is the memory in an image, in pages of 4096 bytes.
 type Pages struct {
-	// Stored are in files of the image; they are its memory.
+	// Stored are in files of the image.
 	Stored uint64 `json:"stored"`
 	// Zero and Parent are those that are named and not stored: empty ones, and ones that an image taken before has.
 	Zero   uint64 `json:"zero,omitempty"`
@@ -131,8 +131,8 @@ func (r *record) check() error {
 	if r.Image.Frozen < 0 || r.Image.Took < 0 {
 		return fmt.Errorf("the record has a time below zero: %w", fs.ErrInvalid)
 	}
-	if r.Pages.Stored > maxFile/pageSize {
-		return fmt.Errorf("the record has %d pages: %w", r.Pages.Stored, fs.ErrInvalid)
+	if p := r.Pages; p.Stored > maxFile/pageSize || p.Parent > maxFile/pageSize || p.Zero > maxFile/pageSize || p.Lazy > p.Stored {
+		return fmt.Errorf("the record has %d pages: %w", p.Stored, fs.ErrInvalid)
 	}
 	return r.checkFiles()
 }

@@ -361,7 +361,11 @@ func TestParentLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	pre.Close()
-	if err := errors.Join(fill(w), os.Symlink("../pre-1", filepath.Join(dir, w.Ref()+".partial/checkpoint/parent"))); err != nil {
+	f, err := w.Create("pre-1/stats-dump")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Close(), fill(w), os.Symlink("../pre-1", filepath.Join(dir, w.Ref()+".partial/checkpoint/parent"))); err != nil {
 		t.Fatal(err)
 	}
 	i, err := w.Commit(t.Context(), spec.Image{})

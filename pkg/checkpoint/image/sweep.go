@@ -119,7 +119,8 @@ func (s *Store) sweepContainer(name string) error {
 // sweepPartial removes the images that nobody writes any more.
 func sweepPartial(dir folder, entries []entry) (err error) {
 	for _, e := range entries {
-		id, isPartial := strings.CutSuffix(e.name, partialSuffix)
+		id, isPartial := strings.CutSuffix(strings.TrimSuffix(e.name, packSuffix), partialSuffix)
+		isPartial = isPartial || strings.HasSuffix(e.name, packSuffix)
 		if isPartial && idName.MatchString(id) && !isLocked(dir, e.name) {
 			err = errors.Join(err, dir.removeAll(e.name))
 		}

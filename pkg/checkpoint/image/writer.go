@@ -51,13 +51,12 @@ func (s *Store) begin(container string) (*Writer, error) {
 	}
 }
 
-func (s *Store) tryBegin(container string) (_ *Writer, err error) {
-	if err := s.root.mkdir(container, 0o700); err == nil {
+func (s *Store) tryBegin(container string) (*Writer, error) {
+	err := s.root.mkdir(container, 0o700)
+	if err == nil {
 		err = s.root.sync()
-	} else if !errors.Is(err, fs.ErrExist) {
-		return nil, err
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	w := &Writer{s: s, container: container}
@@ -116,9 +115,9 @@ func newest(entries []entry) (id string) {
 }
 
 // ID is the image's ID.
-func (w *Writer) ID() string  { return w.id }
+func (w *Writer) ID() string { return w.id }
 
-// Ref is the NAME/ID that it has once it is committed.
+// Ref is the image's NAME/ID once it is committed.
 func (w *Writer) Ref() string { return w.container + "/" + w.id }
 
 // Images is the directory checkpoint/, for criu's images. It is the Writer's, and open until that ends.
@@ -177,7 +176,8 @@ func (w *Writer) mkdirs(name string) error {
 }
 
 // Commit makes what was written an image, with what the caller knows of it; container, ID, sizes and what is known of the node are the store's to say. Either
-// it succeeds and the image outlives a loss of power, or there is no image. It ends the Writer either way. Once ctx ends it gives up.
+// it succeeds and the image outlives a loss of power, or there is no image. Pages
+// that are missing are fs.ErrInvalid. It ends the Writer either way. Once ctx ends it gives up.
 func (w *Writer) Commit(ctx context.Context, facts spec.Image) (spec.Image, error) {
 	facts.Set = ""
 	images, err := w.s.commit(ctx, "", []Member{{w, facts}})
@@ -223,11 +223,15 @@ func (w *Writer) seal(ctx context.Context, facts spec.Image) (*record, []hashed,
 	if err := w.share(c); err != nil {
 		return nil, nil, err
 	}
+	pages, err := accountOf(unrecorded{w.dir, c})
+	if err != nil {
+		return nil, nil, err
+	}
 	files, err := hashAll(ctx, w.dir, c.files, true)
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &record{Schema: recordSchema, Links: c.links, CPU: thisCPU()}
+	r := &record{Schema: recordSchema, Links: c.links, Pages: pages, CPU: thisCPU()}
 	for _, f := range files {
 		r.Files = append(r.Files, f.file)
 	}
@@ -285,7 +289,7 @@ func (w *Writer) syncDir(name string) error {
 // complete says what the store knows of an image.
 func (w *Writer) complete(facts spec.Image, r *record) spec.Image {
 	facts.Container, facts.ID = w.container, w.id
-	facts.Bytes, facts.Memory = r.onDisk(), spec.Bytes(r.Pages.Stored*pageSize)
+	facts.Bytes, facts.Memory = r.onDisk(), spec.Bytes((r.Pages.Stored+r.Pages.Parent)*pageSize)
 	facts.Compression, facts.Problem = "", ""
 	facts.Kernel, facts.Arch = kernelRelease(), arch()
 	if facts.CreatedAt.IsZero() {
