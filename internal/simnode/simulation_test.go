@@ -402,7 +402,7 @@ func (s *simulation) finish() error {
 		}
 	}
 	s.forgetUnclaimed()
-	time.Sleep(20 * time.Minute) // what is restored from bad images ends again and again, until the last of them is left out
+	time.Sleep(10 * time.Minute) // what is restored from bad images ends again and again, until the last of them is left out
 	verbs := s.oracle.Verbs()
 	time.Sleep(10 * time.Minute)
 	var errs []error

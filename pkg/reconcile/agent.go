@@ -131,6 +131,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.enqueueAll()
 	for range a.Workers {
+		if ctx.Err() != nil {
+			break // before the sources were read, perhaps: nothing may be done by what was in force before
+		}
 		work.Go(func() { a.queue.Work(ctx, func(name string) { a.pass(ctx, name) }, a.progressed) })
 	}
 	work.Go(func() { a.awaitSync(ctx) })

@@ -31,6 +31,9 @@ func (a *Agent) pass(ctx context.Context, id string) {
 		return
 	}
 	defer n.leave()
+	if ctx.Err() != nil {
+		return
+	}
 	if n.notBefore.After(now()) && a.goingDown().IsZero() {
 		a.queue.Wake(id, n.notBefore)
 		return
