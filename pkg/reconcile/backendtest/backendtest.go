@@ -18,6 +18,8 @@ type Backend struct {
 	Rootfs string
 	// Heard waits until the process of a container has written "up": then its traps are set.
 	Heard func(t *testing.T, name string)
+	// Images tells that the node takes and restores images.
+	Images bool
 	// Patience is how long to wait for what has to come. Default 30s.
 	Patience time.Duration
 }
@@ -33,15 +35,25 @@ const (
 
 // Run checks every law against a backend of its own, as open gives it; open cleans up at the end of the test it is given.
 func Run(t *testing.T, open func(t *testing.T) Backend) {
-	for _, law := range laws {
-		t.Run(law.name, func(t *testing.T) {
-			b := open(t)
-			if b.Patience == 0 {
-				b.Patience = 30 * time.Second
-			}
-			law.check(&suite{T: t, Backend: b, ctx: t.Context()})
-		})
+	begin := func(t *testing.T) *suite {
+		b := open(t)
+		if b.Patience == 0 {
+			b.Patience = 30 * time.Second
+		}
+		return &suite{T: t, Backend: b, ctx: t.Context()}
 	}
+	for _, law := range laws {
+		t.Run(law.name, func(t *testing.T) { law.check(begin(t)) })
+	}
+	t.Run("images", func(t *testing.T) {
+		if s := begin(t); !s.Images {
+			s.withoutImages()
+			return
+		}
+		for _, law := range images {
+			t.Run(law.name, func(t *testing.T) { law.check(begin(t)) })
+		}
+	})
 }
 
 // suite is one law being checked.
