@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -81,7 +83,7 @@ func (a *app) examine(ctx context.Context) []finding {
 	for _, f := range feature.All() {
 		findings = append(findings, findFeature(f))
 	}
-	return append(findings, a.findAgent(ctx), a.findKeeper(ctx), findCriu(ctx))
+	return append(append(findings, a.findAgent(ctx), a.findKeeper(ctx)), findCriu(ctx)...)
 }
 
 func findFeature(f *feature.Feature) finding {
@@ -139,14 +141,42 @@ func (a *app) findKeeper(ctx context.Context) finding {
 	return found
 }
 
-func findCriu(ctx context.Context) finding {
+// findCriu is criu with what it can do here. It is tried on a process of its own, not taken at its word.
+func findCriu(ctx context.Context) []finding {
 	found := finding{Name: "criu", State: stateOK, Purpose: "checkpoint and restore"}
 	tool, err := criu.Find(ctx, "")
 	if err != nil {
 		found.State, found.Detail, found.Remedy = stateMissing, err.Error(), hintOf(err)
-		return found
+		return []finding{found}
 	}
 	found.Detail = tool.Version + " at " + tool.Path
+	if feature.Privileges.Probe() != nil {
+		found.State, found.Detail = stateUnknown, found.Detail+"; only root may try it"
+		return []finding{found}
+	}
+	all := []finding{found}
+	proof := criu.Prove(ctx, tool)
+	for _, a := range criu.Abilities {
+		all = append(all, findAbility(proof, a.Ability, a.Purpose))
+	}
+	return all
+}
+
+func findAbility(proof criu.Proof, a criu.Ability, purpose string) finding {
+	found := finding{Name: string(a), State: stateOK, Purpose: purpose, Detail: proof.Lacks[a]}
+	var hint string
+	found.Detail, hint, _ = strings.Cut(found.Detail, hintMark)
+	switch err := proof.Check(a); {
+	case err == nil && a == criu.Checkpoint:
+		found.Detail = fmt.Sprintf("dumped and restored a process in %v", proof.Took.Round(time.Millisecond))
+	case err == nil:
+	case a == criu.PreCopy: // kernels are seldom built for it
+		found.State = stateAbsent
+	case a == criu.Checkpoint:
+		found.State, found.Remedy = stateMissing, cmp.Or(hint, "install criu 4.2 or newer: scripts/criu.sh does, on Debian")
+	default:
+		found.State, found.Remedy = stateMissing, hint
+	}
 	return found
 }
 

@@ -13,7 +13,7 @@ import (
 
 func main() {
 	keeper.Hook() // a keeper lives long and stays small: it knows no verbs
-	criu.Hook()
+	criu.Hook()   // what criu is tried with ends soon
 	switch {
 	case ocicmd.Is(os.Args[0]):
 		os.Exit(ocicmd.Main(context.Background(), os.Args[1:], ociBuild))

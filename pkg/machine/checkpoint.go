@@ -29,7 +29,7 @@ import (
 // Checkpoint takes an image; see reconcile.Node.
 func (n *Node) Checkpoint(ctx context.Context, name string, instance uint64, o spec.CheckpointOptions) (_ spec.Image, err error) {
 	defer func() { err = about("checkpoint", name, err) }()
-	tool, proof, err := n.criu(ctx, criu.Checkpoint)
+	tool, err := n.criu(ctx)
 	if err != nil {
 		return spec.Image{}, err
 	}
@@ -42,7 +42,7 @@ func (n *Node) Checkpoint(ctx context.Context, name string, instance uint64, o s
 		return spec.Image{}, err
 	}
 	defer done()
-	s := &saving{node: n, tool: tool, proof: proof, options: o, began: time.Now(), all: make(chan struct{})}
+	s := &saving{node: n, tool: tool, options: o, began: time.Now(), all: make(chan struct{})}
 	defer s.close()
 	for _, in := range company {
 		if err := s.add(ctx, in); err != nil {
@@ -63,7 +63,6 @@ func (n *Node) Checkpoint(ctx context.Context, name string, instance uint64, o s
 type saving struct {
 	node    *Node
 	tool    criu.Tool
-	proof   criu.Proof
 	options spec.CheckpointOptions
 	began   time.Time
 	members []*member
@@ -316,7 +315,7 @@ func (m *member) dumpOptions() criu.Options {
 	if d.Paused || len(m.s.members) > 1 {
 		o.FreezeCgroup = d.Cgroup
 	}
-	if o.NetworkLock = m.s.proof.Lock; m.open {
+	if o.NetworkLock = m.s.node.networkLock(); m.open {
 		o.NetworkLock = criu.NoLock
 	}
 	return o

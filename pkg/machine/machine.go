@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 
+	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
 	"github.com/seed31d4122e/reconciler/pkg/checkpoint/image"
 	"github.com/seed31d4122e/reconciler/pkg/linux"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -25,7 +27,8 @@ type Node struct {
 
 	still still // containers of which images are being taken
 
-	prover prover
+	find  sync.Mutex // held while criu is looked for and tried
+	proof criu.Proof // what it can do here, once it was tried
 }
 
 // Config says where a node keeps its things, and what it takes images with.
@@ -46,7 +49,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, backend.Close())
 	}
-	n := &Node{Node: backend, cfg: cfg, images: images, prover: prover{path: cfg.CRIU, file: proofFile(cfg.StateDir)}}
+	n := &Node{Node: backend, cfg: cfg, images: images}
 	if err := n.settle(ctx); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}

@@ -22,7 +22,7 @@ import (
 // Restore starts an instance from an image; see reconcile.Node.
 func (n *Node) Restore(ctx context.Context, name string, instance uint64, ref string) (err error) {
 	defer func() { err = about("restore", name, err) }()
-	tool, proof, err := n.criu(ctx, criu.Checkpoint)
+	tool, err := n.criu(ctx)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (n *Node) Restore(ctx context.Context, name string, instance uint64, ref st
 		return err
 	}
 	defer source.Close()
-	r := &restoring{node: n, tool: tool, proof: proof, instance: in, source: source}
+	r := &restoring{node: n, tool: tool, instance: in, source: source}
 	if err := r.check(ctx); err != nil {
 		return err
 	}
@@ -65,7 +65,6 @@ func (n *Node) instance(ctx context.Context, name string, id uint64) (spec.Insta
 type restoring struct {
 	node     *Node
 	tool     criu.Tool
-	proof    criu.Proof
 	instance spec.Instance
 	source   *image.Reader
 	backend  backend
@@ -182,7 +181,7 @@ func (r *restoring) options(images, work *os.File, staged *linux.Restore, inheri
 	o := criu.Options{
 		ImagesDir: images, WorkDir: work, Root: start.Stage, Inherit: inherit, SiblingOfCaller: true, FileLocks: true, LinkRemap: true,
 		TCPEstablished: policy.TCP != spec.TCPClose, TCPClose: policy.TCP == spec.TCPClose, WeakSysctls: true, OrphanPTSMaster: r.instance.Spec.Spec.TTY,
-		JoinNamespaces: r.joined(), NetworkLock: r.proof.Lock,
+		JoinNamespaces: r.joined(), NetworkLock: r.node.networkLock(),
 	}
 	for _, place := range r.backend.Mounts {
 		if !slices.ContainsFunc(staged.Mounts, func(m linux.StagedMount) bool { return m.Point == place && !m.Made }) {

@@ -62,7 +62,7 @@ type step struct {
 
 // insideMain is the process that startInside starts: it makes its descriptors, goes into its root directory and becomes the waiter.
 func insideMain(args []string) int {
-	unix.CloseOnExec(insideReport)
+	keepToItself(insideReport)
 	steps := slices.Concat(openSteps(slices.Contains(args, withConnection)), []step{
 		{"cannot keep its mounts to itself", func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") }},
 		// In a user namespace the mounts that came with it cannot be moved; a bind of one can.

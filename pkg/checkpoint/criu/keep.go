@@ -32,11 +32,22 @@ func Recall(ctx context.Context, tool Tool, file string) (Proof, error) {
 
 // holds tells whether a proof is of what another one would be of, and would not differ.
 func (p Proof) holds(now Proof) bool {
-	same := p.Tool == now.Tool && p.Size == now.Size && p.Modified.Equal(now.Modified) && p.Kernel == now.Kernel && p.Trial == now.Trial
+	same := p.of(now)
 	for _, a := range []Ability{Checkpoint, TCP, UserNamespace} {
 		same = same && p.Check(a) == nil
 	}
 	return same
+}
+
+// Fresh tells whether a proof is of this kernel and of the program that is there now.
+func (p Proof) Fresh() bool {
+	now, err := identify(p.Tool)
+	return err == nil && p.of(now)
+}
+
+// of tells whether two proofs are of the same.
+func (p Proof) of(now Proof) bool {
+	return p.Tool == now.Tool && p.Size == now.Size && p.Modified.Equal(now.Modified) && p.Kernel == now.Kernel && p.Trial == now.Trial
 }
 
 func readProof(file string) (p Proof, ok bool) {

@@ -25,6 +25,11 @@ func TestProve(t *testing.T) {
 	tool := kerneltest.Criu(t).Tool
 	tool.Path = alias(t, tool.Path)
 	before := mounts(t)
+	foreign, err := unix.Open("/", unix.O_RDONLY, 0) // one that goes into programs
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(foreign)
 	p := criu.Prove(t.Context(), tool)
 	for _, a := range []criu.Ability{criu.Checkpoint, criu.TCP, criu.UserNamespace} {
 		if err := p.Check(a); err != nil {
