@@ -9,22 +9,31 @@ command=/usr/local/sbin/criu
 oldest=4.2
 
 sudo=
-[ "$(id -u)" = 0 ] || sudo=sudo
+[ "$(id -u)" = 0 ] || [ -n "$root" -a -w "${root:-/}" ] || sudo=sudo
 
-# newEnough tells whether a criu runs and is no older than $oldest. Whether it works on this kernel `reconciler doctor` tells.
+# newEnough tells whether a criu runs and is no older than $oldest.
 newEnough() {
 	have=$("$1" --version 2>/dev/null | sed -n 's/^Version: //p') || return 1
 	[ -n "$have" ] && [ "$(printf '%s\n%s\n' "$oldest" "$have" | sort -V | head -n 1)" = "$oldest" ]
+}
+
+# proves tells whether a criu dumps and restores a process on this kernel.
+proves() {
+	trial=$(mktemp -d)
+	(cd "$(dirname "$0")/.." && CGO_ENABLED=0 GOFLAGS="${GOFLAGS:--trimpath}" go build -o "$trial/reconciler" ./cmd/reconciler &&
+		$sudo env PATH="$(dirname "$1"):$PATH" "$trial/reconciler" doctor 2>/dev/null | grep -q '^checkpoint  *ok ') && proven=yes || proven=
+	rm -rf "$trial"
+	[ -n "$proven" ]
 }
 
 if [ -n "$root" ]; then
 	[ ! -x "$root$folder/criu" ] || exit 0
 else
 	newEnough "$folder/criu" && [ -e "$command" ] && exit 0
-	host=$(PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin command -v criu) && newEnough "$host" && exit 0
+	host=$(PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin command -v criu) && newEnough "$host" && proves "$host" && exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1 || ! command -v dpkg-deb >/dev/null 2>&1; then
-	echo "warning: no criu $oldest or newer here, so nothing can be checkpointed: see https://criu.org/Installation" >&2
+	echo "warning: no criu $oldest or newer that works here, so nothing can be checkpointed: see https://criu.org/Installation" >&2
 	exit 0
 fi
 [ -n "$root" ] || echo "installing criu beside the system: $folder"

@@ -28,6 +28,10 @@ vm) wants="busybox:busybox-static qemu-system-x86_64:qemu-system-x86 debootstrap
 *) echo "usage: $0 run|test|seccomp|engines|bench|vm" >&2; exit 1 ;;
 esac
 
+case "$1" in
+run | test | bench) "$(dirname "$0")/criu.sh" ;;
+esac
+
 missing=
 for want in $wants; do
 	case "$want" in

@@ -6,8 +6,9 @@ set -euo pipefail
 
 suite=trixie
 packages=systemd,systemd-sysv,dbus,busybox-static,kmod,e2fsprogs,iproute2,procps,strace,apparmor
-cache=${CACHE:-$(cd "$(dirname "$0")/../.." && pwd)/.cache/vm}
-image=$cache/$(sha256sum "$0" | cut -c 1-16)
+top=$(cd "$(dirname "$0")/../.." && pwd)
+cache=${CACHE:-$top/.cache/vm}
+image=$cache/$(cat "$0" "$top/scripts/criu.sh" | sha256sum | cut -c 1-16)
 say() { echo "vm: $*" >&2; }
 
 if [ -e "$image/complete" ]; then
@@ -47,6 +48,9 @@ dpkg -x "$root"/tmp/linux-image-*.deb "$root"
 rm -f "$root"/tmp/*.deb
 version=$(ls "$root/lib/modules")
 chroot "$root" depmod "$version"
+
+# The same criu as here: Debian 13's own cannot save a socket on newer kernels.
+"$top/scripts/criu.sh" "$root"
 
 # The initramfs: busybox, the modules of disk, console and root file system in the order modprobe would load them.
 initrd=$work/initrd
