@@ -69,6 +69,13 @@ var roles = map[string]func() error{
 		}
 		return keep(f, unix.Flock(int(f.Fd()), unix.LOCK_EX))
 	},
+	"memory": func() error {
+		memory = make([]byte, 8<<20)
+		for i := range memory {
+			memory[i] = pattern(i)
+		}
+		return nil
+	},
 	"data": func() error { f, err := os.Open("data"); return keep(f, err) },
 	"ghost": func() error {
 		f, err := os.Create("ghost")
@@ -87,6 +94,11 @@ var roles = map[string]func() error{
 		return cmd.Start()
 	},
 }
+
+// memory is looked at whenever a victim is asked for its number: one that is not as it was is a number that never was.
+var memory []byte
+
+func pattern(i int) byte { return byte(i * 31 >> 3) }
 
 // kept holds what must stay open.
 var kept []any
@@ -121,6 +133,11 @@ func count() {
 		case <-tick:
 			n++
 		case <-asked:
+			for i, b := range memory {
+				if b != pattern(i) {
+					n = -1
+				}
+			}
 			os.WriteFile("count.new", []byte(strconv.Itoa(n)), 0o600)
 			os.Rename("count.new", "count")
 		}
