@@ -55,7 +55,7 @@ tested() {
 	# As on a machine with cgroup v2 and without systemd.
 	echo 'plain:./pkg/linux:TestEachLimitLive|TestAParentOfTheOperators|TestOutOfMemory|TestStats$|TestGroupFreezes|TestDevicesOfAContainer|TestExecIsInside'
 	for package in attribute capability cgroup/... feature landlock log mount namespace network/... proc process/... rootfs seccomp; do echo "./pkg/linux/$package"; done
-	echo './pkg/checkpoint/criu:TestProve$|TestACounterGoesOn|TestWhatCannotBeDumped|TestQuestions'
+	echo './pkg/checkpoint/criu:TestProve$|TestACounterGoesOn|TestWhatCannotBeDumped|TestQuestions|TestMemoryFollows|TestPreCopy'
 	echo './cmd/reconciler/ocicmd:TestLife|TestSystemdScope|TestScopeIsStopped|TestRun|TestOccupiedCgroup'
 	echo './internal/e2e:TestLifecycle|TestKeeperKilled'
 }
