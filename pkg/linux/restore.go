@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -202,28 +203,26 @@ func (r *Restore) Wait(ctx context.Context) error {
 // Close gives up what is not claimed: nothing is left of it. It may be repeated.
 func (r *Restore) Close() error { return r.restoring.Close() }
 
-// stagedMounts are the mounts below the stage that a process has in front of it.
+// stagedMounts are the mounts of the tree at the stage, in front of a process: what lies below the tree, which it was put together from, is not seen.
 func stagedMounts(pid int) (staged []StagedMount, err error) {
 	all, err := mountsOf(pid)
 	if err != nil {
 		return nil, err
 	}
-	byPoint := map[string]int{}
+	top := ""
 	for _, m := range all {
-		point, ok := strings.CutPrefix(m.Point, start.Stage)
-		if !ok || point != "" && point[0] != '/' {
+		if m.Point == start.Stage {
+			top = m.ID
+		}
+	}
+	within := map[string]bool{top: true}
+	for _, m := range all { // a mount comes after the one it is on
+		if m.ID != top && !within[m.Parent] {
 			continue
 		}
-		if point == "" {
-			point = "/"
-		}
-		one := StagedMount{Point: point, Type: m.Type, Root: m.Root, Flags: m.Flags, Made: slices.Contains(made, m.Type)}
-		if i, covered := byPoint[point]; covered {
-			staged[i] = one
-			continue
-		}
-		byPoint[point] = len(staged)
-		staged = append(staged, one)
+		within[m.ID] = true
+		point := cmp.Or(strings.TrimPrefix(m.Point, start.Stage), "/")
+		staged = append(staged, StagedMount{Point: point, Type: m.Type, Root: m.Root, Flags: m.Flags, Made: slices.Contains(made, m.Type)})
 	}
 	return staged, nil
 }

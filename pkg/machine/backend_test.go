@@ -10,6 +10,6 @@ import (
 func TestBackend(t *testing.T) {
 	backendtest.Run(t, func(t *testing.T) backendtest.Backend {
 		n := open(t)
-		return backendtest.Backend{Node: n.Node, Rootfs: n.path("rootfs"), Patience: patience, Heard: func(t *testing.T, name string) { n.hear(name, "up") }}
+		return backendtest.Backend{Node: n.Node, Images: true, Rootfs: n.path("rootfs"), Patience: patience, Heard: func(t *testing.T, name string) { n.hear(name, "up") }}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -86,6 +87,9 @@ func (r *restoring) check(ctx context.Context) error {
 		return err
 	}
 	img := r.source.Image()
+	if err := r.source.Fits(r.here()); err != nil {
+		return err
+	}
 	if err := spec.Restorable(img, r.instance.Spec, r.instance.Defaults); err != nil {
 		return err
 	}
@@ -119,7 +123,10 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, staged.Close()) }()
 	conn.Kill = func() { _ = staged.Close() }
-	images, err := r.source.Images()
+	if err := r.source.Check(ctx, policy(staged)); err != nil {
+		return err
+	}
+	images, err := r.images(ctx, work)
 	if err != nil {
 		return err
 	}
@@ -152,6 +159,23 @@ func closeFile(f *os.File) {
 	if f != nil {
 		_ = f.Close()
 	}
+}
+
+// images opens criu's images, unpacked if need be.
+func (r *restoring) images(ctx context.Context, work *os.File) (*os.File, error) {
+	if !r.source.IsPacked() {
+		return r.source.Images()
+	}
+	dir := filepath.Join(work.Name(), "unpacked")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	room, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer room.Close()
+	return r.source.Unpack(ctx, room)
 }
 
 // files are the descriptors that criu finds, and which of them stand for what the image does not have.

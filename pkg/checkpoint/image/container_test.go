@@ -105,7 +105,7 @@ func policy() image.Policy {
 // dump starts such a container and lets criu dump it. The result is a directory of criu's images.
 func dump(t testing.TB) (dir string) {
 	t.Helper()
-	tool := kerneltest.Criu(t)
+	tool := kerneltest.Criu(t).Tool
 	root := t.TempDir()
 	c := exec.Command("/proc/self/exe")
 	c.Env = append(os.Environ(), "IMAGE_TEST_ROOT="+root)
