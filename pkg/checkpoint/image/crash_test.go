@@ -46,6 +46,10 @@ var stories = map[string]func(*image.Store, []string) error{
 		return err
 	},
 	"remove": func(s *image.Store, refs []string) error { return s.Remove(refs[0]) },
+	"pack": func(s *image.Store, refs []string) error {
+		_, err := s.Pack(context.Background(), refs[0])
+		return err
+	},
 	"change": func(s *image.Store, refs []string) error {
 		_, err := s.Change(refs[0], image.Change{
 			Facts: func(i *spec.Image) { i.Kept = true },

@@ -38,6 +38,7 @@ type Task struct {
 	Command     string
 	State       uint32
 	OOMScoreAdj int
+	Pages       uint64 // of its own memory
 	// Rlimits are the hard limits, by number.
 	Rlimits []uint64
 	Threads []Thread
@@ -93,9 +94,17 @@ func scan(s source) (*Facts, error) {
 		}
 	}
 	f.Own = f.own()
-	var err error
-	f.Pages, err = accountOf(s)
-	return f, err
+	a, err := accountOf(s)
+	if err != nil {
+		return nil, err
+	}
+	f.Pages = a.pages
+	for i := range f.Tasks {
+		for _, r := range a.runs[fmt.Sprintf("pagemap-%d.img", f.Tasks[i].PID)] {
+			f.Tasks[i].Pages += r.end - r.start
+		}
+	}
+	return f, nil
 }
 
 // own are the kinds of namespaces in which process 1 is not in the same as criu was, which is the first of the list.

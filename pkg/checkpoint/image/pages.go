@@ -60,13 +60,7 @@ type accounts struct {
 
 // accountOf adds up the memory of an image, and refuses one in which pagemaps and files of pages do not agree: criu would wait for ever for pages that are cut
 // off, and take others for them.
-func accountOf(s source) (Pages, error) {
-	a, err := accountIn(s, imagesName, maxParents)
-	if err != nil {
-		return Pages{}, err
-	}
-	return a.pages, nil
-}
+func accountOf(s source) (*accounts, error) { return accountIn(s, imagesName, maxParents) }
 
 // maxParents bounds how often memory is copied beforehand.
 const maxParents = 99

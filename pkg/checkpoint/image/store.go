@@ -23,6 +23,7 @@ type Store struct {
 	now  func() time.Time
 
 	beginning sync.Mutex // held while a Writer's directory has no lock yet
+	pruning   sync.Mutex // held while images are chosen and removed
 
 	mu sync.Mutex
 	// known are the records that were read, by ref.

@@ -25,7 +25,7 @@ func (r *Reader) Unpack(ctx context.Context, dir *os.File) (*os.File, error) {
 }
 
 func (r *Reader) unpack(ctx context.Context, to folder) error {
-	if err := r.hasRoom(to); err != nil {
+	if err := r.roomFor(to, forCRIU); err != nil {
 		return err
 	}
 	made := map[string]bool{}
@@ -62,15 +62,15 @@ func forCRIU(p string) bool {
 	return dir == imagesName || strings.HasPrefix(dir, "pre-")
 }
 
-// hasRoom refuses at once what could only fail later.
-func (r *Reader) hasRoom(to folder) error {
+// roomFor refuses at once what could only fail later.
+func (r *Reader) roomFor(to folder, isWanted func(path string) bool) error {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(to.dir.Fd()), &st); err != nil {
 		return err
 	}
 	var sum uint64
 	for _, f := range r.record.Files {
-		if forCRIU(f.Path) {
+		if isWanted(f.Path) {
 			sum += uint64(f.Size)
 		}
 	}

@@ -23,6 +23,7 @@ type Writer struct {
 	parent        folder // NAME
 	dir           folder // NAME/ID.partial, locked for as long as it is written
 	images        *os.File
+	origin        *record // of an image that was taken elsewhere
 	isDone        bool
 }
 
@@ -31,18 +32,19 @@ func (s *Store) Begin(container string) (*Writer, error) {
 	if !containerName.MatchString(container) {
 		return nil, fmt.Errorf("cannot begin an image of %q: that is no container: %w", container, fs.ErrInvalid)
 	}
-	w, err := s.begin(container)
+	w, err := s.begin(container, "")
 	if err != nil {
 		return nil, fmt.Errorf("cannot begin an image of %q: %w", container, err)
 	}
 	return w, nil
 }
 
-func (s *Store) begin(container string) (*Writer, error) {
+// begin is Begin.
+func (s *Store) begin(container, wanted string) (*Writer, error) {
 	s.beginning.Lock() // a directory that has no lock yet is not to be swept
 	defer s.beginning.Unlock()
 	for try := 1; ; try++ {
-		w, err := s.tryBegin(container)
+		w, err := s.tryBegin(container, wanted)
 		// The directory of a container without images may go at any moment.
 		if errors.Is(err, fs.ErrNotExist) && try < openTries {
 			continue
@@ -51,7 +53,7 @@ func (s *Store) begin(container string) (*Writer, error) {
 	}
 }
 
-func (s *Store) tryBegin(container string) (*Writer, error) {
+func (s *Store) tryBegin(container, wanted string) (*Writer, error) {
 	err := s.root.mkdir(container, 0o700)
 	if err == nil {
 		err = s.root.sync()
@@ -63,14 +65,14 @@ func (s *Store) tryBegin(container string) (*Writer, error) {
 	if w.parent, err = s.root.sub(container); err != nil {
 		return nil, err
 	}
-	if err := w.make(); err != nil {
+	if err := w.make(wanted); err != nil {
 		return nil, errors.Join(err, w.parent.close())
 	}
 	return w, nil
 }
 
-// make makes the image's own directory and that of criu's images.
-func (w *Writer) make() (err error) {
+// make makes the image's own directory and that of criu's images. The wanted ID is of an image that was taken elsewhere: it keeps its place among others if it can.
+func (w *Writer) make(wanted string) (err error) {
 	entries, err := w.parent.entries()
 	if err != nil {
 		return err
@@ -78,6 +80,9 @@ func (w *Writer) make() (err error) {
 	_ = sweepPartial(w.parent, entries) // what cannot go is no reason to take no image
 	if w.id, err = nextID(w.s.now(), newest(entries)); err != nil {
 		return err
+	}
+	if wanted != "" && wanted < w.id && !slices.ContainsFunc(entries, func(e entry) bool { return strings.HasPrefix(e.name, wanted) }) {
+		w.id = wanted
 	}
 	if err := w.parent.mkdir(w.id+partialSuffix, 0o700); err != nil {
 		return err
@@ -223,7 +228,7 @@ func (w *Writer) seal(ctx context.Context, facts spec.Image) (*record, []hashed,
 	if err := w.share(c); err != nil {
 		return nil, nil, err
 	}
-	pages, err := accountOf(unrecorded{w.dir, c})
+	pages, err := w.account(unrecorded{w.dir, c})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -232,6 +237,9 @@ func (w *Writer) seal(ctx context.Context, facts spec.Image) (*record, []hashed,
 		return nil, nil, err
 	}
 	r := &record{Schema: recordSchema, Links: c.links, Pages: pages, CPU: thisCPU()}
+	if w.origin != nil {
+		r.CPU = w.origin.CPU
+	}
 	for _, f := range files {
 		r.Files = append(r.Files, f.file)
 	}
@@ -252,6 +260,22 @@ func (w *Writer) seal(ctx context.Context, facts spec.Image) (*record, []hashed,
 		return nil, nil, err
 	}
 	return r, files, w.dir.sync()
+}
+
+// account adds up the memory. Of an image that was taken elsewhere everything is read, so that nothing is kept that would be refused later.
+func (w *Writer) account(s source) (Pages, error) {
+	if w.origin == nil {
+		a, err := accountOf(s)
+		if err != nil {
+			return Pages{}, err
+		}
+		return a.pages, nil
+	}
+	f, err := scan(s)
+	if err != nil {
+		return Pages{}, err
+	}
+	return f.Pages, nil
 }
 
 // share lets everybody read the image who has a descriptor of it: criu does not read as root when it restores in a user namespace. Nobody else gets as far, the store
@@ -291,9 +315,11 @@ func (w *Writer) complete(facts spec.Image, r *record) spec.Image {
 	facts.Container, facts.ID = w.container, w.id
 	facts.Bytes, facts.Memory = r.onDisk(), spec.Bytes((r.Pages.Stored+r.Pages.Parent)*pageSize)
 	facts.Compression, facts.Problem = "", ""
-	facts.Kernel, facts.Arch = kernelRelease(), arch()
-	if facts.CreatedAt.IsZero() {
-		facts.CreatedAt = w.s.now()
+	if w.origin == nil {
+		facts.Kernel, facts.Arch = kernelRelease(), arch()
+	}
+	if now := w.s.now(); facts.CreatedAt.IsZero() || facts.CreatedAt.After(now) {
+		facts.CreatedAt = now
 	}
 	facts.CreatedAt = facts.CreatedAt.UTC().Round(time.Millisecond)
 	return facts

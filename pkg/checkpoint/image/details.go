@@ -1,0 +1,58 @@
+package image
+
+import (
+	"context"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Verify is Reader.Verify and Reader.Facts of an image: whether it is as it was written, and makes sense.
+func (s *Store) Verify(ctx context.Context, ref string) error {
+	r, err := s.Acquire(ref)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := r.Verify(ctx); err != nil {
+		return err
+	}
+	_, err = r.Facts(ctx)
+	return err
+}
+
+// Keep puts an image aside, so that retention leaves it alone, or gives it back.
+func (s *Store) Keep(ref string, keep bool) error {
+	_, err := s.Change(ref, Change{Facts: func(i *spec.Image) { i.Kept = keep }})
+	return err
+}
+
+// states are the words for processes that do not run.
+var states = map[uint32]string{taskStopped: "Stopped", taskDead: "Zombie"}
+
+// Details are what is in an image, for people.
+func (s *Store) Details(ctx context.Context, ref string) (spec.ImageDetails, error) {
+	r, err := s.Acquire(ref)
+	if err != nil {
+		return spec.ImageDetails{}, err
+	}
+	defer r.Close()
+	facts, err := r.Facts(ctx)
+	if err != nil {
+		return spec.ImageDetails{}, err
+	}
+	d := spec.ImageDetails{Image: r.Image()}
+	for _, t := range facts.Tasks {
+		d.Processes = append(d.Processes, spec.ImageProcess{
+			Pid: t.PID, Parent: t.Parent, Comm: t.Command, Threads: len(t.Threads), State: states[t.State], Memory: spec.Bytes(t.Pages * pageSize),
+		})
+	}
+	for i := len(facts.Mounts) - 1; i >= 0; i-- { // criu names the last one first
+		m := facts.Mounts[i]
+		d.Mounts = append(d.Mounts, spec.ImageMount{Destination: m.Point, Type: m.Type, FromManifest: m.Key != "" || m.Point == "/"})
+	}
+	for _, f := range r.record.Files {
+		on := f.stored()
+		d.Files = append(d.Files, spec.ImageFile{Name: on.Path, Bytes: spec.Bytes(on.Size), SHA256: on.SHA256})
+	}
+	return d, nil
+}
