@@ -49,9 +49,15 @@ var bugs = map[string]func(*simulation){
 			return in, true
 		}}
 	}),
-	"destroyed without being stopped": planted(func(n reconcile.Node) reconcile.Node { return impatient{n} }),
-	"limits are not written":          planted(func(n reconcile.Node) reconcile.Node { return idle{n} }),
-	"a pause is forgotten":            planted(func(n reconcile.Node) reconcile.Node { return restless{n} }),
+	"destroyed without being stopped":           planted(func(n reconcile.Node) reconcile.Node { return impatient{n} }),
+	"limits are not written":                    planted(func(n reconcile.Node) reconcile.Node { return idle{n} }),
+	"a pause is forgotten":                      planted(func(n reconcile.Node) reconcile.Node { return restless{n} }),
+	"what was to end with its image runs on":    planted(func(n reconcile.Node) reconcile.Node { return uncut{n} }),
+	"an image ends what was to run on":          planted(func(n reconcile.Node) reconcile.Node { return cut{n} }),
+	"every image is taken for one that fits":    planted(func(n reconcile.Node) reconcile.Node { return undiscerning{n} }),
+	"images go before the next instance":        planted(func(n reconcile.Node) reconcile.Node { return wasteful{n} }),
+	"the image that something ended in is lost": planted(func(n reconcile.Node) reconcile.Node { return forgetful{n} }),
+	"what was to start begins from an image":    planted(func(n reconcile.Node) reconcile.Node { return nostalgic{n} }),
 	"an unreadable source is an empty one": func(s *simulation) {
 		s.blinded = func(source reconcile.Source) reconcile.Source { return careless{source} }
 	},
@@ -108,4 +114,60 @@ func (s careless) Scan(ctx context.Context, all bool) reconcile.Snapshot {
 		snapshot.Err, snapshot.Revision = nil, "empty"
 	}
 	return snapshot
+}
+
+type uncut struct{ reconcile.Node }
+
+func (n uncut) Checkpoint(ctx context.Context, name string, id uint64, o spec.CheckpointOptions) (spec.Image, error) {
+	o.Stop = false
+	return n.Node.Checkpoint(ctx, name, id, o)
+}
+
+type cut struct{ reconcile.Node }
+
+func (n cut) Checkpoint(ctx context.Context, name string, id uint64, o spec.CheckpointOptions) (spec.Image, error) {
+	o.Stop = true
+	return n.Node.Checkpoint(ctx, name, id, o)
+}
+
+type undiscerning struct{ reconcile.Node }
+
+func (n undiscerning) Images(ctx context.Context, name string) ([]spec.Image, error) {
+	all, err := n.Node.Images(ctx, name)
+	instances, _ := n.Node.ObserveOne(ctx, name)
+	for i := range all {
+		if len(instances) > 0 {
+			all[i].Hash, all[i].Defaults = instances[len(instances)-1].Hash, instances[len(instances)-1].Defaults
+		}
+	}
+	return all, err
+}
+
+type wasteful struct{ reconcile.Node }
+
+func (n wasteful) Create(ctx context.Context, c spec.Container, id uint64, defaults int) error {
+	if err := n.Destroy(ctx, c.Metadata.Name, id, false); err != nil {
+		return err
+	}
+	return n.Node.Create(ctx, c, id, defaults)
+}
+
+type forgetful struct{ reconcile.Node }
+
+func (n forgetful) Checkpoint(ctx context.Context, name string, id uint64, o spec.CheckpointOptions) (spec.Image, error) {
+	i, err := n.Node.Checkpoint(ctx, name, id, o)
+	if err == nil && o.Stop {
+		err = n.RemoveImage(ctx, i.Ref())
+	}
+	return i, err
+}
+
+type nostalgic struct{ reconcile.Node }
+
+func (n nostalgic) Start(ctx context.Context, name string, id uint64) error {
+	all, err := n.Images(ctx, name)
+	if err != nil || len(all) == 0 || n.Restore(ctx, name, id, all[len(all)-1].Ref()) != nil {
+		return n.Node.Start(ctx, name, id)
+	}
+	return nil
 }

@@ -49,3 +49,6 @@ type Action struct {
 	// Repair tells that an Update puts back limits that somebody else changed.
 	Repair bool `json:"-"`
 }
+
+// changes tells whether an action is there because something is not as it should be: an image of the schedule is not.
+func (a Action) changes() bool { return !a.Scheduled }

@@ -77,7 +77,7 @@ func (w *world) ready(in spec.Instance, status spec.Status, actions []Action, s 
 	case w.Desired == nil:
 	case w.Desired.Hold != "":
 		c.Reason, c.Message = ReasonHeld, w.Desired.Hold
-	case len(actions) > 0 || s.waiting || s.held != nil:
+	case slices.ContainsFunc(actions, Action.changes) || s.waiting || s.held != nil:
 	case !w.Down.IsZero():
 		c.Reason, c.Message = ReasonGoingDown, downCause
 	case w.Record.Override.State != "" && w.Record.Override.State != state(w.wanted):
