@@ -172,8 +172,8 @@ func (d *Dump) files() (err error) {
 	return nil
 }
 
-// Tool starts a program that saves the container: it finds the files, by their names in t, and dies when Close is called, when the node's keeper dies, and
-// when this process does; the container does not. However the program ends, the cgroups of all dumps that are given are frozen afterwards if their containers
+// Tool starts a program that saves the container: it finds the files, by their names in t. When Close is called, and when this process dies, it cannot write to
+// files any more (EFBIG) and is killed if it has not ended after some seconds; when the node's keeper dies, the next keeper sees to that. However the program ends, the cgroups of all dumps that are given are frozen afterwards if their containers
 // were paused, and else thawed. The files stay the caller's.
 func (d *Dump) Tool(ctx context.Context, t start.Tool, given map[string]*os.File, all ...*Dump) (_ *keeper.Exec, err error) {
 	in := d.Instance

@@ -82,10 +82,10 @@ func (c *Conn) call(ctx context.Context, req *rpc.CriuReq, n Notify) (resp *rpc.
 		return nil, nil, context.Cause(ctx)
 	}
 	kill := sync.OnceFunc(func() {
+		unix.Shutdown(c.fd(), unix.SHUT_RDWR) // first: who waits for an answer need not be killed
 		if c.Kill != nil {
 			c.Kill()
 		}
-		unix.Shutdown(c.fd(), unix.SHUT_RDWR)
 	})
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {

@@ -201,6 +201,21 @@ func (e *execution) discard() error {
 	return errors.Join(err, failed, e.pidfd.Close())
 }
 
+// end ends the process and everything else in its cgroup. One aside is told to give up first.
+func (e *execution) end() error {
+	if isAside(e.cgroup) {
+		giveUp(e.cgroup, func() bool {
+			select {
+			case <-e.done:
+				return true
+			default:
+				return false
+			}
+		})
+	}
+	return e.kill()
+}
+
 // kill ends the process and everything else in its cgroup. One that has ended is no error.
 func (e *execution) kill() error {
 	if err := killCgroup(e.cgroup); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENODEV) { // removed, or about to be
@@ -270,7 +285,7 @@ func (e *execution) attend(ctx context.Context, conn *net.UnixConn, detached boo
 			}
 		}
 		if !detached && ctx.Err() == nil {
-			e.report(e.kill())
+			e.report(e.end())
 		}
 	})
 	select {
@@ -307,6 +322,9 @@ func (k *keeper) adoptExecs(key Key, cgroup string, ended bool) {
 		}
 		if strings.HasPrefix(filepath.Base(group), DetachedPrefix) && !ended && k.adoptDetached(key, group) {
 			continue
+		}
+		if isAside(group) {
+			giveUp(group, func() bool { return len(processes(group)) == 0 })
 		}
 		if err := clearExec(group); err != nil {
 			k.cfg.Log.Error(err, "cannot end further processes", "name", key.Name, "instance", key.Instance)

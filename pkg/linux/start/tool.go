@@ -1,6 +1,7 @@
 package start
 
 import (
+	"encoding/binary"
 	"os"
 	"syscall"
 
@@ -12,8 +13,8 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
-// Tool is a program of the node that saves a container's processes, or makes them again. It keeps the privileges of who starts it and dies
-// with that thread; it has a mount namespace of its own, in which /run is FileRun, a file system in memory.
+// Tool is a program of the node that saves a container's processes, or makes them again. It keeps the privileges of who starts it; it has a
+// mount namespace of its own, in which /run is FileRun, a file system in memory.
 type Tool struct {
 	// Argv is its path and its arguments.
 	Argv []string
@@ -29,15 +30,27 @@ const Stage = toolRun + "/root"
 
 const toolRun = "/run"
 
-// ComposeAside writes the program of a tool in a cgroup of its own, whose files the caller brings, and FileRun.
+// ComposeAside writes the program of a tool in a cgroup of its own, whose files the caller brings, and FileRun. It outlives who starts it: in the middle of
+// other processes it is not to be killed, but to be told to give up. Where it exceeds RLIMIT_FSIZE it has an error instead of a signal.
 func (t Tool) ComposeAside(p *process.Program, files map[string]*os.File) {
 	cgroup.Enter(p, files)
 	p.Clone |= unix.CLONE_NEWNS
 	t.begin(p)
+	p.Call("ignore", "SIGXFSZ", unix.SYS_RT_SIGACTION, process.Int(unix.SIGXFSZ), process.Data(ignored()), process.Int(0), process.Int(sizeofSignals))
 	t.execute(p)
 }
 
-// ComposeRestore writes the program of a tool that makes a container's processes again: it is in the container's cgroups, and in its cgroup and UTS
+const (
+	sizeofSignals = 8     // of the kernel's sigset_t
+	sizeofAction  = 4 * 8 // of its struct sigaction: handler, flags, restorer, mask
+	ignore        = 1     // SIG_IGN
+)
+
+func ignored() []byte {
+	return binary.NativeEndian.AppendUint64(make([]byte, 0, sizeofAction), ignore)[:sizeofAction]
+}
+
+// ComposeRestore writes the program of a tool that makes a container's processes again, and dies with the thread that starts it: it is in the container's cgroups, and in its cgroup and UTS
 // namespaces; the plan's tree is at Stage. Its network is the node's: packets may be locked out of the container's. The caller brings the files of the namespaces, of the tool and of user, as for Compose, and FileRun.
 func (plan Plan) ComposeRestore(p *process.Program, t Tool, group *cgroup.Group, user *os.File) (files Files, err error) {
 	if files.ByName, err = group.Files(); err != nil {
@@ -55,6 +68,7 @@ func (plan Plan) ComposeRestore(p *process.Program, t Tool, group *cgroup.Group,
 	p.Call("make stage", Stage, unix.SYS_MKDIRAT, process.Int(unix.AT_FDCWD), process.Str(Stage), process.Int(0o755))
 	mount.AppendStage(p, plan.Mount)
 	p.Call("return to own network", ownNet, unix.SYS_SETNS, net, process.Int(unix.CLONE_NEWNET))
+	p.Prctl("die with the parent", "", unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
 	t.execute(p)
 	err = files.open(plan, user)
 	return files, err
@@ -82,9 +96,8 @@ func (t Tool) execute(p *process.Program) {
 		p.Call(step, name, unix.SYS_DUP3, moved[i], process.Int(first+i), process.Int(0))
 	}
 	p.Call("set umask", "", unix.SYS_UMASK, process.Int(0o022))
-	p.Call("unblock signals", "", unix.SYS_RT_SIGPROCMASK, process.Int(unix.SIG_SETMASK), process.Data(make([]byte, 8)), process.Int(0), process.Int(8))
+	p.Call("unblock signals", "", unix.SYS_RT_SIGPROCMASK, process.Int(unix.SIG_SETMASK), process.Data(make([]byte, sizeofSignals)), process.Int(0), process.Int(sizeofSignals))
 	p.Call("make session", "", unix.SYS_SETSID)
-	p.Prctl("die with the parent", "", unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
 	p.Call("enter root", "/", unix.SYS_CHDIR, process.Str("/"))
 	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(first+len(t.Files)), process.Int(^uint32(0)), process.Int(0))
 	p.Call("execute", t.Argv[0], unix.SYS_EXECVE, process.Str(t.Argv[0]), process.Strs(t.Argv), process.Strs(toolEnv))
