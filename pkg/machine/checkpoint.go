@@ -56,6 +56,10 @@ func (n *Node) Checkpoint(ctx context.Context, name string, instance uint64, o s
 	if err != nil {
 		return spec.Image{}, err
 	}
+	done() // the containers go on: packing takes its time
+	for i, img := range images {
+		images[i] = n.tidy(ctx, img)
+	}
 	return images[0], nil
 }
 

@@ -2,7 +2,6 @@ package machine
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/seed31d4122e/reconciler/pkg/checkpoint/image"
@@ -50,12 +49,30 @@ func (n *Node) KeepImage(_ context.Context, ref string, keep bool) error {
 	return err
 }
 
-// ExportImage writes an image as one archive.
-func (n *Node) ExportImage(context.Context, string, io.Writer, bool) error {
-	return errors.ErrUnsupported
+// ExportImage writes an image as one archive, packed with zstd or not.
+func (n *Node) ExportImage(ctx context.Context, ref string, w io.Writer, compress bool) error {
+	return n.images.Export(ctx, ref, w, compress)
 }
 
-// ImportImage makes an image of an archive.
-func (n *Node) ImportImage(context.Context, io.Reader, string) (spec.Image, error) {
-	return spec.Image{}, errors.ErrUnsupported
+// ImportImage makes an image of an archive, for a container, or for the one that it was taken of for "".
+func (n *Node) ImportImage(ctx context.Context, r io.Reader, name string) (spec.Image, error) {
+	return n.images.Import(ctx, r, name)
+}
+
+// tidy packs an image that was taken, if its container says so, and removes those that its retention has no place for. The image is there whatever comes of
+// that.
+func (n *Node) tidy(ctx context.Context, img spec.Image) spec.Image {
+	policy := img.Spec.Spec.Checkpoint
+	if policy.Compress == spec.CompressZstd {
+		packed, err := n.images.Pack(ctx, img.Ref())
+		if err != nil {
+			n.cfg.Log.Error(err, "image stays unpacked", "image", img.Ref())
+		} else {
+			img = packed
+		}
+	}
+	if _, err := n.images.Prune(img.Container, image.RetentionOf(policy)); err != nil {
+		n.cfg.Log.Error(err, "images are left beyond retention", "container", img.Container)
+	}
+	return img
 }

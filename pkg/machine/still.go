@@ -54,11 +54,11 @@ func (s *still) hold(company []spec.Instance) (done func(), err error) {
 	for _, in := range company {
 		s.held[in.Name] = true
 	}
-	return func() {
+	return sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, in := range company {
 			delete(s.held, in.Name)
 		}
-	}, nil
+	}), nil
 }
