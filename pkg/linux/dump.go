@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
@@ -32,8 +33,10 @@ type Dump struct {
 	// Streams are the container's ends of its pipes, which are the keeper's: for each, as criu names it, file[MOUNT:INODE], the name of the file
 	// that takes its place at a restore.
 	Streams map[string]string
-	// Network is the inode of a network namespace that outlives the processes; 0 if theirs is the node's.
+	// Network is the inode of a network namespace that outlives the processes; 0 if theirs is the node's, or ends with its Users.
 	Network uint64
+	// Users are the ids of its user namespace, which ends with the processes; the zero value if theirs is the node's.
+	Users mount.IDMap
 	// Root is the container's root directory, and Lower the one it was made from when what it wrote is in a layer, nil when it is not.
 	Root, Lower *os.File
 	// Trees are the file systems in memory that belong to the container: their contents go with its processes. By their places.
@@ -74,6 +77,9 @@ func (n *Node) OpenDump(ctx context.Context, name string, id uint64) (_ *Dump, e
 	if err := checkDumpable(in.Spec.Spec); err != nil {
 		return nil, err
 	}
+	if err := d.users(); err != nil {
+		return nil, err
+	}
 	if err := d.survey(group.Path()); err != nil {
 		return nil, err
 	}
@@ -105,7 +111,7 @@ func checkDumpable(s spec.ContainerSpec) error {
 	if pid := s.Namespaces.PID; pid != "" && pid != spec.NamespacePrivate {
 		return fmt.Errorf("its processes are not in a pid namespace of their own: %w\nhint: leave namespaces.pid out", errors.ErrUnsupported)
 	}
-	return nil
+	return checkUsers(s)
 }
 
 // made are the types of file systems that show a container's namespaces: who restores those makes them anew.
@@ -149,7 +155,7 @@ func (d *Dump) network() error {
 		return err
 	}
 	own, err := namespace.OfProcess(os.Getpid(), namespace.FileNet)
-	if err == nil && own != theirs {
+	if err == nil && own != theirs && d.Users.IsZero() {
 		d.Network = theirs.Ino
 	}
 	return err

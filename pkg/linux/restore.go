@@ -18,6 +18,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
+	"github.com/seed31d4122e/reconciler/pkg/linux/proc"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -27,31 +28,40 @@ import (
 type Restore struct {
 	// Pid is the program, on the node.
 	Pid int
-	// Mounts are those of the tree, by their places in the container.
+	// Root is where the tree stands, and Mounts are those of the tree, by their places in the container.
+	Root   string
 	Mounts []StagedMount
 	// Rights are the most that its processes may have.
 	Rights Rights
+	// Users are the ids of the container's user namespace, the zero value if it has none: it is the program's to make.
+	Users mount.IDMap
 
+	node      *Node
+	full      spec.Container
+	sysctls   []mount.Sysctl // of the network, if that is the program's to make
 	restoring *keeper.Restoring
 }
 
 // StagedMount is a mount that a manifest gives a container.
 type StagedMount struct {
-	Point string
-	Type  string
-	Root  string   // what of its file system it shows
-	Flags []string // ro, nosuid ...
+	Point  string
+	Source string // where it is, see Restore.Root
+	Type   string
+	Root   string   // what of its file system it shows
+	Flags  []string // ro, nosuid ...
 	// Made tells that the program has to make it, in the container's namespaces: proc, or a part of it.
 	Made bool
+
+	id int // its number in the program's mount namespace
 }
 
 // RestoreFiles are what a restore puts into the container's file systems before its tree stands.
 type RestoreFiles interface {
-	// Layer fills the empty directory that takes what the container writes into its root.
-	Layer(upper *os.File) error
+	// Layer fills the empty directory that takes what the container writes into its root, with files of the ids that owners have for the container's.
+	Layer(upper *os.File, owners mount.IDMap) error
 	// Trees are the places of file systems in memory that are to be filled, and Tree fills one.
 	Trees() []string
-	Tree(place string, root *os.File) error
+	Tree(place string, root *os.File, owners mount.IDMap) error
 }
 
 // The files that a tool finds beside those that it is given.
@@ -60,6 +70,7 @@ const (
 	FileStdout = keeper.FileStdout
 	FileStderr = keeper.FileStderr
 	FileNet    = namespace.FileNet
+	FileNull   = "null" // a null device of the container's own
 )
 
 const fileStageConsole = "stage console"
@@ -97,7 +108,8 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 			return nil, err
 		}
 	}
-	request, most, err := n.restoreRequest(ctx, full, id, group, t, content)
+	r := &Restore{Root: start.Stage, node: n, full: full}
+	request, err := n.restoreRequest(ctx, r, id, group, t, content)
 	defer closeAll(request.Files)
 	if err != nil {
 		return nil, err
@@ -110,17 +122,21 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 	if err != nil {
 		return nil, advised(err, full.Spec, group)
 	}
-	r := &Restore{Pid: restoring.Pid, Rights: most, restoring: restoring}
-	if r.Mounts, err = stagedMounts(r.Pid); err != nil {
+	r.Pid, r.restoring = restoring.Pid, restoring
+	r.Mounts, err = stagedMounts(r.Pid)
+	if err == nil && !r.Users.IsZero() {
+		err = r.flatten()
+	}
+	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
 
 // restoreRequest composes a restore as Node.start composes a start. The caller closes the request's files, even after an error.
-func (n *Node) restoreRequest(ctx context.Context, full spec.Container, id uint64, group *cgroup.Group, t start.Tool, content RestoreFiles) (request keeper.RestoreRequest, most Rights, err error) {
-	name := full.Metadata.Name
-	request = keeper.RestoreRequest{
+func (n *Node) restoreRequest(ctx context.Context, r *Restore, id uint64, group *cgroup.Group, t start.Tool, content RestoreFiles) (keeper.RestoreRequest, error) {
+	full, name := r.full, r.full.Metadata.Name
+	request := keeper.RestoreRequest{
 		Key:    keeper.Key{Name: name, Instance: id},
 		Dir:    n.instanceDir(name, id),
 		Log:    keeper.Log{Dir: n.logDir(name), MaxSize: int64(full.Spec.Logs.MaxSize), MaxFiles: full.Spec.Logs.MaxFiles},
@@ -130,28 +146,39 @@ func (n *Node) restoreRequest(ctx context.Context, full spec.Container, id uint6
 	}
 	facts, err := n.facts(full, group)
 	if err != nil {
-		return request, most, err
+		return request, err
 	}
+	r.Users = facts.IDs
 	plan, err := start.NewPlan(full, facts, n.host)
 	if err != nil {
-		return request, most, err
+		return request, err
 	}
 	plan.Mount.Beforehand(content.Trees())
+	r.sysctls = slices.DeleteFunc(plan.Mount.Sysctls, func(s mount.Sysctl) bool { return !s.IsNetwork() })
+	plan.Mount.Sysctls = r.sysctls // the image has those of its ipc namespace; the tool is in the node's
+	if !r.Users.IsZero() {
+		plan.Mount.Sysctls = nil // see Connect
+	}
 	namespaces, err := n.namespaces(ctx, full, facts.IDs)
 	maps.Copy(request.Files, namespaces.files)
 	if err != nil {
-		return request, most, err
+		return request, err
 	}
 	request.Sandbox = namespaces.kept
 	result, err := n.attachBridge(ctx, full, namespaces.files)
 	if err != nil {
-		return request, most, err
+		return request, err
 	}
 	if err := n.writeInjected(full, id, result); err != nil {
-		return request, most, err
+		return request, err
 	}
 	if request.Files[start.FileRun], err = n.toolRun(); err != nil {
-		return request, most, err
+		return request, err
+	}
+	if slices.Contains(t.Files, FileNull) {
+		if request.Files[FileNull], err = newNull(); err != nil {
+			return request, err
+		}
 	}
 	files, err := plan.ComposeRestore(&request.Program, t, group, namespaces.files[namespace.FileUser])
 	maps.Copy(request.Files, files.ByName)
@@ -159,20 +186,21 @@ func (n *Node) restoreRequest(ctx context.Context, full spec.Container, id uint6
 		request.Files[fileStageConsole] = files.Console
 	}
 	if err != nil {
-		return request, most, err
+		return request, err
 	}
-	return request, rights(plan, full.Spec), fill(plan.Mount, files.ByName, content)
+	r.Rights = rights(plan, full.Spec)
+	return request, fill(plan.Mount, files.ByName, content)
 }
 
 // fill puts what an image holds into the file systems of a plan that are made and not seen by anybody yet.
 func fill(plan mount.Plan, files map[string]*os.File, content RestoreFiles) error {
 	if layer := files[mount.FileLayer]; layer != nil && !plan.Root.ReadOnly {
-		upper, err := mount.OpenUpper(layer)
+		upper, owners, err := plan.Upper(layer)
 		if err != nil {
 			return err
 		}
 		defer upper.Close()
-		if err := content.Layer(upper); err != nil {
+		if err := content.Layer(upper, owners); err != nil {
 			return err
 		}
 	}
@@ -181,7 +209,7 @@ func fill(plan mount.Plan, files map[string]*os.File, content RestoreFiles) erro
 		if !ok {
 			return fmt.Errorf("the image has files for %s, where the manifest has no file system in memory: %w", place, fs.ErrInvalid)
 		}
-		if err := content.Tree(place, files[name]); err != nil {
+		if err := content.Tree(place, files[name], plan.IDs); err != nil {
 			return err
 		}
 	}
@@ -203,28 +231,52 @@ func (r *Restore) Wait(ctx context.Context) error {
 // Close gives up what is not claimed: nothing is left of it. It may be repeated.
 func (r *Restore) Close() error { return r.restoring.Close() }
 
-// stagedMounts are the mounts of the tree at the stage, in front of a process: what lies below the tree, which it was put together from, is not seen.
+// stagedMounts are the mounts below the stage that a process has in front of it. What the root lies over, the parts of an overlay, is not among them.
 func stagedMounts(pid int) (staged []StagedMount, err error) {
 	all, err := mountsOf(pid)
 	if err != nil {
 		return nil, err
 	}
-	top := ""
+	byID, root := map[int]proc.Mount{}, 0
 	for _, m := range all {
-		if m.Point == start.Stage {
-			top = m.ID
+		byID[m.ID] = m
+	}
+	for _, m := range all { // of several at one place, each is on the one before
+		if m.Point == start.Stage && (root == 0 || below(byID, m.ID, root)) {
+			root = m.ID
 		}
 	}
-	within := map[string]bool{top: true}
-	for _, m := range all { // a mount comes after the one it is on
-		if m.ID != top && !within[m.Parent] {
+	byPoint := map[string]int{} // the topmost, in staged
+	for _, m := range all {
+		if root == 0 || m.ID != root && !below(byID, m.ID, root) {
 			continue
 		}
-		within[m.ID] = true
 		point := cmp.Or(strings.TrimPrefix(m.Point, start.Stage), "/")
-		staged = append(staged, StagedMount{Point: point, Type: m.Type, Root: m.Root, Flags: m.Flags, Made: slices.Contains(made, m.Type)})
+		one := StagedMount{Point: point, Source: m.Point, Type: m.Type, Root: m.Root, Flags: m.Flags, Made: slices.Contains(made, m.Type), id: m.ID}
+		if i, two := byPoint[point]; two {
+			if below(byID, m.ID, staged[i].id) {
+				staged[i] = one
+			}
+			continue
+		}
+		byPoint[point] = len(staged)
+		staged = append(staged, one)
 	}
 	return staged, nil
+}
+
+// below tells whether a mount is on another one, or on one that is.
+func below(byID map[int]proc.Mount, id, above int) bool {
+	for range byID {
+		m, ok := byID[id]
+		if !ok {
+			return false
+		}
+		if id = m.Parent; id == above {
+			return true
+		}
+	}
+	return false
 }
 
 // MadeInDev tells whether a name in a container's /dev is that of something every container finds there, whatever its image holds.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -16,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -40,9 +41,9 @@ func remake(args []string) int {
 // nothing is the content of an image without files.
 type nothing struct{}
 
-func (nothing) Layer(*os.File) error        { return nil }
-func (nothing) Trees() []string             { return nil }
-func (nothing) Tree(string, *os.File) error { return fs.ErrInvalid }
+func (nothing) Layer(*os.File, mount.IDMap) error        { return nil }
+func (nothing) Trees() []string                          { return nil }
+func (nothing) Tree(string, *os.File, mount.IDMap) error { return fs.ErrInvalid }
 
 // openRestore starts the restorer above and waits for the number of the process it makes.
 func (n *node) openRestore(t *testing.T, name string, args ...string) (*linux.Restore, int) {
@@ -123,10 +124,12 @@ func TestRestoreGivenUp(t *testing.T) {
 				t.Fatalf("%s: got %+v", name, in)
 			}
 		}
-		if err := unix.Kill(pid, 0); err == nil {
-			text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-			if !strings.Contains(string(text), "zombie") {
-				t.Errorf("%s: process %d is left: %s", name, pid, text)
+		for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+			if stat, err := process.ReadStat(pid); err != nil || stat.Dead() {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: process %d is left", name, pid)
 			}
 		}
 	}

@@ -21,7 +21,14 @@ import (
 // survey looks at every process in a container's cgroup and at every file they have open, before anything is stopped: for what no image can hold, and
 // for the ends of the container's pipes.
 func (d *Dump) survey(cgroup string) error {
-	s := surveyor{dump: d, init: d.Instance.Pid, pipes: map[[2]uint64]string{}, own: map[string]namespace.ID{}}
+	s := surveyor{dump: d, init: d.Instance.Pid, pipes: map[[2]uint64]string{}, own: map[string]namespace.ID{}, mounts: map[int]bool{}}
+	mounts, err := mountsOf(s.init)
+	if err != nil {
+		return err
+	}
+	for _, m := range mounts {
+		s.mounts[m.ID] = true
+	}
 	for _, name := range []string{keeper.FileStdin, keeper.FileStdout, keeper.FileStderr} {
 		var st unix.Stat_t
 		if err := unix.Lstat(filepath.Join(d.node.instanceDir(d.Instance.Name, d.Instance.ID), name), &st); err == nil {
@@ -69,6 +76,8 @@ type surveyor struct {
 	init  int
 	pipes map[[2]uint64]string // by device and inode, the names of the container's pipes
 	own   map[string]namespace.ID
+	// mounts are the container's, by their numbers.
+	mounts map[int]bool
 }
 
 // process looks at one process.
@@ -156,22 +165,31 @@ func (s *surveyor) file(pid, pidfd, fd int) error {
 	if !strings.HasPrefix(link, "/") {
 		return nil
 	}
+	mount, err := mountOf(pid, fd)
+	if err != nil {
+		return err
+	}
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
 		return err
 	}
+	key := fmt.Sprintf("file[%x:%x]", mount, st.Ino)
+	kind, isMemory := st.Mode&unix.S_IFMT, strings.HasPrefix(link, "/memfd:")
 	switch name := s.pipes[[2]uint64{st.Dev, st.Ino}]; {
 	case name != "":
-		mount, err := mountOf(pid, fd)
-		if err != nil {
-			return err
-		}
-		s.dump.Streams[fmt.Sprintf("file[%x:%x]", mount, st.Ino)] = name
-	case st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink == 0 && st.Size > GhostLimit:
+		s.dump.Streams[key] = name
+	case kind == unix.S_IFCHR && st.Rdev == null && !s.mounts[mount]:
+		s.dump.Streams[key] = FileNull
+	case kind == unix.S_IFREG && st.Nlink == 0 && st.Size > GhostLimit && !isMemory:
 		return unsupported("%s, of %d bytes, is open but has been removed: more than %d bytes are not put into an image", link, st.Size, GhostLimit)
+	case kind != unix.S_IFCHR && !isMemory && !s.mounts[mount]:
+		return unsupported("%s is outside of the container", link)
 	}
 	return nil
 }
+
+// null is the number of the null device, see null(4).
+var null = unix.Mkdev(1, 3)
 
 // GhostLimit is how large a file may be that is open but has no name any more.
 const GhostLimit = 256 << 20

@@ -22,6 +22,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/checkpoint/tree"
 	"github.com/seed31d4122e/reconciler/pkg/linux"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -316,6 +317,7 @@ func (m *member) dumpOptions() criu.Options {
 	if d.Network != 0 {
 		o.Externals = append(o.Externals, criu.Namespace("net", d.Network, keyNetwork))
 	}
+	o.EmptyNetwork = !d.Users.IsZero() && linux.OwnsNetwork(d.Instance.Spec.Spec)
 	if d.Paused || len(m.s.members) > 1 {
 		o.FreezeCgroup = d.Cgroup
 	}
@@ -384,12 +386,13 @@ type backend struct {
 	Streams map[string]string `json:"streams,omitzero"`
 	Network bool              `json:"network,omitzero"`
 	Trees   map[string]string `json:"trees,omitzero"` // files of the image, by the places whose contents they are
+	Users   mount.IDMap       `json:"users,omitzero"` // of the user namespace, by which ids in archives are the node's
 }
 
 // saveFiles saves what the container wrote into its root, and the file systems in memory.
 func (m *member) saveFiles(ctx context.Context) error {
 	d := m.dump
-	b := backend{Mounts: d.Mounts, Streams: d.Streams, Network: d.Network != 0, Trees: map[string]string{}}
+	b := backend{Mounts: d.Mounts, Streams: d.Streams, Network: d.Network != 0, Users: d.Users, Trees: map[string]string{}}
 	if d.Lower != nil {
 		var deleted []string
 		err := m.write(fileLayer, func(w *os.File) (err error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/checkpoint/image"
 	"github.com/seed31d4122e/reconciler/pkg/checkpoint/tree"
 	"github.com/seed31d4122e/reconciler/pkg/linux"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -138,7 +139,7 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 	var console *os.File
 	defer func() { closeFile(console) }()
 	first := 0
-	_, err = conn.Restore(ctx, options, criu.Notify{
+	notify := criu.Notify{
 		OrphanPTSMaster: func(master *os.File) error {
 			if console != nil {
 				return errors.Join(fmt.Errorf("the image has two terminals without a master: %w", fs.ErrInvalid), master.Close())
@@ -148,7 +149,11 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 		},
 		PostRestore: func(pid int) error { first = pid; return nil },
 		PreResume:   func() error { return staged.Claim(ctx, first, console) },
-	})
+	}
+	if options.EmptyNetwork {
+		connect(ctx, staged, &notify)
+	}
+	_, err = conn.Restore(ctx, options, notify)
 	if err != nil {
 		return err
 	}
@@ -184,7 +189,7 @@ func (r *restoring) files() (start.Tool, map[string]int) {
 	inherit := map[string]int{}
 	for _, file := range slices.Sorted(maps.Keys(r.backend.Streams)) {
 		name := r.backend.Streams[file]
-		if !slices.Contains([]string{linux.FileStdin, linux.FileStdout, linux.FileStderr}, name) {
+		if !slices.Contains([]string{linux.FileStdin, linux.FileStdout, linux.FileStderr, linux.FileNull}, name) {
 			continue // an image that was made up: criu will miss the file
 		}
 		if !slices.Contains(names, name) {
@@ -203,15 +208,22 @@ func (r *restoring) files() (start.Tool, map[string]int) {
 func (r *restoring) options(images, work *os.File, staged *linux.Restore, inherit map[string]int) (criu.Options, error) {
 	policy := r.instance.Spec.Spec.Checkpoint
 	o := criu.Options{
-		ImagesDir: images, WorkDir: work, Root: start.Stage, Inherit: inherit, SiblingOfCaller: true, FileLocks: true, LinkRemap: true,
+		ImagesDir: images, WorkDir: work, Root: staged.Root, Inherit: inherit, SiblingOfCaller: true, FileLocks: true, LinkRemap: true,
 		TCPEstablished: policy.TCP != spec.TCPClose, TCPClose: policy.TCP == spec.TCPClose, WeakSysctls: true, OrphanPTSMaster: r.instance.Spec.Spec.TTY,
-		JoinNamespaces: r.joined(), NetworkLock: r.node.networkLock(),
+		NetworkLock: r.node.networkLock(),
+	}
+	if err := sameUsers(r.backend.Users, staged.Users); err != nil {
+		return o, err
+	}
+	if o.JoinNamespaces = r.joined(); !staged.Users.IsZero() {
+		o.JoinNamespaces, o.EmptyNetwork = nil, linux.OwnsNetwork(r.instance.Spec.Spec)
 	}
 	for _, place := range r.backend.Mounts {
-		if !slices.ContainsFunc(staged.Mounts, func(m linux.StagedMount) bool { return m.Point == place && !m.Made }) {
+		i := slices.IndexFunc(staged.Mounts, func(m linux.StagedMount) bool { return m.Point == place && !m.Made })
+		if i < 0 {
 			return o, fmt.Errorf("the image has a mount at %s, and its manifest has none: %w", place, fs.ErrInvalid)
 		}
-		o.Externals = append(o.Externals, criu.Mount(place, start.Stage+place))
+		o.Externals = append(o.Externals, criu.Mount(place, staged.Mounts[i].Source))
 	}
 	return o, nil
 }
@@ -231,7 +243,7 @@ type content struct {
 	r   *restoring
 }
 
-func (c content) Layer(upper *os.File) error {
+func (c content) Layer(upper *os.File, owners mount.IDMap) error {
 	f, err := c.r.source.Open(fileLayer)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -248,16 +260,18 @@ func (c content) Layer(upper *os.File) error {
 	if err := json.Unmarshal(text, &deleted); err != nil {
 		return fmt.Errorf("cannot understand %s: %v: %w", fileDeleted, err, fs.ErrInvalid)
 	}
-	return tree.Apply(c.ctx, upper, f, deleted, tree.Options{Whiteouts: true})
+	options := c.r.owned(owners)
+	options.Whiteouts = true
+	return tree.Apply(c.ctx, upper, f, deleted, options)
 }
 
 func (c content) Trees() []string { return slices.Sorted(maps.Keys(c.r.backend.Trees)) }
 
-func (c content) Tree(place string, root *os.File) error {
+func (c content) Tree(place string, root *os.File, owners mount.IDMap) error {
 	f, err := c.r.source.Open(c.r.backend.Trees[place])
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return tree.Apply(c.ctx, root, f, nil, tree.Options{})
+	return tree.Apply(c.ctx, root, f, nil, c.r.owned(owners))
 }

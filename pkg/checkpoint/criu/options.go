@@ -35,6 +35,10 @@ type Options struct {
 	// JoinNamespaces are namespaces that restored processes join instead of having what the image says: user, uts, ipc, time...
 	JoinNamespaces []JoinNamespace
 
+	// EmptyNetwork leaves out what is in the processes' network namespace. A restore makes one with nothing but lo in it, which is down, keeps packets out of it until all
+	// is done, and lets Notify.PostSetupNamespaces fill it. A user namespace cannot be restored with an external network namespace, which would have to belong to it.
+	EmptyNetwork bool
+
 	// FreezeCgroup is the freezer that the processes are in already, or are to be stopped with. Default: criu stops each by ptrace, which
 	// ends with criu whatever becomes of it.
 	FreezeCgroup string
@@ -50,9 +54,6 @@ type Options struct {
 	UnixExternal bool
 	// ShellJob allows a session or a terminal that began outside. OrphanPTSMaster does so with terminals alone, see Notify.
 	ShellJob, OrphanPTSMaster bool
-	// EmptyNetwork leaves the network namespace's links, addresses and rules out of the image, and restores into a new, empty one: SetupNamespaces is the time
-	// to furnish it. criu cannot restore a user namespace with a network namespace that is external: it would have to belong to the new user namespace.
-	EmptyNetwork bool
 	// NetworkLock is how packets are held while connections are dumped or restored. Default: NFTables.
 	NetworkLock NetworkLock
 	// GhostLimit is the size up to which deleted files that are open are saved. Default: 1 MiB.
@@ -192,9 +193,7 @@ func (o Options) request(kind rpc.CriuReqType) *rpc.CriuReq {
 		AutoDedup:       said(o.AutoDedup),
 		RstSibling:      said(o.SiblingOfCaller && kind == rpc.CriuReqType_RESTORE), // criu refuses it with a dump
 		WeakSysctls:     said(o.WeakSysctls),
-	}
-	if o.EmptyNetwork {
-		opts.EmptyNs = new(uint32(unix.CLONE_NEWNET))
+		EmptyNs:         said(emptyNamespaces(o)),
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.Inherit)) {
 		opts.InheritFd = append(opts.InheritFd, &rpc.InheritFd{Key: new(key), Fd: new(int32(o.Inherit[key]))})
@@ -203,6 +202,13 @@ func (o Options) request(kind rpc.CriuReqType) *rpc.CriuReq {
 		opts.JoinNs = append(opts.JoinNs, &rpc.JoinNamespace{Ns: new(ns.Kind), NsFile: new(ns.Path), ExtraOpt: said(ns.Extra)})
 	}
 	return &rpc.CriuReq{Type: kind.Enum(), Opts: opts}
+}
+
+func emptyNamespaces(o Options) uint32 {
+	if o.EmptyNetwork {
+		return unix.CLONE_NEWNET
+	}
+	return 0
 }
 
 // said is nil for a zero value.

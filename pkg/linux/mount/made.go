@@ -128,12 +128,22 @@ func (p *Plan) MadeAt(place string) (name string, ok bool) {
 	return name, ok
 }
 
-// OpenUpper opens the directory of a layer that holds what a container has written.
-func OpenUpper(layer *os.File) (*os.File, error) {
+// Upper opens the directory of a layer, which Open has given, that holds what a container has written, and tells which ids files have in it. Those of a directory
+// that is kept are the container's own: it is opened without the mount that shows them as the node's, and lets nobody make files whom it does not map.
+func (p *Plan) Upper(layer *os.File) (*os.File, IDMap, error) {
+	owners := p.IDs
+	if p.Root.Layer != "" && p.Root.IDMapped {
+		dir, err := os.OpenFile(p.Root.Layer, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, owners, fmt.Errorf("cannot open layer: %w", err)
+		}
+		defer dir.Close()
+		layer, owners = dir, IDMap{}
+	}
 	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS}
 	fd, err := unix.Openat2(int(layer.Fd()), dirUpper, &how)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open %s of layer %s: %w", dirUpper, layer.Name(), err)
+		return nil, owners, fmt.Errorf("cannot open %s of layer %s: %w", dirUpper, layer.Name(), err)
 	}
-	return os.NewFile(uintptr(fd), dirUpper), nil
+	return os.NewFile(uintptr(fd), dirUpper), owners, nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,4 +75,15 @@ func (s Sysctl) shift(ids IDMap) (Sysctl, error) {
 // dot inside one: net.ipv4.conf.eth0/1.forwarding.
 func (s Sysctl) file() string {
 	return "sys/" + strings.NewReplacer(".", "/", "/", ".").Replace(s.Name)
+}
+
+// IsNetwork tells whether the parameter belongs to a network namespace.
+func (s Sysctl) IsNetwork() bool { return strings.HasPrefix(s.Name, "net.") }
+
+// Set sets the parameter in the namespaces of the calling thread.
+func (s Sysctl) Set() error {
+	if err := os.WriteFile("/proc/"+s.file(), []byte(s.Value), 0); err != nil {
+		return fmt.Errorf("cannot set sysctl %s: %w", s.Name, err)
+	}
+	return nil
 }

@@ -7,12 +7,12 @@ import (
 
 // Mount is a line of /proc/PID/mountinfo, see proc_pid_mountinfo(5).
 type Mount struct {
-	ID, Parent  string   // numbers: of the mount, and of the one it is on
 	Device      string   // of its file system: major:minor
 	Root, Point string   // what of its file system it shows, and where
 	Flags       []string // of the mount: ro, nosuid
 	Type        string   // of file system
 	Options     []string // of the superblock, not of the mount
+	ID, Parent  int      // numbers, as fdinfo has them: mnt_id
 }
 
 // ParseMount reads a line. One that is torn is none.
@@ -22,7 +22,10 @@ func ParseMount(line string) (Mount, bool) {
 	if len(head) < 6 || len(tail) < 3 {
 		return Mount{}, false
 	}
-	return Mount{head[0], head[1], head[2], unescape(head[3]), unescape(head[4]), strings.Split(head[5], ","), tail[0], strings.Split(tail[2], ",")}, true
+	id, errID := strconv.Atoi(head[0])
+	parent, errParent := strconv.Atoi(head[1])
+	m := Mount{head[2], unescape(head[3]), unescape(head[4]), strings.Split(head[5], ","), tail[0], strings.Split(tail[2], ","), id, parent}
+	return m, errID == nil && errParent == nil
 }
 
 // unescape undoes \040 for space, tab, newline and backslash.
