@@ -34,6 +34,9 @@ func (r *Restore) Connect(ctx context.Context, pid int) error {
 	if _, err := r.node.attachBridge(ctx, r.full, map[string]*os.File{namespace.FileNet: file}); err != nil {
 		return err
 	}
+	if err := savable(r.full.Spec, file); err != nil {
+		return err
+	}
 	return netlink.Inside(file, func() error {
 		if r.full.Spec.Network.Mode != spec.NetworkNone {
 			if err := network.LoopbackUp(); err != nil {

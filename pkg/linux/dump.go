@@ -37,6 +37,8 @@ type Dump struct {
 	Network uint64
 	// Users are the ids of its user namespace, which ends with the processes; the zero value if theirs is the node's.
 	Users mount.IDMap
+	// Watched are the paths of what is waited for with inotify and cannot be found by its number.
+	Watched []string
 	// Root is the container's root directory, and Lower the one it was made from when what it wrote is in a layer, nil when it is not.
 	Root, Lower *os.File
 	// Trees are the file systems in memory that belong to the container: their contents go with its processes. By their places.

@@ -34,6 +34,9 @@ func (n *Node) namespaces(ctx context.Context, c spec.Container, ids mount.IDMap
 	kept, own, err := n.sandbox(ctx, c, ids, all.files[namespace.FileUser])
 	maps.Copy(all.files, own)
 	all.kept = kept
+	if err == nil && own[namespace.FileNet] != nil {
+		err = savable(c.Spec, own[namespace.FileNet])
+	}
 	return all, err
 }
 

@@ -51,6 +51,9 @@ func (d *Dump) survey(cgroup string) error {
 			return fmt.Errorf("process %d (%s): %w", pid, comm(pid), err)
 		}
 	}
+	if err := d.watched(s.watches, mounts); err != nil {
+		return err
+	}
 	further, err := filepath.Glob(filepath.Join(cgroup, "*", "cgroup.procs"))
 	if err != nil {
 		return err
@@ -77,7 +80,8 @@ type surveyor struct {
 	pipes map[[2]uint64]string // by device and inode, the names of the container's pipes
 	own   map[string]namespace.ID
 	// mounts are the container's, by their numbers.
-	mounts map[int]bool
+	mounts  map[int]bool
+	watches []watch
 }
 
 // process looks at one process.
@@ -159,8 +163,13 @@ func (s *surveyor) file(pid, pidfd, fd int) error {
 			return unsupported("%s cannot be saved", b.what)
 		}
 	}
-	if strings.HasPrefix(link, "socket:") {
+	switch {
+	case strings.HasPrefix(link, "socket:"):
 		return socket(pidfd, fd)
+	case strings.HasPrefix(link, "anon_inode:inotify"):
+		more, err := watches(pid, fd)
+		s.watches = append(s.watches, more...)
+		return err
 	}
 	if !strings.HasPrefix(link, "/") {
 		return nil

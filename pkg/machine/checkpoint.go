@@ -305,7 +305,7 @@ func (m *member) dumpOptions() criu.Options {
 	d := m.dump
 	o := criu.Options{
 		ImagesDir: m.writer.Images(), WorkDir: m.work, Pid: d.Instance.Pid,
-		LeaveRunning: !m.s.options.Stop, FileLocks: true, LinkRemap: true, GhostLimit: linux.GhostLimit, TCPSkipInFlight: true, OrphanPTSMaster: d.Instance.Spec.Spec.TTY,
+		LeaveRunning: !m.s.options.Stop, Watched: d.Watched, FileLocks: true, LinkRemap: true, GhostLimit: linux.GhostLimit, TCPSkipInFlight: true, OrphanPTSMaster: d.Instance.Spec.Spec.TTY,
 		TCPEstablished: m.policy.TCP != spec.TCPClose, TCPClose: m.policy.TCP == spec.TCPClose,
 	}
 	for _, place := range d.Mounts {
@@ -337,6 +337,9 @@ func (m *member) complete(ctx context.Context) error {
 		if connected, err := m.dump.Connected(); err != nil || connected {
 			return cmp.Or(err, errConnected)
 		}
+	}
+	if err := criu.MendTimers(m.writer.Images()); err != nil {
+		return err
 	}
 	if err := m.saveFiles(ctx); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
@@ -57,7 +58,13 @@ func (n *node) ask(name string) string {
 	before := n.output(name)
 	must(n.t, n.Kill(n.t.Context(), name, 1, "SIGUSR1"))
 	var said string
+	deadline := time.Now().Add(patience * 2 / 3)
 	n.until("an answer of "+name, func() bool {
+		if time.Now().After(deadline) { // the runtime says where everybody is
+			_ = n.Kill(n.t.Context(), name, 1, "SIGQUIT")
+			n.until("the end", func() bool { return n.look(name).Phase == spec.InstanceExited })
+			n.t.Fatalf("%s never answers:\n%s", name, strings.TrimPrefix(n.output(name), before))
+		}
 		said = strings.TrimPrefix(n.output(name), before)
 		if in := n.look(name); in.Phase == spec.InstanceExited {
 			n.t.Fatalf("%s has ended: %+v: %s", name, in.Exit, said)

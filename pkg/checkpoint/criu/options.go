@@ -50,6 +50,8 @@ type Options struct {
 	TCPSkipInFlight bool
 	// FileLocks saves file locks. Without it, one is an error.
 	FileLocks bool
+	// Watched are paths in the container where what is watched with inotify may be, if its number cannot be opened.
+	Watched []string
 	// UnixExternal lets stream sockets be connected to ones outside, which are lost.
 	UnixExternal bool
 	// ShellJob allows a session or a terminal that began outside. OrphanPTSMaster does so with terminals alone, see Notify.
@@ -179,6 +181,7 @@ func (o Options) request(kind rpc.CriuReqType) *rpc.CriuReq {
 		GhostLimit:      said(o.GhostLimit),
 		Timeout:         said(uint32((o.Timeout + time.Second - 1) / time.Second)),
 		External:        slices.Clone(o.Externals),
+		IrmapScanPaths:  slices.Clone(o.Watched),
 		LeaveRunning:    said(o.LeaveRunning),
 		TcpEstablished:  said(o.TCPEstablished),
 		TcpClose:        said(o.TCPClose),

@@ -56,6 +56,8 @@ type Root struct {
 	ReadOnly bool
 	// Devices lets device nodes in the rootfs work.
 	Devices bool
+	// XIno gives all files of an overlay numbers of one device, as it is with directories: who takes an image of the container can find by its number what it watches.
+	XIno bool
 	// IDMapped shows the files' ids, and those of a layer that is kept, as ids of the user namespace.
 	IDMapped bool
 	// Propagation is that of the clone of a Direct root, Inside what the root gets once it is the root.
@@ -185,6 +187,7 @@ func newRoot(c spec.ContainerSpec, facts Facts) (Root, error) {
 	r, exact := c.Rootfs, c.Base == spec.BaseNone
 	root := Root{Path: r.Path, Owner: facts.Owner, Devices: exact, IDMapped: !exact && !facts.IDs.IsZero()}
 	propagate(&root, r.Propagation, exact)
+	root.XIno = c.Checkpoints()
 	switch {
 	case r.Writable.Medium == spec.MediumDirect:
 		root.Direct, root.ReadOnly, root.Owner = true, r.ReadOnly, Owner{}

@@ -216,6 +216,9 @@ func (b *builder) enterRoot(plan Plan) {
 	b.attach(step, r.Path, lower, layer, dirLower)
 	b.Call(step, r.Path, unix.SYS_FCHDIR, layer)
 	config := append([]Setting{{"lowerdir", dirLower}, {"upperdir", dirUpper}, {"workdir", dirWork}, {"index", "off"}}, plan.context("overlay")...)
+	if r.XIno {
+		config = append(config, Setting{"xino", "on"})
+	}
 	attr := uint64(unix.MOUNT_ATTR_NODEV)
 	if r.Devices {
 		attr = 0
