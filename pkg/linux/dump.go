@@ -52,7 +52,7 @@ type Dump struct {
 }
 
 // OpenDump looks at an instance with processes. What cannot be saved is errors.ErrUnsupported and says which process or file it is about; an
-// instance without a process is spec.ErrNotRunning.
+// instance without a process is spec.ErrNotRunning, and one whose memory is not all there yet, see Filled, spec.ErrBusy.
 func (n *Node) OpenDump(ctx context.Context, name string, id uint64) (_ *Dump, err error) {
 	in, err := n.known(name, id)
 	if err != nil {
@@ -81,6 +81,9 @@ func (n *Node) OpenDump(ctx context.Context, name string, id uint64) (_ *Dump, e
 	}
 	if err := d.users(); err != nil {
 		return nil, err
+	}
+	if in.Filling {
+		return nil, errFilling
 	}
 	if err := d.survey(group.Path()); err != nil {
 		return nil, err

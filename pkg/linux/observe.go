@@ -213,6 +213,7 @@ func (n *Node) observeProcess(in *spec.Instance) (lost bool) {
 	if err == nil && exit.Pid == started.Pid && exit.StartedAt.Equal(started.StartedAt) { // not that of the start before
 		in.Exit, in.Pid = &exit, 0
 	}
+	in.Filling = in.Exit == nil && n.isFilling(in.Name, in.ID)
 	return err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 

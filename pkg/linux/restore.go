@@ -38,6 +38,7 @@ type Restore struct {
 
 	node      *Node
 	full      spec.Container
+	group     *cgroup.Group
 	sysctls   []mount.Sysctl // of the network, if that is the program's to make
 	restoring *keeper.Restoring
 }
@@ -108,7 +109,7 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 			return nil, err
 		}
 	}
-	r := &Restore{Root: start.Stage, node: n, full: full}
+	r := &Restore{Root: start.Stage, node: n, full: full, group: group}
 	request, err := n.restoreRequest(ctx, r, id, group, t, content)
 	defer closeAll(request.Files)
 	if err != nil {

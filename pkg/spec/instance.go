@@ -39,6 +39,7 @@ type Instance struct {
 	Pid       int       // process 1 as the node sees it, 0 when none
 	Starts    int       // how many times the process was started in this instance
 	StartedAt time.Time // of the latest start
+	Filling   bool      // its memory is still coming from the image it was restored from
 	Stopping  Stopping  // a stop that was asked for and has not ended yet
 	Exit      *Exit     // of the latest start, once it has ended
 	Problem   string    // why Phase is Broken, for people
@@ -94,6 +95,7 @@ const (
 	ExitStopSignalUnhandled = "StopSignalUnhandled" // killed at once: process 1 neither catches nor blocks the stop signal
 	ExitKilled              = "Killed"              // killed on request
 	ExitCheckpointed        = "Checkpointed"        // ended because an image of it was asked for in its place
+	ExitMemoryLost          = "MemoryLost"          // killed: its memory was still coming from its image, and cannot come any more
 	ExitUnknown             = "Unknown"             // nobody saw the code
 )
 

@@ -58,6 +58,7 @@ func (k *keeper) adopt(key Key, from *handover) {
 	var e spec.Exit
 	ended := readRecord(in.dir, ExitFile, &e) == nil && ofRun(e, r)
 	k.adoptExecs(key, r.Cgroup, ended)
+	defer in.adoptFeed(ended)
 	if ended {
 		return
 	}

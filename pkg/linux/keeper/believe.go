@@ -16,7 +16,7 @@ import (
 const maxPid = 1 << 22
 
 // stopReasons are those of a stop under way.
-var stopReasons = []string{spec.ExitStopped, spec.ExitStopTimeout, spec.ExitStopSignalUnhandled, spec.ExitKilled}
+var stopReasons = []string{spec.ExitStopped, spec.ExitStopTimeout, spec.ExitStopSignalUnhandled, spec.ExitKilled, spec.ExitMemoryLost}
 
 // believe refuses a record of a start that cannot be one of this instance: by what it says, processes are killed. An intent has
 // no pid yet.

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -39,7 +40,7 @@ type ExecRequest struct {
 
 // The names of the cgroups of further processes begin with these. Without its session, or a keeper to watch it, the first kind is killed, and the
 // last, which is for a process that does something to the instance from outside: it is in none of its namespaces, its cgroup is beside the instance's, and
-// it may outlive it.
+// it may outlive it. See also FeedPrefix.
 const (
 	ExecPrefix     = "exec-"
 	DetachedPrefix = "detached-"
@@ -56,14 +57,14 @@ type execHeader struct {
 
 // execGroups are the last elements of cgroups of further processes.
 var execGroups = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(` + ExecPrefix + `|` + DetachedPrefix + `|` + AsidePrefix + `)[a-zA-Z0-9]{1,64}$`)
+	return regexp.MustCompile(`^(` + ExecPrefix + `|` + DetachedPrefix + `|` + AsidePrefix + `|` + FeedPrefix + `)[a-zA-Z0-9]{1,64}$`)
 })
 
 // check refuses a cgroup that is not one below the instance's, or aside.
 func (h execHeader) check(key Key) error {
 	dir, last := filepath.Split(h.Cgroup)
 	above := filepath.Clean(dir)
-	if strings.HasPrefix(last, AsidePrefix) {
+	if strings.HasPrefix(last, AsidePrefix) || strings.HasPrefix(last, FeedPrefix) {
 		above = filepath.Join(above, strconv.FormatUint(key.Instance, 10))
 	}
 	if !absolute(h.Cgroup) || !ofInstance(key, above) || !execGroups().MatchString(last) {
@@ -91,6 +92,9 @@ type execution struct {
 	done   chan struct{} // closed when it has been reaped
 	exit   process.Exit  // then
 	mu     sync.Mutex    // held to signal and to reap
+	then   func()        // what is to be done when it has ended; nil for nothing
+
+	started uint64 // the start time of one whose end matters; 0 for others
 }
 
 // exec starts a further process in an instance that runs. After an error there is neither process nor cgroup.
@@ -155,7 +159,9 @@ func (e *execution) finish() {
 	if errors.Is(err, process.ErrTraced) { // a stray from now on
 		exit, err = tracedExit(e.pid), nil
 	}
-	if err != nil && !errors.Is(err, unix.ECHILD) {
+	if errors.Is(err, unix.ECHILD) {
+		exit = e.recall()
+	} else if err != nil {
 		e.k.cfg.Log.Error(err, "further process lost", "name", e.key.Name, "instance", e.key.Instance)
 	}
 	e.exit = exit
@@ -168,6 +174,27 @@ func (e *execution) finish() {
 	e.pidfd.Close()
 	close(e.done)
 	e.k.strays.look()
+	if e.then != nil {
+		e.then()
+	}
+}
+
+// recall tells how an adopted process ended, as outcome does; with the unknown code where nobody knows, or nobody will ask.
+func (e *execution) recall() process.Exit {
+	for range killRounds {
+		if e.started == 0 {
+			break
+		}
+		exit, known, err := process.Recall(e.pidfd)
+		if !known || err != nil {
+			exit, known = zombieExit(e.pid, e.started)
+		}
+		if known {
+			return exit
+		}
+		time.Sleep(killPause) // it may be reaped between the two questions
+	}
+	return process.Exit{Code: unknownCode}
 }
 
 // settleAfter freezes and thaws what is to be so after the process. A cgroup that is gone needs neither.

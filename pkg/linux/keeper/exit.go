@@ -80,6 +80,7 @@ func (in *instance) finish(patient bool) {
 	if err := killListed(in.record.Cgroup); err != nil { // what shared the cgroup but not the pid namespace
 		in.k.cfg.Log.Error(err, "processes are left", "name", in.key.Name, "instance", in.key.Instance)
 	}
+	in.endFeed()
 	if patient && in.saysMore() {
 		in.k.after(stallPause, in.end)
 		return

@@ -28,6 +28,7 @@ type instance struct {
 	stop   stopRecord // a stop under way
 	timer  *time.Timer
 	left   leftover
+	feed   *feeder // what gives it memory; nil when that is its own
 	holdings
 	listeners []*listener // who get a copy of the output; guarded by io
 	ending    time.Time   // since when they are to get the last of it; guarded by io

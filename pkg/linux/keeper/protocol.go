@@ -72,4 +72,5 @@ const (
 	StartFile = "start.json" // Started plus what a new keeper needs to adopt
 	ExitFile  = "exit.json"  // spec.Exit; written before the process is reaped; removed by the next start
 	StopFile  = "stop.json"  // spec.Stopping; removed by the next start
+	FeedFile  = "feed.json"  // there while the memory of a restored instance is still to come
 )

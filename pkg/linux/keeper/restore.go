@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -117,10 +118,9 @@ func (in *instance) restorer(ctx context.Context, conn *net.UnixConn, program *p
 // claim waits for the client to name the restored process, and takes it for the instance's.
 func (in *instance) claim(ctx context.Context, conn *net.UnixConn) error {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	var req request
-	_, console, err := receive(conn, &req)
+	req, console, err := in.untilClaim(conn)
 	defer closeAll(console)
-	if err != nil || req.Verb != verbClaim {
+	if err != nil { // it has hung up, or talks nonsense
 		return nil
 	}
 	if len(console) > 0 {
@@ -140,6 +140,31 @@ func (in *instance) claim(ctx context.Context, conn *net.UnixConn) error {
 	in.pidfd, in.record.Pid = pidfd, req.Pid
 	send(conn, response{}, nil, nil)
 	return nil
+}
+
+// untilClaim serves what a client asks for before its claim.
+func (in *instance) untilClaim(conn *net.UnixConn) (req request, files []*os.File, err error) {
+	for {
+		req = request{}
+		body, files, err := receive(conn, &req)
+		if err != nil || req.Verb == verbClaim {
+			return req, files, err
+		}
+		var resp response
+		switch req.Verb {
+		case verbFeed:
+			resp.Pid, err = in.startFeed(req, body, files)
+		case verbHold:
+			err = in.holdFeed()
+		default:
+			err = fmt.Errorf("unknown verb %q in a restore: %w", req.Verb, errors.ErrUnsupported)
+		}
+		closeAll(files)
+		resp.Error = toError(err)
+		if err := send(conn, resp, nil, nil); err != nil {
+			return req, nil, err
+		}
+	}
 }
 
 // finishRestore waits for the restorer to have done its work and records the process. One that failed has killed what it made.
@@ -169,6 +194,7 @@ const restorerTimeout = 30 * time.Second
 // clearRestore kills the restorer and all it has made, and reaps what of it is this process's.
 func (in *instance) clearRestore(helper *process.Process) error {
 	err := errors.Join(ignoreDead(process.Signal(helper.Pidfd, unix.SIGKILL)), killListed(in.record.Cgroup))
+	in.endFeed() // after them: nobody goes on with memory that is not there
 	_, failed := process.Reap(helper.Pidfd)
 	if errors.Is(failed, unix.ECHILD) { // it was reaped by finishRestore
 		failed = nil
@@ -178,7 +204,8 @@ func (in *instance) clearRestore(helper *process.Process) error {
 
 // clearUnrestored kills what a restore has left that no client has committed.
 func (k *keeper) clearUnrestored(r record) error {
-	return errors.Join(killListed(r.Cgroup), remove(k.dir(r.Key), intentFile))
+	dir := k.dir(r.Key)
+	return errors.Join(killListed(r.Cgroup), clearFeed(dir, r.Key), remove(dir, intentFile))
 }
 
 // RestoreRequest asks the keeper to run a restorer in an instance that has no process. The files of the keeper's own are brought as for a start.
@@ -211,6 +238,30 @@ func (c *Client) Restore(ctx context.Context, r RestoreRequest) (*Restoring, err
 		return nil, err
 	}
 	return &Restoring{Pid: resp.Pid, conn: conn}, nil
+}
+
+// Feed starts a process that gives the restored container its memory, in a cgroup of its own with FeedPrefix, and returns when it executes its command. It
+// outlives this process and the keeper; if it ends with another code than 0 the instance is killed. The caller keeps the files.
+func (r *Restoring) Feed(ctx context.Context, e ExecRequest) (pid int, err error) {
+	head := execHeader{Cgroup: e.Cgroup, Files: slices.Sorted(maps.Keys(e.Files))}
+	files := make([]*os.File, len(head.Files))
+	for i, name := range head.Files {
+		files[i] = e.Files[name]
+	}
+	program, err := e.Program.MarshalBinary()
+	if err != nil {
+		return 0, fmt.Errorf("cannot encode what gives %q memory: %w", e.Name, err)
+	}
+	resp, back, err := askOver(ctx, r.conn, request{Protocol: protocol, Verb: verbFeed, Exec: head}, program, files)
+	closeAll(back)
+	return resp.Pid, err
+}
+
+// Hold has the keeper hold what the process of Feed needs to give memory, before anybody can miss that: it is there, and nobody of the restored runs yet.
+func (r *Restoring) Hold(ctx context.Context) error {
+	_, back, err := askOver(ctx, r.conn, request{Protocol: protocol, Verb: verbHold}, nil, nil)
+	closeAll(back)
+	return err
 }
 
 // Claim names the restored container's first process, by its pid on the node, while the restorer waits to let it go. Console is the master of its terminal,

@@ -38,6 +38,8 @@ const (
 	verbExec    = "exec"
 	verbAttach  = "attach"
 	verbRestore = "restore"
+	verbFeed    = "feed"
+	verbHold    = "hold"
 	verbClaim   = "claim"
 	verbStop    = "stop"
 	verbKill    = "kill"

@@ -244,7 +244,7 @@ func TestReadStat(t *testing.T) {
 	}
 	until(t, "it has ended", func() bool { s, err := process.ReadStat(child.Pid); return err == nil && s.Dead() })
 	dead, err := process.ReadStat(child.Pid)
-	if want := (process.Stat{State: "Z", Parent: os.Getpid(), StartTime: alive.StartTime, Exit: process.Exit{Signal: unix.SIGTERM}}); err != nil || dead != want {
+	if want := (process.Stat{State: "Z", Parent: os.Getpid(), StartTime: alive.StartTime, Exit: process.Exit{Signal: unix.SIGTERM}, Exiting: true}); err != nil || dead != want {
 		t.Errorf("dead: %+v, %v, want %+v", dead, err, want)
 	}
 }

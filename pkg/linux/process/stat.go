@@ -17,7 +17,11 @@ type Stat struct {
 	Parent    int
 	StartTime uint64 // in clock ticks since boot
 	Exit      Exit   // of a zombie
+	Exiting   bool   // on its way to be one: it is that before the first of its descriptors is closed
 }
+
+// pfExiting is PF_EXITING of the kernel's include/linux/sched.h.
+const pfExiting = 0x4
 
 // Dead tells whether the process has ended, and is perhaps not reaped yet.
 func (s Stat) Dead() bool { return strings.Contains("ZXx", s.State) }
@@ -32,15 +36,16 @@ func ReadStat(pid int) (s Stat, err error) {
 	if err != nil {
 		return s, err
 	}
-	const state, parent, startTime, exitCode = 0, 4 - 3, 22 - 3, 52 - 3 // the first field here is the third
+	const state, parent, flags, startTime, exitCode = 0, 4 - 3, 9 - 3, 22 - 3, 52 - 3 // the first field here is the third
 	if len(fields) <= exitCode {
 		return s, fmt.Errorf("unexpected stat %.100q: %w", text, fs.ErrInvalid)
 	}
 	ended, err1 := strconv.ParseUint(fields[exitCode], 10, 32)
 	s.StartTime, err = strconv.ParseUint(fields[startTime], 10, 64)
 	above, err2 := strconv.Atoi(fields[parent])
-	s.State, s.Parent, s.Exit = fields[state], above, exitOf(unix.WaitStatus(ended))
-	return s, errors.Join(err, err1, err2)
+	bits, err3 := strconv.ParseUint(fields[flags], 10, 64)
+	s.State, s.Parent, s.Exit, s.Exiting = fields[state], above, exitOf(unix.WaitStatus(ended)), bits&pfExiting != 0
+	return s, errors.Join(err, err1, err2, err3)
 }
 
 // SplitStat takes apart the text of /proc/PID/stat: the number and the name up to its closing parenthesis, which may itself hold spaces and
