@@ -98,6 +98,9 @@ type member struct {
 func (s *saving) add(ctx context.Context, in spec.Instance) (err error) {
 	m := &member{s: s, policy: in.Spec.Spec.Checkpoint}
 	s.members = append(s.members, m)
+	if err := s.node.Filled(ctx, in.Name, in.ID, fillPatience); err != nil {
+		return err
+	}
 	if m.dump, err = s.node.OpenDump(ctx, in.Name, in.ID); err != nil {
 		return err
 	}

@@ -34,6 +34,15 @@ func (n *Node) criu(ctx context.Context) (criu.Tool, error) {
 	return proof.Tool, proof.Check(criu.Checkpoint)
 }
 
+// can is nil if criu can do something here; else errors.ErrUnsupported with the reason.
+func (n *Node) can(ctx context.Context, a criu.Ability) error {
+	proof, err := n.prove(ctx)
+	if err != nil {
+		return err
+	}
+	return proof.Check(a)
+}
+
 // networkLock is the way to hold packets that was proven.
 func (n *Node) networkLock() criu.NetworkLock {
 	n.find.Lock()

@@ -136,6 +136,7 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	options.LazyPages = r.feed(ctx, staged, images, work)
 	var console *os.File
 	defer func() { closeFile(console) }()
 	first := 0
@@ -148,7 +149,14 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 			return nil
 		},
 		PostRestore: func(pid int) error { first = pid; return nil },
-		PreResume:   func() error { return staged.Claim(ctx, first, console) },
+		PreResume: func() error {
+			if options.LazyPages {
+				if err := staged.Hold(ctx); err != nil {
+					return err
+				}
+			}
+			return staged.Claim(ctx, first, console)
+		},
 	}
 	if options.EmptyNetwork {
 		connect(ctx, staged, &notify)

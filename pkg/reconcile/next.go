@@ -179,6 +179,12 @@ func (w *world) restart(in spec.Instance, c spec.Container, asked bool) step {
 		return w.climb(in, "its processes are in an image; "+w.stateCause(), true)
 	case requested(exit):
 		a.Cause = "stopped before; " + w.stateCause()
+	case exit.Reason == spec.ExitMemoryLost:
+		due, _ := restartDue(c, exit, w.Record.Runs.Streak, w.now)
+		if due.After(w.now) {
+			return wait(due)
+		}
+		return w.climb(in, exitText(exit), true)
 	case !restarts(c, exit):
 		return step{}
 	default:

@@ -110,7 +110,7 @@ func noteEnd(r *record.Record, in spec.Instance, exit spec.Exit, suspends bool) 
 	switch lasted := exit.FinishedAt.Sub(exit.StartedAt); {
 	case lasted >= quickEnd:
 		b.Quick = 0
-	case requested(exit) || exit.Reason == spec.ExitKilled:
+	case requested(exit) || exit.Reason == spec.ExitKilled || exit.Reason == spec.ExitMemoryLost:
 		return
 	default:
 		b.Quick++

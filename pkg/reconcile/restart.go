@@ -135,6 +135,8 @@ func exitText(e spec.Exit) string {
 		return "process ended, nobody saw how"
 	case e.Reason == spec.ExitCheckpointed:
 		return "its processes went into an image"
+	case e.Reason == spec.ExitMemoryLost:
+		return "its memory could not follow from its image"
 	case e.Reason == spec.ExitOOMKilled:
 		return "process was killed for want of memory"
 	case e.Signal != "":
