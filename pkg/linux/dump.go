@@ -216,6 +216,10 @@ func (d *Dump) Tool(ctx context.Context, t start.Tool, given map[string]*os.File
 	t.ComposeAside(&request.Program, groupFiles)
 	maps.Copy(request.Files, files)
 	maps.Copy(request.Files, given)
+	if d.run != nil { // of a tool before
+		d.node.toolCache.learn(d.run)
+		_ = d.run.Close()
+	}
 	if d.run, err = os.Open(fmt.Sprintf("/proc/self/fd/%d", files[start.FileRun].Fd())); err != nil {
 		return nil, err
 	}

@@ -88,6 +88,7 @@ type member struct {
 	conn   *criu.Conn
 	dumper *keeper.Exec
 	work   *os.File // where criu writes its log and its statistics
+	parent string   // the memory that was copied beforehand, from the image's; "" for none
 
 	open  bool          // packets are not kept out, because nobody has a connection
 	stood time.Time     // since when its processes stand still
@@ -111,26 +112,39 @@ func (s *saving) add(ctx context.Context, in spec.Instance) (err error) {
 	return err
 }
 
-// start starts a criu for each.
+// start copies memory beforehand where that is asked for, and starts a criu for each.
 func (s *saving) start(ctx context.Context) error {
+	for _, m := range s.members {
+		if err := m.preCopy(ctx); err != nil {
+			return about("take an image of", m.dump.Instance.Name, err)
+		}
+	}
 	var dumps []*linux.Dump
 	for _, m := range s.members {
 		dumps = append(dumps, m.dump)
 	}
 	for _, m := range s.members {
-		conn, theirs, err := criu.Pair()
-		if err != nil {
+		var err error
+		if m.conn, m.dumper, err = m.tool(ctx, dumps...); err != nil {
 			return err
 		}
-		m.conn = conn
-		tool := start.Tool{Argv: s.tool.Command(firstFile), Files: []string{fileSocket}}
-		m.dumper, err = m.dump.Tool(ctx, tool, map[string]*os.File{fileSocket: theirs}, dumps...)
-		if err := errors.Join(err, theirs.Close()); err != nil {
-			return err
-		}
-		m.conn.Kill = func() { _ = m.dumper.Close() }
 	}
 	return nil
+}
+
+// tool starts a criu that dumps the container, and whose end leaves all of those that are given as they were.
+func (m *member) tool(ctx context.Context, all ...*linux.Dump) (*criu.Conn, *keeper.Exec, error) {
+	conn, theirs, err := criu.Pair()
+	if err != nil {
+		return nil, nil, err
+	}
+	tool := start.Tool{Argv: m.s.tool.Command(firstFile), Files: []string{fileSocket}}
+	dumper, err := m.dump.Tool(ctx, tool, map[string]*os.File{fileSocket: theirs}, all...)
+	if err := errors.Join(err, theirs.Close()); err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	conn.Kill = func() { _ = dumper.Close() }
+	return conn, dumper, nil
 }
 
 // The descriptors that criu finds.
@@ -327,6 +341,7 @@ func (m *member) dumpOptions() criu.Options {
 	if o.NetworkLock = m.s.node.networkLock(); m.open {
 		o.NetworkLock = criu.NoLock
 	}
+	o.Parent, o.TrackMemory = m.parent, m.parent != ""
 	return o
 }
 

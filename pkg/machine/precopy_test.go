@@ -1,0 +1,55 @@
+package machine_test
+
+import (
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"testing"
+	"unsafe"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// Memory that is copied beforehand is part of the image, and where the kernel cannot tell what changes the image is taken without.
+func TestPreCopy(t *testing.T) {
+	n := open(t)
+	c := n.heapContainer("heap", 64)
+	c.Spec.Checkpoint.PreCopy = 3
+	for round := range 2 {
+		var img spec.Image
+		if round == 0 {
+			img = n.saved(t, c)
+		} else {
+			var err error
+			img, err = n.Checkpoint(t.Context(), "heap", 1, spec.CheckpointOptions{Stop: true})
+			must(t, err)
+			n.until("the end", func() bool { return n.look("heap").Phase == spec.InstanceExited })
+		}
+		t.Logf("frozen %v, took %v, %v in all", img.Frozen, img.Took, img.Bytes)
+		dir := n.path("state", "checkpoints", "heap", img.ID)
+		rounds, err := filepath.Glob(filepath.Join(dir, "pre-*", "pages-*.img"))
+		must(t, err)
+		parent, _ := os.Readlink(filepath.Join(dir, "checkpoint", "parent"))
+		if tracks := softDirty(t); tracks != (len(rounds) > 0) || tracks != (parent != "") {
+			t.Errorf("the kernel tracks memory: %v; copied beforehand: %v, parent %q", tracks, rounds, parent)
+		}
+		at := n.count("heap")
+		must(t, n.Restore(t.Context(), "heap", 1, img.Ref()))
+		n.until("two looks at all of it", func() bool { return n.count("heap") >= at+2 })
+	}
+}
+
+// softDirty tells whether this kernel marks pages that were written; see bit 55 in its pagemap.rst.
+func softDirty(t *testing.T) bool {
+	t.Helper()
+	page := new([1 << 16]byte)
+	page[len(page)/2] = 1
+	f, err := os.Open("/proc/self/pagemap")
+	must(t, err)
+	defer f.Close()
+	entry := make([]byte, 8)
+	address := uintptr(unsafe.Pointer(&page[len(page)/2]))
+	_, err = f.ReadAt(entry, int64(address)/int64(os.Getpagesize())*8)
+	must(t, err)
+	return binary.LittleEndian.Uint64(entry)&(1<<55) != 0
+}
