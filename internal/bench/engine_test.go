@@ -15,7 +15,8 @@ import (
 // engine is an OCI runtime with the same root and isolation as ours.
 type engine struct {
 	name, path, root, bundle string
-	complaints               *os.File
+	complaints               *os.File // nil for none
+	mark                     *os.File
 }
 
 // found are the paths of the engines that are there.
@@ -59,7 +60,7 @@ func engines(b *testing.B, rootfs string, m mark, users bool) (subjects []subjec
 func newEngine(b *testing.B, path, rootfs string, m mark, users bool) *engine {
 	b.Helper()
 	takeHugetlb(b)
-	e := &engine{name: filepath.Base(path), path: path, root: memory(b), bundle: directory(b, "")}
+	e := &engine{name: filepath.Base(path), path: path, root: memory(b), bundle: directory(b, ""), mark: m.f}
 	if users {
 		e.name += "-users"
 	}
@@ -69,6 +70,13 @@ func newEngine(b *testing.B, path, rootfs string, m mark, users bool) *engine {
 	}
 	b.Cleanup(func() { e.complaints.Close() })
 	e.run(b, "spec")
+	e.configure(b, func(config map[string]any) { configure(config, rootfs, m, users) })
+	return e
+}
+
+// configure changes the bundle's configuration.
+func (e *engine) configure(b *testing.B, change func(config map[string]any)) {
+	b.Helper()
 	file := filepath.Join(e.bundle, "config.json")
 	config := map[string]any{}
 	data, err := os.ReadFile(file)
@@ -78,14 +86,13 @@ func newEngine(b *testing.B, path, rootfs string, m mark, users bool) *engine {
 	if err != nil {
 		b.Fatal(err)
 	}
-	configure(config, rootfs, m, users)
+	change(config)
 	if data, err = json.Marshal(config); err == nil {
 		err = os.WriteFile(file, data, 0o600)
 	}
 	if err != nil {
 		b.Fatal(err)
 	}
-	return e
 }
 
 // configure changes an engine's own example to what our container is.
@@ -118,9 +125,12 @@ func (e *engine) run(b *testing.B, args ...string) {
 // try runs the engine. Its complaints go to a file: a pipe would stay open as long as the container.
 func (e *engine) try(args ...string) error {
 	cmd := exec.Command(e.path, append([]string{"--root", e.root}, args...)...)
-	cmd.Dir, cmd.Stderr = e.bundle, e.complaints
+	cmd.Dir = e.bundle
+	if e.complaints != nil {
+		cmd.Stderr = e.complaints
+	}
 	if err := cmd.Run(); err != nil {
-		text, _ := os.ReadFile(e.complaints.Name())
+		text, _ := os.ReadFile(filepath.Join(e.bundle, "complaints"))
 		return fmt.Errorf("%s %v: %w\n%s", e.name, args, err, text)
 	}
 	return nil
