@@ -213,6 +213,11 @@ func (d *Dump) Tool(ctx context.Context, t start.Tool, given map[string]*os.File
 		return nil, err
 	}
 	groupFiles := map[string]*os.File{cgroup.FileDir: files[cgroup.FileDir]}
+	if t.InNetwork {
+		if files[namespace.FileNet], err = os.Open(fmt.Sprintf("/proc/%d/ns/net", in.Pid)); err != nil {
+			return nil, err
+		}
+	}
 	t.ComposeAside(&request.Program, groupFiles)
 	maps.Copy(request.Files, files)
 	maps.Copy(request.Files, given)

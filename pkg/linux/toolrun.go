@@ -42,6 +42,13 @@ func (c *toolCache) learn(run *os.File) {
 	}
 }
 
+// KnowsKernel tells whether tools find what they want to know about the kernel, and try nothing out. Only then may they do without the node's network.
+func (n *Node) KnowsKernel() bool {
+	n.toolCache.mu.Lock()
+	defer n.toolCache.mu.Unlock()
+	return n.toolCache.text != nil
+}
+
 // toolRun makes the /run of a tool, detached, with what is known already.
 func (n *Node) toolRun() (*os.File, error) {
 	run, err := mount.NewScratch()

@@ -90,9 +90,10 @@ type member struct {
 	work   *os.File // where criu writes its log and its statistics
 	parent string   // the memory that was copied beforehand, from the image's; "" for none
 
-	open  bool          // packets are not kept out, because nobody has a connection
-	stood time.Time     // since when its processes stand still
-	pause time.Duration // how long they did
+	open   bool          // packets are not kept out, because nobody has a connection
+	inside bool          // criu is in the container's network, which is none of its business then
+	stood  time.Time     // since when its processes stand still
+	pause  time.Duration // how long they did
 }
 
 // add looks at a container and makes room for its image.
@@ -124,7 +125,10 @@ func (s *saving) start(ctx context.Context) error {
 		dumps = append(dumps, m.dump)
 	}
 	for _, m := range s.members {
-		var err error
+		err := m.look()
+		if err != nil {
+			return err
+		}
 		if m.conn, m.dumper, err = m.tool(ctx, dumps...); err != nil {
 			return err
 		}
@@ -138,7 +142,7 @@ func (m *member) tool(ctx context.Context, all ...*linux.Dump) (*criu.Conn, *kee
 	if err != nil {
 		return nil, nil, err
 	}
-	tool := start.Tool{Argv: m.s.tool.Command(firstFile), Files: []string{fileSocket}}
+	tool := start.Tool{Argv: m.s.tool.Command(firstFile), Files: []string{fileSocket}, InNetwork: m.inside}
 	dumper, err := m.dump.Tool(ctx, tool, map[string]*os.File{fileSocket: theirs}, all...)
 	if err := errors.Join(err, theirs.Close()); err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
@@ -277,9 +281,6 @@ func (m *member) save(ctx context.Context, cancel context.CancelCauseFunc) error
 		watchdog.Stop()
 		defer watchdog.Stop()
 	}
-	if err := m.look(); err != nil {
-		return err
-	}
 	err := m.conn.Dump(ctx, m.dumpOptions(), criu.Notify{
 		PreDump: func() error {
 			m.stood = time.Now()
@@ -311,6 +312,10 @@ func (m *member) look() error {
 		}
 	}
 	m.open = !connected && !listens
+	// Of a network other than its own criu lists what the kernel knows of connections, which takes as long as all else; to keep packets out it has to be outside.
+	users := m.dump.Instance.Spec.Spec.Namespaces.User.Mode
+	own := users != "" && users != spec.UserHost
+	m.inside = m.open && m.dump.Network != 0 && !own && m.policy.PreCopy == 0 && m.s.node.KnowsKernel()
 	return nil
 }
 
@@ -331,7 +336,7 @@ func (m *member) dumpOptions() criu.Options {
 	for file := range d.Streams {
 		o.Externals = append(o.Externals, file)
 	}
-	if d.Network != 0 {
+	if d.Network != 0 && !m.inside {
 		o.Externals = append(o.Externals, criu.Namespace("net", d.Network, keyNetwork))
 	}
 	o.EmptyNetwork = !d.Users.IsZero() && linux.OwnsNetwork(d.Instance.Spec.Spec)
@@ -406,14 +411,15 @@ type backend struct {
 	Mounts  []string          `json:"mounts"`
 	Streams map[string]string `json:"streams,omitzero"`
 	Network bool              `json:"network,omitzero"`
-	Trees   map[string]string `json:"trees,omitzero"` // files of the image, by the places whose contents they are
-	Users   mount.IDMap       `json:"users,omitzero"` // of the user namespace, by which ids in archives are the node's
+	Inside  bool              `json:"inside,omitzero"` // criu was in the network, of which the image knows nothing
+	Trees   map[string]string `json:"trees,omitzero"`  // files of the image, by the places whose contents they are
+	Users   mount.IDMap       `json:"users,omitzero"`  // of the user namespace, by which ids in archives are the node's
 }
 
 // saveFiles saves what the container wrote into its root, and the file systems in memory.
 func (m *member) saveFiles(ctx context.Context) error {
 	d := m.dump
-	b := backend{Mounts: d.Mounts, Streams: d.Streams, Network: d.Network != 0, Users: d.Users, Trees: map[string]string{}}
+	b := backend{Mounts: d.Mounts, Streams: d.Streams, Network: d.Network != 0 && !m.inside, Inside: m.inside, Users: d.Users, Trees: map[string]string{}}
 	if d.Lower != nil {
 		var deleted []string
 		err := m.write(fileLayer, func(w *os.File) (err error) {

@@ -83,16 +83,7 @@ func (m *member) preCopy(ctx context.Context) error {
 
 // tracks is errors.ErrUnsupported where the kernel does not tell what memory changes: criu aborts there.
 func (m *member) tracks(ctx context.Context) error {
-	conn, end, err := m.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer end()
-	features, err := m.s.node.features(ctx, conn)
-	if err == nil && !features.TrackMemory {
-		err = fmt.Errorf("this kernel does not tell which memory changes: %w", errors.ErrUnsupported)
-	}
-	return err
+	return m.s.node.can(ctx, criu.PreCopy)
 }
 
 // begin starts a criu that dumps the container.

@@ -209,7 +209,7 @@ func (r *restoring) files() (start.Tool, map[string]int) {
 		names = append(names, linux.FileNet)
 		inherit[keyNetwork] = firstFile + len(names) - 1
 	}
-	return start.Tool{Argv: r.tool.Command(firstFile), Files: names}, inherit
+	return start.Tool{Argv: r.tool.Command(firstFile), Files: names, InNetwork: r.backend.Inside}, inherit
 }
 
 // options say what criu finds where.
@@ -225,6 +225,9 @@ func (r *restoring) options(images, work *os.File, staged *linux.Restore, inheri
 	}
 	if o.JoinNamespaces = r.joined(); !staged.Users.IsZero() {
 		o.JoinNamespaces, o.EmptyNetwork = nil, linux.OwnsNetwork(r.instance.Spec.Spec)
+	}
+	if r.backend.Inside { // nobody had a connection
+		o.NetworkLock = criu.NoLock
 	}
 	for _, place := range r.backend.Mounts {
 		i := slices.IndexFunc(staged.Mounts, func(m linux.StagedMount) bool { return m.Point == place && !m.Made })

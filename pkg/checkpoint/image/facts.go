@@ -25,6 +25,7 @@ type Facts struct {
 	Own []string
 
 	chains     []uint32 // of each filter the one before it, plus one
+	shared     []bool   // and whether all threads get it with the first
 	namespaces []ids
 	sockets    []socket
 	ttys       []uint32
@@ -149,6 +150,11 @@ func (f *Facts) inventory(s source) error {
 func (f *Facts) tree(s source) error {
 	seen := map[uint32]bool{}
 	err := each(s, inImages("pstree.img"), func(p *pstreeEntry) error {
+		// Of a process that is dead criu does not say the threads: there is one number, which is any.
+		isUnsaid := len(p.Threads) == 1 && p.Threads[0] != p.PID
+		if isUnsaid {
+			p.Threads = []uint32{p.PID}
+		}
 		if seen[p.PID] || p.PID == 0 || !slices.Contains(p.Threads, p.PID) && len(p.Threads) > 0 || len(seen) > 0 && !seen[p.Parent] {
 			return errWire(fmt.Sprintf("process %d has no place in the tree", p.PID))
 		}
@@ -164,6 +170,9 @@ func (f *Facts) tree(s source) error {
 			if err := f.core(s, &t, tid); err != nil {
 				return err
 			}
+		}
+		if isUnsaid && !t.isDead() {
+			return errWire(fmt.Sprintf("process %d has no thread of its number", p.PID))
 		}
 		f.Tasks = append(f.Tasks, t)
 		return nil

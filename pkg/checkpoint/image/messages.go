@@ -98,6 +98,7 @@ type (
 	filterEntry struct {
 		Program []byte  `pb:"1"`
 		Prev    *uint32 `pb:"2"`
+		Flags   uint32  `pb:"3"`
 	}
 	usernsEntry struct {
 		UIDs []IDMap `pb:"1"`

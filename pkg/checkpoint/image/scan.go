@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -58,6 +59,12 @@ func (f *Facts) seccomp(s source) error {
 				}
 			}
 			f.chains = append(f.chains, prev)
+			f.shared = append(f.shared, filter.Flags&filterShared != 0)
+		}
+	}
+	for i := range f.Tasks {
+		if err := f.share(&f.Tasks[i]); err != nil {
+			return fmt.Errorf("%s: process %d: %w", name, f.Tasks[i].PID, err)
 		}
 	}
 	for _, t := range f.threads() {
@@ -72,6 +79,32 @@ func (f *Facts) seccomp(s source) error {
 }
 
 const seccompFilter = 2 // SECCOMP_MODE_FILTER
+
+// filterShared tells of a filter that the threads of a process get together with its first: SECCOMP_FILTER_FLAG_TSYNC. criu says no filters of the others then.
+const filterShared = 1
+
+// share gives the threads of a process the filters that its first shares with them.
+func (f *Facts) share(t *Task) error {
+	first := slices.IndexFunc(t.Threads, func(th Thread) bool { return th.TID == t.PID })
+	if first < 0 || t.Threads[first].Seccomp != seccompFilter {
+		return nil
+	}
+	last := t.Threads[first].Filter
+	if _, err := f.chain(last); err != nil {
+		return err
+	}
+	for at := last + 1; at != 0; at = f.chains[at-1] {
+		if !f.shared[at-1] {
+			return nil
+		}
+	}
+	for i := range t.Threads {
+		if th := &t.Threads[i]; th.Seccomp == 0 {
+			th.Seccomp, th.Filter = seccompFilter, last
+		}
+	}
+	return nil
+}
 
 // chain gives the filters of a thread that has one as the last.
 func (f *Facts) chain(last uint32) (programs [][]byte, err error) {

@@ -20,6 +20,9 @@ type Tool struct {
 	Argv []string
 	// Files are the names of the descriptors that it finds from 3 on; the first three are /dev/null.
 	Files []string
+	// InNetwork tells that it is in the container's network, of which namespace.FileNet is the file, and not in the node's: then it sees nothing there that is
+	// another's, and asks the kernel for none of it.
+	InNetwork bool
 }
 
 // FileRun is a detached mount that a tool's program consumes.
@@ -35,6 +38,9 @@ const toolRun = "/run"
 func (t Tool) ComposeAside(p *process.Program, files map[string]*os.File) {
 	cgroup.Enter(p, files)
 	p.Clone |= unix.CLONE_NEWNS
+	if t.InNetwork {
+		p.Call("join network", namespace.FileNet, unix.SYS_SETNS, p.File(namespace.FileNet), process.Int(unix.CLONE_NEWNET))
+	}
 	t.begin(p)
 	p.Call("ignore", "SIGXFSZ", unix.SYS_RT_SIGACTION, process.Int(unix.SIGXFSZ), process.Data(ignored()), process.Int(0), process.Int(sizeofSignals))
 	t.execute(p)
@@ -51,7 +57,8 @@ func ignored() []byte {
 }
 
 // ComposeRestore writes the program of a tool that makes a container's processes again, and dies with the thread that starts it: it is in the container's cgroups, and in its cgroup and UTS
-// namespaces; the plan's tree is at Stage. Its network is the node's: packets may be locked out of the container's. The caller brings the files of the namespaces, of the tool and of user, as for Compose, and FileRun.
+// namespaces; the plan's tree is at Stage. Its network is the node's unless t says otherwise: packets may be locked out of the
+// container's. The caller brings the files of the namespaces, of the tool and of user, as for Compose, and FileRun.
 func (plan Plan) ComposeRestore(p *process.Program, t Tool, group *cgroup.Group, user *os.File) (files Files, err error) {
 	if files.ByName, err = group.Files(); err != nil {
 		return files, err
@@ -67,7 +74,9 @@ func (plan Plan) ComposeRestore(p *process.Program, t Tool, group *cgroup.Group,
 	plan.Mount.Stage = Stage
 	p.Call("make stage", Stage, unix.SYS_MKDIRAT, process.Int(unix.AT_FDCWD), process.Str(Stage), process.Int(0o755))
 	mount.AppendStage(p, plan.Mount)
-	p.Call("return to own network", ownNet, unix.SYS_SETNS, net, process.Int(unix.CLONE_NEWNET))
+	if !t.InNetwork {
+		p.Call("return to own network", ownNet, unix.SYS_SETNS, net, process.Int(unix.CLONE_NEWNET))
+	}
 	p.Prctl("die with the parent", "", unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
 	t.execute(p)
 	err = files.open(plan, user)
