@@ -281,6 +281,9 @@ func (m *member) save(ctx context.Context, cancel context.CancelCauseFunc) error
 		watchdog.Stop()
 		defer watchdog.Stop()
 	}
+	if m.s.options.Stop { // who runs on is kept waiting by whatever else is done
+		m.writer.Follow()
+	}
 	err := m.conn.Dump(ctx, m.dumpOptions(), criu.Notify{
 		PreDump: func() error {
 			m.stood = time.Now()

@@ -3,7 +3,6 @@ package image
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -33,27 +32,59 @@ type hashed struct {
 	of stamp
 }
 
-// hashAll hashes files, several at a time and the large ones first. isNew brings them to the disk before. The result is in the order of names.
-func hashAll(ctx context.Context, dir folder, names []string, isNew bool) ([]hashed, error) {
+// hashAll hashes files, several at a time and the large ones first. The result is in the order of names.
+func hashAll(ctx context.Context, dir folder, names []string) ([]hashed, error) {
 	order, err := largestFirst(dir, names)
 	if err != nil {
 		return nil, err
 	}
 	list := make([]hashed, len(names))
-	err = inParallel(ctx, len(order), func(i int) (err error) {
-		list[order[i]], err = hashOne(ctx, dir, names[order[i]], isNew)
+	err = inParallel(ctx, len(order), runtime.GOMAXPROCS(0), func(i int) (err error) {
+		list[order[i]], err = hashOne(ctx, dir, names[order[i]], nil)
 		return err
 	})
 	return list, err
 }
 
-// inParallel calls do for 0 to n-1, on all cores. The first error ends it.
-func inParallel(ctx context.Context, n int, do func(int) error) error {
+// syncers is how many files are brought to the disk at a time: each waits for the same few writes of the file system's journal.
+const syncers = 8
+
+// hashNew hashes files that were just written, some of them ahead, and brings them to the disk meanwhile.
+func hashNew(ctx context.Context, dir folder, names []string, all map[string]*ahead) ([]hashed, error) {
+	order, err := largestFirst(dir, names)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range order {
+		if err := beginSync(dir, names[i]); err != nil {
+			return nil, err
+		}
+	}
+	list := make([]hashed, len(names))
+	err = inParallel(ctx, len(order), syncers, func(i int) (err error) {
+		list[order[i]], err = hashOne(ctx, dir, names[order[i]], &all)
+		return err
+	})
+	return list, err
+}
+
+// beginSync has the kernel begin to write a file.
+func beginSync(dir folder, name string) error {
+	f, _, err := dir.regular(name)
+	if err != nil {
+		return err
+	}
+	_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE) // which some file systems cannot
+	return f.Close()
+}
+
+// inParallel calls do for 0 to n-1, several at a time. The first error ends it.
+func inParallel(ctx context.Context, n, workers int, do func(int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wait sync.WaitGroup
 	next := make(chan int)
-	for range min(n, runtime.GOMAXPROCS(0)) {
+	for range min(n, workers) {
 		wait.Go(func() {
 			for i := range next {
 				if err := do(i); err != nil {
@@ -89,21 +120,24 @@ func largestFirst(dir folder, names []string) ([]int, error) {
 	return order, nil
 }
 
-// hashOne hashes one file.
-func hashOne(ctx context.Context, dir folder, name string, isNew bool) (hashed, error) {
+// hashOne hashes one file. A new one, for which there may be a hash ahead, is brought to the disk meanwhile.
+func hashOne(ctx context.Context, dir folder, name string, all *map[string]*ahead) (hashed, error) {
 	f, before, err := dir.regular(name)
 	if err != nil {
 		return hashed{}, err
 	}
 	defer f.Close()
-	if isNew {
-		if err := dir.syncFile(f, name); err != nil {
-			return hashed{}, err
-		}
+	a, synced := take(nil, name, before), make(chan error, 1)
+	if all != nil {
+		a = take(*all, name, before)
+		go func() { synced <- dir.syncFile(f, name) }()
+	} else {
+		synced <- nil
 	}
 	isSure := settle(before)
 	h := hashed{file: file{Path: name}}
-	if h.SHA256, h.Size, err = sum(ctx, f, before.Size); err != nil {
+	h.SHA256, h.Size, err = a.sum(ctx, f, before.Size)
+	if err := errors.Join(err, <-synced); err != nil {
 		return hashed{}, err
 	}
 	var after unix.Stat_t
@@ -127,23 +161,21 @@ func settle(stat unix.Stat_t) bool {
 }
 
 // sum hashes what a file has, of which it is known how much that is: one byte more is the end of it.
-func sum(ctx context.Context, f *os.File, size int64) (string, int64, error) {
-	hash := sha256.New()
-	block := make([]byte, min(hashBlock, size+1))
-	var n int64
-	for n <= size {
+func (a *ahead) sum(ctx context.Context, f *os.File, size int64) (string, int64, error) {
+	block := make([]byte, min(hashBlock, size-a.n+1))
+	for a.n <= size {
 		if err := ctx.Err(); err != nil {
-			return "", n, err
+			return "", a.n, err
 		}
-		read, err := f.ReadAt(block, n)
-		hash.Write(block[:read])
-		n += int64(read)
+		read, err := f.ReadAt(block, a.n)
+		a.hash.Write(block[:read])
+		a.n += int64(read)
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return "", n, err
+			return "", a.n, err
 		}
 	}
-	return hex.EncodeToString(hash.Sum(nil)), n, nil
+	return hex.EncodeToString(a.hash.Sum(nil)), a.n, nil
 }

@@ -133,7 +133,7 @@ func (r *Reader) verify(ctx context.Context) error {
 			names = append(names, f.Path)
 		}
 	}
-	list, err := hashAll(ctx, r.dir, names, false)
+	list, err := hashAll(ctx, r.dir, names)
 	if err != nil {
 		return err
 	}

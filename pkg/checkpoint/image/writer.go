@@ -23,7 +23,8 @@ type Writer struct {
 	parent        folder // NAME
 	dir           folder // NAME/ID.partial, locked for as long as it is written
 	images        *os.File
-	origin        *record // of an image that was taken elsewhere
+	origin        *record   // of an image that was taken elsewhere
+	follower      *follower // nil for none
 	isDone        bool
 }
 
@@ -197,6 +198,7 @@ func (w *Writer) Abort() error {
 	if w.isDone {
 		return nil
 	}
+	w.followed()
 	err := w.parent.removeAll(w.id + partialSuffix)
 	if err == nil {
 		err = w.s.tidy(w.container, w.parent)
@@ -211,6 +213,7 @@ func (w *Writer) Abort() error {
 // close gives the descriptors back, and with them the lock.
 func (w *Writer) close() {
 	w.isDone = true
+	w.followed()
 	_ = w.images.Close()
 	_ = w.dir.close()
 	_ = w.parent.close()
@@ -232,7 +235,7 @@ func (w *Writer) seal(ctx context.Context, facts spec.Image) (*record, []hashed,
 	if err != nil {
 		return nil, nil, err
 	}
-	files, err := hashAll(ctx, w.dir, c.files, true)
+	files, err := hashNew(ctx, w.dir, c.files, w.followed())
 	if err != nil {
 		return nil, nil, err
 	}
