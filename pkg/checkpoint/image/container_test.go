@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, victim(root))
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	kerneltest.Main(m)
 }
 
 // bounding is what the containers of these tests may do: CAP_CHOWN to CAP_KILL.

@@ -211,10 +211,12 @@ func TestKilledChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer s.Close()
 	isOn = true
 	if err := stories[os.Getenv("STORY")](s, strings.Fields(os.Getenv("REFS"))); err != nil {
 		t.Fatal(err)
 	}
+	isOn = false
 }
 
 // TestFullDisk commits on a disk of every size from nothing to enough.

@@ -2,6 +2,8 @@ package image
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -29,13 +31,16 @@ func (s *Store) Keep(ref string, keep bool) error {
 // states are the words for processes that do not run.
 var states = map[uint32]string{taskStopped: "Stopped", taskDead: "Zombie"}
 
-// Details are what is in an image, for people.
+// Details are what is in an image, for people. One that is not as it was written has none.
 func (s *Store) Details(ctx context.Context, ref string) (spec.ImageDetails, error) {
 	r, err := s.Acquire(ref)
 	if err != nil {
 		return spec.ImageDetails{}, err
 	}
 	defer r.Close()
+	if err := r.Verify(ctx); err != nil {
+		return spec.ImageDetails{}, err
+	}
 	facts, err := r.Facts(ctx)
 	if err != nil {
 		return spec.ImageDetails{}, err
@@ -46,10 +51,11 @@ func (s *Store) Details(ctx context.Context, ref string) (spec.ImageDetails, err
 			Pid: t.PID, Parent: t.Parent, Comm: t.Command, Threads: len(t.Threads), State: states[t.State], Memory: spec.Bytes(t.Pages * pageSize),
 		})
 	}
-	for i := len(facts.Mounts) - 1; i >= 0; i-- { // criu names the last one first
-		m := facts.Mounts[i]
+	for _, m := range facts.Mounts {
 		d.Mounts = append(d.Mounts, spec.ImageMount{Destination: m.Point, Type: m.Type, FromManifest: m.Key != "" || m.Point == "/"})
 	}
+	// criu names them as it meets them. Each lies on one with a shorter path.
+	slices.SortStableFunc(d.Mounts, func(a, b spec.ImageMount) int { return strings.Compare(a.Destination, b.Destination) })
 	for _, f := range r.record.Files {
 		on := f.stored()
 		d.Files = append(d.Files, spec.ImageFile{Name: on.Path, Bytes: spec.Bytes(on.Size), SHA256: on.SHA256})

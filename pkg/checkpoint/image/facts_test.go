@@ -246,6 +246,12 @@ func TestHostileImages(t *testing.T) {
 			ids[len(ids)-1]++
 			m["ids-22.img"] = ids
 		}, "namespaces of its own"},
+		"the node's processes": {func(m map[string][]byte) {
+			for _, pid := range []string{"1", "20", "21", "22"} { // each says that it is where criu was
+				ids := m["ids-"+pid+".img"]
+				ids[bytes.Index(ids, []byte{5 << 3, 9})+1] = 1
+			}
+		}, "in the pid namespace of the node"},
 		"a process twice": {func(m map[string][]byte) { m["pstree.img"] = append(m["pstree.img"], m["pstree.img"][8:]...) }, "no place in the tree"},
 		"no process 1":    {func(m map[string][]byte) { m["pstree.img"] = m["pstree.img"][:8] }, "no process 1"},
 		"a core is gone":  {func(m map[string][]byte) { delete(m, "core-22.img") }, "core-22.img is missing"},

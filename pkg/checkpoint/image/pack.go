@@ -47,13 +47,13 @@ func (s *Store) pack(ctx context.Context, ref string) (i spec.Image, err error) 
 	if err != nil {
 		return i, err
 	}
-	defer func() { err = errors.Join(err, r.parent.removeAll(room), work.close()) }()
+	defer func() { err = errors.Join(err, s.dropRoom(r.container, room), work.close()) }()
 	files, err := packAll(ctx, r, work)
 	if err != nil {
 		return i, err
 	}
 	// The shared lock goes, the other comes: whoever takes the image into use or away in between is before us.
-	if err := r.dir.close(); err != nil {
+	if err := r.Close(); err != nil {
 		return i, err
 	}
 	return s.rewrite(ref, func(image folder, now *record) error {
@@ -69,14 +69,40 @@ func (s *Store) pack(ctx context.Context, ref string) (i spec.Image, err error) 
 func (s *Store) packRoom(r *Reader, name string) (folder, error) {
 	s.beginning.Lock()
 	defer s.beginning.Unlock()
-	if err := r.parent.mkdir(name, 0o700); err != nil {
+	if !isLocked(r.parent, name) { // what an earlier attempt has left
+		if err := r.parent.removeAll(name); err != nil {
+			return folder{}, err
+		}
+	}
+	if err := r.parent.mkdir(name, 0o700); errors.Is(err, fs.ErrExist) {
+		return folder{}, fmt.Errorf("it is being packed: %w", spec.ErrBusy)
+	} else if err != nil {
 		return folder{}, err
 	}
 	work, err := r.parent.sub(name)
-	if err == nil {
-		err = flock(work.dir, unix.LOCK_EX)
+	if err != nil {
+		return folder{}, err
 	}
-	return work, err
+	if err := flock(work.dir, unix.LOCK_EX); err != nil {
+		return folder{}, errors.Join(err, work.close())
+	}
+	return work, nil
+}
+
+// dropRoom removes it. The image may have gone meanwhile, and its container's directory with it.
+func (s *Store) dropRoom(container, name string) error {
+	dir, err := s.root.sub(container)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	if err := dir.removeAll(name); err != nil {
+		return err
+	}
+	return s.tidy(container, dir)
 }
 
 // packAll packs what gets smaller by it, as files that are numbered like those of the record.

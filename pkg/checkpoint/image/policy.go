@@ -13,7 +13,7 @@ import (
 
 // Policy is what the container's manifest allows a restored one to be. The zero value allows a container without capabilities and mounts.
 type Policy struct {
-	// Own are the kinds of namespaces that the container has to have for itself, beside mnt: pid, net, ipc, uts, user, ...
+	// Own are the kinds of namespaces that the container has to have for itself, beside mnt and pid: net, ipc, uts, ...
 	Own []string
 	// Mounts are all mounts below the root, each of which the image has to have, and no other.
 	Mounts []Mount
@@ -60,7 +60,7 @@ func (f *Facts) checkNamespaces(p Policy) error {
 			return errors.New("a process has namespaces of its own")
 		}
 	}
-	for _, kind := range append([]string{"mnt"}, p.Own...) {
+	for _, kind := range append([]string{"mnt", "pid"}, p.Own...) {
 		if !slices.Contains(f.Own, kind) {
 			return fmt.Errorf("its processes are in the %s namespace of the node", kind)
 		}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -21,6 +22,7 @@ type Reader struct {
 	parent        folder
 	dir           folder
 	record        *record
+	isClosed      bool
 }
 
 // Acquire takes an image into use. One that is not there is fs.ErrNotExist, one whose record or sizes are wrong fs.ErrInvalid; of its bytes Verify tells.
@@ -36,6 +38,10 @@ func (s *Store) Acquire(ref string) (*Reader, error) {
 	return r, nil
 }
 
+// lockPatience is how long an image is waited for that somebody removes or rewrites at this moment: neither reads or writes its memory while it holds the lock.
+const lockPatience = 20 * time.Second
+
+// acquire opens an image and locks it. A shared lock is waited for, an exclusive one is not: those who use an image use it for long.
 func (s *Store) acquire(container, id string, how int) (_ *Reader, err error) {
 	r := &Reader{s: s, container: container, id: id}
 	if r.parent, err = s.root.sub(container); err != nil {
@@ -44,8 +50,14 @@ func (s *Store) acquire(container, id string, how int) (_ *Reader, err error) {
 	if r.dir, err = r.parent.sub(id); err != nil {
 		return nil, errors.Join(err, r.parent.close())
 	}
-	if err := r.take(how); err != nil {
-		return nil, errors.Join(err, r.Close())
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(time.Millisecond) {
+		err = r.take(how)
+		if how == unix.LOCK_EX || !errors.Is(err, spec.ErrBusy) || time.Now().After(deadline) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.dir.close(), r.parent.close())
 	}
 	return r, nil
 }
@@ -68,11 +80,23 @@ func (r *Reader) take(how int) error {
 		return fmt.Errorf("%s: %w", k.problem, fs.ErrInvalid)
 	}
 	r.record = k.record
+	r.s.users[r.Ref()]++
 	return nil
 }
 
-// Close ends the use.
-func (r *Reader) Close() error { return errors.Join(r.dir.close(), r.parent.close()) }
+// Close ends the use. A second time it does nothing.
+func (r *Reader) Close() error {
+	if r.isClosed {
+		return nil
+	}
+	r.isClosed = true
+	r.s.mu.Lock()
+	if r.s.users[r.Ref()]--; r.s.users[r.Ref()] == 0 {
+		delete(r.s.users, r.Ref())
+	}
+	r.s.mu.Unlock()
+	return errors.Join(r.dir.close(), r.parent.close())
+}
 
 // Ref is the image's NAME/ID.
 func (r *Reader) Ref() string { return r.container + "/" + r.id }

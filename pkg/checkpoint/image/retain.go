@@ -92,16 +92,9 @@ func (s *Store) Prune(container string, r Retention) (removed []spec.Image, err 
 
 // isInUse tells whether somebody uses an image at this moment.
 func (s *Store) isInUse(ref string) bool {
-	container, id, err := splitRef(ref)
-	if err != nil {
-		return false
-	}
-	dir, err := s.root.sub(container)
-	if err != nil {
-		return false
-	}
-	defer dir.close()
-	return isLocked(dir, id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.users[ref] > 0
 }
 
 // sets are the images that were taken together.

@@ -30,6 +30,8 @@ type Store struct {
 	known map[string]known
 	// pending are images of sets that are being committed: on disk, and not yet there.
 	pending map[string]bool
+	// users are how many use an image, by ref. The locks on the disk say the same to other processes, but cannot be asked without being taken.
+	users map[string]int
 	// verified are the large files whose bytes were read and found right since the machine started, by container.
 	verified map[string]*verified
 	boot     string
@@ -58,7 +60,7 @@ func openStore(dir string, trip func(string) error) (*Store, error) {
 	}
 	s := &Store{
 		root: folder{f, trip}, now: time.Now, boot: bootID(),
-		known: map[string]known{}, pending: map[string]bool{}, verified: map[string]*verified{},
+		known: map[string]known{}, pending: map[string]bool{}, users: map[string]int{}, verified: map[string]*verified{},
 	}
 	if err := s.lockIt(); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -204,6 +206,10 @@ func (s *Store) look(dir folder, container, id string) (known, error) {
 	}
 	if err == nil {
 		err = sizes(dir, id, k.record)
+	}
+	// Somebody may remove or rewrite the image at this moment: then its files are of another record.
+	if again, statErr := statAt(dir, id+"/"+recordName); err != nil && (statErr != nil || again != k.from) {
+		return s.look(dir, container, id)
 	}
 	if err != nil && !errors.Is(err, fs.ErrInvalid) {
 		return known{}, err
