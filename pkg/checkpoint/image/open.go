@@ -1,6 +1,8 @@
 package image
 
 import (
+	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"io/fs"
@@ -21,6 +23,18 @@ func (r *Reader) Open(name string) (io.ReadCloser, error) {
 		return file, nil
 	}
 	return unpack(file, f)
+}
+
+// whole opens a file so that its end is an error when it is not as it was written.
+func (r *Reader) whole(ctx context.Context, f file) (io.Reader, io.Closer, error) {
+	in, err := r.Open(f.Path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if f.Packed != nil { // it is compared already
+		return withContext{ctx, in}, in, nil
+	}
+	return &checked{r: withContext{ctx, in}, want: f, hash: sha256.New()}, in, nil
 }
 
 // maxSmall bounds what ReadFile reads.
