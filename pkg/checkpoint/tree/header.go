@@ -94,6 +94,25 @@ func isASCII(text string) bool {
 // Stored is how many bytes follow it in the archive, a map of holes among them.
 func appendHeader(to []byte, e *entry, stored int64) ([]byte, error) {
 	var block [blockSize]byte
+	records := e.fill(&block, stored)
+	if len(records) > maxRecords {
+		return to, fmt.Errorf("more than %d bytes of names and extended attributes: %w", maxRecords, fs.ErrInvalid)
+	}
+	if len(records) > 0 {
+		var before [blockSize]byte
+		fieldName.putText(before[:], "PaxHeaders.0/file")
+		for _, f := range []field{fieldMode, fieldUID, fieldGID, fieldModified} {
+			f.put(before[:], 0)
+		}
+		fieldSize.put(before[:], uint64(len(records)))
+		to = appendBlock(to, &before, kindRecords)
+		to = appendPadding(append(to, records...), len(records))
+	}
+	return appendBlock(to, &block, e.kind), nil
+}
+
+// fill writes into a header block what fits, and gives the records of what does not.
+func (e *entry) fill(block *[blockSize]byte, stored int64) []byte {
 	records := make([]byte, 0, 256)
 	name := e.name
 	if e.kind == kindDirectory {
@@ -133,20 +152,7 @@ func appendHeader(to []byte, e *entry, stored int64) ([]byte, error) {
 	fieldMode.put(block[:], uint64(e.mode))
 	fieldMajor.put(block[:], uint64(e.major))
 	fieldMinor.put(block[:], uint64(e.minor))
-	if len(records) > maxRecords {
-		return to, fmt.Errorf("more than %d bytes of names and extended attributes: %w", maxRecords, fs.ErrInvalid)
-	}
-	if len(records) > 0 {
-		var before [blockSize]byte
-		fieldName.putText(before[:], "PaxHeaders.0/file")
-		for _, f := range []field{fieldMode, fieldUID, fieldGID, fieldModified} {
-			f.put(before[:], 0)
-		}
-		fieldSize.put(before[:], uint64(len(records)))
-		to = appendBlock(to, &before, kindRecords)
-		to = appendPadding(append(to, records...), len(records))
-	}
-	return appendBlock(to, &block, e.kind), nil
+	return records
 }
 
 // appendBlock appends a header block once it has its kind, magic and checksum.

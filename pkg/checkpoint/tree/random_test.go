@@ -70,7 +70,8 @@ func (v *vandal) run(count int) {
 		if v.IntN(2) == 0 {
 			path = filepath.Join(v.directory(), v.name())
 		}
-		if path != v.top {
+		// Below what became a pipe there is nothing, and to look would be to wait.
+		if st, err := os.Lstat(filepath.Dir(path)); path != v.top && err == nil && st.IsDir() {
 			change(v, path)
 		}
 	}
