@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// Shutdown brings the containers down because the node goes down, while Run runs: those whose manifest says checkpoint.onShutdown, and those that should
-// be Checkpointed, into images; the others by their own stop, as those whose image could not be taken in time. Time is what ctx leaves.
-// Nothing is started, made or removed from then on, also afterwards. It returns when all are down, or with ctx's error and the names of the others.
+// Shutdown brings the containers down because the node goes down, while Run runs: those whose manifest says checkpoint.onShutdown, and those that
+// should be Checkpointed, into images, as many at once as there are workers; the others by their own stop, as those whose image could not be taken in
+// the time that ctx leaves. From then on nothing is started, made or removed, also afterwards. It returns when all are down, or with ctx's error and the
+// names of the others.
 func (a *Agent) Shutdown(ctx context.Context) error {
 	down := Down{Since: now()}
 	if by, ok := ctx.Deadline(); ok {
@@ -20,7 +21,7 @@ func (a *Agent) Shutdown(ctx context.Context) error {
 	a.down = down
 	a.mu.Unlock()
 	a.tell(Event{Reason: ReasonGoingDown})
-	a.enqueueAll()
+	a.enqueueDown()
 	err := a.awaitDown(ctx)
 	if up := a.up(); err != nil && len(up) > 0 {
 		err = errors.Join(err, fmt.Errorf("still up: %s", strings.Join(up, ", ")))
@@ -45,6 +46,19 @@ func (a *Agent) awaitDown(ctx context.Context) error {
 		}
 		if !sleep(ctx, firstRetry) {
 			return ctx.Err()
+		}
+	}
+}
+
+// enqueueDown hands out every name, those first that are only asked to stop: that takes no time, and they need theirs.
+func (a *Agent) enqueueDown() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, images := range []bool{false, true} {
+		for id, n := range a.names {
+			if images == (n.desired != nil && n.desired.Container.Spec.Checkpoint.OnShutdown) {
+				a.queue.Add(id)
+			}
 		}
 	}
 }
