@@ -93,7 +93,7 @@ func restored(agent *reconcile.Agent) spec.Condition {
 	return spec.Condition{}
 }
 
-// What cannot be listed or is in use for a moment is waited for; what stays so, or fails, is not.
+// What cannot be listed, is in use, or fails for a reason that may pass, is tried again for a moment; what stays so is not, nor what is refused.
 func TestPassingTrouble(t *testing.T) {
 	for name, c := range map[string]struct {
 		node   moody
@@ -105,7 +105,10 @@ func TestPassingTrouble(t *testing.T) {
 		"never listed":      {moody{images: times(1000, errors.New("EIO")), restore: fine}, "ColdStart", `cannot list the images of "a": EIO`},
 		"in use once":       {moody{images: fine, restore: times(1, spec.ErrBusy)}, "Latest", "a/"},
 		"always in use":     {moody{images: fine, restore: times(1000, spec.ErrBusy)}, "ColdStart", "could not be restored: in use"},
-		"one failure":       {moody{images: fine, restore: times(1, errors.New("criu was killed"))}, "ColdStart", "could not be restored: criu was killed"},
+		"two failures":      {moody{images: fine, restore: times(2, errors.New("criu was killed"))}, "Latest", "a/"},
+		"three failures":    {moody{images: fine, restore: times(3, errors.New("criu was killed"))}, "ColdStart", "could not be restored: criu was killed"},
+		"one refusal":       {moody{images: fine, restore: times(1, fmt.Errorf("pages-1.img is damaged: %w", fs.ErrInvalid))}, "ColdStart", "could not be restored: pages-1.img is damaged"},
+		"one that hung":     {moody{images: fine, restore: times(1, fmt.Errorf("criu: %w", context.DeadlineExceeded))}, "ColdStart", "could not be restored: criu: context deadline exceeded"},
 		"unable":            {moody{images: fine, restore: times(1000, fmt.Errorf("no criu: %w", errors.ErrUnsupported))}, "ColdStart", "cold only: no criu"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -126,9 +129,12 @@ func TestPassingTrouble(t *testing.T) {
 
 // A failure that may pass counts for one climb only: the next run that is to begin from an image tries it again.
 func TestTriedAgain(t *testing.T) {
-	node := &moody{images: fine, restore: times(1, errors.New("criu was killed"))}
+	node := &moody{images: fine, restore: times(3, errors.New("criu was killed"))}
 	withImages(t, node, func(t *testing.T, agent *reconcile.Agent) {
 		time.Sleep(time.Minute)
+		if got := restored(agent); got.Reason != "ColdStart" {
+			t.Errorf("got %+v", got)
+		}
 		if err := agent.Restore(t.Context(), "a", ""); err != nil {
 			t.Error(err)
 		}

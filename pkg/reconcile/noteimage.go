@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"slices"
@@ -50,10 +51,31 @@ func noteTaken(r *record.Record, err error, now time.Time) {
 	r.Images.Problem, r.Images.Unsupported = err.Error(), errors.Is(err, errors.ErrUnsupported)
 }
 
-// noteRestored writes down that no run could begin from an image, if there is an error that is no passing use of it. What speaks against the image itself stays.
+// passingTries is how often an image is tried in a row against what may have nothing to do with it (a keeper that died in the middle, say) before an older one
+// takes its place: that one lacks all that came after.
+const passingTries = 3
+
+// restoreAgain tells whether a restore that failed, as often in a row as latest says, is to be tried again from the same image.
+func restoreAgain(latest Failure, err error) bool {
+	for _, is := range []error{errors.ErrUnsupported, fs.ErrInvalid, fs.ErrNotExist, context.DeadlineExceeded} {
+		if errors.Is(err, is) {
+			return false
+		}
+	}
+	count := 0
+	if latest.Verb == VerbRestore {
+		count = latest.Count
+	}
+	if errors.Is(err, spec.ErrBusy) {
+		return count < stalledAfter
+	}
+	return count+1 < passingTries
+}
+
+// noteRestored writes down that no run could begin from an image, if there is an error. What speaks against the image itself stays.
 func noteRestored(r *record.Record, image string, err error) {
 	switch {
-	case err == nil || errors.Is(err, spec.ErrBusy):
+	case err == nil:
 	case errors.Is(err, errors.ErrUnsupported):
 		r.Images.Unable = err.Error()
 	default:

@@ -182,7 +182,7 @@ func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
 	switch {
 	case action.Verb == VerbCheckpoint:
 		noteTaken(&n.record, err, now())
-	case action.Verb == VerbRestore:
+	case action.Verb == VerbRestore && (err == nil || !restoreAgain(n.failure, err)):
 		noteRestored(&n.record, action.Image, err)
 	}
 	if err != nil {
@@ -203,11 +203,11 @@ func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
 func (a *Agent) failed(n *entry, action Action, err error) (again bool) {
 	down := !a.goingDown().IsZero()
 	switch {
-	case action.Verb == VerbCheckpoint && action.Scheduled, action.Verb == VerbRestore && !errors.Is(err, spec.ErrBusy):
+	case action.Verb == VerbCheckpoint && action.Scheduled:
 		a.tellFailed(n, action.Verb, err)
 		return true
-	case action.Verb == VerbRestore && n.failure.Verb == VerbRestore && n.failure.Count >= stalledAfter:
-		noteRestored(&n.record, action.Image, errors.New(err.Error()))
+	case action.Verb == VerbRestore && !restoreAgain(n.failure, err):
+		a.tellFailed(n, action.Verb, err)
 		n.failure = Failure{}
 		return true
 	}
