@@ -21,7 +21,7 @@ import (
 // of which frozen is what criu says of itself for the others, and what the node saw for ours.
 func BenchmarkCheckpoint(b *testing.B) {
 	kerneltest.Root(b)
-	tool, err := criu.Find(b.Context())
+	tool, err := criu.Find(b.Context(), "")
 	if err != nil {
 		b.Skip(err)
 	}
