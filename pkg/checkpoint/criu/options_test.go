@@ -32,7 +32,7 @@ func TestRequestOfEverything(t *testing.T) {
 		JoinNamespaces: []JoinNamespace{{"ipc", "/proc/9/ns/ipc", ""}, {"user", "/proc/9/ns/user", "0,0"}},
 		FreezeCgroup:   "/sys/fs/cgroup/x", LeaveRunning: true, TCPEstablished: true, TCPClose: true, TCPSkipInFlight: true, FileLocks: true, UnixExternal: true,
 		ShellJob: true, OrphanPTSMaster: true, EmptyNetwork: true, NetworkLock: IPTables, GhostLimit: 1 << 24, LinkRemap: true, LazyPages: true, TrackMemory: true, AutoDedup: true,
-		LSMProfile: "apparmor:web", SiblingOfCaller: true, WeakSysctls: true, CPU: CPUInstructions, LogLevel: 4, Timeout: 1500 * time.Millisecond,
+		LSMProfile: "apparmor:web", SiblingOfCaller: true, WeakSysctls: true, CPU: CPUInstructions, Watched: []string{"/etc"}, LogLevel: 4, Timeout: 1500 * time.Millisecond,
 	}
 	for field, value := range reflect.ValueOf(o).Fields() {
 		if value.IsZero() {
@@ -43,6 +43,7 @@ func TestRequestOfEverything(t *testing.T) {
 	want := &rpc.CriuReq{Type: rpc.CriuReqType_DUMP.Enum(), Opts: &rpc.CriuOpts{
 		ImagesDirFd: new(int32(images.Fd())), WorkDirFd: new(int32(work.Fd())), LogFile: new("dump.log"), LogLevel: new(int32(4)),
 		NotifyScripts: new(true), ManageCgroups: new(false), ManageCgroupsMode: rpc.CriuCgMode_IGNORE.Enum(), NetworkLock: rpc.CriuNetworkLockMethod_IPTABLES.Enum(),
+		IrmapScanPaths: []string{"/etc"},
 		ParentImg: new("../older"), Pid: new(int32(7)), Root: new("/stage"),
 		External:     []string{"mnt[/data]:m0", "net[4026531840]:extnet", "file[1f:abc]"},
 		InheritFd:    []*rpc.InheritFd{{Key: new("extnet"), Fd: new(int32(4))}, {Key: new("file[1f:abc]"), Fd: new(int32(5))}},
