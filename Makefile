@@ -22,7 +22,7 @@ help: ## list the targets
 
 build: ## build bin/reconciler, one static binary
 	@scripts/deps.sh run
-	go build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/reconciler ./cmd/reconciler
+	go build -tags nethttpomithttp2 -ldflags '-s -w -X main.version=$(VERSION)' -o bin/reconciler ./cmd/reconciler
 
 run: build ## run the agent on manifests/ until Ctrl-C; the containers stay (see down)
 	@$(SUDO) scripts/rootfs.sh $(DEMO)/rootfs

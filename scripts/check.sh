@@ -16,7 +16,7 @@ GOARCH=arm64 go vet ./...
 echo "== staticcheck"
 tool staticcheck ./...
 echo "== budget"
-go build -trimpath -ldflags '-s -w' -o bin/reconciler ./cmd/reconciler
+go build -trimpath -tags nethttpomithttp2 -ldflags '-s -w' -o bin/reconciler ./cmd/reconciler
 size=$(stat -c %s bin/reconciler)
 modules=$(go version -m bin/reconciler | grep -c '^	dep')
 cgo=$(go list -deps -f '{{if .CgoFiles}}{{.ImportPath}}{{end}}' ./cmd/reconciler | wc -l)

@@ -41,6 +41,9 @@ func TestDumped(t *testing.T) {
 // kindsOf are the names of images without their numbers.
 func kindsOf(images map[string][]byte) (kinds []string) {
 	for name := range images {
+		if strings.HasPrefix(name, "pipes-data") { // there when a pipe held something at that moment
+			continue
+		}
 		kinds = append(kinds, strings.TrimRight(strings.TrimSuffix(name, ".img"), "0123456789"))
 	}
 	slices.Sort(kinds)
