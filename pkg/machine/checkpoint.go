@@ -430,7 +430,7 @@ func (m *member) saveFiles(ctx context.Context) error {
 			return err
 		})
 		if err == nil {
-			err = m.writeJSON(fileDeleted, deleted)
+			err = m.write(fileDeleted, func(w *os.File) error { _, err := w.Write(tree.EncodeDeleted(deleted)); return err })
 		}
 		if err != nil {
 			return fmt.Errorf("cannot save its files: %w", err)

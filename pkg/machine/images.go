@@ -9,44 +9,16 @@ import (
 )
 
 // VerifyImage reads an image as a restore would; see api.Images.
-func (n *Node) VerifyImage(ctx context.Context, ref string) error {
-	_, err := n.ShowImage(ctx, ref)
-	return err
-}
+func (n *Node) VerifyImage(ctx context.Context, ref string) error { return n.images.Verify(ctx, ref) }
 
 // ShowImage reads an image and tells what is in it.
 func (n *Node) ShowImage(ctx context.Context, ref string) (spec.ImageDetails, error) {
-	source, err := n.images.Acquire(ref)
-	if err != nil {
-		return spec.ImageDetails{}, err
-	}
-	defer source.Close()
-	if err := source.Verify(ctx); err != nil {
-		return spec.ImageDetails{}, err
-	}
-	facts, err := source.Facts(ctx)
-	if err != nil {
-		return spec.ImageDetails{}, err
-	}
-	return describe(source, facts), nil
-}
-
-// describe tells what is in an image.
-func describe(source *image.Reader, facts *image.Facts) spec.ImageDetails {
-	d := spec.ImageDetails{Image: source.Image()}
-	for _, t := range facts.Tasks {
-		d.Processes = append(d.Processes, spec.ImageProcess{Pid: t.PID, Parent: t.Parent, Comm: t.Command, Threads: len(t.Threads)})
-	}
-	for _, m := range facts.Mounts {
-		d.Mounts = append(d.Mounts, spec.ImageMount{Destination: m.Point, Type: m.Type, FromManifest: m.Key != "" || m.Point == "/"})
-	}
-	return d
+	return n.images.Details(ctx, ref)
 }
 
 // KeepImage puts an image aside, where retention leaves it alone, or no longer.
 func (n *Node) KeepImage(_ context.Context, ref string, keep bool) error {
-	_, err := n.images.Change(ref, image.Change{Facts: func(img *spec.Image) { img.Kept = keep }})
-	return err
+	return n.images.Keep(ref, keep)
 }
 
 // ExportImage writes an image as one archive, packed with zstd or not.

@@ -50,6 +50,9 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, errors.Join(err, backend.Close())
 	}
 	n := &Node{Node: backend, cfg: cfg, images: images}
+	if err := images.Swept(); err != nil {
+		cfg.Log.Error(err, "leftovers of images stay")
+	}
 	if err := n.settle(ctx); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}

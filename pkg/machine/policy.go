@@ -7,11 +7,16 @@ import (
 )
 
 // policy is what a container's manifest allows the processes of an image to be: its mounts, and the most that they may have.
-func policy(staged *linux.Restore) image.Policy {
+func policy(s spec.ContainerSpec, staged *linux.Restore) image.Policy {
 	most := staged.Rights
 	p := image.Policy{
 		Bounding: most.Bounding, NoNewPrivs: most.NoNewPrivs, Seccomp: most.Filter != nil, Filter: most.Filter, LSM: most.Label,
 		UIDs: idMap(most.UIDs), GIDs: idMap(most.GIDs), OOMScoreAdj: most.OOMScoreAdj, Rlimits: most.Rlimits, Realtime: most.Realtime,
+	}
+	for kind, word := range map[string]string{"ipc": s.Namespaces.IPC, "uts": s.Namespaces.UTS} {
+		if word == "" || word == spec.NamespacePrivate {
+			p.Own = append(p.Own, kind)
+		}
 	}
 	for _, m := range staged.Mounts {
 		if m.Point == "/" {

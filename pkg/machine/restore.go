@@ -124,7 +124,7 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, staged.Close()) }()
 	conn.Kill = func() { _ = staged.Close() }
-	if err := r.source.Check(ctx, policy(staged)); err != nil {
+	if err := r.source.Check(ctx, policy(r.instance.Spec.Spec, staged)); err != nil {
 		return err
 	}
 	images, err := r.images(ctx, work)
@@ -267,9 +267,9 @@ func (c content) Layer(upper *os.File, owners mount.IDMap) error {
 	if err != nil {
 		return err
 	}
-	var deleted []string
-	if err := json.Unmarshal(text, &deleted); err != nil {
-		return fmt.Errorf("cannot understand %s: %v: %w", fileDeleted, err, fs.ErrInvalid)
+	deleted, err := tree.DecodeDeleted(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", fileDeleted, err)
 	}
 	options := c.r.owned(owners)
 	options.Whiteouts = true
@@ -284,5 +284,7 @@ func (c content) Tree(place string, root *os.File, owners mount.IDMap) error {
 		return err
 	}
 	defer f.Close()
-	return tree.Apply(c.ctx, root, f, nil, c.r.owned(owners))
+	options := c.r.owned(owners)
+	options.Clear = true // of what the rootfs has there
+	return tree.Apply(c.ctx, root, f, nil, options)
 }
