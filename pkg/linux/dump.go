@@ -18,6 +18,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
+	"github.com/seed31d4122e/reconciler/pkg/linux/proc"
 	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -122,6 +123,13 @@ func checkDumpable(s spec.ContainerSpec) error {
 // made are the types of file systems that show a container's namespaces: who restores those makes them anew.
 var made = []string{"proc", "sysfs", "devpts", "mqueue"}
 
+// isMade tells whether a mount is one of those, or of a part of one. What is bound from the node's proc, say, is not.
+func isMade(m proc.Mount, all []proc.Mount) bool {
+	return slices.Contains(made, m.Type) && slices.ContainsFunc(all, func(o proc.Mount) bool {
+		return o.Device == m.Device && o.Root == "/" && o.Type == m.Type
+	})
+}
+
 // mounts reads the container's mounts, and opens those of its own in memory.
 func (d *Dump) mounts() error {
 	pid := d.Instance.Pid
@@ -135,7 +143,12 @@ func (d *Dump) mounts() error {
 			return fmt.Errorf("mount %s lies over another one: %w", m.Point, errors.ErrUnsupported)
 		}
 		seen[m.Point] = true
-		if m.Point == "/" || slices.Contains(made, m.Type) {
+		if m.Type == "mqueue" && m.Root == "/" {
+			if err := d.queues(m.Point); err != nil {
+				return err
+			}
+		}
+		if m.Point == "/" || isMade(m, all) {
 			continue
 		}
 		if strings.ContainsAny(m.Point, "]\n") {

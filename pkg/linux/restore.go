@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
@@ -72,6 +73,7 @@ const (
 	FileStderr = keeper.FileStderr
 	FileNet    = namespace.FileNet
 	FileNull   = "null" // a null device of the container's own
+	FileInit   = attribute.FileInit
 )
 
 const fileStageConsole = "stage console"
@@ -176,6 +178,11 @@ func (n *Node) restoreRequest(ctx context.Context, r *Restore, id uint64, group 
 	if request.Files[start.FileRun], err = n.toolRun(); err != nil {
 		return request, err
 	}
+	if slices.Contains(t.Files, FileInit) {
+		if request.Files[FileInit], err = os.Open(fmt.Sprintf("/proc/self/fd/%d", n.host.SavableInit().Fd())); err != nil {
+			return request, err
+		}
+	}
 	if slices.Contains(t.Files, FileNull) {
 		if request.Files[FileNull], err = newNull(); err != nil {
 			return request, err
@@ -247,13 +254,11 @@ func stagedMounts(pid int) (staged []StagedMount, err error) {
 			root = m.ID
 		}
 	}
+	all = slices.DeleteFunc(all, func(m proc.Mount) bool { return root == 0 || m.ID != root && !below(byID, m.ID, root) })
 	byPoint := map[string]int{} // the topmost, in staged
 	for _, m := range all {
-		if root == 0 || m.ID != root && !below(byID, m.ID, root) {
-			continue
-		}
 		point := cmp.Or(strings.TrimPrefix(m.Point, start.Stage), "/")
-		one := StagedMount{Point: point, Source: m.Point, Type: m.Type, Root: m.Root, Flags: m.Flags, Made: slices.Contains(made, m.Type), id: m.ID}
+		one := StagedMount{Point: point, Source: m.Point, Type: m.Type, Root: m.Root, Flags: m.Flags, Made: isMade(m, all), id: m.ID}
 		if i, two := byPoint[point]; two {
 			if below(byID, m.ID, staged[i].id) {
 				staged[i] = one

@@ -97,7 +97,11 @@ func (n *Node) start(ctx context.Context, name string, id uint64, extra []*os.Fi
 		return errors.Join(err, files.Close())
 	}
 	defer files.Close()
-	request.Sandbox, request.Files = namespaces.kept, n.host.Lend(files.ByName)
+	lend := n.host.Lend
+	if full.Spec.Checkpoints() {
+		lend = n.host.LendSavable
+	}
+	request.Sandbox, request.Files = namespaces.kept, lend(files.ByName)
 	maps.Copy(request.Files, namespaces.files)
 	maps.Copy(request.Files, given)
 	if files.Console != nil {

@@ -103,6 +103,11 @@ func (s *surveyor) process(pid int) error {
 		return err
 	}
 	defer unix.Close(pidfd)
+	for _, look := range []func(int) error{s.limits, s.program} {
+		if err := look(pid); err != nil {
+			return err
+		}
+	}
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -135,6 +140,40 @@ func (s *surveyor) descent(pid int) error {
 		}
 	}
 	return nil
+}
+
+// program looks at what a process executes: a file that it sees, or the init that a container is given.
+func (s *surveyor) program(pid int) error {
+	path := fmt.Sprintf("/proc/%d/exe", pid)
+	link, err := os.Readlink(path)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	mount, err := mountOf(os.Getpid(), int(f.Fd()))
+	if err != nil || s.mounts[mount] {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return err
+	}
+	const hint = "hint: say checkpoint before it is started"
+	switch key := fmt.Sprintf("file[%x:%x]", mount, st.Ino); {
+	case s.init == pid && s.dump.Instance.Spec.Spec.Init && strings.HasPrefix(link, "/memfd:"):
+		return unsupported("its init is in memory of the node's\n" + hint)
+	case s.init == pid && s.dump.Instance.Spec.Spec.Init:
+		s.dump.Streams[key] = FileInit
+		return nil
+	case strings.HasPrefix(link, "/memfd:"):
+		return unsupported("it executes a file in memory (%s)", link)
+	default:
+		return unsupported("it executes %s, which is outside of the container", link)
+	}
 }
 
 // blockers are what links below /proc/PID/fd begin with, and what they say of the file: criu 4.2 saves none of them.

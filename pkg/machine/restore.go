@@ -148,7 +148,10 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 			console = master
 			return nil
 		},
-		PostRestore: func(pid int) error { first = pid; return nil },
+		PostRestore: func(pid int) error {
+			first = pid
+			return staged.Settle(pid)
+		},
 		PreResume: func() error {
 			if options.LazyPages {
 				if err := staged.Hold(ctx); err != nil {
@@ -158,9 +161,7 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 			return staged.Claim(ctx, first, console)
 		},
 	}
-	if options.EmptyNetwork {
-		connect(ctx, staged, &notify)
-	}
+	users(ctx, staged, options.EmptyNetwork, &notify)
 	_, err = conn.Restore(ctx, options, notify)
 	if err != nil {
 		return err
@@ -197,7 +198,7 @@ func (r *restoring) files() (start.Tool, map[string]int) {
 	inherit := map[string]int{}
 	for _, file := range slices.Sorted(maps.Keys(r.backend.Streams)) {
 		name := r.backend.Streams[file]
-		if !slices.Contains([]string{linux.FileStdin, linux.FileStdout, linux.FileStderr, linux.FileNull}, name) {
+		if !slices.Contains([]string{linux.FileStdin, linux.FileStdout, linux.FileStderr, linux.FileNull, linux.FileInit}, name) {
 			continue // an image that was made up: criu will miss the file
 		}
 		if !slices.Contains(names, name) {

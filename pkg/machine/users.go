@@ -33,11 +33,16 @@ func (r *restoring) owned(owners mount.IDMap) tree.Options {
 	}
 }
 
-// connect has the network that criu makes with a container's users attached when packets are kept out of it already.
-func connect(ctx context.Context, r *linux.Restore, notify *criu.Notify) {
+// users has a container with users of its own get what the node owns: its network is attached, if criu has made one, when packets are kept out of it already.
+func users(ctx context.Context, r *linux.Restore, network bool, notify *criu.Notify) {
 	first := 0
 	notify.SetupNamespaces = func(pid int) error { first = pid; return nil }
-	notify.PostSetupNamespaces = func() error { return r.Connect(ctx, first) }
+	notify.PostSetupNamespaces = func() error {
+		if !network {
+			return nil
+		}
+		return r.Connect(ctx, first)
+	}
 }
 
 // inverse are the rows that lead back.

@@ -140,7 +140,7 @@ var workloads = []struct {
 	name  string
 	parts []string
 	say   func(*spec.ContainerSpec)
-	root  bool // only without users of its own: why is at the row
+	other bool // as another user than root
 }{
 	{name: "memory", parts: []string{"heap=64", "threads=64", "mapped", "clock"}},
 	{name: "files", parts: []string{"deleted", "append", "fifo", "locks", "layer", "cwd"}},
@@ -148,16 +148,60 @@ var workloads = []struct {
 	{name: "descriptors", parts: []string{"eventfd", "timerfd", "signalfd", "inotify", "memfd", "pty", "pidfd"}},
 	{name: "ipc", parts: []string{"sysv", "unix", "tcp", "udp"}},
 	{name: "processes", parts: []string{"tree=50", "zombie", "stopped", "sessions", "shared"}},
+	{name: "plain", parts: []string{"attributes", "mounts"}},
+	{name: "chosen", parts: []string{"chosen"}},
+	{name: "said", parts: []string{"attributes", "mounts", "cwd"}, say: sayMuch},
+	{name: "user", other: true, parts: []string{"attributes", "mounts", "append", "unix", "fifo"}, say: func(s *spec.ContainerSpec) {
+		s.User, s.Rootfs.ReadOnly, s.Mounts = "web:audio", true, []spec.Mount{{Type: "tmpfs", Destination: "/tmp"}, {Type: "tmpfs", Destination: "/small", Options: []string{"size=1m", "noexec", "mode=0700"}}}
+	}},
+	{name: "read-only", parts: []string{"attributes", "mounts", "devshm"}, say: func(s *spec.ContainerSpec) {
+		s.Rootfs.ReadOnly, s.Mounts = true, []spec.Mount{{Type: "tmpfs", Destination: "/data/in/memory"}}
+	}},
+	{name: "privileges", parts: []string{"attributes", "mounts", "deleted"}, say: func(s *spec.ContainerSpec) {
+		s.Security.AllowNewPrivileges, s.Security.Seccomp = true, spec.SeccompUnconfined
+		s.Security.Capabilities = spec.Capabilities{Add: []string{"SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"}, Drop: []string{"CHOWN"}}
+		s.Security.MaskedPaths, s.Security.ReadonlyPaths = &[]string{}, &[]string{}
+	}},
+	{name: "layer of the instance", parts: []string{"layer", "append", "locks", "inotify", "mapped"}, say: func(s *spec.ContainerSpec) { s.Rootfs.Writable.Life = spec.LifeInstance }},
+	{name: "layer of the name on disk", parts: []string{"layer", "append", "locks", "inotify", "mapped"}, say: func(s *spec.ContainerSpec) {
+		s.Rootfs.Writable = spec.Writable{Medium: spec.MediumDisk, Life: spec.LifeName}
+	}},
+	{name: "init", parts: []string{"tree=3", "zombie", "clock", "attributes"}, say: func(s *spec.ContainerSpec) { s.Init = true }},
+	{name: "the node's", parts: []string{"attributes", "tcp"}, say: func(s *spec.ContainerSpec) {
+		s.Network.Mode, s.Namespaces.IPC, s.Namespaces.UTS, s.Namespaces.Cgroup, s.Hostname = spec.NetworkHost, spec.NamespaceHost, spec.NamespaceHost, spec.NamespaceHost, ""
+		s.Env = map[string]string{"GODEBUG": "multipathtcp=0"}
+	}},
+	{name: "no network", parts: []string{"attributes", "unix"}, say: func(s *spec.ContainerSpec) { s.Network.Mode = spec.NetworkNone }},
+}
+
+// sayMuch says what a manifest can say of a process and of its tree.
+func sayMuch(s *spec.ContainerSpec) {
+	s.Env = map[string]string{"ONE": "1", "EMPTY": "", "LINES": "a\nb"}
+	s.Command = append(s.Command, "attributes=with arguments")
+	s.Hostname, s.Domainname, s.Umask, s.WorkingDir, s.AdditionalGroups = "inside", "example", "0027", "/home/web", []string{"audio", "4711"}
+	s.Rlimits = map[string]spec.Rlimit{"nofile": {Soft: 100, Hard: 200}, "core": {Soft: 0, Hard: 1 << 20}, "stack": {Soft: 4 << 20, Hard: 8 << 20}, "memlock": {Soft: 1 << 16, Hard: 1 << 16}}
+	s.OOMScoreAdj, s.Scheduler.Nice, s.CPUAffinity.Final = spec.NewOOMScore(300), 5, "0"
+	s.IOPriority = spec.IOPriority{Class: spec.IOClassBE, Priority: 6}
+	s.Personality.Flags = []string{"ADDR_NO_RANDOMIZE"}
+	s.Security.Capabilities = spec.Capabilities{Drop: []string{"ALL"}, Add: []string{"CHOWN", "KILL"}}
+	s.Sysctls = map[string]string{
+		"kernel.shmmax": "1234567", "kernel.msgmax": "4096", "kernel.sem": "100 2000 50 60", "fs.mqueue.msg_max": "7", "net.ipv4.ip_unprivileged_port_start": "77", "net.ipv4.ping_group_range": "0 1000",
+	}
+	s.Mounts = []spec.Mount{
+		{Type: "bind", Source: "/etc/hostname", Destination: "/data/name", Options: []string{"ro"}}, {Type: "bind", Source: "/usr/share", Destination: "/share", Options: []string{"ro", "nosuid", "nodev", "noexec", "noatime"}},
+		{Type: "tmpfs", Destination: "/scratch", Options: []string{"size=2m", "mode=1750", "nr_inodes=100"}}, {Type: "tmpfs", Destination: "/scratch/below", Options: []string{"ro"}},
+		{Type: "bind", Source: "/proc/version", Destination: "/version", Options: []string{"ro"}},
+	}
 }
 
 // What programs have and do is as it was after an image, and after a restore, and so on.
 func TestWorkloads(t *testing.T) {
 	for _, w := range workloads {
 		for _, users := range []spec.UserMode{spec.UserHost, spec.UserAuto} {
-			if w.root && users != spec.UserHost {
-				continue
-			}
 			t.Run(w.name+"/"+string(users), func(t *testing.T) {
+				if w.other && users == spec.UserHost {
+					kerneltest.Require(t, feature.OthersLimits)
+				}
 				if users != spec.UserHost {
 					kerneltest.Require(t, feature.UserNamespaces)
 				}

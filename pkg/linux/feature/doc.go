@@ -108,7 +108,7 @@ func All() []*Feature {
 	return []*Feature{
 		Privileges, CgroupV2, CgroupKill, CgroupXattrs, CloneIntoCgroup, Memory, CPU, Pids, Cpuset, IO, Hugetlb, RDMA, Misc, NetCls, NetPrio,
 		DevicePrograms, Swap, MemoryReclaim, Pressure,
-		UserNamespaces, NetworkNamespaces, Bridge, Nftables, TimeNamespaces, AppArmor, SELinux, Landlock, MountSetattr, Overlay, Seccomp, SeccompNotify, SeccompWaitKillable, PidfdExitInfo, ProjectQuota, Systemd,
+		UserNamespaces, NetworkNamespaces, Bridge, Nftables, TimeNamespaces, AppArmor, SELinux, Landlock, MountSetattr, Overlay, Seccomp, SeccompNotify, SeccompWaitKillable, PidfdExitInfo, ProjectQuota, OthersLimits, Systemd,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/capability"
+	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process/tinyinit"
 	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
@@ -23,6 +24,7 @@ type Host struct {
 	signals    process.Signals
 	proc       *os.File // for attribute.FileProc
 	init       *os.File // for attribute.FileInit
+	savable    *os.File // the same for containers that images are taken of
 	filters    seccomp.Cache
 }
 
@@ -49,7 +51,8 @@ func OpenHost(pid int) (_ *Host, err error) {
 	if h.init, err = tinyinit.Open(); err != nil {
 		return nil, err
 	}
-	return h, nil
+	h.savable, err = mount.NewExecutable(tinyinit.Name, h.init)
+	return h, err
 }
 
 // Lend adds the files that every start uses to those of one start. They stay the host's to close.
@@ -59,13 +62,23 @@ func (h *Host) Lend(files map[string]*os.File) map[string]*os.File {
 	return files
 }
 
+// LendSavable is Lend for a container that images are taken of: its init is SavableInit.
+func (h *Host) LendSavable(files map[string]*os.File) map[string]*os.File {
+	files = h.Lend(files)
+	files[attribute.FileInit] = h.savable
+	return files
+}
+
+// SavableInit is the file of an init that criu can tell from memory. It stays the host's to close.
+func (h *Host) SavableInit() *os.File { return h.savable }
+
 // Close closes what was opened. A nil host has nothing to close.
 func (h *Host) Close() error {
 	if h == nil {
 		return nil
 	}
 	var errs []error
-	for _, f := range []*os.File{h.proc, h.init} {
+	for _, f := range []*os.File{h.proc, h.init, h.savable} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}

@@ -165,7 +165,6 @@ func withoutPaths(options []string) string {
 func chosen(string) func() error {
 	must("rlimit", unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 0, Max: 4096}))
 	must("oom", os.WriteFile("/proc/self/oom_score_adj", []byte("777"), 0))
-	must("nice", unix.Setpriority(unix.PRIO_PROCESS, 0, 7))
 	must("subreaper", unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 	unix.Umask(0o027)
 	before := look()
