@@ -14,6 +14,9 @@ import (
 
 // checkUsers refuses containers with users of their own whose namespaces are also another's.
 func checkUsers(s spec.ContainerSpec) error {
+	if !s.Security.Landlock.IsZero() {
+		return fmt.Errorf("it is under rules of Landlock, which would be gone after a restore: %w\nhint: leave security.landlock out", errors.ErrUnsupported)
+	}
 	own := s.Namespaces.User.Mode
 	if own == "" || own == spec.UserHost {
 		return nil

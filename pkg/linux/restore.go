@@ -39,6 +39,7 @@ type Restore struct {
 
 	node      *Node
 	full      spec.Container
+	id        uint64
 	group     *cgroup.Group
 	sysctls   []mount.Sysctl // of the network, if that is the program's to make
 	restoring *keeper.Restoring
@@ -111,7 +112,7 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 			return nil, err
 		}
 	}
-	r := &Restore{Root: start.Stage, node: n, full: full, group: group}
+	r := &Restore{Root: start.Stage, node: n, full: full, group: group, id: id}
 	request, err := n.restoreRequest(ctx, r, id, group, t, content)
 	defer closeAll(request.Files)
 	if err != nil {

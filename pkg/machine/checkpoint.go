@@ -414,15 +414,20 @@ type backend struct {
 	Mounts  []string          `json:"mounts"`
 	Streams map[string]string `json:"streams,omitzero"`
 	Network bool              `json:"network,omitzero"`
-	Inside  bool              `json:"inside,omitzero"` // criu was in the network, of which the image knows nothing
-	Trees   map[string]string `json:"trees,omitzero"`  // files of the image, by the places whose contents they are
-	Users   mount.IDMap       `json:"users,omitzero"`  // of the user namespace, by which ids in archives are the node's
+	Inside  bool              `json:"inside,omitzero"`  // criu was in the network, of which the image knows nothing
+	Trees   map[string]string `json:"trees,omitzero"`   // files of the image, by the places whose contents they are
+	Users   mount.IDMap       `json:"users,omitzero"`   // of the user namespace, by which ids in archives are the node's
+	Threads []linux.Thread    `json:"threads,omitzero"` // what they have and criu does not save
 }
 
 // saveFiles saves what the container wrote into its root, and the file systems in memory.
 func (m *member) saveFiles(ctx context.Context) error {
 	d := m.dump
 	b := backend{Mounts: d.Mounts, Streams: d.Streams, Network: d.Network != 0 && !m.inside, Inside: m.inside, Users: d.Users, Trees: map[string]string{}}
+	var err error
+	if b.Threads, err = d.Threads(); err != nil {
+		return err
+	}
 	if d.Lower != nil {
 		var deleted []string
 		err := m.write(fileLayer, func(w *os.File) (err error) {

@@ -150,7 +150,7 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 		},
 		PostRestore: func(pid int) error {
 			first = pid
-			return staged.Settle(pid)
+			return errors.Join(staged.Settle(pid), staged.SetThreads(r.backend.Threads))
 		},
 		PreResume: func() error {
 			if options.LazyPages {
@@ -161,7 +161,7 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 			return staged.Claim(ctx, first, console)
 		},
 	}
-	users(ctx, staged, options.EmptyNetwork, &notify)
+	r.settle(ctx, staged, options.EmptyNetwork, &notify)
 	_, err = conn.Restore(ctx, options, notify)
 	if err != nil {
 		return err

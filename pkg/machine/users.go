@@ -33,15 +33,15 @@ func (r *restoring) owned(owners mount.IDMap) tree.Options {
 	}
 }
 
-// users has a container with users of its own get what the node owns: its network is attached, if criu has made one, when packets are kept out of it already.
-func users(ctx context.Context, r *linux.Restore, network bool, notify *criu.Notify) {
+// settle has a container get what criu does not give it, before it runs. Its network is attached, if criu has made one, when packets are kept out of it already.
+func (r *restoring) settle(ctx context.Context, staged *linux.Restore, network bool, notify *criu.Notify) {
 	first := 0
 	notify.SetupNamespaces = func(pid int) error { first = pid; return nil }
 	notify.PostSetupNamespaces = func() error {
 		if !network {
 			return nil
 		}
-		return r.Connect(ctx, first)
+		return staged.Connect(ctx, first)
 	}
 }
 

@@ -188,8 +188,10 @@ func sayMuch(s *spec.ContainerSpec) {
 		"kernel.shmmax": "1234567", "kernel.msgmax": "4096", "kernel.sem": "100 2000 50 60", "fs.mqueue.msg_max": "7", "net.ipv4.ip_unprivileged_port_start": "77", "net.ipv4.ping_group_range": "0 1000",
 	}
 	s.Mounts = []spec.Mount{
-		{Type: "bind", Source: "/etc/hostname", Destination: "/data/name", Options: []string{"ro"}}, {Type: "bind", Source: "/usr/share", Destination: "/share", Options: []string{"ro", "nosuid", "nodev", "noexec", "noatime"}},
-		{Type: "tmpfs", Destination: "/scratch", Options: []string{"size=2m", "mode=1750", "nr_inodes=100"}}, {Type: "tmpfs", Destination: "/scratch/below", Options: []string{"ro"}},
+		{Type: "bind", Source: "/etc/hostname", Destination: "/data/name", Options: []string{"ro"}},
+		{Type: "bind", Source: "/usr/share", Destination: "/share", Options: []string{"ro", "nosuid", "nodev", "noexec", "noatime"}},
+		{Type: "tmpfs", Destination: "/scratch", Options: []string{"size=2m", "mode=1750", "nr_inodes=100"}},
+		{Type: "tmpfs", Destination: "/scratch/below", Options: []string{"ro"}},
 		{Type: "bind", Source: "/proc/version", Destination: "/version", Options: []string{"ro"}},
 	}
 }

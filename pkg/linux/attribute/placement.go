@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -177,4 +178,13 @@ func setPersonality(p *process.Program, plan Plan) {
 		step = "set personality"
 	}
 	p.Call(step, "", unix.SYS_PERSONALITY, process.Int(plan.Personality))
+}
+
+// Set has a thread run on these processors.
+func (m Mask) Set(tid int) error {
+	_, _, errno := unix.Syscall(unix.SYS_SCHED_SETAFFINITY, uintptr(tid), uintptr(len(m)), uintptr(unsafe.Pointer(&m[0])))
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }

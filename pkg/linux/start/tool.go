@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
@@ -77,6 +78,7 @@ func (plan Plan) ComposeRestore(p *process.Program, t Tool, group *cgroup.Group,
 	if !t.InNetwork {
 		p.Call("return to own network", ownNet, unix.SYS_SETNS, net, process.Int(unix.CLONE_NEWNET))
 	}
+	attribute.Restored(p, plan.Attribute)
 	p.Prctl("die with the parent", "", unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
 	t.execute(p)
 	err = files.open(plan, user)

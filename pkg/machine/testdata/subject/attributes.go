@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -166,11 +167,40 @@ func chosen(string) func() error {
 	must("rlimit", unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 0, Max: 4096}))
 	must("oom", os.WriteFile("/proc/self/oom_score_adj", []byte("777"), 0))
 	must("subreaper", unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+	must("dump filter", os.WriteFile("/proc/self/coredump_filter", []byte("0x7"), 0))
 	unix.Umask(0o027)
+	ofThread := thread()
 	before := look()
 	return func() error {
 		var reaper int32
 		err := unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, ptr(&reaper), 0, 0, 0)
-		return errors.Join(err, want("subreaper", reaper, 1), same(before, look()))
+		return errors.Join(err, want("subreaper", reaper, 1), ofThread(), same(before, look()))
 	}
+}
+
+// thread changes what is one thread's alone.
+func thread() func() error {
+	ask, answer := make(chan bool), make(chan string)
+	go func() {
+		runtime.LockOSThread()
+		var one unix.CPUSet
+		one.Set(0)
+		must("affinity", unix.SchedSetaffinity(0, &one))
+		_, _, errno := unix.Syscall(unix.SYS_IOPRIO_SET, 1, 0, 2<<13|5)
+		call("ioprio", errno)
+		must("nice", unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 9))
+		must("slack", unix.Prctl(unix.PR_SET_TIMERSLACK, 77_000, 0, 0, 0))
+		must("name", unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&[]byte("chosen\x00")[0])), 0, 0, 0))
+		for range ask {
+			var now unix.CPUSet
+			err := unix.SchedGetaffinity(0, &now)
+			prio, _, _ := unix.Syscall(unix.SYS_IOPRIO_GET, 1, 0, 0)
+			nice, _ := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid())
+			slack, _, _ := unix.Syscall6(unix.SYS_PRCTL, unix.PR_GET_TIMERSLACK, 0, 0, 0, 0, 0)
+			answer <- fmt.Sprint(now.Count(), now.IsSet(0), err, prio, nice, slack, strings.TrimSpace(read("/proc/thread-self/comm")))
+		}
+	}()
+	look := func() string { ask <- true; return <-answer }
+	before := look()
+	return func() error { return want("of a thread", look(), before) }
 }
