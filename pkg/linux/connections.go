@@ -39,7 +39,8 @@ func (d *Dump) hasTCP(state string) (bool, error) {
 	if any, err := d.usesTCP(); err != nil || !any {
 		return false, err
 	}
-	const stateColumn = 3
+	const stateColumn, inodeColumn = 3, 9
+	others := d.Network == 0 && !OwnsNetwork(d.Instance.Spec.Spec) // the node's network has connections that are not the container's
 	for _, family := range []string{"tcp", "tcp6"} {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", d.Instance.Pid, family))
 		if errors.Is(err, fs.ErrNotExist) && family == "tcp6" {
@@ -49,7 +50,7 @@ func (d *Dump) hasTCP(state string) (bool, error) {
 			return false, err
 		}
 		for line := range strings.Lines(string(text)) {
-			if fields := strings.Fields(line); len(fields) > stateColumn && fields[stateColumn] == state {
+			if fields := strings.Fields(line); len(fields) > inodeColumn && fields[stateColumn] == state && (!others || d.sockets[fields[inodeColumn]]) {
 				return true, nil
 			}
 		}

@@ -48,8 +48,9 @@ type Dump struct {
 	Cgroup string
 	Paused bool
 
-	node *Node
-	run  *os.File // the tool's /run
+	node    *Node
+	run     *os.File        // the tool's /run
+	sockets map[string]bool // that the processes have open, by their inodes
 }
 
 // OpenDump looks at an instance with processes. What cannot be saved is errors.ErrUnsupported and says which process or file it is about; an
@@ -66,7 +67,7 @@ func (n *Node) OpenDump(ctx context.Context, name string, id uint64) (_ *Dump, e
 	if err != nil {
 		return nil, err
 	}
-	d := &Dump{Instance: in, node: n, Streams: map[string]string{}, Trees: map[string]*os.File{}}
+	d := &Dump{Instance: in, node: n, Streams: map[string]string{}, Trees: map[string]*os.File{}, sockets: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			d.Close()

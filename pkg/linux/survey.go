@@ -204,6 +204,7 @@ func (s *surveyor) file(pid, pidfd, fd int) error {
 	}
 	switch {
 	case strings.HasPrefix(link, "socket:"):
+		s.dump.sockets[strings.Trim(link, "socket:[]")] = true
 		return socket(pidfd, fd)
 	case strings.HasPrefix(link, "anon_inode:inotify"):
 		more, err := watches(pid, fd)

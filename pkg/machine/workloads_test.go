@@ -167,7 +167,7 @@ var workloads = []struct {
 		s.Rootfs.Writable = spec.Writable{Medium: spec.MediumDisk, Life: spec.LifeName}
 	}},
 	{name: "init", parts: []string{"tree=3", "zombie", "clock", "attributes"}, say: func(s *spec.ContainerSpec) { s.Init = true }},
-	{name: "the node's", parts: []string{"attributes", "tcp"}, say: func(s *spec.ContainerSpec) {
+	{name: "the node's", parts: []string{"attributes", "unix", "udp"}, say: func(s *spec.ContainerSpec) {
 		s.Network.Mode, s.Namespaces.IPC, s.Namespaces.UTS, s.Namespaces.Cgroup, s.Hostname = spec.NetworkHost, spec.NamespaceHost, spec.NamespaceHost, spec.NamespaceHost, ""
 		s.Env = map[string]string{"GODEBUG": "multipathtcp=0"}
 	}},
