@@ -232,10 +232,16 @@ func (s *surveyor) file(pid, pidfd, fd int) error {
 	case kind == unix.S_IFREG && st.Nlink == 0 && st.Size > GhostLimit && !isMemory:
 		return unsupported("%s, of %d bytes, is open but has been removed: more than %d bytes are not put into an image", link, st.Size, GhostLimit)
 	case kind != unix.S_IFCHR && !isMemory && !s.mounts[mount]:
+		var fs unix.Statfs_t
+		if err := unix.Statfs(path, &fs); err == nil && fs.Type == mqueueMagic {
+			return unsupported("the POSIX message queue %s cannot be saved", link)
+		}
 		return unsupported("%s is outside of the container", link)
 	}
 	return nil
 }
+
+const mqueueMagic = 0x19800202 // MQUEUE_MAGIC of ipc/mqueue.c
 
 // null is the number of the null device, see null(4).
 var null = unix.Mkdev(1, 3)

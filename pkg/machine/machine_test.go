@@ -30,7 +30,8 @@ var patience = kerneltest.Patient(30 * time.Second)
 // node is a node in folders of its own.
 type node struct {
 	*machine.Node
-	t      testing.TB
+	t      testing.TB // of the moment
+	whole  testing.TB
 	dir    string
 	config machine.Config
 }
@@ -40,7 +41,7 @@ func open(t testing.TB) *node {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "rnode")
 	must(t, err)
-	n := &node{t: t, dir: dir}
+	n := &node{t: t, whole: t, dir: dir}
 	n.config.Config = linux.Config{RunDir: n.path("run"), StateDir: n.path("state"), LogDir: n.path("log"), CgroupParent: kerneltest.Parent(t)}
 	if t, ok := t.(*testing.T); ok {
 		n.config.Log = testr.New(t)
