@@ -231,7 +231,9 @@ func (s *surveyor) file(pid, pidfd, fd int) error {
 		s.dump.Streams[key] = FileNull
 	case kind == unix.S_IFREG && st.Nlink == 0 && st.Size > GhostLimit && !isMemory:
 		return unsupported("%s, of %d bytes, is open but has been removed: more than %d bytes are not put into an image", link, st.Size, GhostLimit)
-	case kind != unix.S_IFCHR && !isMemory && !s.mounts[mount]:
+	case kind == unix.S_IFCHR && !s.mounts[mount] && !s.dump.Users.IsZero() && s.dump.Instance.Spec.Spec.TTY:
+		return unsupported("%s is in no mount that the container's users see\nhint: say checkpoint before it is started", link)
+	case !isMemory && !s.mounts[mount]:
 		var fs unix.Statfs_t
 		if err := unix.Statfs(path, &fs); err == nil && fs.Type == mqueueMagic {
 			return unsupported("the POSIX message queue %s cannot be saved", link)

@@ -444,7 +444,7 @@ func (m *member) saveFiles(ctx context.Context) error {
 	for i, place := range slices.Sorted(maps.Keys(d.Trees)) {
 		name := path.Join(dirTrees, fmt.Sprintf("%d.tar", i))
 		b.Trees[place] = name
-		if err := m.write(name, func(w *os.File) error { return tree.Save(ctx, w, d.Trees[place], skipped(place)) }); err != nil {
+		if err := m.write(name, func(w *os.File) error { return tree.Save(ctx, w, d.Trees[place], skipped(place, d.Instance.Spec.Spec)) }); err != nil {
 			return fmt.Errorf("cannot save the files of %s: %w", place, err)
 		}
 	}
@@ -452,11 +452,15 @@ func (m *member) saveFiles(ctx context.Context) error {
 }
 
 // skipped tells what of a file system in memory is not saved: the backend fills /dev itself.
-func skipped(place string) func(string) bool {
+func skipped(place string, s spec.ContainerSpec) func(string) bool {
 	if place != "/dev" {
 		return nil
 	}
-	return func(name string) bool { return !strings.Contains(name, "/") && linux.MadeInDev(name) }
+	return func(name string) bool {
+		return !strings.Contains(name, "/") && (linux.MadeInDev(name) || slices.ContainsFunc(s.Devices, func(d spec.Device) bool {
+			return d.Path == "/dev/"+name || strings.HasPrefix(d.Path, "/dev/"+name+"/")
+		}))
+	}
 }
 
 func (m *member) write(name string, fill func(*os.File) error) error {

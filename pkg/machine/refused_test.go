@@ -125,7 +125,9 @@ func TestRefusedManifests(t *testing.T) {
 		say  func(*spec.ContainerSpec)
 	}{
 		{"pid namespace", func(s *spec.ContainerSpec) { s.Namespaces.PID = spec.NamespaceHost }},
-		{"Landlock", func(s *spec.ContainerSpec) { s.Security.Landlock = spec.Landlock{ReadWrite: []string{"/"}, Execute: []string{"/"}} }},
+		{"Landlock", func(s *spec.ContainerSpec) {
+			s.Security.Landlock = spec.Landlock{ReadWrite: []string{"/"}, Execute: []string{"/"}}
+		}},
 		{"a group", func(s *spec.ContainerSpec) { auto(s); s.Group = "pair" }},
 		{"clocks of its own", func(s *spec.ContainerSpec) { auto(s); s.Namespaces.Time.Mode = spec.TimePrivate }},
 		{"ipc namespace of another", func(s *spec.ContainerSpec) { auto(s); s.Namespaces.IPC = "container:other" }},

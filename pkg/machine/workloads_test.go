@@ -171,6 +171,17 @@ var workloads = []struct {
 		s.Network.Mode, s.Namespaces.IPC, s.Namespaces.UTS, s.Namespaces.Cgroup, s.Hostname = spec.NetworkHost, spec.NamespaceHost, spec.NamespaceHost, spec.NamespaceHost, ""
 		s.Env = map[string]string{"GODEBUG": "multipathtcp=0"}
 	}},
+	{name: "clocks", parts: []string{"clock", "timerfd", "attributes"}, say: func(s *spec.ContainerSpec) {
+		if s.Namespaces.User.Mode == spec.UserHost { // the other cannot be saved
+			s.Namespaces.Time.Monotonic = spec.Offset(10 * time.Hour)
+		}
+	}},
+	{name: "devices", parts: []string{"attributes", "mounts"}, say: func(s *spec.ContainerSpec) {
+		s.Devices = []spec.Device{{Path: "/dev/further", Source: "/dev/null", Mode: "0640"}, {Path: "/dev/dir/loop", Type: spec.DeviceBlock, Major: spec.NewNumber(7), Minor: spec.NewNumber(0)}}
+	}},
+	{name: "direct", parts: []string{"locks", "attributes", "mounts"}, say: func(s *spec.ContainerSpec) {
+		s.Rootfs.Writable.Medium = spec.MediumDirect
+	}},
 	{name: "no network", parts: []string{"attributes", "unix"}, say: func(s *spec.ContainerSpec) { s.Network.Mode = spec.NetworkNone }},
 }
 

@@ -74,6 +74,9 @@ type Plan struct {
 	Sysctls []Sysctl
 
 	Stdio Stdio
+	// Reopen is the path of the terminal in the container: it is opened once more when the process is in a user namespace, whose mounts are others than those it was
+	// opened from, so that who takes an image of it finds its mount. "" leaves it as it is.
+	Reopen string
 	// ExtraFiles are the names of the files that are descriptors 3, 4 and so on.
 	ExtraFiles []string
 
@@ -131,6 +134,7 @@ func Late(p *process.Program, plan Plan, join func(*process.Program)) (listener 
 	setRlimits(p, limits)
 	if join != nil {
 		join(p)
+		reopen(p, plan)
 	}
 	setSysctls(p, plan)
 	if plan.Ready == nil {

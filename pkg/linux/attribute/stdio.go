@@ -101,6 +101,21 @@ func controlling(p *process.Program) {
 	p.Call("make it the session's terminal", FileTerminal, unix.SYS_IOCTL, process.Int(syscall.Stdin), process.Int(unix.TIOCSCTTY), process.Int(0))
 }
 
+// reopen puts the terminal, opened where the container sees it, in the place of the same one. It stays where that cannot be, for want of numbers, say.
+func reopen(p *process.Program, plan Plan) {
+	if plan.Reopen == "" || plan.Stdio != StdioTerminal {
+		return
+	}
+	const step = "open terminal again"
+	slot := p.Slot()
+	opened := p.Openat2(step, plan.Reopen, process.Int(unix.AT_FDCWD), plan.Reopen, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, unix.RESOLVE_NO_SYMLINKS)
+	opened.Out, opened.Accept, opened.Skip = slot, process.Accept(unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EACCES, unix.EPERM, unix.EMFILE, unix.ENXIO, unix.EIO), syscall.Stderr+2
+	for fd := range syscall.Stderr + 1 {
+		p.Call(step, plan.Reopen, unix.SYS_DUP3, process.In(slot), process.Int(fd), process.Int(0))
+	}
+	p.Call(step, plan.Reopen, unix.SYS_CLOSE, process.In(slot))
+}
+
 // stdin opens /dev/null inside: the mode of the node's would be root's in the container to change. A manifest may have
 // mounted something else there, so no link is followed, and O_NONBLOCK, taken back afterwards, keeps a FIFO from holding up the start. A root
 // without one, which base None allows, gives an empty file that stays so.

@@ -39,6 +39,15 @@ func (p Plan) consoleMount() (Mount, bool) {
 	return p.Mounts[i], true
 }
 
+// ConsolePath is where the container sees its terminal in a file system that is its console's and nobody else's, "" if that is not certain.
+func (p Plan) ConsolePath() string {
+	m, ok := p.consoleMount()
+	if !p.Terminal || !ok || p.Dev != DevMade || slices.ContainsFunc(p.Mounts, func(o Mount) bool { return !o.isConsole() && isBelowAny(o.Destination, m.Destination) }) {
+		return ""
+	}
+	return m.Destination + "/0"
+}
+
 func (m Mount) isConsole() bool {
 	return m.Destination == "/dev/pts" && m.Type == "devpts" && !m.Remount && m.Legacy == 0
 }

@@ -79,6 +79,9 @@ func NewPlan(c spec.Container, facts mount.Facts, host *Host) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	if c.Spec.Checkpoints() {
+		attributes.Reopen = tree.ConsolePath()
+	}
 	attributes.Watched = exposed(c.Spec.Namespaces, !facts.IDs.IsZero(), attributes.Capabilities.Bounding)
 	names := namespace.NewPlan(c.Spec)
 	if names.Clocks, err = namespace.NewClocks(c.Spec.Namespaces.Time, host.capability); err != nil {
