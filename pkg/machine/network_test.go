@@ -1,6 +1,7 @@
 package machine_test
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -60,10 +61,10 @@ func (n *node) server(users spec.UserMode) string {
 // overAndOver takes images of the server, and restores it from them: leaving it running, killing it, and ending it twice; between is called when there is none.
 func (n *node) overAndOver(between, after func(what string)) {
 	n.t.Helper()
-	img := n.checkpoint("web", spec.CheckpointOptions{})
+	n.checkpoint("web", spec.CheckpointOptions{})
 	after("an image")
 	for _, what := range []string{"a stop", "another stop"} {
-		img = n.checkpoint("web", spec.CheckpointOptions{Stop: true})
+		img := n.checkpoint("web", spec.CheckpointOptions{Stop: true})
 		between(what)
 		n.restore("web", img.Ref())
 		after(what)
@@ -80,9 +81,9 @@ func TestWebServer(t *testing.T) {
 				clients := map[string]*http.Client{}
 				dials := map[string]int{}
 				for _, base := range []string{"http://" + address, "http://127.0.0.1:18080"} {
-					clients[base] = &http.Client{Timeout: patience, Transport: &http.Transport{MaxConnsPerHost: 1, Dial: func(kind, at string) (net.Conn, error) {
+					clients[base] = &http.Client{Timeout: patience, Transport: &http.Transport{MaxConnsPerHost: 1, DialContext: func(ctx context.Context, kind, at string) (net.Conn, error) {
 						dials[base]++
-						return net.Dial(kind, at)
+						return new(net.Dialer).DialContext(ctx, kind, at)
 					}}}
 				}
 				count := 0
@@ -253,4 +254,40 @@ type stream struct {
 	received, sent atomic.Uint64
 	done           chan error
 	stop           chan bool
+}
+
+// A restore that fails when the network is attached already leaves one that a start can use.
+func TestFailedRestore(t *testing.T) {
+	for _, users := range []spec.UserMode{spec.UserHost, spec.UserAuto} {
+		t.Run(string(users), func(t *testing.T) {
+			ownNetwork(t, func(t *testing.T) {
+				n := open(t)
+				address := n.server(users)
+				s := dial(t, nil, address+":7")
+				n.until("numbers", func() bool { return s.received.Load() > 100 })
+				img := n.checkpoint("web", spec.CheckpointOptions{Stop: true})
+				program := n.path("rootfs", subjectPath)
+				text, err := os.ReadFile(program)
+				must(t, err)
+				must(t, os.WriteFile(program, append(text, "longer"...), 0o755))
+				if err := n.Restore(t.Context(), "web", 1, img.Ref()); err == nil || !strings.Contains(err.Error(), "bytes, and had") {
+					t.Fatalf("got %v", err)
+				}
+				if in := n.look("web"); in.Phase != spec.InstanceExited {
+					t.Fatalf("after it: %+v", in)
+				}
+				must(t, n.Start(t.Context(), "web", 1))
+				n.until("an answer", func() bool {
+					resp, err := (&http.Client{Timeout: time.Second}).Get("http://" + address)
+					if err != nil {
+						return false
+					}
+					defer resp.Body.Close()
+					said, err := io.ReadAll(resp.Body)
+					return err == nil && string(said) == "1"
+				})
+				n.finish("web")
+			})
+		})
+	}
 }
