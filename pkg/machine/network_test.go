@@ -264,6 +264,7 @@ func TestFailedRestore(t *testing.T) {
 				n := open(t)
 				address := n.server(users)
 				s := dial(t, nil, address+":7")
+				defer s.conn.Close()
 				n.until("numbers", func() bool { return s.received.Load() > 100 })
 				img := n.checkpoint("web", spec.CheckpointOptions{Stop: true})
 				program := n.path("rootfs", subjectPath)
@@ -278,7 +279,7 @@ func TestFailedRestore(t *testing.T) {
 				}
 				must(t, n.Start(t.Context(), "web", 1))
 				n.until("an answer", func() bool {
-					resp, err := (&http.Client{Timeout: time.Second}).Get("http://" + address)
+					resp, err := (&http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + address)
 					if err != nil {
 						return false
 					}
