@@ -16,8 +16,13 @@ import (
 
 // OwnsNetwork tells whether a container's network namespace ends with its processes, because it belongs to their users.
 func OwnsNetwork(s spec.ContainerSpec) bool {
+	return hasUsers(s) && s.Network.Mode != spec.NetworkHost
+}
+
+// hasUsers tells whether a container has a user namespace that is not the node's.
+func hasUsers(s spec.ContainerSpec) bool {
 	mode := s.Namespaces.User.Mode
-	return mode != "" && mode != spec.UserHost && s.Network.Mode != spec.NetworkHost
+	return mode != "" && mode != spec.UserHost
 }
 
 // Connect gives the network namespace that the program has made its place on a bridge, once the first process is in it, packets are kept out of it and before sockets

@@ -124,8 +124,12 @@ func checkDumpable(s spec.ContainerSpec) error {
 // made are the types of file systems that show a container's namespaces: who restores those makes them anew.
 var made = []string{"proc", "sysfs", "devpts", "mqueue"}
 
-// isMade tells whether a mount is one of those, or of a part of one. What is bound from the node's proc, say, is not.
-func isMade(m proc.Mount, all []proc.Mount) bool {
+// isMade tells whether a mount is one of those, or of a part of one. What is bound from the node's proc, say, is not, and neither is what shows the node's namespaces to
+// users who may not mount it.
+func isMade(m proc.Mount, all []proc.Mount, s spec.ContainerSpec) bool {
+	if hasUsers(s) && (m.Type == "sysfs" && !OwnsNetwork(s) || m.Type == "mqueue" && s.Namespaces.IPC == spec.NamespaceHost) {
+		return false
+	}
 	return slices.Contains(made, m.Type) && slices.ContainsFunc(all, func(o proc.Mount) bool {
 		return o.Device == m.Device && o.Root == "/" && o.Type == m.Type
 	})
@@ -144,12 +148,12 @@ func (d *Dump) mounts() error {
 			return fmt.Errorf("mount %s lies over another one: %w", m.Point, errors.ErrUnsupported)
 		}
 		seen[m.Point] = true
-		if m.Type == "mqueue" && m.Root == "/" {
+		if ipc := d.Instance.Spec.Spec.Namespaces.IPC; m.Type == "mqueue" && m.Root == "/" && ipc != spec.NamespaceHost {
 			if err := d.queues(m.Point); err != nil {
 				return err
 			}
 		}
-		if m.Point == "/" || isMade(m, all) {
+		if m.Point == "/" || isMade(m, all, d.Instance.Spec.Spec) {
 			continue
 		}
 		if strings.ContainsAny(m.Point, "]\n") {

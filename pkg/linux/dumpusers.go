@@ -17,15 +17,14 @@ func checkUsers(s spec.ContainerSpec) error {
 	if !s.Security.Landlock.IsZero() {
 		return fmt.Errorf("it is under rules of Landlock, which would be gone after a restore: %w\nhint: leave security.landlock out", errors.ErrUnsupported)
 	}
-	own := s.Namespaces.User.Mode
-	if own == "" || own == spec.UserHost {
+	if !hasUsers(s) {
 		return nil
 	}
 	refuse := func(what, hint string) error {
 		return fmt.Errorf("it has users of its own and %s: a restore makes all its namespaces anew: %w\nhint: %s", what, errors.ErrUnsupported, hint)
 	}
 	switch {
-	case own == spec.UserJoin:
+	case s.Namespaces.User.Mode == spec.UserJoin:
 		return fmt.Errorf("its users are another's, and a restore makes them anew: %w\nhint: say namespaces.user.mode Auto or Map", errors.ErrUnsupported)
 	case s.Group != "":
 		return refuse("shares its namespaces with a group", "leave group or namespaces.user out")

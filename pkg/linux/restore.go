@@ -127,7 +127,7 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 		return nil, advised(err, full.Spec, group)
 	}
 	r.Pid, r.restoring = restoring.Pid, restoring
-	r.Mounts, err = stagedMounts(r.Pid)
+	r.Mounts, err = stagedMounts(r.Pid, full.Spec)
 	if err == nil && !r.Users.IsZero() {
 		err = r.flatten()
 	}
@@ -241,7 +241,7 @@ func (r *Restore) Wait(ctx context.Context) error {
 func (r *Restore) Close() error { return r.restoring.Close() }
 
 // stagedMounts are the mounts below the stage that a process has in front of it. What the root lies over, the parts of an overlay, is not among them.
-func stagedMounts(pid int) (staged []StagedMount, err error) {
+func stagedMounts(pid int, s spec.ContainerSpec) (staged []StagedMount, err error) {
 	all, err := mountsOf(pid)
 	if err != nil {
 		return nil, err
@@ -259,7 +259,7 @@ func stagedMounts(pid int) (staged []StagedMount, err error) {
 	byPoint := map[string]int{} // the topmost, in staged
 	for _, m := range all {
 		point := cmp.Or(strings.TrimPrefix(m.Point, start.Stage), "/")
-		one := StagedMount{Point: point, Source: m.Point, Type: m.Type, Root: m.Root, Flags: m.Flags, Made: isMade(m, all), id: m.ID}
+		one := StagedMount{Point: point, Source: m.Point, Type: m.Type, Root: m.Root, Flags: m.Flags, Made: isMade(m, all, s), id: m.ID}
 		if i, two := byPoint[point]; two {
 			if below(byID, m.ID, staged[i].id) {
 				staged[i] = one
