@@ -33,6 +33,18 @@ func TestPreCopy(t *testing.T) {
 		if tracks := softDirty(t); tracks != (len(rounds) > 0) || tracks != (parent != "") {
 			t.Errorf("the kernel tracks memory: %v; copied beforehand: %v, parent %q", tracks, rounds, parent)
 		}
+		last, err := filepath.Glob(filepath.Join(dir, "checkpoint", "pages-*.img"))
+		must(t, err)
+		left := int64(0)
+		for _, file := range last {
+			info, err := os.Stat(file)
+			must(t, err)
+			left += info.Size()
+		}
+		t.Logf("%d bytes are in the last of %d directories", left, len(rounds)+1)
+		if half := int64(32 << 20); len(rounds) > 0 && left > half { // it only reads
+			t.Errorf("%d bytes were left for the moment when it stood still", left)
+		}
 		at := n.count("heap")
 		must(t, n.Restore(t.Context(), "heap", 1, img.Ref()))
 		n.until("two looks at all of it", func() bool { return n.count("heap") >= at+2 })
