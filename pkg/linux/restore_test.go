@@ -32,9 +32,11 @@ func remake(args []string) int {
 		return 1
 	}
 	fmt.Fprintln(os.NewFile(3, "told"), cmd.Process.Pid)
+	pause := time.Second // in which somebody looks at what is mounted here
 	if slices.Contains(args, "stay") {
-		time.Sleep(time.Hour)
+		pause = time.Hour
 	}
+	time.Sleep(pause)
 	return 0
 }
 

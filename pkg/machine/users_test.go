@@ -134,7 +134,7 @@ func TestOtherUsers(t *testing.T) {
 	img := n.checkpoint("one", spec.CheckpointOptions{})
 	must(t, n.Kill(t.Context(), "two", 1, "SIGKILL"))
 	n.until("the end", func() bool { return n.look("two").Phase == spec.InstanceExited })
-	if err := n.Restore(t.Context(), "two", 1, img.Ref()); err == nil || !strings.Contains(err.Error(), "users") {
+	if err := n.Restore(t.Context(), "two", 1, img.Ref()); err == nil || !strings.Contains(err.Error(), "user") {
 		t.Errorf("got %v", err)
 	}
 }
