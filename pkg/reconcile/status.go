@@ -136,7 +136,10 @@ func (w *world) runningPhase(in spec.Instance, s step) (spec.Phase, string) {
 	case s.held != nil && s.held.Verb == VerbCheckpoint:
 		return spec.PhaseRunning, "it runs on: " + s.held.retryText()
 	}
-	return spec.PhaseRunning, w.handMessage()
+	if message := w.handMessage(); message != "" || !in.Filling {
+		return spec.PhaseRunning, message
+	}
+	return spec.PhaseRunning, "it runs; its memory is still coming from its image"
 }
 
 func (w *world) exitedPhase(in spec.Instance, s step) (spec.Phase, string) {

@@ -117,6 +117,7 @@ func (in *instance) fed(f *feeder) {
 	}
 	if f.exit == (process.Exit{}) {
 		in.endFeed()
+		in.k.subscribers.publish(Event{Key: in.key, Kind: spec.EventExit})
 		return
 	}
 	in.k.cfg.Log.Info("memory is lost: what it came from has ended", "name", in.key.Name, "instance", in.key.Instance,
