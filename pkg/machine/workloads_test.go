@@ -18,18 +18,23 @@ import (
 // subjectPath is where containers find the program of testdata/subject.
 const subjectPath = "/bin/subject"
 
-// buildSubject builds it, once, unless that was done elsewhere.
-var buildSubject = sync.OnceValues(func() (string, error) {
+// buildSubject builds it, once, unless that was done elsewhere, and reads it.
+var buildSubject = sync.OnceValues(func() ([]byte, error) {
 	if built := os.Getenv("RECONCILER_BUILT"); built != "" {
-		return filepath.Join(built, "subject"), nil
+		return os.ReadFile(filepath.Join(built, "subject"))
 	}
-	path := filepath.Join(os.TempDir(), fmt.Sprintf("subject-%d", os.Getpid()))
+	dir, err := os.MkdirTemp("", "subject")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "subject")
 	cmd := exec.Command("go", "build", "-o", path, "./testdata/subject")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot build: %w\n%s", err, out)
+		return nil, fmt.Errorf("cannot build: %w\n%s", err, out)
 	}
-	return path, nil
+	return os.ReadFile(path)
 })
 
 // subject makes a container with that program, and puts it into the rootfs.
@@ -40,9 +45,7 @@ func (n *node) subject(name string, args ...string) spec.Container {
 			n.t.Skip("skip: needs go, to build what images are taken of")
 		}
 	}
-	program, err := buildSubject()
-	must(n.t, err)
-	text, err := os.ReadFile(program)
+	text, err := buildSubject()
 	must(n.t, err)
 	must(n.t, os.WriteFile(n.path("rootfs", subjectPath), text, 0o755))
 	must(n.t, os.WriteFile(n.path("rootfs", "etc", "hostname2"), []byte("to be removed"), 0o644))

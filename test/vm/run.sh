@@ -74,8 +74,8 @@ fi
 printf '%s\n' "${COMMAND:-true}" >"$payload/command"
 # What tests build by themselves where go is.
 mkdir "$payload/built"
-for program in pkg/linux/testdata/*/main.go; do
-	go build -trimpath -ldflags '-s -w' -o "$payload/built/$(basename "$(dirname "$program")")" "$program"
+for program in pkg/linux/testdata/*/main.go pkg/machine/testdata/*/main.go; do
+	go build -trimpath -ldflags '-s -w' -o "$payload/built/$(basename "$(dirname "$program")")" "./$(dirname "$program")"
 done
 go build -trimpath -ldflags '-s -w -X main.version=another' -o "$payload/built/another/reconciler" ./cmd/reconciler
 touch "$payload/packages"

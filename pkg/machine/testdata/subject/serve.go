@@ -14,11 +14,10 @@ import (
 // serve answers over HTTP at :80 with a count, and at :7 tells who sends a stream of numbers whether one was lost, or came twice, by sending them back.
 func serve([]string) {
 	var hits atomic.Int64
+	stream := got[net.Listener]("listen")(net.Listen("tcp", ":7"))
 	go func() {
-		l, err := net.Listen("tcp", ":7")
-		must("listen", err)
 		for {
-			c, err := l.Accept()
+			c, err := stream.Accept()
 			must("accept", err)
 			go numbers(c)
 		}
