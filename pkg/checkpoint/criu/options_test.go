@@ -44,7 +44,7 @@ func TestRequestOfEverything(t *testing.T) {
 		ImagesDirFd: new(int32(images.Fd())), WorkDirFd: new(int32(work.Fd())), LogFile: new("dump.log"), LogLevel: new(int32(4)),
 		NotifyScripts: new(true), ManageCgroups: new(false), ManageCgroupsMode: rpc.CriuCgMode_IGNORE.Enum(), NetworkLock: rpc.CriuNetworkLockMethod_IPTABLES.Enum(),
 		IrmapScanPaths: []string{"/etc"},
-		ParentImg: new("../older"), Pid: new(int32(7)), Root: new("/stage"),
+		ParentImg:      new("../older"), Pid: new(int32(7)), Root: new("/stage"),
 		External:     []string{"mnt[/data]:m0", "net[4026531840]:extnet", "file[1f:abc]"},
 		InheritFd:    []*rpc.InheritFd{{Key: new("extnet"), Fd: new(int32(4))}, {Key: new("file[1f:abc]"), Fd: new(int32(5))}},
 		JoinNs:       []*rpc.JoinNamespace{{Ns: new("ipc"), NsFile: new("/proc/9/ns/ipc")}, {Ns: new("user"), NsFile: new("/proc/9/ns/user"), ExtraOpt: new("0,0")}},
