@@ -17,7 +17,7 @@ func TestMemoryFollows(t *testing.T) {
 	dir, images, work := t.TempDir(), image(t), image(t)
 	pid := begin(t, dir, "memory")
 	before := number(t, dir, pid)
-	if err := talk(t, tool).Dump(t.Context(), criu.Options{ImagesDir: images, Pid: pid}, criu.Notify{}); err != nil {
+	if err := talk(t, tool).Dump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, Pid: pid}, criu.Notify{}); err != nil {
 		t.Fatal(err)
 	}
 	finish(pid)
@@ -39,7 +39,7 @@ func TestMemoryFollows(t *testing.T) {
 	if _, err := io.ReadFull(status, make([]byte, 1)); err != nil {
 		t.Fatalf("who feeds is not ready: %v", err)
 	}
-	if _, err := talk(t, tool).Restore(t.Context(), criu.Options{ImagesDir: images, WorkDir: work, LazyPages: true, SiblingOfCaller: true}, criu.Notify{}); err != nil {
+	if _, err := talk(t, tool).Restore(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, WorkDir: work, LazyPages: true, SiblingOfCaller: true}, criu.Notify{}); err != nil {
 		t.Fatal(err)
 	}
 	if after := number(t, dir, pid); after < before {

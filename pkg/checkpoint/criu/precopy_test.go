@@ -14,11 +14,11 @@ func TestPreCopy(t *testing.T) {
 	privately(t)
 	dir, first, second := t.TempDir(), image(t), image(t)
 	pid := begin(t, dir, "memory")
-	if err := talk(t, tool).PreDump(t.Context(), criu.Options{ImagesDir: first, Pid: pid}, criu.Notify{}); err != nil {
+	if err := talk(t, tool).PreDump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: first, Pid: pid}, criu.Notify{}); err != nil {
 		t.Fatal(err)
 	}
 	before := number(t, dir, pid)
-	o := criu.Options{ImagesDir: second, Parent: "../" + filepath.Base(first.Name()), TrackMemory: true, Pid: pid}
+	o := criu.Options{NetworkLock: criu.NoLock, ImagesDir: second, Parent: "../" + filepath.Base(first.Name()), TrackMemory: true, Pid: pid}
 	if err := talk(t, tool).Dump(t.Context(), o, criu.Notify{}); err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestPreCopy(t *testing.T) {
 	if err != nil || stats.Skipped < 4<<20 {
 		t.Errorf("ReadDumpStats: %+v, %v", stats, err)
 	}
-	if _, err := talk(t, tool).Restore(t.Context(), criu.Options{ImagesDir: second, SiblingOfCaller: true}, criu.Notify{}); err != nil {
+	if _, err := talk(t, tool).Restore(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: second, SiblingOfCaller: true}, criu.Notify{}); err != nil {
 		t.Fatal(err)
 	}
 	if after := number(t, dir, pid); after < before {

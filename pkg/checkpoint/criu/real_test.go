@@ -41,7 +41,7 @@ func TestACounterGoesOn(t *testing.T) {
 		return func() error { points = append(points, point); return nil }
 	}
 	notify := criu.Notify{PreDump: at("pre-dump"), PostDump: at("post-dump"), NetworkUnlock: at("network-unlock")}
-	if err := talk(t, tool).Dump(t.Context(), criu.Options{ImagesDir: first, Pid: pid}, notify); err != nil {
+	if err := talk(t, tool).Dump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: first, Pid: pid}, notify); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(points, []string{"pre-dump", "post-dump"}) {
@@ -54,7 +54,7 @@ func TestACounterGoesOn(t *testing.T) {
 	}
 
 	var told int
-	restored, err := talk(t, tool).Restore(t.Context(), criu.Options{ImagesDir: first, SiblingOfCaller: true}, criu.Notify{PostRestore: func(pid int) error { told = pid; return nil }})
+	restored, err := talk(t, tool).Restore(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: first, SiblingOfCaller: true}, criu.Notify{PostRestore: func(pid int) error { told = pid; return nil }})
 	if err != nil || restored != pid || told != pid {
 		t.Fatalf("Restore: pid %d, told %d of %d: %v", restored, told, pid, err)
 	}
@@ -66,12 +66,12 @@ func TestACounterGoesOn(t *testing.T) {
 		t.Errorf("ReadRestoreStats: %+v, %v", stats, err)
 	}
 
-	if err := talk(t, tool).Dump(t.Context(), criu.Options{ImagesDir: second, Pid: pid, LeaveRunning: true}, criu.Notify{}); err != nil {
+	if err := talk(t, tool).Dump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: second, Pid: pid, LeaveRunning: true}, criu.Notify{}); err != nil {
 		t.Fatal(err)
 	}
 	after := number(t, dir, pid)
 	finish(pid)
-	if _, err := talk(t, tool).Restore(t.Context(), criu.Options{ImagesDir: second, SiblingOfCaller: true}, criu.Notify{}); err != nil {
+	if _, err := talk(t, tool).Restore(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: second, SiblingOfCaller: true}, criu.Notify{}); err != nil {
 		t.Fatal(err)
 	}
 	if last := number(t, dir, pid); after < middle || last < middle {
@@ -89,15 +89,15 @@ func TestARefusalUndoes(t *testing.T) {
 	dir, images := t.TempDir(), image(t)
 	pid := begin(t, dir, "counter")
 	refuse := criu.Notify{PostDump: func() error { return errNo }, PostRestore: func(int) error { return errNo }}
-	if err := talk(t, tool).Dump(t.Context(), criu.Options{ImagesDir: images, Pid: pid}, refuse); !errors.Is(err, errNo) {
+	if err := talk(t, tool).Dump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, Pid: pid}, refuse); !errors.Is(err, errNo) {
 		t.Errorf("Dump: %v", err)
 	}
 	number(t, dir, pid)
-	if err := talk(t, tool).Dump(t.Context(), criu.Options{ImagesDir: images, Pid: pid}, criu.Notify{}); err != nil {
+	if err := talk(t, tool).Dump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, Pid: pid}, criu.Notify{}); err != nil {
 		t.Fatal(err)
 	}
 	finish(pid)
-	if _, err := talk(t, tool).Restore(t.Context(), criu.Options{ImagesDir: images, SiblingOfCaller: true}, refuse); !errors.Is(err, errNo) {
+	if _, err := talk(t, tool).Restore(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, SiblingOfCaller: true}, refuse); !errors.Is(err, errNo) {
 		t.Errorf("Restore: %v", err)
 	}
 	unix.Wait4(pid, nil, 0, nil)
@@ -118,7 +118,7 @@ func TestAnEndedDumpLeavesTheProcess(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			stop := func() error { cancel(errNo); return nil }
 			notify := map[string]criu.Notify{"pre-dump": {PreDump: stop}, "query-ext-files": {ExternalFiles: func() ([]string, error) { return nil, stop() }}, "post-dump": {PostDump: stop}}[point]
-			if err := talk(t, tool).Dump(ctx, criu.Options{ImagesDir: image(t), Pid: pid}, notify); !errors.Is(err, errNo) {
+			if err := talk(t, tool).Dump(ctx, criu.Options{NetworkLock: criu.NoLock, ImagesDir: image(t), Pid: pid}, notify); !errors.Is(err, errNo) {
 				t.Errorf("Dump: %v", err)
 			}
 			number(t, dir, pid)
@@ -136,17 +136,17 @@ func TestWhatCannotBeDumpedIsNamed(t *testing.T) {
 		want string // "" for success
 		is   error
 	}{
-		"mptcp":             {"mptcp", criu.Options{}, "an MPTCP socket", nil},
-		"listener":          {"listener", criu.Options{}, "", nil},
+		"mptcp":             {"mptcp", criu.Options{NetworkLock: criu.NoLock}, "an MPTCP socket", nil},
+		"listener":          {"listener", criu.Options{NetworkLock: criu.NoLock}, "", nil},
 		"connection":        {"connected", criu.Options{NetworkLock: criu.NoLock}, "an open TCP connection", nil},
 		"connection kept":   {"connected", criu.Options{NetworkLock: criu.NoLock, TCPEstablished: true}, "", nil},
-		"vsock":             {"vsock", criu.Options{}, "a vsock socket", nil},
-		"file lock":         {"lock", criu.Options{}, "a file lock", nil},
-		"file lock kept":    {"lock", criu.Options{FileLocks: true}, "", nil},
-		"large ghost":       {"ghost", criu.Options{}, "ghost is still open and too large to be part of an image (4194304 bytes)", nil},
-		"large ghost saved": {"ghost", criu.Options{GhostLimit: 8 << 20}, "", nil},
-		"nested namespace":  {"nested", criu.Options{}, "has made a ipc namespace of its own", nil},
-		"tracked":           {"counter", criu.Options{TrackMemory: true}, "does not track", errors.ErrUnsupported},
+		"vsock":             {"vsock", criu.Options{NetworkLock: criu.NoLock}, "a vsock socket", nil},
+		"file lock":         {"lock", criu.Options{NetworkLock: criu.NoLock}, "a file lock", nil},
+		"file lock kept":    {"lock", criu.Options{NetworkLock: criu.NoLock, FileLocks: true}, "", nil},
+		"large ghost":       {"ghost", criu.Options{NetworkLock: criu.NoLock}, "ghost is still open and too large to be part of an image (4194304 bytes)", nil},
+		"large ghost saved": {"ghost", criu.Options{NetworkLock: criu.NoLock, GhostLimit: 8 << 20}, "", nil},
+		"nested namespace":  {"nested", criu.Options{NetworkLock: criu.NoLock}, "has made a ipc namespace of its own", nil},
+		"tracked":           {"counter", criu.Options{NetworkLock: criu.NoLock, TrackMemory: true}, "does not track", errors.ErrUnsupported},
 	} {
 		t.Run(name, func(t *testing.T) {
 			privately(t)
@@ -185,12 +185,12 @@ func TestWhatCannotBeRestoredIsNamed(t *testing.T) {
 			dir, images := t.TempDir(), image(t)
 			write(t, dir+"/data", "data")
 			pid := begin(t, dir, test.role)
-			if err := talk(t, tool).Dump(t.Context(), criu.Options{ImagesDir: images, Pid: pid}, criu.Notify{}); err != nil {
+			if err := talk(t, tool).Dump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, Pid: pid}, criu.Notify{}); err != nil {
 				t.Fatal(err)
 			}
 			finish(pid)
 			test.spoil(t, dir, images)
-			_, err := talk(t, tool).Restore(t.Context(), criu.Options{ImagesDir: images, SiblingOfCaller: true}, criu.Notify{})
+			_, err := talk(t, tool).Restore(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, SiblingOfCaller: true}, criu.Notify{})
 			if err == nil || !strings.Contains(err.Error(), test.want) || test.is != nil && !errors.Is(err, test.is) {
 				t.Errorf("Restore: %v\nwant %s", err, test.want)
 			}
@@ -205,10 +205,10 @@ func TestARestoreBesideTheOriginal(t *testing.T) {
 	privately(t)
 	dir, images := t.TempDir(), image(t)
 	pid := begin(t, dir, "counter")
-	if err := talk(t, tool).Dump(t.Context(), criu.Options{ImagesDir: images, Pid: pid, LeaveRunning: true}, criu.Notify{}); err != nil {
+	if err := talk(t, tool).Dump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, Pid: pid, LeaveRunning: true}, criu.Notify{}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := talk(t, tool).Restore(t.Context(), criu.Options{ImagesDir: images, SiblingOfCaller: true}, criu.Notify{})
+	_, err := talk(t, tool).Restore(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, SiblingOfCaller: true}, criu.Notify{})
 	if !errors.Is(err, syscall.EEXIST) || !strings.Contains(err.Error(), "is taken") {
 		t.Errorf("Restore: %v", err)
 	}
@@ -231,7 +231,7 @@ func TestNoSpaceForAnImage(t *testing.T) {
 	images := os.NewFile(uintptr(fd), small)
 	defer images.Close()
 	pid := begin(t, dir, "counter")
-	err = talk(t, tool).Dump(t.Context(), criu.Options{ImagesDir: images, WorkDir: image(t), Pid: pid}, criu.Notify{})
+	err = talk(t, tool).Dump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, WorkDir: image(t), Pid: pid}, criu.Notify{})
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("Dump: %v", err)
 	}
@@ -273,7 +273,7 @@ func TestQuestions(t *testing.T) {
 	if f, err := c.Features(t.Context()); err != nil || !f.PidfdStore {
 		t.Errorf("Features: %+v, %v", f, err)
 	}
-	o := criu.Options{ImagesDir: images, CPU: criu.CPUInstructions}
+	o := criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, CPU: criu.CPUInstructions}
 	if err := c.WriteCPU(t.Context(), o); err != nil {
 		t.Errorf("WriteCPU: %v", err)
 	}
