@@ -44,7 +44,7 @@ say "building the tests"
 # answers, not about the node's.
 tested() {
 	# One line a subject: the life, limits and figures, devices and security, namespaces and mounts, networks and groups, exec and attach, the library with its examples, hooks, and who attacks execs.
-	node='TestBackend|TestRefusals|TestExit$|TestLife|TestLayer|TestInit|TestLostRecord|TestBroken|TestFeatures|TestParentGoes|TestAgentAndKeeperEnd'
+	node='TestRefusals|TestExit$|TestLife|TestLayer|TestInit|TestLostRecord|TestBroken|TestFeatures|TestParentGoes|TestAgentAndKeeperEnd'
 	node="$node|TestEachLimitLive|TestDrift|TestOutOfMemory|TestStats|TestEvents|TestPressure|TestAParentOfTheOperators|TestControllersThatSystemdKeeps"
 	node="$node|TestDevice|TestAppArmor|TestLandlock$|TestProfiles|TestUnsupportedAttributes"
 	node="$node|TestInside|TestDescriptorsInside|TestNamespaces|TestPrivateUsers$|TestMappedUsers|TestBaseNone"
@@ -56,6 +56,7 @@ tested() {
 	echo 'plain:./pkg/linux:TestEachLimitLive|TestAParentOfTheOperators|TestOutOfMemory|TestStats$|TestGroupFreezes|TestDevicesOfAContainer|TestExecIsInside'
 	for package in attribute capability cgroup/... feature landlock log mount namespace network/... proc process/... rootfs seccomp; do echo "./pkg/linux/$package"; done
 	echo './pkg/checkpoint/criu:TestProve$|TestACounterGoesOn|TestWhatCannotBeDumped|TestQuestions|TestMemoryFollows|TestPreCopy'
+	echo './pkg/machine:TestBackend|TestCounter|TestLeaveRunning|TestTerminal$|TestGroup|TestPaused|TestUserNamespace|TestLazy$|TestPreCopy'
 	echo './cmd/reconciler/ocicmd:TestLife|TestSystemdScope|TestScopeIsStopped|TestRun|TestOccupiedCgroup'
 	echo './internal/e2e:TestLifecycle|TestKeeperKilled'
 }
