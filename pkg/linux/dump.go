@@ -21,6 +21,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/proc"
 	"github.com/seed31d4122e/reconciler/pkg/linux/rootfs"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
+	"github.com/seed31d4122e/reconciler/pkg/linux/survey"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -67,7 +68,7 @@ func (n *Node) OpenDump(ctx context.Context, name string, id uint64) (_ *Dump, e
 	if err != nil {
 		return nil, err
 	}
-	d := &Dump{Instance: in, node: n, Streams: map[string]string{}, Trees: map[string]*os.File{}, sockets: map[string]bool{}}
+	d := &Dump{Instance: in, node: n, Trees: map[string]*os.File{}}
 	defer func() {
 		if err != nil {
 			d.Close()
@@ -121,24 +122,54 @@ func checkDumpable(s spec.ContainerSpec) error {
 	return checkUsers(s)
 }
 
-// made are the types of file systems that show a container's namespaces: who restores those makes them anew.
-var made = []string{"proc", "sysfs", "devpts", "mqueue"}
-
-// isMade tells whether a mount is one of those, or of a part of one. What is bound from the node's proc, say, is not, and neither is what shows the node's namespaces to
-// users who may not mount it.
+// isMade tells whether a mount shows the container's namespaces, so that who restores makes it anew. What shows the node's to users who may not mount it is not.
 func isMade(m proc.Mount, all []proc.Mount, s spec.ContainerSpec) bool {
 	if hasUsers(s) && (m.Type == "sysfs" && !OwnsNetwork(s) || m.Type == "mqueue" && s.Namespaces.IPC == spec.NamespaceHost) {
 		return false
 	}
-	return slices.Contains(made, m.Type) && slices.ContainsFunc(all, func(o proc.Mount) bool {
-		return o.Device == m.Device && o.Root == "/" && o.Type == m.Type
-	})
+	return survey.Shown(m, all)
 }
+
+// survey looks at the container's processes, for its pipes as well.
+func (d *Dump) survey(cgroup string) error {
+	p := survey.Processes{Init: d.Instance.Pid, Cgroup: cgroup, Apart: isExec, Outside: map[survey.File]string{}}
+	for _, name := range []string{keeper.FileStdin, keeper.FileStdout, keeper.FileStderr} {
+		var st unix.Stat_t
+		if err := unix.Lstat(filepath.Join(d.node.instanceDir(d.Instance.Name, d.Instance.ID), name), &st); err == nil {
+			p.Outside[survey.File{Dev: st.Dev, Ino: st.Ino}] = name
+		}
+	}
+	p.GivenInit, p.UserTerminal = d.Instance.Spec.Spec.Init, !d.Users.IsZero() && d.Instance.Spec.Spec.TTY
+	found, err := p.Look()
+	d.Streams, d.Watched, d.sockets = found.Open, found.Watched, found.Sockets
+	return err
+}
+
+func isExec(name string) bool {
+	return strings.HasPrefix(name, keeper.ExecPrefix) || strings.HasPrefix(name, keeper.DetachedPrefix)
+}
+
+// Connected is survey.Connected, and Listens survey.Listens, of the container's network, and of its sockets alone if that is the node's.
+func (d *Dump) Connected() (bool, error) { return survey.Connected(d.Instance.Pid, d.inNode()) }
+
+// Listens is described at Connected.
+func (d *Dump) Listens() (bool, error) { return survey.Listens(d.Instance.Pid, d.inNode()) }
+
+// inNode are the container's sockets if others are in its network that are not: nil for all that there are.
+func (d *Dump) inNode() map[string]bool {
+	if d.Network == 0 && !OwnsNetwork(d.Instance.Spec.Spec) {
+		return d.sockets
+	}
+	return nil
+}
+
+// GhostLimit is survey.GhostLimit.
+const GhostLimit = survey.GhostLimit
 
 // mounts reads the container's mounts, and opens those of its own in memory.
 func (d *Dump) mounts() error {
 	pid := d.Instance.Pid
-	all, err := mountsOf(pid)
+	all, err := survey.MountsOf(pid)
 	if err != nil {
 		return err
 	}
@@ -161,7 +192,7 @@ func (d *Dump) mounts() error {
 		}
 		d.Mounts = append(d.Mounts, m.Point)
 		if m.Type == "tmpfs" && m.Root == "/" && !slices.Contains(m.Flags, "ro") {
-			tree, err := openInside(pid, m.Point)
+			tree, err := survey.OpenInside(pid, m.Point)
 			if err != nil {
 				return err
 			}
@@ -247,21 +278,6 @@ func (d *Dump) Tool(ctx context.Context, t start.Tool, given map[string]*os.File
 		return nil, err
 	}
 	return d.node.keeper.Exec(ctx, request)
-}
-
-// openInside opens a directory of a process's tree as a path to it, never leaving its mount.
-func openInside(pid int, path string) (*os.File, error) {
-	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS}
-	fd, err := unix.Openat2(int(root.Fd()), path, &how)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: filepath.Join("/", path), Err: err}
-	}
-	return os.NewFile(uintptr(fd), path), nil
 }
 
 // FreezeTogether freezes the containers of dumps at one moment, those that were paused before included, and gives what ends that: each is then as it was.

@@ -2,6 +2,7 @@ package linux
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
@@ -26,4 +27,8 @@ func ofCommand(err error) error {
 		return &classed{err, spec.ErrCommandNotFound}
 	}
 	return &classed{err, spec.ErrCommandNotExecutable}
+}
+
+func unsupported(format string, args ...any) error {
+	return &classed{fmt.Errorf(format, args...), errors.ErrUnsupported}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
+	"github.com/seed31d4122e/reconciler/pkg/linux/survey"
 )
 
 // flatDir is where a tool's mount namespace has the mounts of a tree side by side, none below another.
@@ -25,7 +26,7 @@ func (r *Restore) flatten() error {
 		return err
 	}
 	defer ns.Close()
-	run, err := openInside(r.Pid, filepath.Dir(start.Stage))
+	run, err := survey.OpenInside(r.Pid, filepath.Dir(start.Stage))
 	if err != nil {
 		return err
 	}

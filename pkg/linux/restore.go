@@ -1,7 +1,6 @@
 package linux
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -21,6 +19,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/proc"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
+	"github.com/seed31d4122e/reconciler/pkg/linux/survey"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -46,17 +45,7 @@ type Restore struct {
 }
 
 // StagedMount is a mount that a manifest gives a container.
-type StagedMount struct {
-	Point  string
-	Source string // where it is, see Restore.Root
-	Type   string
-	Root   string   // what of its file system it shows
-	Flags  []string // ro, nosuid ...
-	// Made tells that the program has to make it, in the container's namespaces: proc, or a part of it.
-	Made bool
-
-	id int // its number in the program's mount namespace
-}
+type StagedMount = survey.Staged
 
 // RestoreFiles are what a restore puts into the container's file systems before its tree stands.
 type RestoreFiles interface {
@@ -127,7 +116,7 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 		return nil, advised(err, full.Spec, group)
 	}
 	r.Pid, r.restoring = restoring.Pid, restoring
-	r.Mounts, err = stagedMounts(r.Pid, full.Spec)
+	r.Mounts, err = survey.At(start.Stage, r.Pid, func(m proc.Mount, all []proc.Mount) bool { return isMade(m, all, full.Spec) })
 	if err == nil && !r.Users.IsZero() {
 		err = r.flatten()
 	}
@@ -239,52 +228,6 @@ func (r *Restore) Wait(ctx context.Context) error {
 
 // Close gives up what is not claimed: nothing is left of it. It may be repeated.
 func (r *Restore) Close() error { return r.restoring.Close() }
-
-// stagedMounts are the mounts below the stage that a process has in front of it. What the root lies over, the parts of an overlay, is not among them.
-func stagedMounts(pid int, s spec.ContainerSpec) (staged []StagedMount, err error) {
-	all, err := mountsOf(pid)
-	if err != nil {
-		return nil, err
-	}
-	byID, root := map[int]proc.Mount{}, 0
-	for _, m := range all {
-		byID[m.ID] = m
-	}
-	for _, m := range all { // of several at one place, each is on the one before
-		if m.Point == start.Stage && (root == 0 || below(byID, m.ID, root)) {
-			root = m.ID
-		}
-	}
-	all = slices.DeleteFunc(all, func(m proc.Mount) bool { return root == 0 || m.ID != root && !below(byID, m.ID, root) })
-	byPoint := map[string]int{} // the topmost, in staged
-	for _, m := range all {
-		point := cmp.Or(strings.TrimPrefix(m.Point, start.Stage), "/")
-		one := StagedMount{Point: point, Source: m.Point, Type: m.Type, Root: m.Root, Flags: m.Flags, Made: isMade(m, all, s), id: m.ID}
-		if i, two := byPoint[point]; two {
-			if below(byID, m.ID, staged[i].id) {
-				staged[i] = one
-			}
-			continue
-		}
-		byPoint[point] = len(staged)
-		staged = append(staged, one)
-	}
-	return staged, nil
-}
-
-// below tells whether a mount is on another one, or on one that is.
-func below(byID map[int]proc.Mount, id, above int) bool {
-	for range byID {
-		m, ok := byID[id]
-		if !ok {
-			return false
-		}
-		if id = m.Parent; id == above {
-			return true
-		}
-	}
-	return false
-}
 
 // MadeInDev tells whether a name in a container's /dev is that of something every container finds there, whatever its image holds.
 func MadeInDev(name string) bool { return mount.MadeInDev(name) }

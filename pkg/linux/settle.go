@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/survey"
 )
 
 // Settle gives to a restored container's superuser what the kernel has made as the node's own: the directory of message queues belongs to who made their namespace, and
@@ -16,7 +18,7 @@ func (r *Restore) Settle(pid int) error {
 	if r.Users.IsZero() || !ok {
 		return nil
 	}
-	mounts, err := mountsOf(pid)
+	mounts, err := survey.MountsOf(pid)
 	if err != nil {
 		return err
 	}
@@ -24,7 +26,7 @@ func (r *Restore) Settle(pid int) error {
 		if m.Type != "mqueue" || m.Root != "/" {
 			continue
 		}
-		dir, err := openInside(pid, m.Point)
+		dir, err := survey.OpenInside(pid, m.Point)
 		if err != nil {
 			return err
 		}
@@ -37,19 +39,9 @@ func (r *Restore) Settle(pid int) error {
 	return nil
 }
 
-// limits refuses a process whose limits cannot be read by this node, which criu finds out only when it stands still.
-func (s *surveyor) limits(pid int) error {
-	var limit unix.Rlimit
-	err := unix.Prlimit(pid, unix.RLIMIT_CPU, nil, &limit)
-	if err == unix.EPERM {
-		return unsupported("it is another user's than root, whose limits cannot be read without CAP_SYS_RESOURCE\nhint: give it to the agent, or say namespaces.user.mode: Auto")
-	}
-	return err
-}
-
 // queues refuses message queues of POSIX, which criu does not save.
 func (d *Dump) queues(point string) error {
-	dir, err := openInside(d.Instance.Pid, point)
+	dir, err := survey.OpenInside(d.Instance.Pid, point)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
+	"github.com/seed31d4122e/reconciler/pkg/linux/survey"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -169,7 +170,7 @@ func slackText(ns uint64) string {
 
 // eachThread calls a function for each thread of a cgroup whose processes stand still, with its number in the container.
 func eachThread(cgroup string, each func(pid, tid, id int) error) error {
-	pids, err := processesIn(cgroup)
+	pids, err := survey.Pids(cgroup, isExec)
 	if err != nil {
 		return err
 	}
@@ -184,7 +185,7 @@ func eachThread(cgroup string, each func(pid, tid, id int) error) error {
 				return err
 			}
 			numbers, err := value(task+"/status", "NSpid:")
-			if gone(err) {
+			if survey.Gone(err) {
 				continue
 			}
 			if err != nil {
@@ -195,7 +196,7 @@ func eachThread(cgroup string, each func(pid, tid, id int) error) error {
 			if err != nil {
 				return err
 			}
-			if err := each(pid, tid, id); err != nil && !gone(err) {
+			if err := each(pid, tid, id); err != nil && !survey.Gone(err) {
 				return err
 			}
 		}

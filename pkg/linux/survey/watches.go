@@ -1,4 +1,4 @@
-package linux
+package survey
 
 import (
 	"errors"
@@ -38,14 +38,14 @@ func watches(pid, fd int) (all []watch, err error) {
 }
 
 // watched finds the paths of what is watched on overlays.
-func (d *Dump) watched(all []watch, mounts []proc.Mount) error {
+func (s *surveyor) watched(mounts []proc.Mount) error {
 	for _, m := range mounts {
 		var major, minor uint64
 		if _, err := fmt.Sscanf(m.Device, "%d:%d", &major, &minor); err != nil || m.Type != "overlay" {
 			continue
 		}
 		wanted := map[uint64]bool{}
-		for _, w := range all {
+		for _, w := range s.watches {
 			if w.device == major<<20|minor { // MKDEV of linux/kdev_t.h
 				wanted[w.inode] = true
 			}
@@ -53,13 +53,13 @@ func (d *Dump) watched(all []watch, mounts []proc.Mount) error {
 		if len(wanted) == 0 {
 			continue
 		}
-		dir, err := openInside(d.Instance.Pid, m.Point)
+		dir, err := OpenInside(s.Init, m.Point)
 		if err != nil {
 			return err
 		}
-		s := search{wanted: wanted, left: maxSearched}
-		err = s.directory(dir, m.Point)
-		d.Watched = append(d.Watched, s.found...)
+		look := search{wanted: wanted, left: maxSearched}
+		err = look.directory(dir, m.Point)
+		s.found.Watched = append(s.found.Watched, look.found...)
 		if err != nil {
 			return fmt.Errorf("cannot look for what is watched: %w", err)
 		}

@@ -1,4 +1,7 @@
-package linux
+// Package survey looks at the processes of a container before an image is taken of them, and at the tree that a restored one is to have: which mounts, files and
+// network are the node's, and what no image can hold. It stops and changes nothing; it refuses to know where a container's words come from, and who
+// takes the image.
+package survey
 
 import (
 	"errors"
@@ -12,54 +15,84 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
-	"github.com/seed31d4122e/reconciler/pkg/linux/proc"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
-// survey looks at every process in a container's cgroup and at every file they have open, before anything is stopped: for what no image can hold, and
-// for the ends of the container's pipes.
-func (d *Dump) survey(cgroup string) error {
-	s := surveyor{dump: d, init: d.Instance.Pid, pipes: map[[2]uint64]string{}, own: map[string]namespace.ID{}, mounts: map[int]bool{}}
-	mounts, err := mountsOf(s.init)
+// File is a file of the node's, by device and inode.
+type File struct{ Dev, Ino uint64 }
+
+// Processes are those of a container.
+type Processes struct {
+	// Init is the first of them, which all others descend from.
+	Init int
+	// Cgroup is the directory of theirs in the unified hierarchy.
+	Cgroup string
+	// Apart tells which cgroups below that are of processes that are no descendants, by their names; nil for none.
+	Apart func(name string) bool
+	// Outside are files of the node that processes may have open: what each is called. A null device that is outside is called Null.
+	Outside map[File]string
+	// GivenInit tells that the first process executes an init that the container was given, which is called FileInit; UserTerminal that its users are its own, and so is its terminal.
+	GivenInit, UserTerminal bool
+}
+
+// What files are called that are outside of a container whose name does not matter.
+const (
+	Null     = "null" // a null device: one of the node's, or one that was opened while the container's tree was built
+	FileInit = "init"
+)
+
+// Found is what was found.
+type Found struct {
+	// Open are the files that are outside and open, as criu names them, file[MOUNT:INODE]: what each is called.
+	Open map[string]string
+	// Watched are the paths of what is waited for with inotify and cannot be found by its number.
+	Watched []string
+	// Sockets are those that the processes have open, by their inodes.
+	Sockets map[string]bool
+}
+
+// Look looks at every process and at every file they have open, before anything is stopped. What no image can hold is errors.ErrUnsupported and says which
+// process and file it is about.
+func (p Processes) Look() (Found, error) {
+	s := surveyor{Processes: p, found: Found{Open: map[string]string{}, Sockets: map[string]bool{}}, own: map[string]namespace.ID{}, mounts: map[int]bool{}}
+	mounts, err := MountsOf(p.Init)
 	if err != nil {
-		return err
+		return s.found, err
 	}
 	for _, m := range mounts {
 		s.mounts[m.ID] = true
 	}
-	for _, name := range []string{keeper.FileStdin, keeper.FileStdout, keeper.FileStderr} {
-		var st unix.Stat_t
-		if err := unix.Lstat(filepath.Join(d.node.instanceDir(d.Instance.Name, d.Instance.ID), name), &st); err == nil {
-			s.pipes[[2]uint64{st.Dev, st.Ino}] = name
-		}
-	}
 	for _, kind := range surveyed {
-		id, err := namespace.OfProcess(s.init, kind)
+		id, err := namespace.OfProcess(s.Init, kind)
 		if err != nil {
-			return err
+			return s.found, err
 		}
 		s.own[kind] = id
 	}
-	pids, err := processesIn(cgroup)
+	pids, err := Pids(p.Cgroup, p.Apart)
 	if err != nil {
-		return err
+		return s.found, err
 	}
 	for _, pid := range pids {
-		if err := s.process(pid); err != nil && !gone(err) {
-			return fmt.Errorf("process %d (%s): %w", pid, comm(pid), err)
+		if err := s.process(pid); err != nil && !Gone(err) {
+			return s.found, fmt.Errorf("process %d (%s): %w", pid, comm(pid), err)
 		}
 	}
-	if err := d.watched(s.watches, mounts); err != nil {
-		return err
+	if err := s.watched(mounts); err != nil {
+		return s.found, err
 	}
-	further, err := filepath.Glob(filepath.Join(cgroup, "*", "cgroup.procs"))
+	return s.found, p.strays()
+}
+
+// strays refuses a container with processes apart.
+func (p Processes) strays() error {
+	further, err := filepath.Glob(filepath.Join(p.Cgroup, "*", "cgroup.procs"))
 	if err != nil {
 		return err
 	}
 	for _, file := range further {
-		if text, _ := os.ReadFile(file); len(text) > 0 && isExec(filepath.Base(filepath.Dir(file))) {
+		if text, _ := os.ReadFile(file); len(text) > 0 && p.Apart != nil && p.Apart(filepath.Base(filepath.Dir(file))) {
 			pid, _, _ := strings.Cut(string(text), "\n")
 			return unsupported("it has a further process, %s: who is not a child of the container's first process would be lost\nhint: end the exec sessions, or wait for them", pid)
 		}
@@ -67,21 +100,26 @@ func (d *Dump) survey(cgroup string) error {
 	return nil
 }
 
-func isExec(name string) bool {
-	return strings.HasPrefix(name, keeper.ExecPrefix) || strings.HasPrefix(name, keeper.DetachedPrefix)
-}
-
 // surveyed are the kinds of namespaces of which a container has one.
 var surveyed = []string{"pid", "mnt", "net", "ipc", "uts", "user", "cgroup", "time"}
 
 type surveyor struct {
-	dump  *Dump
-	init  int
-	pipes map[[2]uint64]string // by device and inode, the names of the container's pipes
+	Processes
+	found Found
 	own   map[string]namespace.ID
 	// mounts are the container's, by their numbers.
 	mounts  map[int]bool
 	watches []watch
+}
+
+// limits refuses a process whose limits cannot be read by this node, which criu finds out only when it stands still.
+func (s *surveyor) limits(pid int) error {
+	var limit unix.Rlimit
+	err := unix.Prlimit(pid, unix.RLIMIT_CPU, nil, &limit)
+	if err == unix.EPERM {
+		return unsupported("it is another user's than root, whose limits cannot be read without CAP_SYS_RESOURCE\nhint: give it to the agent, or say namespaces.user.mode: Auto")
+	}
+	return err
 }
 
 // process looks at one process.
@@ -118,7 +156,7 @@ func (s *surveyor) process(pid int) error {
 		if err != nil {
 			continue
 		}
-		if err := s.file(pid, pidfd, fd); err != nil && !gone(err) {
+		if err := s.file(pid, pidfd, fd); err != nil && !Gone(err) {
 			return fmt.Errorf("descriptor %d: %w", fd, err)
 		}
 	}
@@ -130,7 +168,7 @@ func (s *surveyor) descent(pid int) error {
 	if tracer, err := tracerOf(pid); err == nil && tracer != 0 {
 		return unsupported("process %d traces it", tracer)
 	}
-	for at := pid; at != s.init; {
+	for at := pid; at != s.Init; {
 		stat, err := process.ReadStat(at)
 		if err != nil {
 			return err
@@ -164,10 +202,10 @@ func (s *surveyor) program(pid int) error {
 	}
 	const hint = "hint: say checkpoint before it is started"
 	switch key := fmt.Sprintf("file[%x:%x]", mount, st.Ino); {
-	case s.init == pid && s.dump.Instance.Spec.Spec.Init && strings.HasPrefix(link, "/memfd:"):
+	case s.Init == pid && s.GivenInit && strings.HasPrefix(link, "/memfd:"):
 		return unsupported("its init is in memory of the node's\n" + hint)
-	case s.init == pid && s.dump.Instance.Spec.Spec.Init:
-		s.dump.Streams[key] = FileInit
+	case s.Init == pid && s.GivenInit:
+		s.found.Open[key] = FileInit
 		return nil
 	case strings.HasPrefix(link, "/memfd:"):
 		return unsupported("it executes a file in memory (%s)", link)
@@ -204,7 +242,7 @@ func (s *surveyor) file(pid, pidfd, fd int) error {
 	}
 	switch {
 	case strings.HasPrefix(link, "socket:"):
-		s.dump.sockets[strings.Trim(link, "socket:[]")] = true
+		s.found.Sockets[strings.Trim(link, "socket:[]")] = true
 		return socket(pidfd, fd)
 	case strings.HasPrefix(link, "anon_inode:inotify"):
 		more, err := watches(pid, fd)
@@ -224,14 +262,14 @@ func (s *surveyor) file(pid, pidfd, fd int) error {
 	}
 	key := fmt.Sprintf("file[%x:%x]", mount, st.Ino)
 	kind, isMemory := st.Mode&unix.S_IFMT, strings.HasPrefix(link, "/memfd:")
-	switch name := s.pipes[[2]uint64{st.Dev, st.Ino}]; {
-	case name != "":
-		s.dump.Streams[key] = name
+	switch name := s.Outside[File{st.Dev, st.Ino}]; {
+	case name != "" && !s.mounts[mount]:
+		s.found.Open[key] = name
 	case kind == unix.S_IFCHR && st.Rdev == null && !s.mounts[mount]:
-		s.dump.Streams[key] = FileNull
+		s.found.Open[key] = Null
 	case kind == unix.S_IFREG && st.Nlink == 0 && st.Size > GhostLimit && !isMemory:
 		return unsupported("%s, of %d bytes, is open but has been removed: more than %d bytes are not put into an image", link, st.Size, GhostLimit)
-	case kind == unix.S_IFCHR && !s.mounts[mount] && !s.dump.Users.IsZero() && s.dump.Instance.Spec.Spec.TTY:
+	case kind == unix.S_IFCHR && !s.mounts[mount] && s.UserTerminal:
 		return unsupported("%s is in no mount that the container's users see\nhint: say checkpoint before it is started", link)
 	case !isMemory && !s.mounts[mount]:
 		var fs unix.Statfs_t
@@ -305,8 +343,8 @@ func number(text, key string) (int, error) {
 	return 0, fmt.Errorf("no %q: %w", key, fs.ErrNotExist)
 }
 
-// processesIn are the processes of a cgroup and of those that the container has made below.
-func processesIn(cgroup string) (pids []int, err error) {
+// Pids are the processes of a cgroup, by its directory, and of those below but what is apart; nil for nothing.
+func Pids(cgroup string, apart func(name string) bool) (pids []int, err error) {
 	text, err := os.ReadFile(filepath.Join(cgroup, "cgroup.procs"))
 	if err != nil {
 		return nil, err
@@ -323,10 +361,10 @@ func processesIn(cgroup string) (pids []int, err error) {
 		return nil, err
 	}
 	for _, entry := range below {
-		if !entry.IsDir() || isExec(entry.Name()) {
+		if !entry.IsDir() || apart != nil && apart(entry.Name()) {
 			continue
 		}
-		more, err := processesIn(filepath.Join(cgroup, entry.Name()))
+		more, err := Pids(filepath.Join(cgroup, entry.Name()), apart)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -335,30 +373,21 @@ func processesIn(cgroup string) (pids []int, err error) {
 	return pids, nil
 }
 
-// mountsOf are the mounts that a process sees.
-func mountsOf(pid int) (mounts []proc.Mount, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
-	if err != nil {
-		return nil, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if m, ok := proc.ParseMount(line); ok {
-			mounts = append(mounts, m)
-		}
-	}
-	return mounts, nil
-}
-
 func comm(pid int) string {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	return strings.TrimSpace(string(text))
 }
 
-// gone tells whether an error is of a process, or a file of one, that has gone meanwhile.
-func gone(err error) bool {
+// Gone tells whether an error is of a process, or a file of one, that has gone meanwhile.
+func Gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EBADF)
 }
 
 func unsupported(format string, args ...any) error {
-	return &classed{fmt.Errorf(format, args...), errors.ErrUnsupported}
+	return &refusal{fmt.Errorf(format, args...)}
 }
+
+// refusal is errors.ErrUnsupported without a word of it in the text.
+type refusal struct{ error }
+
+func (r *refusal) Unwrap() []error { return []error{r.error, errors.ErrUnsupported} }
