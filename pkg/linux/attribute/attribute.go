@@ -77,6 +77,9 @@ type Plan struct {
 	// Reopen is the path of the terminal in the container: it is opened once more when the process is in a user namespace, whose mounts are others than those it was
 	// opened from, so that who takes an image of it finds its mount. "" leaves it as it is.
 	Reopen string
+	// Null tells which of stdio's files are null devices: the container's own takes the place of each, if it has one. An image of its processes cannot have
+	// the node's.
+	Null [3]bool
 	// ExtraFiles are the names of the files that are descriptors 3, 4 and so on.
 	ExtraFiles []string
 

@@ -80,6 +80,10 @@ func stdio(p *process.Program, plan Plan, files kept) {
 			continue
 		}
 		p.Call(step, name, unix.SYS_DUP3, files[name], fd, process.Int(0))
+		if plan.Null[i] {
+			null(p, fd)
+			continue
+		}
 		if name == FileTerminal && i == syscall.Stdin && !plan.Reborn {
 			controlling(p)
 		}
@@ -129,4 +133,14 @@ func stdin(p *process.Program) {
 	p.Call(step, "", unix.SYS_FCNTL, fd, process.Int(unix.F_ADD_SEALS), process.Int(unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL))
 	p.Call(step, os.DevNull, unix.SYS_FCNTL, fd, process.Int(unix.F_SETFL), process.Int(0))
 	p.Call(step, os.DevNull, unix.SYS_DUP3, fd, process.Int(syscall.Stdin), process.Int(0))
+}
+
+// null puts the container's own null device in the place of another's. Without one, or where something else is there that cannot be opened, that stays.
+func null(p *process.Program, fd process.Arg) {
+	const step = "set up stdio"
+	slot := p.Slot()
+	opened := p.Openat2(step, os.DevNull, process.Int(unix.AT_FDCWD), os.DevNull, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, unix.RESOLVE_NO_SYMLINKS)
+	opened.Out, opened.Skip, opened.Accept = slot, 2, process.Accept(unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.ENXIO, unix.EACCES, unix.EPERM)
+	p.Call(step, os.DevNull, unix.SYS_FCNTL, process.In(slot), process.Int(unix.F_SETFL), process.Int(unix.O_RDWR))
+	p.Call(step, os.DevNull, unix.SYS_DUP3, process.In(slot), fd, process.Int(0))
 }

@@ -3,7 +3,7 @@ package start
 import (
 	"encoding/binary"
 	"os"
-	"syscall"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -19,8 +19,10 @@ import (
 type Tool struct {
 	// Argv is its path and its arguments.
 	Argv []string
-	// Files are the names of the descriptors that it finds from 3 on; the first three are /dev/null.
+	// Files are the names of the descriptors that it finds from 3 on.
 	Files []string
+	// Stdio are the names of its first three descriptors, "" for a null device.
+	Stdio [3]string
 	// InNetwork tells that it is in the container's network, of which namespace.FileNet is the file, and not in the node's: then it sees nothing there that is
 	// another's, and asks the kernel for none of it.
 	InNetwork bool
@@ -32,12 +34,21 @@ const FileRun = "run"
 // Stage is where a tool finds the tree of the container that it is to restore.
 const Stage = toolRun + "/root"
 
+// StageRoot is that tree's root alone, and StageDev a /dev that the plan made: without what is mounted below, which nobody could leave behind in a user
+// namespace of the container's.
+const (
+	StageRoot = toolRun + "/bare"
+	StageDev  = toolRun + "/dev"
+)
+
 const toolRun = "/run"
 
-// ComposeAside writes the program of a tool in a cgroup of its own, whose files the caller brings, and FileRun. It outlives who starts it: in the middle of
+// ComposeAside writes the program of a tool in a cgroup of its own, whose files the caller brings, and FileRun; without files it is where the starter is. It outlives who starts it: in the middle of
 // other processes it is not to be killed, but to be told to give up. Where it exceeds RLIMIT_FSIZE it has an error instead of a signal.
 func (t Tool) ComposeAside(p *process.Program, files map[string]*os.File) {
-	cgroup.Enter(p, files)
+	if len(files) > 0 {
+		cgroup.Enter(p, files)
+	}
 	p.Clone |= unix.CLONE_NEWNS
 	if t.InNetwork {
 		p.Call("join network", namespace.FileNet, unix.SYS_SETNS, p.File(namespace.FileNet), process.Int(unix.CLONE_NEWNET))
@@ -59,22 +70,39 @@ func ignored() []byte {
 
 // ComposeRestore writes the program of a tool that makes a container's processes again, and dies with the thread that starts it: it is in the container's cgroups, and in its cgroup and UTS
 // namespaces; the plan's tree is at Stage. Its network is the node's unless t says otherwise: packets may be locked out of the
-// container's. The caller brings the files of the namespaces, of the tool and of user, as for Compose, and FileRun.
+// container's. The caller brings the files of the namespaces, of the tool and of user, as for Compose, and FileRun. Without a group somebody has to move it: of the
+// plan's steps Entered is taken. A network of its own is there while the tree is built, and no longer: who restores makes another one.
 func (plan Plan) ComposeRestore(p *process.Program, t Tool, group *cgroup.Group, user *os.File) (files Files, err error) {
-	if files.ByName, err = group.Files(); err != nil {
-		return files, err
+	files.ByName = map[string]*os.File{}
+	if group != nil {
+		if files.ByName, err = group.Files(); err != nil {
+			return files, err
+		}
+		cgroup.Enter(p, files.ByName)
 	}
-	cgroup.Enter(p, files.ByName)
+	add(p, plan.Steps.Entered)
 	names := plan.Namespace
 	names.Moves = len(files.ByName) != 1
 	names.PID, names.IPC, names.Clocks = namespace.Node, namespace.Node, namespace.Clocks{} // the image has what was in them
 	const ownNet = "/proc/self/ns/net"
 	net := p.CallFD("open own network", ownNet, unix.SYS_OPENAT, process.Int(unix.AT_FDCWD), process.Str(ownNet), process.Int(unix.O_RDONLY|unix.O_CLOEXEC))
+	own := names.Net == namespace.New
+	if own { // made later: the child begins in the network that it returns to
+		names.Net = namespace.Node
+	}
 	namespace.Append(p, names)
+	if own {
+		p.Call("make network", "", unix.SYS_UNSHARE, process.Int(unix.CLONE_NEWNET))
+	}
 	t.begin(p)
 	plan.Mount.Stage = Stage
+	plan.Mount.Sysctls = slices.DeleteFunc(slices.Clone(plan.Mount.Sysctls), func(s mount.Sysctl) bool { return !s.IsNetwork() }) // others would be the node's
 	p.Call("make stage", Stage, unix.SYS_MKDIRAT, process.Int(unix.AT_FDCWD), process.Str(Stage), process.Int(0o755))
 	mount.AppendStage(p, plan.Mount)
+	alone(p, Stage, ".", StageRoot)
+	if plan.Mount.Dev == mount.DevMade {
+		alone(p, Stage, "dev", StageDev)
+	}
 	if !t.InNetwork {
 		p.Call("return to own network", ownNet, unix.SYS_SETNS, net, process.Int(unix.CLONE_NEWNET))
 	}
@@ -83,6 +111,16 @@ func (plan Plan) ComposeRestore(p *process.Program, t Tool, group *cgroup.Group,
 	t.execute(p)
 	err = files.open(plan, user)
 	return files, err
+}
+
+// alone shows one mount of a tree at a place of its own.
+func alone(p *process.Program, tree, path, place string) {
+	const step = "make stage"
+	root := p.CallFD(step, tree, unix.SYS_OPENAT, process.Int(unix.AT_FDCWD), process.Str(tree), process.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC))
+	from := p.Openat2FD(step, place, root, path, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS)
+	clone := p.CallFD(step, place, unix.SYS_OPEN_TREE, from, process.Str(""), process.Int(unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC))
+	p.Call(step, place, unix.SYS_MKDIRAT, process.Int(unix.AT_FDCWD), process.Str(place), process.Int(0o755))
+	p.Call(step, place, unix.SYS_MOVE_MOUNT, clone, process.Str(""), process.Int(unix.AT_FDCWD), process.Str(place), process.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
 }
 
 // begin makes the tool's own /run.
@@ -94,23 +132,26 @@ func (t Tool) begin(p *process.Program) {
 // execute adds the end of the program.
 func (t Tool) execute(p *process.Program) {
 	const step = "set up descriptors"
-	first := syscall.Stderr + 1
-	moved := make([]process.Arg, len(t.Files))
-	for i, name := range t.Files { // out of the way of one another
-		moved[i] = p.CallFD(step, name, unix.SYS_FCNTL, p.File(name), process.Int(unix.F_DUPFD_CLOEXEC), process.Int(first+len(t.Files)))
+	all := append(t.Stdio[:], t.Files...)
+	moved := make([]process.Arg, len(all))
+	for i, name := range all { // out of the way of one another
+		from, shown := process.Arg{}, name
+		if name == "" {
+			shown = os.DevNull
+			from = p.CallFD(step, shown, unix.SYS_OPENAT, process.Int(unix.AT_FDCWD), process.Str(os.DevNull), process.Int(unix.O_RDWR|unix.O_CLOEXEC))
+		} else {
+			from = p.File(name)
+		}
+		moved[i] = p.CallFD(step, shown, unix.SYS_FCNTL, from, process.Int(unix.F_DUPFD_CLOEXEC), process.Int(len(all)))
 	}
-	null := p.CallFD(step, os.DevNull, unix.SYS_OPENAT, process.Int(unix.AT_FDCWD), process.Str(os.DevNull), process.Int(unix.O_RDWR|unix.O_CLOEXEC))
-	for fd := range first {
-		p.Call(step, os.DevNull, unix.SYS_DUP3, null, process.Int(fd), process.Int(0)).Accept = process.Accept(unix.EINVAL) // it has the number already
-	}
-	for i, name := range t.Files {
-		p.Call(step, name, unix.SYS_DUP3, moved[i], process.Int(first+i), process.Int(0))
+	for i, name := range all {
+		p.Call(step, name, unix.SYS_DUP3, moved[i], process.Int(i), process.Int(0))
 	}
 	p.Call("set umask", "", unix.SYS_UMASK, process.Int(0o022))
 	p.Call("unblock signals", "", unix.SYS_RT_SIGPROCMASK, process.Int(unix.SIG_SETMASK), process.Data(make([]byte, sizeofSignals)), process.Int(0), process.Int(sizeofSignals))
 	p.Call("make session", "", unix.SYS_SETSID)
 	p.Call("enter root", "/", unix.SYS_CHDIR, process.Str("/"))
-	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(first+len(t.Files)), process.Int(^uint32(0)), process.Int(0))
+	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(len(all)), process.Int(^uint32(0)), process.Int(0))
 	p.Call("execute", t.Argv[0], unix.SYS_EXECVE, process.Str(t.Argv[0]), process.Strs(t.Argv), process.Strs(toolEnv))
 }
 
