@@ -58,6 +58,7 @@ var causes = []cause{
 	{re(`Can't bind inet socket.*: Cannot assign requested address`), "an address of the image is not there", "give the container the network it had, or set checkpoint.tcp to Close", syscall.EADDRNOTAVAIL},
 	{re(`Can't bind inet socket.*: Address already in use`), "an address of the image is in use by another process", "", syscall.EADDRINUSE},
 	{re(`(?i)cpu (?:instruction )?capabilities do not match|CPU xfeatures has unsupported|CPU xsave (?:max )?size mismatch|xsave area present, but host`), "the image was taken on a processor with features that this one lacks", "", errors.ErrUnsupported},
+	{re(`No mapping for \d+:\S+ mountpoint`), "the image has a mount that the container is to have no more", "", fs.ErrInvalid},
 	{re(`doesn't have a proper root mount`), "a mount of the container is neither in the image nor told", "", fs.ErrInvalid},
 	{re(`(\d+) killed by signal 9`), "process $1 was killed while it was restored", "its memory may not fit the limit", nil},
 }

@@ -68,8 +68,13 @@ type Options struct {
 	// TrackMemory has the kernel mark the pages that change from now on. AutoDedup drops pages from the parent that this image has anew.
 	TrackMemory, AutoDedup bool
 
+	// PageServer is where memory waits for a restore elsewhere instead of being written, with LazyPages.
+	PageServer PageServer
+
 	// LSMProfile is the security label of restored processes, with its module: apparmor:NAME. Default: the image's.
 	LSMProfile string
+	// LSMMountContext is the SELinux context of restored file systems. Default: the image's.
+	LSMMountContext string
 	// SiblingOfCaller makes the restored first process a child of criu's parent.
 	SiblingOfCaller bool
 	// WeakSysctls lets a restore go on where the kernel does not know a sysctl of the image.
@@ -82,6 +87,12 @@ type Options struct {
 	LogLevel int
 	// Timeout bounds how long criu tries to stop the processes. It is whole seconds, rounded up. Default: 10s.
 	Timeout time.Duration
+}
+
+// PageServer is where memory is to be had.
+type PageServer struct {
+	Address string
+	Port    int
 }
 
 // JoinNamespace is a namespace that is joined at a restore.
@@ -177,6 +188,7 @@ func (o Options) request(kind rpc.CriuReqType) *rpc.CriuReq {
 		Root:            said(o.Root),
 		FreezeCgroup:    said(o.FreezeCgroup),
 		LsmProfile:      said(o.LSMProfile),
+		LsmMountContext: said(o.LSMMountContext),
 		Pid:             said(int32(o.Pid)),
 		GhostLimit:      said(o.GhostLimit),
 		Timeout:         said(uint32((o.Timeout + time.Second - 1) / time.Second)),
@@ -197,6 +209,9 @@ func (o Options) request(kind rpc.CriuReqType) *rpc.CriuReq {
 		RstSibling:      said(o.SiblingOfCaller && kind == rpc.CriuReqType_RESTORE), // criu refuses it with a dump
 		WeakSysctls:     said(o.WeakSysctls),
 		EmptyNs:         said(emptyNamespaces(o)),
+	}
+	if o.PageServer.Port != 0 {
+		opts.Ps = &rpc.CriuPageServerInfo{Address: said(o.PageServer.Address), Port: new(int32(o.PageServer.Port))}
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.Inherit)) {
 		opts.InheritFd = append(opts.InheritFd, &rpc.InheritFd{Key: new(key), Fd: new(int32(o.Inherit[key]))})

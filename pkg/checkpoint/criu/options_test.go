@@ -32,7 +32,7 @@ func TestRequestOfEverything(t *testing.T) {
 		JoinNamespaces: []JoinNamespace{{"ipc", "/proc/9/ns/ipc", ""}, {"user", "/proc/9/ns/user", "0,0"}},
 		FreezeCgroup:   "/sys/fs/cgroup/x", LeaveRunning: true, TCPEstablished: true, TCPClose: true, TCPSkipInFlight: true, FileLocks: true, UnixExternal: true,
 		ShellJob: true, OrphanPTSMaster: true, EmptyNetwork: true, NetworkLock: IPTables, GhostLimit: 1 << 24, LinkRemap: true, LazyPages: true, TrackMemory: true, AutoDedup: true,
-		LSMProfile: "apparmor:web", SiblingOfCaller: true, WeakSysctls: true, CPU: CPUInstructions, Watched: []string{"/etc"}, LogLevel: 4, Timeout: 1500 * time.Millisecond,
+		LSMProfile: "apparmor:web", LSMMountContext: "u:r:t:s0", PageServer: PageServer{"::1", 27}, SiblingOfCaller: true, WeakSysctls: true, CPU: CPUInstructions, Watched: []string{"/etc"}, LogLevel: 4, Timeout: 1500 * time.Millisecond,
 	}
 	for field, value := range reflect.ValueOf(o).Fields() {
 		if value.IsZero() {
@@ -50,7 +50,8 @@ func TestRequestOfEverything(t *testing.T) {
 		JoinNs:       []*rpc.JoinNamespace{{Ns: new("ipc"), NsFile: new("/proc/9/ns/ipc")}, {Ns: new("user"), NsFile: new("/proc/9/ns/user"), ExtraOpt: new("0,0")}},
 		FreezeCgroup: new("/sys/fs/cgroup/x"), LeaveRunning: new(true), TcpEstablished: new(true), TcpClose: new(true), TcpSkipInFlight: new(true), FileLocks: new(true),
 		ExtUnixSk: new(true), ShellJob: new(true), OrphanPtsMaster: new(true), GhostLimit: new(uint32(1 << 24)), LinkRemap: new(true), LazyPages: new(true),
-		TrackMem: new(true), AutoDedup: new(true), LsmProfile: new("apparmor:web"), WeakSysctls: new(true), CpuCap: new(uint32(5)),
+		TrackMem: new(true), AutoDedup: new(true), LsmProfile: new("apparmor:web"), LsmMountContext: new("u:r:t:s0"),
+		Ps: &rpc.CriuPageServerInfo{Address: new("::1"), Port: new(int32(27))}, WeakSysctls: new(true), CpuCap: new(uint32(5)),
 		Timeout: new(uint32(2)), EmptyNs: new(uint32(0x40000000)),
 	}}
 	if !got.EqualVT(want) {
