@@ -26,8 +26,8 @@ func verbs() []verb {
 		{"events", "ID", "Show what a container uses, and kills for want of memory", (*command).events},
 		{"spec", "", "Write a configuration to start from", (*command).spec},
 		{"features", "", "Show what this runtime can do as JSON", (*command).features},
-		{"checkpoint", "ID", "Write a container's processes to files", (*command).unavailable},
-		{"restore", "ID", "Make a container of such files", (*command).unavailable},
+		{"checkpoint", "ID", "Write a container's processes to files, and remove it", (*command).checkpoint},
+		{"restore", "ID", "Make a container of such files", (*command).restore},
 	}
 }
 
@@ -57,7 +57,8 @@ Global flags
   --log-format FORMAT     text (default) or json
   --debug                 log the system calls of each start, and their results
   --systemd-cgroup        have systemd make the cgroups; cgroupsPath is SLICE:PREFIX:NAME then
-  --criu PATH, --rootless WORD   are taken, and change nothing
+  --criu PATH             the criu that checkpoint and restore use (default the one on the PATH)
+  --rootless WORD         is taken, and changes nothing
   --version               show versions
 
 Exit codes

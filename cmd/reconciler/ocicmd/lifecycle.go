@@ -74,10 +74,6 @@ func (c *command) resume(f *flags, args []string) (int, error) {
 	return 0, c.Resume(c.ctx, args[0])
 }
 
-func (c *command) unavailable(f *flags, _ []string) (int, error) {
-	return 1, fmt.Errorf("%s is not available in this version: it comes with the checkpoint work", f.verb.name)
-}
-
 func (c *command) list(f *flags, args []string) (int, error) {
 	format := f.text("format,f", "FORMAT", "table", "table (default) or json")
 	quiet := f.yes("quiet,q", "show the ids alone")

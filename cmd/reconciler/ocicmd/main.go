@@ -62,6 +62,7 @@ type command struct {
 // globals are the flags before the verb.
 type globals struct {
 	root, logFile, logFormat string
+	criu                     string // "" for the one on the PATH
 	debug, systemd           bool
 }
 
@@ -112,7 +113,7 @@ func (c *command) parseGlobals(args []string) ([]string, error) {
 	f.StringVar(&c.logFormat, "log-format", "text", "")
 	f.BoolVar(&c.debug, "debug", false, "")
 	f.BoolVar(&c.systemd, "systemd-cgroup", false, "")
-	f.String("criu", "", "")
+	f.StringVar(&c.criu, "criu", "", "")
 	f.String("rootless", "", "")
 	version := f.Bool("version", false, "")
 	f.BoolVar(version, "v", false, "")

@@ -226,8 +226,7 @@ func TestSpecAndFeatures(t *testing.T) {
 	if got := w.run("--version"); !strings.HasPrefix(got, "reconciler version ") || !strings.Contains(got, "\nspec: "+oci.Version) {
 		t.Errorf("version: %s", got)
 	}
-	w.refused(1, "checkpoint work", "checkpoint", "s")
-	for _, verb := range []string{"", "create", "exec", "update"} {
+	for _, verb := range []string{"", "create", "exec", "update", "checkpoint", "restore"} {
 		args := strings.Fields(verb + " --help")
 		if got := w.run(args...); !strings.Contains(got, "Usage") {
 			t.Errorf("%v: %s", args, got)

@@ -116,3 +116,38 @@ func TestScopeIsStopped(t *testing.T) {
 		w.run("delete", id)
 	}
 }
+
+// A container that is restored is in a scope of its new name, with the limits of its new configuration, and systemd knows.
+func TestRestoredScope(t *testing.T) {
+	kerneltest.Require(t, feature.Systemd)
+	w := newImageWorld(t)
+	c := w.counts()
+	scoped := func(id string, memory int64) string {
+		return w.bundle(id, counter, writable, func(s *specs.Spec) {
+			s.Linux.CgroupsPath = "system.slice:engine:" + id
+			s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &memory}
+		})
+	}
+	first, second := fmt.Sprintf("first%d", os.Getpid()), fmt.Sprintf("second%d", os.Getpid())
+	w.into(c, "--systemd-cgroup", "run", "--detach", "--bundle", scoped(first, 64<<20), first)
+	w.further(c)
+	w.run("--systemd-cgroup", "checkpoint", "--image-path", w.image(), first)
+	w.soon("without a scope", func() bool { return w.unit("engine-"+first+".scope", "ActiveState") == "inactive" })
+	if err := os.Rename(filepath.Join(w.dir, "bundle-"+first), filepath.Join(w.dir, "bundle-"+second)); err != nil {
+		t.Fatal(err)
+	}
+	w.into(c, "--systemd-cgroup", "restore", "--detach", "--image-path", w.image(), "--bundle", scoped(second, 128<<20), second)
+	w.further(c)
+	scope := "engine-" + second + ".scope"
+	if got := w.unit(scope, "ActiveState") + " " + w.unit(scope, "MemoryMax"); got != "active 134217728" {
+		t.Errorf("systemd says %s", got)
+	}
+	if text := w.read(fmt.Sprintf("/proc/%d/cgroup", w.state(second).Pid)); text != "0::/system.slice/"+scope {
+		t.Errorf("the kernel has it in %q", text)
+	}
+	if got := w.run("exec", second, "cat", "/proc/self/cgroup"); got != "0::/\n" {
+		t.Errorf("inside: %q", got)
+	}
+	w.run("delete", "--force", second)
+	w.soon("without "+scope, func() bool { return w.unit(scope, "ActiveState") == "inactive" })
+}

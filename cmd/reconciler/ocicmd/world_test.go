@@ -17,6 +17,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/cmd/reconciler/ocicmd"
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
+	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
 	"github.com/seed31d4122e/reconciler/pkg/linux/oci"
 )
 
@@ -24,6 +25,7 @@ import (
 const runtimeName = "oci-runtime"
 
 func TestMain(m *testing.M) {
+	criu.Hook()
 	if filepath.Base(os.Args[0]) == runtimeName {
 		os.Exit(ocicmd.Main(context.Background(), os.Args[1:], func() ocicmd.Build { return ocicmd.Build{Version: "test", Commit: "none", Go: runtime.Version()} }))
 	}

@@ -23,28 +23,38 @@ import (
 )
 
 // compose plans the start and opens what the container joins.
-func (m *making) compose() (err error) {
-	if m.host, err = openHost(); err != nil {
+func (m *making) compose() error {
+	ids, err := m.design()
+	if err != nil {
 		return err
+	}
+	m.attributes()
+	m.steps(ids.IsZero())
+	return nil
+}
+
+// design plans all but what the child waits for, and gives the ids of the container's user namespace.
+func (m *making) design() (ids mount.IDMap, err error) {
+	if m.host, err = openHost(); err != nil {
+		return ids, err
 	}
 	c := m.t.Container
 	grantable(&c.Spec, m.Runtime)
 	c.Spec.Env = maps.Clone(c.Spec.Env)
 	maps.Copy(c.Spec.Env, m.Env)
 	if err := m.notifying(&c.Spec); err != nil {
-		return err
+		return ids, err
 	}
 	c = spec.Defaulted(c, spec.DefaultsVersion)
-	ids, err := m.namespaces(c.Spec)
-	if err != nil {
-		return err
+	if ids, err = m.namespaces(c.Spec); err != nil {
+		return ids, err
 	}
 	tunes, err := m.tunes()
 	if err != nil {
-		return err
+		return ids, err
 	}
 	if m.plan, err = start.NewPlan(c, mount.Facts{IDs: ids, Cgroup: "/" + m.rec.Cgroup, Tunes: tunes}, m.host); err != nil {
-		return err
+		return ids, err
 	}
 	names := &m.plan.Namespace
 	for name, source := range map[string]*namespace.Source{namespace.FileNet: &names.Net, namespace.FileIPC: &names.IPC, namespace.FileUTS: &names.UTS} {
@@ -54,13 +64,9 @@ func (m *making) compose() (err error) {
 	}
 	names.Hostname, names.Domainname = m.t.Hostname, m.t.Domainname
 	if m.NoPivot {
-		if m.plan.Mount.Chroot, err = mount.NewChroot(); err != nil {
-			return err
-		}
+		m.plan.Mount.Chroot, err = mount.NewChroot()
 	}
-	m.attributes()
-	m.steps(ids.IsZero())
-	return nil
+	return ids, err
 }
 
 // openHost hardens this process, which children share the memory of, and says what it has to give.
@@ -105,6 +111,15 @@ func (m *making) attributes() {
 	if m.lasting {
 		a.Report = fileResult
 	}
+	for i, f := range m.Stdio {
+		a.Null[i] = a.Stdio != attribute.StdioTerminal && m.plan.Mount.Dev != mount.DevForeign && f != nil && isNull(f)
+	}
+}
+
+// isNull tells whether a file is a null device.
+func isNull(f *os.File) bool {
+	var st unix.Stat_t
+	return unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
 // extraName is what one of the caller's further files is called in a program.
@@ -113,12 +128,7 @@ func extraName(i int) string { return "fd" + strconv.Itoa(3+i) }
 // steps say where the child waits, and for what.
 func (m *making) steps(isNodeUser bool) {
 	s := &m.plan.Steps
-	s.Entered = func(p *process.Program) {
-		p.Park()
-		if m.rec.Scope != nil {
-			m.doors.Add(p, "enter the scope", m.enterScope)
-		}
-	}
+	s.Entered = m.entered
 	s.Joined = func(p *process.Program) {
 		if isNodeUser && m.plan.Namespace.Net == namespace.New {
 			namespace.LoopbackUp(p)
@@ -142,6 +152,14 @@ func (m *making) steps(isNodeUser bool) {
 		case len(m.t.Container.Spec.Hooks.StartContainer) > 0:
 			m.doors.Add(p, "be ready", m.startHooks)
 		}
+	}
+}
+
+// entered parks the child, which is in its cgroups, or is put there.
+func (m *making) entered(p *process.Program) {
+	p.Park()
+	if m.rec.Scope != nil {
+		m.doors.Add(p, "enter the scope", m.enterScope)
 	}
 }
 
@@ -183,7 +201,7 @@ func (m *making) namespaces(s spec.ContainerSpec) (ids mount.IDMap, err error) {
 	default:
 		return ids, nil
 	}
-	if err != nil {
+	if err != nil || m.imaged {
 		return ids, err
 	}
 	return ids, m.within(s, names[namespace.FileUser])

@@ -62,6 +62,7 @@ type making struct {
 	rec     record
 	t       Translation
 	lasting bool // it waits for Start, by another process
+	imaged  bool // an image has its processes, and most of its namespaces
 
 	host    *start.Host
 	group   *cgroup.Group
@@ -109,6 +110,9 @@ func (m *making) prepare() error {
 		if len(kind.hooks) > 0 {
 			m.rec.Hooks = append(m.rec.Hooks, kind.name)
 		}
+	}
+	if !m.t.Container.Spec.TTY {
+		m.rec.Stdio = streamsOf(m.Stdio)
 	}
 	if m.rec.BootID, err = process.BootID(); err != nil {
 		return err

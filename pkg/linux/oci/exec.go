@@ -119,7 +119,7 @@ func (x *executing) prepare() (err error) {
 	if x.target, err = x.rec.target(); err != nil {
 		return err
 	}
-	c, said := x.further(x.t), x.t.Container.Spec
+	c, said := x.further(x.rec, x.t), x.t.Container.Spec
 	x.plan, err = start.NewExec(c, spec.Exec{Command: said.Command, TTY: said.TTY, Stdin: said.Stdin, Env: c.Spec.Env}, x.target.Root, x.target.IDs, x.host)
 	if err != nil {
 		return err

@@ -142,14 +142,15 @@ func (r *Runtime) startContainer(ctx context.Context, rec record, t Translation)
 		return err
 	}
 	defer group.Close()
-	return runHooks(ctx, "startContainer", hooks, rec, hook.Created, hook.InContainer(r.further(t), target, group, host))
+	return runHooks(ctx, "startContainer", hooks, rec, hook.Created, hook.InContainer(r.further(rec, t), target, group, host))
 }
 
-// further is a container for further processes: without capabilities that nobody here can give, and with the clocks that were joined.
-func (r *Runtime) further(t Translation) spec.Container {
+// further is a container for further processes: without capabilities that nobody here can give, and with the clocks that were joined, or that an image
+// brought along.
+func (r *Runtime) further(rec record, t Translation) spec.Container {
 	c := t.Container
 	grantable(&c.Spec, r)
-	if t.TimePath != "" {
+	if t.TimePath != "" || rec.Restored {
 		c.Spec.Namespaces.Time.Mode = spec.TimePrivate
 	}
 	return spec.Defaulted(c, spec.DefaultsVersion)

@@ -39,6 +39,9 @@ type record struct {
 	// Command is the command's first word, Hooks are the kinds of hooks that there are: most verbs need no more of the configuration.
 	Command string   `json:"command"`
 	Hooks   []string `json:"hooks,omitempty"`
+	// Stdio is what its first process was given, of one without a terminal; Restored tells that it was made from an image.
+	Stdio    []stream `json:"stdio,omitempty"`
+	Restored bool     `json:"restored,omitzero"`
 	// Annotations are the configuration's.
 	Annotations map[string]string `json:"annotations,omitempty"`
 	// Resources are the limits as JSON of linux.resources, when they are no longer the configuration's.
