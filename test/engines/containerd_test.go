@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -170,5 +171,5 @@ func TestContainerd(t *testing.T) {
 	}, func(s *story) {
 		s.run("image", "import", "--snapshotter", "native", image)
 		s.ran("", "true")
-	}, containerdChapters)
+	}, slices.Concat(containerdChapters, containerdImages))
 }

@@ -77,5 +77,5 @@ func TestPodman(t *testing.T) {
 	tellAll(t, binary, podmanFiles, func(_ *testing.T, n *node, path string) engine { return podman{path, n.cgroup, notify} }, func(s *story) {
 		s.run("import", "--quiet", rootfs, image)
 		s.inside("", "true")
-	}, slices.Concat(podmanChapters, podmanFurther))
+	}, slices.Concat(podmanChapters, podmanFurther, podmanImages))
 }
