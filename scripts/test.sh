@@ -3,17 +3,17 @@
 set -uo pipefail
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-"$@" -count=1 -timeout 30m -p 1 -v ./... 2>&1 | tee "$log" | grep -E --line-buffered '^(ok|FAIL|panic|---? FAIL|\?|#|[^ ]+\.go:[0-9]+:)|^ +--- FAIL|_test\.go:[0-9]+: .*(want|got|cannot)' | grep --line-buffered -v 'no test files'
+"$@" -count=1 -timeout 30m -p 1 -v ./... 2>&1 | tee "$log" | grep -aE --line-buffered '^(ok|FAIL|panic|---? FAIL|\?|#|[^ ]+\.go:[0-9]+:)|^ +--- FAIL|_test\.go:[0-9]+: .*(want|got|cannot)' | grep -a --line-buffered -v 'no test files'
 status=${PIPESTATUS[0]}
 echo
 echo "skipped:"
-grep -E 'skip: needs|--- SKIP' "$log" | sed 's/^ *//' | sort | uniq -c | sed 's/^/  /' || true
+grep -aE 'skip: needs|--- SKIP' "$log" | sed 's/^ *//' | sort | uniq -c | sed 's/^/  /' || true
 if [ "$status" != 0 ]; then
 	echo "output of the failed tests:"
-	grep -nE -B 60 '^ *--- FAIL|^panic|^FAIL' "$log" | tail -n 400
+	grep -anE -B 60 '^ *--- FAIL|^panic|^FAIL' "$log" | tail -n 400
 fi
-passed=$(grep -cE '^ *--- PASS' "$log")
-failed=$(grep -cE '^ *--- FAIL' "$log")
-skipped=$(grep -cE '^ *--- SKIP' "$log")
+passed=$(grep -acE '^ *--- PASS' "$log")
+failed=$(grep -acE '^ *--- FAIL' "$log")
+skipped=$(grep -acE '^ *--- SKIP' "$log")
 echo "$passed passed, $failed failed, $skipped skipped"
 exit "$status"
