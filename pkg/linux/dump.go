@@ -133,15 +133,25 @@ func isMade(m proc.Mount, all []proc.Mount, s spec.ContainerSpec) bool {
 // survey looks at the container's processes, for its pipes as well.
 func (d *Dump) survey(cgroup string) error {
 	p := survey.Processes{Init: d.Instance.Pid, Cgroup: cgroup, Apart: isExec, Outside: map[survey.File]string{}}
+	// No process may have a pipe open in the moment that it is looked at, and some in the next, as shells do: it is named as the keeper has opened it.
+	pipes := map[string]string{}
 	for _, name := range []string{keeper.FileStdin, keeper.FileStdout, keeper.FileStderr} {
-		var st unix.Stat_t
-		if err := unix.Lstat(filepath.Join(d.node.instanceDir(d.Instance.Name, d.Instance.ID), name), &st); err == nil {
-			p.Outside[survey.File{Dev: st.Dev, Ino: st.Ino}] = name
+		var st unix.Statx_t
+		path := filepath.Join(d.node.instanceDir(d.Instance.Name, d.Instance.ID), name)
+		if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS|unix.STATX_MNT_ID, &st); err != nil {
+			continue
+		}
+		p.Outside[survey.File{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino}] = name
+		if st.Mask&unix.STATX_MNT_ID != 0 {
+			pipes[survey.External(int(st.Mnt_id), st.Ino)] = name
 		}
 	}
 	p.GivenInit, p.UserTerminal = d.Instance.Spec.Spec.Init, !d.Users.IsZero() && d.Instance.Spec.Spec.TTY
 	found, err := p.Look()
 	d.Streams, d.Watched, d.sockets = found.Open, found.Watched, found.Sockets
+	if err == nil {
+		maps.Copy(d.Streams, pipes)
+	}
 	return err
 }
 

@@ -168,17 +168,41 @@ func (s *surveyor) descent(pid int) error {
 	if tracer, err := tracerOf(pid); err == nil && tracer != 0 {
 		return unsupported("process %d traces it", tracer)
 	}
-	for at := pid; at != s.Init; {
-		stat, err := process.ReadStat(at)
-		if err != nil {
-			return err
-		}
-		if at = stat.Parent; at <= 1 {
-			return unsupported("it is no descendant of the container's first process, and would be lost")
-		}
+	top, err := s.top(pid)
+	for try := 1; err == nil && top == 0 && try < descentTries; try++ { // somebody on the way has just ended: its children have another parent by now
+		top, err = s.top(pid)
 	}
-	return nil
+	if err != nil || top == s.Init {
+		return err
+	}
+	if unix.Kill(pid, 0) != nil {
+		return unix.ESRCH // it has ended itself
+	}
+	return unsupported("it is no descendant of the container's first process, and would be lost")
 }
+
+// descentTries is how often a process's descent is looked at whose ancestors end meanwhile.
+const descentTries = 10
+
+// top follows a process's ancestors up to the container's first process, or to the node's, 1; one that is ending has none, 0.
+func (s *surveyor) top(pid int) (int, error) {
+	for at := pid; ; {
+		if at == s.Init || at <= 1 {
+			return at, nil
+		}
+		stat, err := process.ReadStat(at)
+		if err != nil && at != pid && Gone(err) {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		at = stat.Parent
+	}
+}
+
+// External is a file from outside as criu names it, by the number of its mount.
+func External(mount int, inode uint64) string { return fmt.Sprintf("file[%x:%x]", mount, inode) }
 
 // program looks at what a process executes: a file that it sees, or the init that a container is given.
 func (s *surveyor) program(pid int) error {
@@ -201,7 +225,7 @@ func (s *surveyor) program(pid int) error {
 		return err
 	}
 	const hint = "hint: say checkpoint before it is started"
-	switch key := fmt.Sprintf("file[%x:%x]", mount, st.Ino); {
+	switch key := External(mount, st.Ino); {
 	case s.Init == pid && s.GivenInit && strings.HasPrefix(link, "/memfd:"):
 		return unsupported("its init is in memory of the node's\n" + hint)
 	case s.Init == pid && s.GivenInit:
@@ -260,7 +284,7 @@ func (s *surveyor) file(pid, pidfd, fd int) error {
 	if err := unix.Stat(path, &st); err != nil {
 		return err
 	}
-	key := fmt.Sprintf("file[%x:%x]", mount, st.Ino)
+	key := External(mount, st.Ino)
 	kind, isMemory := st.Mode&unix.S_IFMT, strings.HasPrefix(link, "/memfd:")
 	switch name := s.Outside[File{st.Dev, st.Ino}]; {
 	case name != "" && !s.mounts[mount]:
