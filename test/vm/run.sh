@@ -56,7 +56,7 @@ tested() {
 	# As on a machine with cgroup v2 and without systemd.
 	echo 'plain:./pkg/linux:TestEachLimitLive|TestAParentOfTheOperators|TestOutOfMemory|TestStats$|TestGroupFreezes|TestDevicesOfAContainer|TestExecIsInside'
 	for package in attribute capability cgroup/... feature landlock log mount namespace network/... proc process/... rootfs seccomp; do echo "./pkg/linux/$package"; done
-	echo './pkg/checkpoint/criu:TestProve$|TestQuestions'
+	echo './pkg/machine:TestBackend/^[^i]' # all laws but those of images
 	echo './cmd/reconciler/ocicmd:TestLife|TestSystemdScope|TestScopeIsStopped|TestRun|TestOccupiedCgroup'
 	echo './internal/e2e:TestLifecycle|TestKeeperKilled'
 }
