@@ -132,7 +132,7 @@ func isMade(m proc.Mount, all []proc.Mount, s spec.ContainerSpec) bool {
 
 // survey looks at the container's processes, for its pipes as well.
 func (d *Dump) survey(cgroup string) error {
-	p := survey.Processes{Init: d.Instance.Pid, Cgroup: cgroup, Apart: isExec, Outside: map[survey.File]string{}}
+	p := survey.Processes{Init: d.Instance.Pid, Cgroup: cgroup, Apart: isExec, Outside: map[survey.File]string{}, UserTerminal: !d.Users.IsZero() && d.Instance.Spec.Spec.TTY}
 	// No process may have a pipe open in the moment that it is looked at, and some in the next, as shells do: it is named as the keeper has opened it.
 	pipes := map[string]string{}
 	for _, name := range []string{keeper.FileStdin, keeper.FileStdout, keeper.FileStderr} {
@@ -146,7 +146,9 @@ func (d *Dump) survey(cgroup string) error {
 			pipes[survey.External(int(st.Mnt_id), st.Ino)] = name
 		}
 	}
-	p.GivenInit, p.UserTerminal = d.Instance.Spec.Spec.Init, !d.Users.IsZero() && d.Instance.Spec.Spec.TTY
+	if d.Instance.Spec.Spec.Init {
+		p.InitFile = FileInit
+	}
 	found, err := p.Look()
 	d.Streams, d.Watched, d.sockets = found.Open, found.Watched, found.Sockets
 	if err == nil {

@@ -62,7 +62,7 @@ const (
 	FileStdout = keeper.FileStdout
 	FileStderr = keeper.FileStderr
 	FileNet    = namespace.FileNet
-	FileNull   = "null" // a null device of the container's own
+	FileNull   = survey.Null // a null device of the container's own
 	FileInit   = attribute.FileInit
 )
 
@@ -124,6 +124,19 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
+}
+
+// flatten has each mount of the tree stand alone.
+func (r *Restore) flatten() (err error) {
+	if r.Mounts, err = start.Flatten(r.Pid, r.Mounts); err != nil {
+		return err
+	}
+	for _, m := range r.Mounts {
+		if m.Point == "/" {
+			r.Root = m.Source
+		}
+	}
+	return nil
 }
 
 // restoreRequest composes a restore as Node.start composes a start. The caller closes the request's files, even after an error.
@@ -231,6 +244,16 @@ func (r *Restore) Close() error { return r.restoring.Close() }
 
 // MadeInDev tells whether a name in a container's /dev is that of something every container finds there, whatever its image holds.
 func MadeInDev(name string) bool { return mount.MadeInDev(name) }
+
+// newNull opens a null device for a container whose own is in no mount that it sees, as its standard input is opened: for reading.
+func newNull() (*os.File, error) {
+	null, err := mount.NewNull()
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	return os.Open(fmt.Sprintf("/proc/self/fd/%d", null.Fd()))
+}
 
 // WorkDir opens a directory of an instance for what a tool writes beside its work: a log, say. What is in there of an earlier one is gone; the rest goes with
 // the instance.

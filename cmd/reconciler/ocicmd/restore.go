@@ -44,7 +44,7 @@ func (c *command) restore(f *flags, args []string) (int, error) {
 		return 1, err
 	}
 	o.LSMProfile, o.LSMMountContext = *profile, *label
-	o.Root, o.SiblingOfCaller, o.WeakSysctls = start.StageRoot, true, true
+	o.SiblingOfCaller, o.WeakSysctls = true, true
 	tool, err := c.tool()
 	if err != nil {
 		return 1, err
@@ -116,10 +116,11 @@ func (r *restoring) run(ctx context.Context) (*oci.Running, error) {
 		return nil, err
 	}
 	conn.Kill = r.Kill
-	mounts, err := r.Mounts()
+	root, mounts, err := r.Mounts()
 	if err != nil {
 		return nil, err
 	}
+	o.Root = root
 	for _, key := range slices.Sorted(maps.Keys(mounts)) {
 		o.Externals = append(o.Externals, criu.Mount(key, mounts[key]))
 	}

@@ -128,13 +128,17 @@ func (r *Restoring) Kill() {
 	}
 }
 
-// Mounts are what the mounts of an image may be made from, once the tool has started: by what the image calls each, a path as the tool sees it.
-func (r *Restoring) Mounts() (map[string]string, error) {
-	staged, err := survey.At(start.Stage, r.m.child.Pid, survey.Shown)
-	if err != nil {
-		return nil, err
+// Mounts are, once the tool has started, where its tree stands and what the mounts of an image may be made from: by what the image calls each, a path as the tool
+// sees it. In a user namespace of the container's each is a copy with nothing below it.
+func (r *Restoring) Mounts() (root string, mounts map[string]string, err error) {
+	staged, err := survey.At(start.Stage, r.m.child.Pid, nil)
+	if err == nil && r.OwnUsers {
+		staged, err = start.Flatten(r.m.child.Pid, staged)
 	}
-	mounts := map[string]string{}
+	if err != nil {
+		return "", nil, err
+	}
+	mounts = map[string]string{}
 	for _, s := range staged {
 		mounts[s.Point] = s.Source
 	}
@@ -143,10 +147,7 @@ func (r *Restoring) Mounts() (map[string]string, error) {
 			mounts[maskKey] = s.Source // one that hides a file is as good as another
 		}
 	}
-	if r.m.plan.Mount.Dev == mount.DevMade {
-		mounts[devPath] = start.StageDev
-	}
-	return mounts, nil
+	return mounts["/"], mounts, nil
 }
 
 // Enter is called when the first process has its namespaces and nothing else yet: its own network is set up, and the hooks of a container that is being created are run, but for

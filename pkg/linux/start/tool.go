@@ -34,17 +34,11 @@ const FileRun = "run"
 // Stage is where a tool finds the tree of the container that it is to restore.
 const Stage = toolRun + "/root"
 
-// StageRoot is that tree's root alone, and StageDev a /dev that the plan made: without what is mounted below, which nobody could leave behind in a user
-// namespace of the container's.
-const (
-	StageRoot = toolRun + "/bare"
-	StageDev  = toolRun + "/dev"
-)
-
 const toolRun = "/run"
 
-// ComposeAside writes the program of a tool in a cgroup of its own, whose files the caller brings, and FileRun; without files it is where the starter is. It outlives who starts it: in the middle of
-// other processes it is not to be killed, but to be told to give up. Where it exceeds RLIMIT_FSIZE it has an error instead of a signal.
+// ComposeAside writes the program of a tool in a cgroup of its own, whose files the caller brings, and FileRun; without files it is where the starter is. It outlives
+// who starts it: in the middle of other processes it is not to be killed, but to be told to give up. Where it exceeds RLIMIT_FSIZE it has an error instead
+// of a signal.
 func (t Tool) ComposeAside(p *process.Program, files map[string]*os.File) {
 	if len(files) > 0 {
 		cgroup.Enter(p, files)
@@ -99,10 +93,6 @@ func (plan Plan) ComposeRestore(p *process.Program, t Tool, group *cgroup.Group,
 	plan.Mount.Sysctls = slices.DeleteFunc(slices.Clone(plan.Mount.Sysctls), func(s mount.Sysctl) bool { return !s.IsNetwork() }) // others would be the node's
 	p.Call("make stage", Stage, unix.SYS_MKDIRAT, process.Int(unix.AT_FDCWD), process.Str(Stage), process.Int(0o755))
 	mount.AppendStage(p, plan.Mount)
-	alone(p, Stage, ".", StageRoot)
-	if plan.Mount.Dev == mount.DevMade {
-		alone(p, Stage, "dev", StageDev)
-	}
 	if !t.InNetwork {
 		p.Call("return to own network", ownNet, unix.SYS_SETNS, net, process.Int(unix.CLONE_NEWNET))
 	}
@@ -111,16 +101,6 @@ func (plan Plan) ComposeRestore(p *process.Program, t Tool, group *cgroup.Group,
 	t.execute(p)
 	err = files.open(plan, user)
 	return files, err
-}
-
-// alone shows one mount of a tree at a place of its own.
-func alone(p *process.Program, tree, path, place string) {
-	const step = "make stage"
-	root := p.CallFD(step, tree, unix.SYS_OPENAT, process.Int(unix.AT_FDCWD), process.Str(tree), process.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC))
-	from := p.Openat2FD(step, place, root, path, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS)
-	clone := p.CallFD(step, place, unix.SYS_OPEN_TREE, from, process.Str(""), process.Int(unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC))
-	p.Call(step, place, unix.SYS_MKDIRAT, process.Int(unix.AT_FDCWD), process.Str(place), process.Int(0o755))
-	p.Call(step, place, unix.SYS_MOVE_MOUNT, clone, process.Str(""), process.Int(unix.AT_FDCWD), process.Str(place), process.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
 }
 
 // begin makes the tool's own /run.

@@ -89,8 +89,8 @@ type Staged struct {
 	id int // its number in the mount namespace of who restores
 }
 
-// At are the mounts at and below a stage that a process has in front of it. What the root lies over, the parts of an overlay, is not among them. Is made tells
-// of each, and of all, whether it is Made.
+// At are the mounts at and below a stage that a process has in front of it. What the root lies over, the parts of an overlay, is not among them. IsMade tells
+// of one among all whether it is Made; nil: none is.
 func At(stage string, pid int, isMade func(m proc.Mount, all []proc.Mount) bool) (staged []Staged, err error) {
 	all, err := MountsOf(pid)
 	if err != nil {
@@ -109,7 +109,7 @@ func At(stage string, pid int, isMade func(m proc.Mount, all []proc.Mount) bool)
 	byPoint := map[string]int{} // the topmost, in staged
 	for _, m := range all {
 		point := cmp.Or(strings.TrimPrefix(m.Point, stage), "/")
-		one := Staged{Point: point, Source: m.Point, Type: m.Type, Root: m.Root, Flags: m.Flags, Made: isMade(m, all), id: m.ID}
+		one := Staged{Point: point, Source: m.Point, Type: m.Type, Root: m.Root, Flags: m.Flags, Made: isMade != nil && isMade(m, all), id: m.ID}
 		if i, two := byPoint[point]; two {
 			if below(byID, m.ID, staged[i].id) {
 				staged[i] = one

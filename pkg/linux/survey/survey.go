@@ -32,15 +32,14 @@ type Processes struct {
 	Apart func(name string) bool
 	// Outside are files of the node that processes may have open: what each is called. A null device that is outside is called Null.
 	Outside map[File]string
-	// GivenInit tells that the first process executes an init that the container was given, which is called FileInit; UserTerminal that its users are its own, and so is its terminal.
-	GivenInit, UserTerminal bool
+	// InitFile is what the program of the first process is called if the container was given it and does not have it itself; "" for none.
+	InitFile string
+	// UserTerminal tells that it has a terminal and users of its own.
+	UserTerminal bool
 }
 
-// What files are called that are outside of a container whose name does not matter.
-const (
-	Null     = "null" // a null device: one of the node's, or one that was opened while the container's tree was built
-	FileInit = "init"
-)
+// Null is what null devices are called that the container does not have mounted: one of the node's, or one that was opened while its tree was built.
+const Null = "null"
 
 // Found is what was found.
 type Found struct {
@@ -110,16 +109,6 @@ type surveyor struct {
 	// mounts are the container's, by their numbers.
 	mounts  map[int]bool
 	watches []watch
-}
-
-// limits refuses a process whose limits cannot be read by this node, which criu finds out only when it stands still.
-func (s *surveyor) limits(pid int) error {
-	var limit unix.Rlimit
-	err := unix.Prlimit(pid, unix.RLIMIT_CPU, nil, &limit)
-	if err == unix.EPERM {
-		return unsupported("it is another user's than root, whose limits cannot be read without CAP_SYS_RESOURCE\nhint: give it to the agent, or say namespaces.user.mode: Auto")
-	}
-	return err
 }
 
 // process looks at one process.
@@ -201,6 +190,16 @@ func (s *surveyor) top(pid int) (int, error) {
 	}
 }
 
+// limits refuses a process whose limits cannot be read by this node, which criu finds out only when it stands still.
+func (s *surveyor) limits(pid int) error {
+	var limit unix.Rlimit
+	err := unix.Prlimit(pid, unix.RLIMIT_CPU, nil, &limit)
+	if err == unix.EPERM {
+		return unsupported("it is another user's than root, whose limits cannot be read without CAP_SYS_RESOURCE\nhint: give it to the agent, or say namespaces.user.mode: Auto")
+	}
+	return err
+}
+
 // External is a file from outside as criu names it, by the number of its mount.
 func External(mount int, inode uint64) string { return fmt.Sprintf("file[%x:%x]", mount, inode) }
 
@@ -226,10 +225,10 @@ func (s *surveyor) program(pid int) error {
 	}
 	const hint = "hint: say checkpoint before it is started"
 	switch key := External(mount, st.Ino); {
-	case s.Init == pid && s.GivenInit && strings.HasPrefix(link, "/memfd:"):
+	case s.Init == pid && s.InitFile != "" && strings.HasPrefix(link, "/memfd:"):
 		return unsupported("its init is in memory of the node's\n" + hint)
-	case s.Init == pid && s.GivenInit:
-		s.found.Open[key] = FileInit
+	case s.Init == pid && s.InitFile != "":
+		s.found.Open[key] = s.InitFile
 		return nil
 	case strings.HasPrefix(link, "/memfd:"):
 		return unsupported("it executes a file in memory (%s)", link)

@@ -1,70 +1,67 @@
-package linux
+package start
 
 import (
 	"fmt"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
-	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/linux/survey"
 )
 
 // flatDir is where a tool's mount namespace has the mounts of a tree side by side, none below another.
 const flatDir = "mounts"
 
-// flatten puts a copy of each mount of the tree beside the others. Who is in a user namespace of its own, in a copy of the tool's mount namespace, finds all mounts
-// locked to what they are on: it can only take copies of mounts with nothing below them. See mount_namespaces(7).
-func (r *Restore) flatten() error {
-	at := fmt.Sprintf("/proc/%d", r.Pid)
-	ns, err := os.Open(at + "/ns/mnt")
+// Flatten puts a copy of each mount of a tool's tree beside the others, and tells where the copies are. What is Made stays. Who is in a user namespace of its own, in a
+// copy of the tool's mount namespace, finds all mounts locked to what they are on: it can only take copies of mounts with nothing below them. See
+// mount_namespaces(7).
+func Flatten(pid int, tree []survey.Staged) ([]survey.Staged, error) {
+	tree = slices.Clone(tree)
+	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", pid))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer ns.Close()
-	run, err := survey.OpenInside(r.Pid, filepath.Dir(start.Stage))
+	run, err := survey.OpenInside(pid, filepath.Dir(Stage))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer run.Close()
 	if err := unix.Mkdirat(int(run.Fd()), flatDir, 0o711); err != nil {
-		return fmt.Errorf("cannot make %s: %w", flatDir, err)
+		return nil, fmt.Errorf("cannot make %s: %w", flatDir, err)
 	}
 	p, files := &process.Program{}, map[string]*os.File{"mnt": ns, "run": run}
 	defer func() {
-		for _, m := range r.Mounts {
+		for _, m := range tree {
 			if f := files[m.Point]; f != nil {
 				f.Close()
 			}
 		}
 	}()
 	p.Call("join the tool's mounts", "", unix.SYS_SETNS, p.File("mnt"), process.Int(unix.CLONE_NEWNS))
-	for i := range r.Mounts {
-		m := &r.Mounts[i]
+	for i := range tree {
+		m := &tree[i]
 		if m.Made {
 			continue
 		}
 		name := path.Join(flatDir, fmt.Sprint(i))
-		if files[m.Point], err = openStaged(r.Pid, m.Source); err != nil {
-			return err
+		if files[m.Point], err = openStaged(pid, m.Source); err != nil {
+			return nil, err
 		}
 		if err := makePoint(run, name, files[m.Point]); err != nil {
-			return err
+			return nil, err
 		}
 		const step = "put the mount aside"
 		flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH
 		one := p.CallFD(step, m.Point, unix.SYS_OPEN_TREE, p.File(m.Point), process.Str(""), process.Int(flags))
 		p.Call(step, m.Point, unix.SYS_MOVE_MOUNT, one, process.Str(""), p.File("run"), process.Str(name), process.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
-		m.Source = path.Join(filepath.Dir(start.Stage), name)
-		if m.Point == "/" {
-			r.Root = m.Source
-		}
+		m.Source = path.Join(filepath.Dir(Stage), name)
 	}
-	return process.Run(p, files)
+	return tree, process.Run(p, files)
 }
 
 // makePoint makes what a mount can be put onto.
@@ -94,14 +91,4 @@ func openStaged(pid int, path string) (*os.File, error) {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	return os.NewFile(uintptr(fd), path), nil
-}
-
-// newNull opens a null device for a container whose own is in no mount that it sees, as its standard input is opened: for reading.
-func newNull() (*os.File, error) {
-	null, err := mount.NewNull()
-	if err != nil {
-		return nil, err
-	}
-	defer null.Close()
-	return os.Open(fmt.Sprintf("/proc/self/fd/%d", null.Fd()))
 }
