@@ -192,7 +192,7 @@ func (d *Dump) mounts() error {
 		}
 		seen[m.Point] = true
 		if ipc := d.Instance.Spec.Spec.Namespaces.IPC; m.Type == "mqueue" && m.Root == "/" && ipc != spec.NamespaceHost {
-			if err := d.queues(m.Point); err != nil {
+			if err := survey.Queues(pid, m.Point); err != nil {
 				return err
 			}
 		}

@@ -2,7 +2,6 @@ package linux
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
@@ -27,8 +26,4 @@ func ofCommand(err error) error {
 		return &classed{err, spec.ErrCommandNotFound}
 	}
 	return &classed{err, spec.ErrCommandNotExecutable}
-}
-
-func unsupported(format string, args ...any) error {
-	return &classed{fmt.Errorf(format, args...), errors.ErrUnsupported}
 }

@@ -97,6 +97,27 @@ func TestUsersAfterRestore(t *testing.T) {
 	}
 }
 
+// The node's message queues are nobody's of a container's users, neither before an image nor after a restore.
+func TestUsersAndTheNodesQueues(t *testing.T) {
+	kerneltest.Require(t, feature.UserNamespaces)
+	n := open(t)
+	c := n.container("web", counter)
+	c.Spec.Namespaces.User.Mode, c.Spec.Namespaces.IPC = spec.UserAuto, spec.NamespaceHost
+	n.run(c)
+	n.until("a count", func() bool { return n.count("web") > 3 })
+	const nobody = "65534:65534\n"
+	for _, when := range []string{"before", "after"} {
+		said, exit, err := n.sh("web", "stat -c %u:%g /dev/mqueue")
+		must(t, err)
+		if exit.Code != 0 || said != nobody {
+			t.Errorf("%s a restore: %+v, %q", when, exit, said)
+		}
+		if when == "before" {
+			n.restore("web", n.checkpoint("web", spec.CheckpointOptions{Stop: true}).Ref())
+		}
+	}
+}
+
 // A terminal of a container with users of its own.
 func TestTerminalOfUsers(t *testing.T) {
 	kerneltest.Require(t, feature.UserNamespaces)

@@ -135,6 +135,11 @@ func (d *Dump) mounts(t Translation) error {
 		}
 	}
 	for _, m := range mounts {
+		if ipc := t.Container.Spec.Namespaces.IPC; m.Type == "mqueue" && m.Root == "/" && (ipc == "" || ipc == spec.NamespacePrivate) {
+			if err := survey.Queues(d.Pid, m.Point); err != nil {
+				return err
+			}
+		}
 		own := m.Root == "/" && !outside[m.Device] && !bound[m.Point]
 		if own && m.Point == devPath && t.Container.Spec.Namespaces.User.Mode == spec.UserMap {
 			if err := d.devices(t, mounts); err != nil {
