@@ -1,6 +1,7 @@
 package ocicmd_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -63,6 +64,9 @@ func TestCheckpointRefuses(t *testing.T) {
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	w.run("exec", "c", "killall", "-9", "sleep")
+	w.run("exec", "c", "touch", "/dev/mqueue/queue")
+	w.refused(1, "POSIX message queues (queue in /dev/mqueue)", "checkpoint", "--image-path", image, "c")
+	w.run("exec", "c", "rm", "/dev/mqueue/queue")
 	w.further(c)
 	w.refused(1, "flag needs an argument", "restore", "--lsm-mount-context") // by which engines know that there is one
 	if r := w.try("checkpoint", "--help"); r.code != 0 {
@@ -162,8 +166,16 @@ func TestRestoredUserNamespace(t *testing.T) {
 	kerneltest.Require(t, feature.UserNamespaces)
 	w := newImageWorld(t)
 	c := w.counts()
+	data := filepath.Join(w.dir, "data")
+	for name, text := range map[string]string{"file": "below\n", "other": "bound\n"} {
+		if err := errors.Join(os.MkdirAll(data, 0o755), os.WriteFile(filepath.Join(data, name), []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	mine := func(first uint32) func(*specs.Spec) {
 		return func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/data", Type: "bind", Source: data, Options: []string{"rbind", "ro"}},
+				specs.Mount{Destination: "/data/file", Type: "bind", Source: filepath.Join(data, "other"), Options: []string{"bind", "ro"}})
 			maps := []specs.LinuxIDMapping{{ContainerID: 0, HostID: first, Size: 65536}}
 			s.Linux.UIDMappings, s.Linux.GIDMappings = maps, maps
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
@@ -183,6 +195,9 @@ func TestRestoredUserNamespace(t *testing.T) {
 	}
 	if got := strings.Fields(w.run("exec", "u", "cat", "/proc/self/uid_map", "/proc/1/uid_map")); fmt.Sprint(got) != "[0 300000 65536 0 300000 65536]" {
 		t.Errorf("its users: %v", got)
+	}
+	if got := w.run("exec", "u", "cat", "/data/file", "/data/other"); got != "bound\nbound\n" {
+		t.Errorf("what is bound: %q", got)
 	}
 }
 
