@@ -31,13 +31,19 @@ func (n *node) feeders(name string) (pids []int) {
 	return pids
 }
 
-// feeder waits for the only one, and stops it, so that memory does not come any more.
-func (n *node) holdUp(name string) int {
+// restoreHeld restores the first instance of a name, and stops its feeder, so that memory does not come any more. One that was faster gets another try.
+func (n *node) restoreHeld(name, ref string) int {
 	n.t.Helper()
-	var pids []int
-	n.until("a feeder", func() bool { pids = n.feeders(name); return len(pids) == 1 })
-	must(n.t, unix.Kill(pids[0], unix.SIGSTOP))
-	return pids[0]
+	for range 20 {
+		must(n.t, n.Restore(n.t.Context(), name, 1, ref))
+		if pids := n.feeders(name); len(pids) == 1 && unix.Kill(pids[0], unix.SIGSTOP) == nil {
+			return pids[0]
+		}
+		must(n.t, n.Kill(n.t.Context(), name, 1, "SIGKILL"))
+		n.until("the end", func() bool { return n.look(name).Phase == spec.InstanceExited })
+	}
+	n.t.Fatal("never got hold of a feeder")
+	return 0
 }
 
 func lazily(c spec.Container) spec.Container {
@@ -93,8 +99,7 @@ func TestLazyTree(t *testing.T) {
 func TestLazyOutlives(t *testing.T) {
 	n := open(t)
 	img := n.saved(t, lazily(n.heapContainer("heap", 128, "idle")))
-	must(t, n.Restore(t.Context(), "heap", 1, img.Ref()))
-	pid := n.holdUp("heap")
+	pid := n.restoreHeld("heap", img.Ref())
 	if in := n.look("heap"); !in.Filling {
 		t.Errorf("got %+v, want it filling", in)
 	}
@@ -150,8 +155,7 @@ func TestLazyLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := open(t)
 			img := n.saved(t, lazily(n.heapContainer("heap", 64)))
-			must(t, n.Restore(t.Context(), "heap", 1, img.Ref()))
-			lose(n, n.holdUp("heap"))
+			lose(n, n.restoreHeld("heap", img.Ref()))
 			n.until("the end", func() bool { return n.look("heap").Phase == spec.InstanceExited })
 			in := n.look("heap")
 			if in.Exit.Reason != spec.ExitMemoryLost || in.Filling || strings.Contains(n.output("heap"), "WRONG") {
@@ -171,16 +175,14 @@ func TestLazyLost(t *testing.T) {
 func TestLazyEnds(t *testing.T) {
 	n := open(t)
 	img := n.saved(t, lazily(n.heapContainer("heap", 64, "idle")))
-	must(t, n.Restore(t.Context(), "heap", 1, img.Ref()))
-	pid := n.holdUp("heap")
+	pid := n.restoreHeld("heap", img.Ref())
 	must(t, n.Kill(t.Context(), "heap", 1, "SIGKILL"))
 	n.until("the end", func() bool { return n.look("heap").Phase == spec.InstanceExited })
 	n.awaitEnd(pid)
 	if in := n.look("heap"); in.Exit.Reason != spec.ExitKilled {
 		t.Errorf("exit: got %+v", in.Exit)
 	}
-	must(t, n.Restore(t.Context(), "heap", 1, img.Ref()))
-	pid = n.holdUp("heap")
+	pid = n.restoreHeld("heap", img.Ref())
 	must(t, n.Destroy(t.Context(), "heap", 1, false))
 	n.awaitEnd(pid)
 }
