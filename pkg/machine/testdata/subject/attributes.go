@@ -52,7 +52,7 @@ func look() map[string]string {
 		}
 	}
 	for _, file := range []string{
-		"cmdline", "environ", "oom_score_adj", "cgroup", "coredump_filter", "personality", "timerslack_ns", "setgroups", "uid_map", "gid_map", "loginuid", "../sys/kernel/hostname",
+		"cmdline", "environ", "oom_score_adj", "cgroup", "coredump_filter", "personality", "setgroups", "uid_map", "gid_map", "loginuid", "../sys/kernel/hostname",
 		"../sys/kernel/domainname", "../sys/kernel/shmmax", "../sys/kernel/msgmax", "../sys/kernel/sem", "../sys/net/ipv4/ip_unprivileged_port_start", "../sys/net/ipv4/ping_group_range", "../sys/net/mptcp/enabled", "../sys/fs/mqueue/msg_max", "attr/current",
 	} {
 		all[file] = read("/proc/self/" + file)
@@ -62,7 +62,7 @@ func look() map[string]string {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	for name, option := range map[string]int{"securebits": unix.PR_GET_SECUREBITS, "keep capabilities": unix.PR_GET_KEEPCAPS, "dumpable": unix.PR_GET_DUMPABLE, "no new privileges": unix.PR_GET_NO_NEW_PRIVS, "seccomp": unix.PR_GET_SECCOMP, "THP": unix.PR_GET_THP_DISABLE, "timing": unix.PR_GET_TIMING} {
+	for name, option := range map[string]int{"securebits": unix.PR_GET_SECUREBITS, "keep capabilities": unix.PR_GET_KEEPCAPS, "dumpable": unix.PR_GET_DUMPABLE, "no new privileges": unix.PR_GET_NO_NEW_PRIVS, "seccomp": unix.PR_GET_SECCOMP, "THP": unix.PR_GET_THP_DISABLE, "timing": unix.PR_GET_TIMING, "timer slack": unix.PR_GET_TIMERSLACK} {
 		v, _, errno := unix.Syscall6(unix.SYS_PRCTL, uintptr(option), 0, 0, 0, 0, 0)
 		all[name] = fmt.Sprint(v, errno)
 	}
