@@ -103,10 +103,17 @@ func (in *instance) restorer(ctx context.Context, conn *net.UnixConn, program *p
 	if err := send(conn, response{Pid: helper.Pid}, nil, nil); err != nil {
 		return false, nil // it has hung up
 	}
-	if err := in.claim(ctx, conn); err != nil {
+	// What a dead restorer has made waits for it for ever, and keeps its client waiting by a socket that it has of it.
+	end, err := in.k.loop.add(helper.Pidfd, in.k.guarded(func() bool { _ = conn.SetReadDeadline(time.Unix(1, 0)); return false }))
+	if err != nil {
 		return false, err
 	}
-	if in.pidfd == nil { // the client has hung up
+	err = in.claim(ctx, conn)
+	in.k.loop.remove(end)
+	if err != nil {
+		return false, err
+	}
+	if in.pidfd == nil { // the client has hung up, or the restorer has ended
 		return false, nil
 	}
 	if err := in.finishRestore(helper); err != nil {
