@@ -93,12 +93,12 @@ func (c *Conn) call(ctx context.Context, req *rpc.CriuReq, n Notify) (resp *rpc.
 		kill()
 	})
 	resp, failed, err = c.converse(ctx, req, n)
-	if errors.Is(err, ErrNonsense) || errors.Is(err, os.ErrDeadlineExceeded) {
-		kill()
-	}
 	if !stop() {
 		<-ended
 		return nil, failed, fmt.Errorf("criu was ended: %w", context.Cause(ctx))
+	}
+	if errors.Is(err, ErrNonsense) || errors.Is(err, os.ErrDeadlineExceeded) {
+		kill()
 	}
 	return resp, failed, err
 }
