@@ -145,7 +145,7 @@ func (s *surveyor) process(pid int) error {
 		if err != nil {
 			continue
 		}
-		if err := s.file(pid, pidfd, fd); err != nil && !Gone(err) {
+		if err := s.file(pidfd, fd); err != nil && !Gone(err) {
 			return fmt.Errorf("descriptor %d: %w", fd, err)
 		}
 	}
@@ -155,7 +155,7 @@ func (s *surveyor) process(pid int) error {
 // descent refuses a process that is no descendant of the container's first one, or that somebody traces.
 func (s *surveyor) descent(pid int) error {
 	if tracer, err := tracerOf(pid); err == nil && tracer != 0 {
-		return unsupported("process %d traces it", tracer)
+		return fmt.Errorf("process %d (%s) traces it: %w", tracer, comm(tracer), unix.EBUSY)
 	}
 	top, err := s.top(pid)
 	for try := 1; err == nil && top == 0 && try < descentTries; try++ { // somebody on the way has just ended: its children have another parent by now
@@ -205,17 +205,16 @@ func External(mount int, inode uint64) string { return fmt.Sprintf("file[%x:%x]"
 
 // program looks at what a process executes: a file that it sees, or the init that a container is given.
 func (s *surveyor) program(pid int) error {
-	path := fmt.Sprintf("/proc/%d/exe", pid)
-	link, err := os.Readlink(path)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	f, err := os.OpenFile(fmt.Sprintf("/proc/%d/exe", pid), unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	mount, err := mountOf(os.Getpid(), int(f.Fd()))
+	link, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err != nil {
+		return err
+	}
+	mount, err := mountOf(int(f.Fd()))
 	if err != nil || s.mounts[mount] {
 		return err
 	}
@@ -251,10 +250,14 @@ var blockers = []struct{ link, what string }{
 	{"/secretmem", "secret memory"},
 }
 
-// file looks at one open file.
-func (s *surveyor) file(pid, pidfd, fd int) error {
-	path := fmt.Sprintf("/proc/%d/fd/%d", pid, fd)
-	link, err := os.Readlink(path)
+// file looks at one open file, by a descriptor of its own: the process goes on, and may have another one under that number at any moment.
+func (s *surveyor) file(pidfd, fd int) error {
+	own, err := unix.PidfdGetfd(pidfd, fd, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(own)
+	link, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", own))
 	if err != nil {
 		return err
 	}
@@ -266,21 +269,21 @@ func (s *surveyor) file(pid, pidfd, fd int) error {
 	switch {
 	case strings.HasPrefix(link, "socket:"):
 		s.found.Sockets[strings.Trim(link, "socket:[]")] = true
-		return socket(pidfd, fd)
+		return socket(own)
 	case strings.HasPrefix(link, "anon_inode:inotify"):
-		more, err := watches(pid, fd)
+		more, err := watches(own)
 		s.watches = append(s.watches, more...)
 		return err
 	}
 	if !strings.HasPrefix(link, "/") {
 		return nil
 	}
-	mount, err := mountOf(pid, fd)
+	mount, err := mountOf(own)
 	if err != nil {
 		return err
 	}
 	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
+	if err := unix.Fstat(own, &st); err != nil {
 		return err
 	}
 	key := External(mount, st.Ino)
@@ -296,7 +299,7 @@ func (s *surveyor) file(pid, pidfd, fd int) error {
 		return unsupported("%s is in no mount that the container's users see\nhint: say checkpoint before it is started", link)
 	case !isMemory && !s.mounts[mount]:
 		var fs unix.Statfs_t
-		if err := unix.Statfs(path, &fs); err == nil && fs.Type == mqueueMagic {
+		if err := unix.Fstatfs(own, &fs); err == nil && fs.Type == mqueueMagic {
 			return unsupported("the POSIX message queue %s cannot be saved", link)
 		}
 		return unsupported("%s is outside of the container", link)
@@ -313,12 +316,7 @@ var null = unix.Mkdev(1, 3)
 const GhostLimit = 256 << 20
 
 // socket refuses sockets of kinds that cannot be saved.
-func socket(pidfd, fd int) error {
-	own, err := unix.PidfdGetfd(pidfd, fd, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(own)
+func socket(own int) error {
 	family, err := unix.GetsockoptInt(own, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	if err != nil {
 		return err
@@ -339,8 +337,8 @@ func socket(pidfd, fd int) error {
 }
 
 // mountOf is the number of the mount that an open file is on, see proc_pid_fdinfo(5).
-func mountOf(pid, fd int) (int, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fd))
+func mountOf(own int) (int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", own))
 	if err != nil {
 		return 0, err
 	}

@@ -22,8 +22,8 @@ import (
 type watch struct{ device, inode uint64 }
 
 // watches reads those of an inotify instance.
-func watches(pid, fd int) (all []watch, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fd))
+func watches(own int) (all []watch, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", own))
 	if err != nil {
 		return nil, err
 	}
