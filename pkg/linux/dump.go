@@ -45,6 +45,8 @@ type Dump struct {
 	Root, Lower *os.File
 	// Trees are the file systems in memory that belong to the container: their contents go with its processes. By their places.
 	Trees map[string]*os.File
+	// Programs are the files that its processes execute: no image has them.
+	Programs survey.Programs
 	// Cgroup is the container's in the unified hierarchy; it is frozen if the container is paused.
 	Cgroup string
 	Paused bool
@@ -97,7 +99,10 @@ func (n *Node) OpenDump(ctx context.Context, name string, id uint64) (_ *Dump, e
 	if err := d.files(); err != nil {
 		return nil, err
 	}
-	d.Cgroup, d.Paused = group.Path(), in.Phase == spec.InstancePaused
+	d.Cgroup, d.Paused, d.Programs = group.Path(), in.Phase == spec.InstancePaused, survey.Programs{}
+	if err := d.LookAtPrograms(ctx); err != nil {
+		return nil, err
+	}
 	return d, target.Lives()
 }
 
@@ -155,6 +160,15 @@ func (d *Dump) survey(cgroup string) error {
 		maps.Copy(d.Streams, pipes)
 	}
 	return err
+}
+
+// LookAtPrograms brings Programs up to date; it takes little if nothing has changed.
+func (d *Dump) LookAtPrograms(ctx context.Context) error {
+	pids, err := survey.Pids(d.Cgroup, isExec)
+	if err != nil {
+		return err
+	}
+	return d.Programs.Look(ctx, d.Root, pids)
 }
 
 func isExec(name string) bool {

@@ -239,6 +239,11 @@ func (r *Restore) Wait(ctx context.Context) error {
 	return errors.Join(err, r.restoring.Close())
 }
 
+// CheckPrograms compares files of the tree with sums that Dump.Programs had: fs.ErrInvalid if one is another.
+func (r *Restore) CheckPrograms(ctx context.Context, sums map[string]string) error {
+	return survey.CheckPrograms(ctx, start.Stage, r.Pid, sums)
+}
+
 // Close gives up what is not claimed: nothing is left of it. It may be repeated.
 func (r *Restore) Close() error { return r.restoring.Close() }
 

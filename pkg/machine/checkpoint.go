@@ -38,7 +38,9 @@ func (n *Node) Checkpoint(ctx context.Context, name string, instance uint64, o s
 	if err != nil {
 		return spec.Image{}, err
 	}
-	done, err := n.still.hold(company)
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	done, err := n.still.hold(company, end)
 	if err != nil {
 		return spec.Image{}, err
 	}
@@ -206,8 +208,8 @@ func (s *saving) save(ctx context.Context) ([]spec.Image, error) {
 	if !s.options.Stop || err != nil {
 		err = errors.Join(err, thaw(context.WithoutCancel(ctx)))
 	}
-	if err != nil {
-		return nil, errors.Join(err, s.takeBack())
+	if err != nil && s.takeBack(context.WithoutCancel(ctx), &err) {
+		return nil, err
 	}
 	if s.options.Stop {
 		s.complete()
@@ -257,13 +259,24 @@ func (m *member) late() map[string][]byte {
 // maxLog bounds what is kept of a log.
 const maxLog = 1 << 20
 
-// takeBack says of images that were committed and whose processes run on after all that no run ended with them.
-func (s *saving) takeBack() error {
-	var errs []error
-	for _, img := range s.images {
-		errs = append(errs, s.node.images.Remove(img.Ref()))
+// takeBack says of images that were committed and whose processes run on after all that no run ended with them. It tells whether there may be one such: criu may have
+// ended all of them before it heard that nobody wants it any more.
+func (s *saving) takeBack(ctx context.Context, err *error) (isBack bool) {
+	for _, m := range s.members {
+		*err = errors.Join(*err, m.dumper.Close())
 	}
-	return errors.Join(errs...)
+	if len(s.images) == 0 {
+		return true
+	}
+	for _, img := range s.images {
+		lives, unknown := s.node.LivesOn(ctx, img.Container, img.Instance)
+		if lives {
+			unknown = s.node.images.Remove(img.Ref())
+		}
+		isBack = isBack || lives || unknown != nil
+		*err = errors.Join(*err, unknown)
+	}
+	return isBack
 }
 
 // errPause is why a dump is given up that takes too long.
@@ -275,31 +288,53 @@ func (e errPause) Error() string {
 
 // save takes the image of one container. The processes stand still from the first notification to the end.
 func (m *member) save(ctx context.Context, cancel context.CancelCauseFunc) error {
-	var watchdog *time.Timer
-	if limit := time.Duration(m.policy.Pause()); !m.s.options.Stop {
-		watchdog = time.AfterFunc(time.Hour, func() { cancel(errPause(limit)) })
-		watchdog.Stop()
-		defer watchdog.Stop()
-	}
+	watchdog := time.AfterFunc(criuPatience, func() { cancel(errSlow(criuPatience)) })
+	defer func() { watchdog.Stop() }()
+	limit, why := m.limit(ctx)
 	if m.s.options.Stop { // who runs on is kept waiting by whatever else is done
 		m.writer.Follow()
 	}
 	err := m.conn.Dump(ctx, m.dumpOptions(), criu.Notify{
 		PreDump: func() error {
 			m.stood = time.Now()
-			if watchdog != nil {
-				watchdog.Reset(time.Duration(m.policy.Pause()))
+			if !watchdog.Stop() {
+				return context.Cause(ctx)
 			}
+			watchdog = time.AfterFunc(limit, func() { cancel(why) })
 			return nil
 		},
 		PostDump: func() error { return m.complete(ctx) },
 	})
 	m.pause = time.Since(m.stood)
-	if cause := context.Cause(ctx); err != nil && cause != nil {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
 		return cause
 	}
 	return err
 }
+
+// criuPatience is how long criu may take to begin, beside what its work takes.
+const criuPatience = 30 * time.Second
+
+// limit is how long the processes may stand still, and why the image is given up then: who is to end with it stands still as long as a slow disk takes,
+// twice, for what is written is read again.
+func (m *member) limit(ctx context.Context) (time.Duration, error) {
+	if !m.s.options.Stop {
+		limit := time.Duration(m.policy.Pause())
+		return limit, errPause(limit)
+	}
+	limit := criuPatience
+	in := m.dump.Instance
+	if stats, err := m.s.node.Stats(ctx, in.Name, in.ID); err == nil && stats.Memory != nil {
+		limit += 2 * slowly(stats.Memory.Current)
+	}
+	return limit, errSlow(limit)
+}
+
+// errSlow is why a criu is given up.
+type errSlow time.Duration
+
+func (e errSlow) Error() string { return fmt.Sprintf("criu is not done after %v", time.Duration(e)) }
+func (e errSlow) Unwrap() error { return context.DeadlineExceeded }
 
 // look decides whether packets have to be kept out while the processes stand still, which takes longer than all else: for connections, and when the container is
 // to end, for those who would connect before it does.
@@ -418,6 +453,8 @@ type backend struct {
 	Trees   map[string]string `json:"trees,omitzero"`   // files of the image, by the places whose contents they are
 	Users   mount.IDMap       `json:"users,omitzero"`   // of the user namespace, by which ids in archives are the node's
 	Threads []linux.Thread    `json:"threads,omitzero"` // what they have and criu does not save
+
+	Programs map[string]string `json:"programs,omitzero"` // the sums of the files that are executed
 }
 
 // saveFiles saves what the container wrote into its root, and the file systems in memory.
@@ -428,6 +465,10 @@ func (m *member) saveFiles(ctx context.Context) error {
 	if b.Threads, err = d.Threads(); err != nil {
 		return err
 	}
+	if err := d.LookAtPrograms(ctx); err != nil {
+		return err
+	}
+	b.Programs = d.Programs.Sums()
 	if d.Lower != nil {
 		var deleted []string
 		err := m.write(fileLayer, func(w *os.File) (err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -20,20 +21,33 @@ func (n *Node) ObserveOne(ctx context.Context, name string) ([]spec.Instance, er
 	return n.explain(all), err
 }
 
-// explain says of runs that ended with an image that they did. Only the image knows: what ended them is a kill like any other, and whoever asked for it may have died
-// in the same moment.
+// explain says what only images tell: which runs ended with one, and that nobody paused, or resumed, who stands still for one.
 func (n *Node) explain(all []spec.Instance) []spec.Instance {
 	for i, in := range all {
-		if in.Phase != spec.InstanceExited || in.Exit == nil || in.Exit.Signal != "SIGKILL" && in.Exit.Reason != spec.ExitUnknown {
-			continue
-		}
-		if _, ok := n.endedWith(in); ok {
-			exit := *in.Exit
-			exit.Reason = spec.ExitCheckpointed
-			all[i].Exit = &exit
+		switch in.Phase {
+		case spec.InstanceExited:
+			all[i].Exit = n.explainExit(in)
+		case spec.InstanceRunning, spec.InstancePaused:
+			if phase, ok := n.still.was(in); ok {
+				all[i].Phase = phase
+			}
 		}
 	}
 	return all
+}
+
+// explainExit tells whether a run ended with an image. Only the image knows: what ended it is a kill like any other, and whoever asked for it may have died
+// in the same moment.
+func (n *Node) explainExit(in spec.Instance) *spec.Exit {
+	if in.Exit == nil || in.Exit.Signal != "SIGKILL" && in.Exit.Reason != spec.ExitUnknown {
+		return in.Exit
+	}
+	if _, ok := n.endedWith(in); !ok {
+		return in.Exit
+	}
+	exit := *in.Exit
+	exit.Reason = spec.ExitCheckpointed
+	return &exit
 }
 
 // endedWith is the image that an instance's latest run ended with.
@@ -66,6 +80,9 @@ func (n *Node) Start(ctx context.Context, name string, instance uint64) error {
 
 // Destroy removes an instance and, with the last one of a name, its images that nobody keeps; see reconcile.Node.
 func (n *Node) Destroy(ctx context.Context, name string, instance uint64, keep bool) error {
+	if err := n.still.await(ctx, name, errStopping); err != nil {
+		return about("destroy", name, err)
+	}
 	if err := n.Node.Destroy(ctx, name, instance, keep); err != nil || keep {
 		return err
 	}
@@ -94,21 +111,64 @@ func (n *Node) Exec(ctx context.Context, name string, instance uint64, e spec.Ex
 	return n.Node.Exec(ctx, name, instance, e)
 }
 
+// Pause and Resume wait until no image is being taken of the container; see reconcile.Node. Another container of its group may be the one that was asked for.
+func (n *Node) Pause(ctx context.Context, name string, instance uint64) error {
+	if err := n.still.await(ctx, name, nil); err != nil {
+		return about("pause", name, err)
+	}
+	return n.Node.Pause(ctx, name, instance)
+}
+
+// Resume is described at Pause.
+func (n *Node) Resume(ctx context.Context, name string, instance uint64) error {
+	if err := n.still.await(ctx, name, nil); err != nil {
+		return about("resume", name, err)
+	}
+	return n.Node.Resume(ctx, name, instance)
+}
+
+// Stop and Kill do not wait for an image; see reconcile.Node. There will be none.
+func (n *Node) Stop(ctx context.Context, name string, instance uint64, signal string, timeout time.Duration) error {
+	if err := n.still.await(ctx, name, errStopping); err != nil {
+		return about("stop", name, err)
+	}
+	return n.Node.Stop(ctx, name, instance, signal, timeout)
+}
+
+// Kill is described at Stop.
+func (n *Node) Kill(ctx context.Context, name string, instance uint64, signal string) error {
+	if err := n.still.await(ctx, name, errStopping); err != nil {
+		return about("kill", name, err)
+	}
+	return n.Node.Kill(ctx, name, instance, signal)
+}
+
+// errStopping is why an image is given up that is being taken of what somebody ends.
+var errStopping = fmt.Errorf("somebody ends it, or another of its group: %w", spec.ErrBusy)
+
 // settle unsays of images that runs ended with them which go on after all: whoever took them died before criu was told.
 func (n *Node) settle(ctx context.Context) error {
 	all, err := n.Node.Observe(ctx)
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, in := range all {
-		if in.Phase != spec.InstanceRunning && in.Phase != spec.InstancePaused {
+		img, ok := n.endedWith(in)
+		if !ok || in.Phase != spec.InstanceRunning && in.Phase != spec.InstancePaused {
 			continue
 		}
-		if img, ok := n.endedWith(in); ok {
-			if err := n.images.Remove(img.Ref()); err != nil {
-				return fmt.Errorf("cannot remove an image that was not needed: %w", err)
-			}
+		// Who was told may be about to end them.
+		lives, err := n.LivesOn(ctx, in.Name, in.ID)
+		if err != nil {
+			n.cfg.Log.Error(err, "an image may be said to be the end of a run that goes on", "image", img.Ref())
+		}
+		if !lives {
+			continue
+		}
+		if err := n.images.Remove(img.Ref()); err != nil {
+			errs = append(errs, fmt.Errorf("cannot remove an image that was not needed: %w", err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }

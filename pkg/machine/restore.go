@@ -44,7 +44,7 @@ func (n *Node) Restore(ctx context.Context, name string, instance uint64, ref st
 	if err := r.check(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, r.patience(), fmt.Errorf("criu is not done after %v: %w", r.patience(), context.DeadlineExceeded))
+	ctx, cancel := context.WithTimeoutCause(ctx, r.patience(), errSlow(r.patience()))
 	defer cancel()
 	return r.restore(ctx)
 }
@@ -72,14 +72,15 @@ type restoring struct {
 	backend  backend
 }
 
-// How long a restore may take: a start, and reading its memory from a slow disk.
-const (
-	restorePatience = 30 * time.Second
-	slowestRead     = 20 << 20 // bytes a second
-)
+// slowly is how long so many bytes take on a slow disk.
+func slowly(bytes uint64) time.Duration {
+	const slowest = 20 << 20 // bytes a second
+	return time.Duration(bytes/slowest) * time.Second
+}
 
+// patience is how long a restore may take: a start, and reading its memory.
 func (r *restoring) patience() time.Duration {
-	return restorePatience + time.Duration(r.source.Image().Memory)*time.Second/slowestRead
+	return criuPatience + slowly(uint64(r.source.Image().Memory))
 }
 
 // check refuses an image that is damaged, or not of this container. Nothing has been started yet.
@@ -127,6 +128,9 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 	if err := r.source.Check(ctx, policy(r.instance.Spec.Spec, staged)); err != nil {
 		return err
 	}
+	if err := staged.CheckPrograms(ctx, r.backend.Programs); err != nil {
+		return fmt.Errorf("the image %s does not fit: %w", r.source.Image().Ref(), err)
+	}
 	images, err := r.images(ctx, work)
 	if err != nil {
 		return err
@@ -137,6 +141,9 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 		return err
 	}
 	options.LazyPages = r.feed(ctx, staged, images, work)
+	ctx, keep, end := keepable(ctx)
+	defer end()
+	isClaimed := false
 	var console *os.File
 	defer func() { closeFile(console) }()
 	first := 0
@@ -158,15 +165,47 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 					return err
 				}
 			}
-			return staged.Claim(ctx, first, console)
+			if err := keep(); err != nil {
+				return err
+			}
+			err := staged.Claim(ctx, first, console)
+			isClaimed = err == nil
+			return err
 		},
 	}
 	r.settle(ctx, staged, options.EmptyNetwork, &notify)
 	_, err = conn.Restore(ctx, options, notify)
-	if err != nil {
+	if err != nil && !isClaimed {
 		return err
 	}
-	return errors.Join(conn.Close(), staged.Wait(ctx))
+	if failed := errors.Join(conn.Close(), staged.Wait(ctx)); failed != nil {
+		return errors.Join(err, failed)
+	}
+	if err != nil {
+		r.node.cfg.Log.Error(err, "restored, but not without a fault", "name", in.Name, "instance", in.ID)
+	}
+	return nil
+}
+
+// keepable is a context that ends with another one until keep is called, and then after criu's patience: what cannot be taken back is waited for.
+func keepable(parent context.Context) (ctx context.Context, keep func() error, end func()) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() { cancel(context.Cause(parent)) })
+	var late *time.Timer
+	keep = func() error {
+		if !stop() {
+			return context.Cause(parent)
+		}
+		late = time.AfterFunc(criuPatience, func() { cancel(errSlow(criuPatience)) })
+		return nil
+	}
+	return ctx, keep, func() {
+		stop()
+		if late != nil {
+			late.Stop()
+		}
+		cancel(nil)
+	}
 }
 
 func closeFile(f *os.File) {
