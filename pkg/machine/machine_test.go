@@ -59,9 +59,11 @@ func (n *node) reopen() {
 		must(n.t, n.Close())
 	}
 	var err error
-	n.Node, err = machine.Open(n.t.Context(), n.config)
+	n.Node, err = n.openNode()
 	must(n.t, err)
 }
+
+func (n *node) openNode() (*machine.Node, error) { return machine.Open(n.t.Context(), n.config) }
 
 func (n *node) dispose() {
 	ctx := context.Background()
