@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
+	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -47,6 +48,10 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	criu.Hook()
+	if observing() {
+		return
+	}
 	code := m.Run()
 	if os.Getenv("RECONCILER_BINARY") == "" {
 		if path, err := binary(); err == nil {

@@ -1,0 +1,197 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/internal/kerneltest"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// saved sweeps over ending a container in an image and over going on from there: whom the sweep kills dies at each of its calls, or a sample of them.
+func (s *sweep) saved(dumps, restores int) {
+	n := s.n
+	n.put("web.yaml", counterManifest("web", running))
+	n.mustOnce("the start")
+	n.watched()
+	n.counts("web", 3)
+	n.put("web.yaml", counterManifest("web", checkpointed))
+	s.run(s.quiet...)
+	dumping := s.points()
+	n.put("web.yaml", counterManifest("web", running))
+	s.run(s.quiet...)
+	restoring := s.points()
+	n.t.Logf("%d points of a dump, %d of a restore", len(dumping), len(restoring))
+	n.counts("web", 3)
+	for _, p := range choose(dumping, dumps) {
+		s.there(fmt.Sprintf("%s killed at %s %d of a dump", s.who, p.call, p.n), checkpointed, func() { s.kill(p) })
+		s.back("the way back", func() {})
+	}
+	for _, p := range choose(restoring, restores) {
+		s.there("the way there", checkpointed, func() {})
+		s.back(fmt.Sprintf("%s killed at %s %d of a restore", s.who, p.call, p.n), func() { s.kill(p) })
+	}
+	n.t.Logf("%d points tried, %d kills", s.tried, s.kills)
+}
+
+// there asks for the container in an image, and looks at what is so after the kill and after the next agent.
+func (s *sweep) there(what, state string, kill func()) {
+	n := s.n
+	n.put("web.yaml", counterManifest("web", state))
+	kill()
+	n.settles("web", what, false)
+	n.mustOnce(what)
+	if tasks := n.tasks("web"); len(tasks) > 0 {
+		n.t.Errorf("%s: has not ended: %q", what, tasks)
+	}
+	n.isWhole(what, "web")
+}
+
+// back asks for the container to run.
+func (s *sweep) back(what string, kill func()) {
+	n := s.n
+	n.put("web.yaml", counterManifest("web", running))
+	kill()
+	n.settles("web", what, false)
+	n.mustOnce(what)
+	if _, err := n.counted("web"); err != nil {
+		n.t.Fatalf("%s: %v", what, err)
+	}
+	n.counts("web", 3)
+	n.isWhole(what, "web")
+}
+
+// mustOnce runs the agent to the end.
+func (n *node) mustOnce(what string) {
+	n.t.Helper()
+	out, err := n.once("--prune", "always")
+	if err != nil {
+		n.t.Fatalf("%s: cannot converge afterwards: %v\n%s", what, err, out)
+	}
+}
+
+// TestCheckpointKillAgent kills the agent at (call, n) while it ends a container in an image, and while it restores it.
+func TestCheckpointKillAgent(t *testing.T) {
+	kerneltest.Criu(t)
+	s := sweepAgent(t)
+	s.saved(8, 8)
+	s.verdict()
+}
+
+// TestCheckpointKillKeeper kills the keeper at its calls of both.
+func TestCheckpointKillKeeper(t *testing.T) {
+	kerneltest.Criu(t)
+	s := sweepKeeper(t)
+	s.saved(8, 8)
+	s.verdict()
+}
+
+// moments are times after a verb was asked for at which somebody is killed, from a seed that is the same every time.
+func moments(few, all int, upTo time.Duration) []time.Duration {
+	random := rand.New(rand.NewPCG(3, 4))
+	list := make([]time.Duration, sample(few, all))
+	for i := range list {
+		list[i] = time.Duration(random.Int64N(int64(upTo)))
+	}
+	return list
+}
+
+// onTheRun kills while images are taken of containers that run on: nobody may notice. The containers are those of the manifests that were put; mayFreeze are those of
+// them that are paused.
+func (n *node) onTheRun(t *testing.T, names []string, isPaused bool, kill func()) {
+	pids := map[string]int{}
+	want := spec.PhaseRunning
+	if isPaused {
+		want = spec.PhasePaused
+	}
+	for _, name := range names {
+		pids[name] = n.phase(name, want).Status.Container.Pid
+	}
+	if isPaused {
+		n.watched(names...)
+	} else {
+		n.watched()
+	}
+	taken := 0
+	for _, after := range moments(8, 200, 150*time.Millisecond) {
+		what := fmt.Sprintf("killed %v after the request", after)
+		done := make(chan error, 1)
+		go func() {
+			_, err := n.cli("checkpoint", names[0])
+			done <- err
+		}()
+		time.Sleep(after)
+		kill()
+		if <-done == nil {
+			taken++
+		}
+		for _, name := range names {
+			n.settles(name, what, isPaused)
+		}
+		if n.agent == nil {
+			n.start()
+		}
+		for _, name := range names {
+			if c := n.phase(name, want).Status.Container; c.Pid != pids[name] || c.RestartCount != 0 {
+				t.Fatalf("%s: %s: got %+v, had pid %d", what, name, c, pids[name])
+			}
+			if n.isFrozen(name) != isPaused {
+				t.Errorf("%s: %s: frozen is %v", what, name, !isPaused)
+			}
+			if !isPaused {
+				n.counts(name, 3)
+			}
+		}
+		n.isWhole(what, names...)
+		n.imagesAreWhole(what, names)
+	}
+	t.Logf("%d images were taken all the same", taken)
+}
+
+// imagesAreWhole reads all images as a restore would, and holds those of groups to be complete.
+func (n *node) imagesAreWhole(what string, names []string) {
+	n.t.Helper()
+	out, err := n.cli("checkpoint", "ls", "-o", "name")
+	if err != nil {
+		n.t.Fatalf("%s: %v\n%s", what, err, out)
+	}
+	if images := strings.Fields(out); len(images) > 0 {
+		if len(images)%len(names) != 0 {
+			n.t.Errorf("%s: a part of a group has an image: %q", what, images)
+		}
+		if out, err := n.cli(append([]string{"checkpoint", "verify"}, images...)...); err != nil {
+			n.t.Errorf("%s: %v\n%s", what, err, out)
+		}
+	}
+}
+
+// TestCheckpointKillOnTheRun kills the agent, and the keeper, at any moment of images of containers that run on, alone and in a group, and of one that is paused.
+func TestCheckpointKillOnTheRun(t *testing.T) {
+	kerneltest.Criu(t)
+	for _, subject := range []struct {
+		name     string
+		names    []string
+		manifest string
+		isPaused bool
+	}{
+		{"alone", []string{"web"}, counterManifest("web", running), false},
+		{"group", []string{"pair-a", "pair-b"}, groupOfCounters("pair"), false},
+		{"paused", []string{"web"}, counterManifest("web", paused), true},
+	} {
+		for who, kill := range map[string]func(*node){
+			"agent":  func(n *node) { n.signal(syscall.SIGKILL) },
+			"keeper": func(n *node) { n.killKeeper() },
+		} {
+			t.Run(subject.name+"/"+who, func(t *testing.T) {
+				n := newNode(t)
+				n.put("subject.yaml", subject.manifest)
+				n.start()
+				n.onTheRun(t, subject.names, subject.isPaused, func() { kill(n) })
+			})
+		}
+	}
+}
