@@ -74,8 +74,17 @@ func (n *node) mustOnce(what string) {
 	}
 }
 
+// campaign skips what is only for the long campaigns: a sweep with criu takes minutes.
+func campaign(t *testing.T) {
+	t.Helper()
+	if !soak {
+		t.Skip("for make soak TARGET=CheckpointKill")
+	}
+}
+
 // TestCheckpointKillAgent kills the agent at (call, n) while it ends a container in an image, and while it restores it.
 func TestCheckpointKillAgent(t *testing.T) {
+	campaign(t)
 	kerneltest.Criu(t)
 	s := sweepAgent(t)
 	s.saved(8, 8)
@@ -84,6 +93,7 @@ func TestCheckpointKillAgent(t *testing.T) {
 
 // TestCheckpointKillKeeper kills the keeper at its calls of both.
 func TestCheckpointKillKeeper(t *testing.T) {
+	campaign(t)
 	kerneltest.Criu(t)
 	s := sweepKeeper(t)
 	s.saved(8, 8)
@@ -171,6 +181,7 @@ func (n *node) imagesAreWhole(what string, names []string) {
 
 // TestCheckpointKillOnTheRun kills the agent, and the keeper, at any moment of images of containers that run on, alone and in a group, and of one that is paused.
 func TestCheckpointKillOnTheRun(t *testing.T) {
+	campaign(t)
 	kerneltest.Criu(t)
 	for _, subject := range []struct {
 		name     string

@@ -90,6 +90,9 @@ func (n *Node) OpenDump(ctx context.Context, name string, id uint64) (_ *Dump, e
 	if in.Filling {
 		return nil, errFilling
 	}
+	if n.isWorkedOn(name) { // by a tool that just gives up, whose caller died
+		return nil, fmt.Errorf("an image is being taken of it: %w", spec.ErrBusy)
+	}
 	if err := d.survey(group.Path()); err != nil {
 		return nil, err
 	}

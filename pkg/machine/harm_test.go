@@ -190,13 +190,17 @@ func (n *node) nothingHalf(what string, before state) {
 		left = n.half(before.names...)
 		if before.keeper != 0 && n.keeperPid() == before.keeper {
 			after := kerneltest.Take(n.t, kerneltest.Scope{Pids: []int{0, before.keeper}})
-			left = append(left, kerneltest.Diff(before.descriptors, after)...)
+			for _, line := range kerneltest.Diff(before.descriptors, after) {
+				if strings.HasPrefix(line, "+ ") { // what is gone was a connection that ended since
+					left = append(left, line)
+				}
+			}
 		}
 		if len(left) == 0 {
 			return
 		}
 		if time.Now().After(deadline) {
-			n.t.Errorf("%s: left, or taken away:\n%s", what, strings.Join(left, "\n"))
+			n.t.Errorf("%s: left:\n%s", what, strings.Join(left, "\n"))
 			return
 		}
 	}

@@ -45,6 +45,7 @@ func (n *node) server(users spec.UserMode) string {
 	c := n.subject("web", "serve")
 	c.Spec.Network = spec.Network{Mode: spec.NetworkBridge, Ports: []spec.Port{{Host: 18080, Container: 80}, {Host: 18007, Container: 7}}}
 	c.Spec.Namespaces.User.Mode = users
+	c.Spec.Command = append([]string{"/bin/sh", "-c", `exec "$@" 5</etc/marker`, "sh"}, c.Spec.Command...)
 	n.run(c)
 	n.until("the server", func() bool { return strings.Contains(n.output("web"), "up\n") })
 	text, err := os.ReadFile(n.path("run", "state", "web", "1", "hosts"))
@@ -267,10 +268,7 @@ func TestFailedRestore(t *testing.T) {
 				defer s.conn.Close()
 				n.until("numbers", func() bool { return s.received.Load() > 100 })
 				img := n.checkpoint("web", spec.CheckpointOptions{Stop: true})
-				program := n.path("rootfs", subjectPath)
-				text, err := os.ReadFile(program)
-				must(t, err)
-				must(t, os.WriteFile(program, append(text, "longer"...), 0o755))
+				must(t, os.WriteFile(n.path("rootfs", "etc", "marker"), []byte("longer than it was"), 0o644))
 				if err := n.Restore(t.Context(), "web", 1, img.Ref()); err == nil || !strings.Contains(err.Error(), "bytes, and had") {
 					t.Fatalf("got %v", err)
 				}

@@ -183,12 +183,16 @@ func (in *instance) finishRestore(helper *process.Process) error {
 	switch {
 	case err != nil:
 		return err
-	case exit.Signal != 0 || !in.alive():
+	case exit.Signal != 0 || exit.Code != 0 && !in.alive(): // with code 0 it has let go of a process that has ended since
 		return fmt.Errorf("the restorer ended by %v, and the container with it: %w", exit, unix.ECHILD)
 	}
 	in.record.StartedAt, in.record.Restoring = time.Now(), false
 	in.log.Begin(in.run())
-	if err := errors.Join(in.k.sandboxes.replace(in.record.Sandbox, in.record.Pid, in.pidfd), in.recordStart(), in.watch()); err != nil {
+	kept := in.k.sandboxes.replace(in.record.Sandbox, in.record.Pid, in.pidfd)
+	if !in.alive() { // it has ended, as it may at any moment, and has no namespaces to show
+		kept = nil
+	}
+	if err := errors.Join(kept, in.recordStart(), in.watch()); err != nil {
 		in.discard()
 		return err
 	}

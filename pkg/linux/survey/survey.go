@@ -155,7 +155,7 @@ func (s *surveyor) process(pid int) error {
 // descent refuses a process that is no descendant of the container's first one, or that somebody traces.
 func (s *surveyor) descent(pid int) error {
 	if tracer, err := tracerOf(pid); err == nil && tracer != 0 {
-		return fmt.Errorf("process %d (%s) traces it: %w", tracer, comm(tracer), unix.EBUSY)
+		return unsupported("process %d traces it", tracer)
 	}
 	top, err := s.top(pid)
 	for try := 1; err == nil && top == 0 && try < descentTries; try++ { // somebody on the way has just ended: its children have another parent by now
