@@ -187,7 +187,6 @@ func TestCriuKilled(t *testing.T) {
 		t.Errorf("%d dumps were hit, and %d containers died", hits, crashed)
 	}
 	n.end("web")
-	before := n.now("web")
 	for range 3 { // every cache is warm
 		must(t, n.Restore(t.Context(), "web", 1, first.Ref()))
 		n.end("web")
@@ -196,7 +195,7 @@ func TestCriuKilled(t *testing.T) {
 	must(t, n.Restore(t.Context(), "web", 1, first.Ref()))
 	took := time.Since(began)
 	n.end("web")
-	before = n.now("web")
+	before := n.now("web")
 	hits = 0
 	for _, after := range moments(10, 100, took) {
 		what := fmt.Sprintf("criu killed %v after the start of a restore", after)
