@@ -57,8 +57,8 @@ bench: ## measure ratios against crun, runc and a bare clone3
 check: ## what CI runs besides the tests: generated files, format, vet, lint, budget
 	@scripts/check.sh
 
-fuzz: ## fuzz every target for FUZZTIME each (default 10s)
-	@scripts/fuzz.sh $(or $(FUZZTIME),10s)
+fuzz: ## fuzz every target with FUZZ inputs each (default 20000x)
+	@scripts/fuzz.sh $(or $(FUZZ),20000x)
 
 generate: ## write the schema, the reference and the tables generated from comments
 	go generate ./...

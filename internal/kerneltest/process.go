@@ -1,16 +1,21 @@
 package kerneltest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 )
 
 // subprocess holds the name of the test that a test binary was started for by InSubprocess.
@@ -43,6 +48,27 @@ func InSubprocess(t *testing.T, f func(t *testing.T)) {
 			t.Skip("skip: needs " + strings.TrimSpace(skip))
 		}
 	}
+}
+
+// ownNetwork tells a test binary that it is in a network namespace of its own.
+const ownNetwork = "RECONCILER_TEST_NETNS"
+
+// OwnNetwork runs the test in a process whose network namespace is its own, which begin prepares: with the loopback up, say. That process executes
+// itself in there, because a thread that went by itself could be the first one, which the others are taken for.
+func OwnNetwork(t *testing.T, begin func() error, test func(t *testing.T)) {
+	t.Helper()
+	Root(t)
+	Require(t, feature.NetworkNamespaces)
+	InSubprocess(t, func(t *testing.T) {
+		if os.Getenv(ownNetwork) == "" {
+			runtime.LockOSThread()
+			if err := errors.Join(unix.Unshare(unix.CLONE_NEWNET), begin()); err != nil {
+				t.Fatal(err)
+			}
+			t.Fatal(unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), ownNetwork+"=1")))
+		}
+		test(t)
+	})
 }
 
 // Main runs a package's tests and fails when they leave descriptors open. Use it as

@@ -3,13 +3,9 @@ package linux_test
 import (
 	"fmt"
 	"net"
-	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
@@ -17,21 +13,10 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// ownNetwork runs the test in a process whose network namespace is its own, with the loopback up: its bridges are not the machine's. That process
-// executes itself in there, because a thread that went by itself could be the first one, which the others are taken for.
+// ownNetwork runs the test where its bridges are not the machine's.
 func ownNetwork(t *testing.T, test func(t *testing.T)) {
-	const own = "RECONCILER_TEST_NETNS"
-	kerneltest.Root(t)
-	kerneltest.Require(t, feature.NetworkNamespaces, feature.Bridge, feature.Nftables)
-	kerneltest.InSubprocess(t, func(t *testing.T) {
-		if os.Getenv(own) == "" {
-			runtime.LockOSThread()
-			must(t, unix.Unshare(unix.CLONE_NEWNET))
-			must(t, network.LoopbackUp())
-			t.Fatal(unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), own+"=1")))
-		}
-		test(t)
-	})
+	kerneltest.Require(t, feature.Bridge, feature.Nftables)
+	kerneltest.OwnNetwork(t, network.LoopbackUp, test)
 }
 
 // Containers on a bridge have addresses, reach each other by them, are reached from the node at published ports, which change in place, and leave

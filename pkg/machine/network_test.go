@@ -8,13 +8,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
@@ -23,20 +20,10 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// ownNetwork runs the test in a process whose network namespace is its own, with the loopback up: its bridges are not the machine's.
+// ownNetwork runs the test where its bridges are not the machine's.
 func ownNetwork(t *testing.T, test func(t *testing.T)) {
-	const own = "RECONCILER_TEST_NETNS"
-	kerneltest.Root(t)
-	kerneltest.Require(t, feature.NetworkNamespaces, feature.Bridge, feature.Nftables)
-	kerneltest.InSubprocess(t, func(t *testing.T) {
-		if os.Getenv(own) == "" {
-			runtime.LockOSThread()
-			must(t, unix.Unshare(unix.CLONE_NEWNET))
-			must(t, network.LoopbackUp())
-			t.Fatal(unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), own+"=1")))
-		}
-		test(t)
-	})
+	kerneltest.Require(t, feature.Bridge, feature.Nftables)
+	kerneltest.OwnNetwork(t, network.LoopbackUp, test)
 }
 
 // server runs the subject as a server on a bridge, and gives its address.

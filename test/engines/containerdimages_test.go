@@ -11,11 +11,11 @@ var containerdImages = []chapter{
 			return n
 		}
 		s.soon("counting", func() bool { return count() > 3 })
-		s.run("task", "checkpoint", "--image-path", "/run/image", "--work-path", "/run/work", "c")
+		s.run("task", "checkpoint", "--image-path", "/run/image", "--work-path", "/run/dump", "c")
 		at := count()
 		s.soon("counting on", func() bool { return count() > at })
 		s.same("state", s.status(), "RUNNING")
-		s.outside("test -e /run/image/inventory.img && test -e /run/work/dump.log && rm -r /run/image /run/work")
+		s.outside("test -e /run/image/inventory.img && test -e /run/dump/dump.log && rm -r /run/image /run/dump")
 
 		s.run("containers", "checkpoint", "--rw", "--image", "--task", "c", "docker.io/library/count:1")
 		defer s.try("images", "rm", "--sync", "docker.io/library/count:1")

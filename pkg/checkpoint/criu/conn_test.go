@@ -15,17 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// somewhere is a directory for options.
-func somewhere(t *testing.T) *os.File {
-	t.Helper()
-	dir, err := os.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { dir.Close() })
-	return dir
-}
-
 func TestDumpAnswersEveryNotification(t *testing.T) {
 	var got []string
 	point := func(name string) func() error { return func() error { got = append(got, name); return nil } }
@@ -45,7 +34,7 @@ func TestDumpAnswersEveryNotification(t *testing.T) {
 		}
 		p.write(reply(rpc.CriuReqType_DUMP, true))
 	})
-	err := c.Dump(t.Context(), Options{ImagesDir: somewhere(t), Pid: 77}, Notify{
+	err := c.Dump(t.Context(), Options{ImagesDir: OpenTempDir(t), Pid: 77}, Notify{
 		PreDump: point("pre-dump"), NetworkLock: point("network-lock"), PostDump: point("post-dump"), NetworkUnlock: point("network-unlock"),
 		ExternalFiles: func() ([]string, error) { return []string{File(0x2a, 0xff)}, nil },
 	})
@@ -71,7 +60,7 @@ func TestRestoreTellsProcessesAndTerminals(t *testing.T) {
 		p.write(&rpc.CriuResp{Type: rpc.CriuReqType_RESTORE.Enum(), Success: new(true), Restore: &rpc.CriuRestoreResp{Pid: new(int32(41))}})
 	})
 	var setup, post int
-	pid, err := c.Restore(t.Context(), Options{ImagesDir: somewhere(t)}, Notify{
+	pid, err := c.Restore(t.Context(), Options{ImagesDir: OpenTempDir(t)}, Notify{
 		SetupNamespaces: func(pid int) error { setup = pid; return nil },
 		PostRestore:     func(pid int) error { post = pid; return nil },
 		OrphanPTSMaster: func(master *os.File) error {
@@ -113,7 +102,7 @@ func TestARefusalIsTheVerbsError(t *testing.T) {
 				}
 				test.then(p)
 			})
-			o, n := Options{ImagesDir: somewhere(t), Pid: 77}, Notify{PostDump: func() error { return errMine }, PostResume: func() error { return errMine }}
+			o, n := Options{ImagesDir: OpenTempDir(t), Pid: 77}, Notify{PostDump: func() error { return errMine }, PostResume: func() error { return errMine }}
 			var pid int
 			var err error
 			if test.restore {
@@ -168,7 +157,7 @@ func TestNonsenseIsRefused(t *testing.T) {
 			})
 			killed := 0
 			c.Kill = func() { killed++ }
-			dir := somewhere(t)
+			dir := OpenTempDir(t)
 			err := c.Dump(t.Context(), Options{ImagesDir: dir, Pid: 77}, Notify{PostRestore: func(int) error { return nil }})
 			if !errors.Is(err, ErrNonsense) || killed != 1 {
 				t.Errorf("Dump: %v, killed %d times", err, killed)
@@ -205,7 +194,7 @@ func TestCriuDiesAtEachStep(t *testing.T) {
 					p.notify(point, 0)
 				}
 			})
-			err := c.Dump(t.Context(), Options{ImagesDir: somewhere(t), Pid: 77}, Notify{})
+			err := c.Dump(t.Context(), Options{ImagesDir: OpenTempDir(t), Pid: 77}, Notify{})
 			if !errors.Is(err, errGone) || errors.Is(err, ErrNonsense) {
 				t.Errorf("Dump: %v", err)
 			}
@@ -220,7 +209,7 @@ func TestSilenceEnds(t *testing.T) {
 	})
 	killed := 0
 	c.Silence, c.Kill = 20*time.Millisecond, func() { killed++ }
-	err := c.Dump(t.Context(), Options{ImagesDir: somewhere(t), Pid: 77}, Notify{})
+	err := c.Dump(t.Context(), Options{ImagesDir: OpenTempDir(t), Pid: 77}, Notify{})
 	if !errors.Is(err, os.ErrDeadlineExceeded) || killed != 1 || !strings.Contains(err.Error(), "says nothing") {
 		t.Errorf("Dump: %v, killed %d times", err, killed)
 	}
@@ -253,7 +242,7 @@ func TestTheContextEndsAVerb(t *testing.T) {
 			c := play(t, func(p *peer) { script(p, func() { cancel(errStop) }) })
 			killed := make(chan struct{})
 			c.Kill = func() { close(killed) }
-			err := c.Dump(ctx, Options{ImagesDir: somewhere(t), Pid: 77}, Notify{PostDump: func() error {
+			err := c.Dump(ctx, Options{ImagesDir: OpenTempDir(t), Pid: 77}, Notify{PostDump: func() error {
 				cancel(errStop)
 				<-killed
 				return nil
@@ -298,7 +287,7 @@ func TestAFailureQuotesTheLog(t *testing.T) {
 		"says little": {"", "", "cannot dump: criu does not say why"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := somewhere(t)
+			dir := OpenTempDir(t)
 			if test.log != "" {
 				if err := os.WriteFile(dir.Name()+"/dump.log", []byte(test.log), 0o600); err != nil {
 					t.Fatal(err)
@@ -326,7 +315,7 @@ func TestNewConnRefusesOtherFiles(t *testing.T) {
 	stream, other := os.NewFile(uintptr(fds[0]), "stream"), os.NewFile(uintptr(fds[1]), "other")
 	defer stream.Close()
 	defer other.Close()
-	for _, f := range []*os.File{stream, somewhere(t)} {
+	for _, f := range []*os.File{stream, OpenTempDir(t)} {
 		if c, err := NewConn(f); c != nil || !errors.Is(err, os.ErrInvalid) {
 			t.Errorf("NewConn(%s): %v", f.Name(), err)
 		}

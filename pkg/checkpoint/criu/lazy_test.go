@@ -14,7 +14,7 @@ import (
 func TestMemoryFollows(t *testing.T) {
 	tool := kerneltest.Criu(t, criu.Lazy).Tool
 	privately(t)
-	dir, images, work := t.TempDir(), image(t), image(t)
+	dir, images, work := t.TempDir(), criu.OpenTempDir(t), criu.OpenTempDir(t)
 	pid := begin(t, dir, "memory")
 	before := number(t, dir, pid)
 	if err := talk(t, tool).Dump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, Pid: pid}, criu.Notify{}); err != nil {

@@ -29,7 +29,7 @@ func TestErrorLines(t *testing.T) {
 
 // A log without end is read at its end, and of its errors few are kept.
 func TestLogsAreBounded(t *testing.T) {
-	dir := somewhere(t)
+	dir := OpenTempDir(t)
 	huge := strings.Repeat("Error (x.c:1): the same again "+strings.Repeat("y", 2*maxLine)+"\n", 1000)
 	if err := os.WriteFile(dir.Name()+"/dump.log", []byte(huge+"Error (x.c:2): the last\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func TestStatsOfADump(t *testing.T) {
 	binary.LittleEndian.PutUint32(head, stats.ImgServiceMagic)
 	binary.LittleEndian.PutUint32(head[4:], stats.StatsMagic)
 	binary.LittleEndian.PutUint32(head[8:], uint32(len(payload)))
-	dir := somewhere(t)
+	dir := OpenTempDir(t)
 	write := func(data []byte) {
 		if err := os.WriteFile(dir.Name()+"/stats-dump", data, 0o600); err != nil {
 			t.Fatal(err)

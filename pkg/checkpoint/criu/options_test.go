@@ -12,7 +12,7 @@ import (
 
 // What is always said: no word of a configuration file, of the environment or of criu's own defaults is left to decide it.
 func TestRequestOfNothing(t *testing.T) {
-	dir := somewhere(t)
+	dir := OpenTempDir(t)
 	got := Options{ImagesDir: dir}.request(rpc.CriuReqType_RESTORE)
 	want := &rpc.CriuReq{Type: rpc.CriuReqType_RESTORE.Enum(), Opts: &rpc.CriuOpts{
 		ImagesDirFd: new(int32(dir.Fd())), WorkDirFd: new(int32(dir.Fd())), LogFile: new("restore.log"), LogLevel: new(int32(2)),
@@ -24,7 +24,7 @@ func TestRequestOfNothing(t *testing.T) {
 }
 
 func TestRequestOfEverything(t *testing.T) {
-	images, work := somewhere(t), somewhere(t)
+	images, work := OpenTempDir(t), OpenTempDir(t)
 	o := Options{
 		ImagesDir: images, WorkDir: work, Parent: "../older", Pid: 7, Root: "/stage",
 		Externals:      []string{Mount("/data", "m0"), Namespace("net", 4026531840, "extnet"), File(0x1f, 0xabc)},
@@ -63,7 +63,7 @@ func TestRequestOfEverything(t *testing.T) {
 }
 
 func TestOptionsThatCriuWouldMisunderstand(t *testing.T) {
-	dir := somewhere(t)
+	dir := OpenTempDir(t)
 	for name, o := range map[string]Options{
 		"no directory":   {Pid: 7},
 		"no process":     {ImagesDir: dir},

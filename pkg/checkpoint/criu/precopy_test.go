@@ -12,7 +12,7 @@ import (
 func TestPreCopy(t *testing.T) {
 	tool := kerneltest.Criu(t, criu.PreCopy).Tool
 	privately(t)
-	dir, first, second := t.TempDir(), image(t), image(t)
+	dir, first, second := t.TempDir(), criu.OpenTempDir(t), criu.OpenTempDir(t)
 	pid := begin(t, dir, "memory")
 	if err := talk(t, tool).PreDump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: first, Pid: pid}, criu.Notify{}); err != nil {
 		t.Fatal(err)

@@ -17,22 +17,11 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
 )
 
-// image makes an empty directory for an image.
-func image(t *testing.T) *os.File {
-	t.Helper()
-	dir, err := os.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { dir.Close() })
-	return dir
-}
-
 // A counter is dumped, restored, dumped while it runs on, and restored again: it never begins again.
 func TestACounterGoesOn(t *testing.T) {
 	tool := kerneltest.Criu(t).Tool
 	privately(t)
-	dir, first, second := t.TempDir(), image(t), image(t)
+	dir, first, second := t.TempDir(), criu.OpenTempDir(t), criu.OpenTempDir(t)
 	pid := begin(t, dir, "counter")
 	before := number(t, dir, pid)
 
@@ -86,7 +75,7 @@ var errNo = errors.New("the layer cannot be copied")
 func TestARefusalUndoes(t *testing.T) {
 	tool := kerneltest.Criu(t).Tool
 	privately(t)
-	dir, images := t.TempDir(), image(t)
+	dir, images := t.TempDir(), criu.OpenTempDir(t)
 	pid := begin(t, dir, "counter")
 	refuse := criu.Notify{PostDump: func() error { return errNo }, PostRestore: func(int) error { return errNo }}
 	if err := talk(t, tool).Dump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, Pid: pid}, refuse); !errors.Is(err, errNo) {
@@ -118,7 +107,7 @@ func TestAnEndedDumpLeavesTheProcess(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			stop := func() error { cancel(errNo); return nil }
 			notify := map[string]criu.Notify{"pre-dump": {PreDump: stop}, "query-ext-files": {ExternalFiles: func() ([]string, error) { return nil, stop() }}, "post-dump": {PostDump: stop}}[point]
-			if err := talk(t, tool).Dump(ctx, criu.Options{NetworkLock: criu.NoLock, ImagesDir: image(t), Pid: pid}, notify); !errors.Is(err, errNo) {
+			if err := talk(t, tool).Dump(ctx, criu.Options{NetworkLock: criu.NoLock, ImagesDir: criu.OpenTempDir(t), Pid: pid}, notify); !errors.Is(err, errNo) {
 				t.Errorf("Dump: %v", err)
 			}
 			number(t, dir, pid)
@@ -155,7 +144,7 @@ func TestWhatCannotBeDumpedIsNamed(t *testing.T) {
 			}
 			dir := t.TempDir()
 			pid := begin(t, dir, test.role)
-			test.with.ImagesDir, test.with.Pid, test.with.LeaveRunning = image(t), pid, true
+			test.with.ImagesDir, test.with.Pid, test.with.LeaveRunning = criu.OpenTempDir(t), pid, true
 			err := talk(t, tool).Dump(t.Context(), test.with, criu.Notify{})
 			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) || test.is != nil && !errors.Is(err, test.is) {
 				t.Errorf("Dump: %v\nwant %s", err, test.want)
@@ -182,7 +171,7 @@ func TestWhatCannotBeRestoredIsNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			privately(t)
-			dir, images := t.TempDir(), image(t)
+			dir, images := t.TempDir(), criu.OpenTempDir(t)
 			write(t, dir+"/data", "data")
 			pid := begin(t, dir, test.role)
 			if err := talk(t, tool).Dump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, Pid: pid}, criu.Notify{}); err != nil {
@@ -203,7 +192,7 @@ func TestWhatCannotBeRestoredIsNamed(t *testing.T) {
 func TestARestoreBesideTheOriginal(t *testing.T) {
 	tool := kerneltest.Criu(t).Tool
 	privately(t)
-	dir, images := t.TempDir(), image(t)
+	dir, images := t.TempDir(), criu.OpenTempDir(t)
 	pid := begin(t, dir, "counter")
 	if err := talk(t, tool).Dump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, Pid: pid, LeaveRunning: true}, criu.Notify{}); err != nil {
 		t.Fatal(err)
@@ -231,7 +220,7 @@ func TestNoSpaceForAnImage(t *testing.T) {
 	images := os.NewFile(uintptr(fd), small)
 	defer images.Close()
 	pid := begin(t, dir, "counter")
-	err = talk(t, tool).Dump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, WorkDir: image(t), Pid: pid}, criu.Notify{})
+	err = talk(t, tool).Dump(t.Context(), criu.Options{NetworkLock: criu.NoLock, ImagesDir: images, WorkDir: criu.OpenTempDir(t), Pid: pid}, criu.Notify{})
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("Dump: %v", err)
 	}
@@ -256,7 +245,7 @@ func TestStrayConfigurationChangesNothing(t *testing.T) {
 	unix.Close(fd)
 	t.Setenv("CRIU_CONFIG_FILE", "/etc/criu/default.conf")
 	pid := begin(t, t.TempDir(), "connected")
-	err = talk(t, tool).Dump(t.Context(), criu.Options{ImagesDir: image(t), Pid: pid, NetworkLock: criu.NoLock}, criu.Notify{})
+	err = talk(t, tool).Dump(t.Context(), criu.Options{ImagesDir: criu.OpenTempDir(t), Pid: pid, NetworkLock: criu.NoLock}, criu.Notify{})
 	if err == nil || !strings.Contains(err.Error(), "an open TCP connection") {
 		t.Errorf("Dump: %v", err)
 	}
@@ -265,7 +254,7 @@ func TestStrayConfigurationChangesNothing(t *testing.T) {
 func TestQuestions(t *testing.T) {
 	tool := kerneltest.Criu(t).Tool
 	privately(t)
-	c, images := talk(t, tool), image(t)
+	c, images := talk(t, tool), criu.OpenTempDir(t)
 	version, err := c.Version(t.Context())
 	if err != nil || !strings.HasPrefix(tool.Version, version) {
 		t.Errorf("Version: %s, %v, and the program says %s", version, err, tool.Version)

@@ -209,10 +209,10 @@ func layer(string) func() error {
 
 // cwd is in a directory of its own.
 func cwd(string) func() error {
-	must("mkdir", os.MkdirAll("/tmp/work/here", 0o755))
-	must("chdir", unix.Chdir("/tmp/work/here"))
+	must("mkdir", os.MkdirAll("/tmp/some/where", 0o755))
+	must("chdir", unix.Chdir("/tmp/some/where"))
 	return func() error {
 		dir, err := os.Readlink("/proc/self/cwd")
-		return errors.Join(err, want("directory", dir, "/tmp/work/here"))
+		return errors.Join(err, want("directory", dir, "/tmp/some/where"))
 	}
 }
