@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -53,6 +54,7 @@ type Dump struct {
 
 	node    *Node
 	run     *os.File        // the tool's /run
+	output  []*os.File      // the pipes that the keeper reads
 	sockets map[string]bool // that the processes have open, by their inodes
 }
 
@@ -96,6 +98,9 @@ func (n *Node) OpenDump(ctx context.Context, name string, id uint64) (_ *Dump, e
 	if err := d.survey(group.Path()); err != nil {
 		return nil, err
 	}
+	if err := d.openOutput(); err != nil {
+		return nil, err
+	}
 	if err := d.mounts(); err != nil {
 		return nil, err
 	}
@@ -114,7 +119,7 @@ func (d *Dump) Close() {
 	if d.run != nil {
 		d.node.toolCache.learn(d.run)
 	}
-	for _, f := range []*os.File{d.Root, d.Lower, d.run} {
+	for _, f := range append([]*os.File{d.Root, d.Lower, d.run}, d.output...) {
 		if f != nil {
 			_ = f.Close()
 		}
@@ -163,6 +168,45 @@ func (d *Dump) survey(cgroup string) error {
 		maps.Copy(d.Streams, pipes)
 	}
 	return err
+}
+
+// openOutput opens the pipes that the keeper reads, if the container has such.
+func (d *Dump) openOutput() error {
+	for _, name := range []string{keeper.FileStdout, keeper.FileStderr} {
+		f, err := os.OpenFile(filepath.Join(d.node.instanceDir(d.Instance.Name, d.Instance.ID), name), unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		d.output = append(d.output, f)
+	}
+	return nil
+}
+
+// Drained waits until the keeper has read all that the container wrote, whose processes stand still: what is in a pipe then is in the image as well, and would be
+// read twice.
+func (d *Dump) Drained(ctx context.Context) error {
+	pause := 100 * time.Microsecond
+	for _, f := range d.output {
+		for {
+			unread, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCINQ) // FIONREAD by its other name, see pipe(7)
+			if err != nil {
+				return fmt.Errorf("cannot ask what is in %s: %w", f.Name(), err)
+			}
+			if unread == 0 {
+				break
+			}
+			select {
+			case <-time.After(pause):
+				pause = min(2*pause, 10*time.Millisecond)
+			case <-ctx.Done():
+				return fmt.Errorf("%d bytes of output are not read: %w", unread, context.Cause(ctx))
+			}
+		}
+	}
+	return nil
 }
 
 // LookAtPrograms brings Programs up to date; it takes little if nothing has changed.

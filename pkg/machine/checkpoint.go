@@ -303,7 +303,8 @@ func (m *member) save(ctx context.Context, cancel context.CancelCauseFunc) error
 			watchdog = time.AfterFunc(limit, func() { cancel(why) })
 			return nil
 		},
-		PostDump: func() error { return m.complete(ctx) },
+		ExternalFiles: func() ([]string, error) { return nil, m.dump.Drained(ctx) },
+		PostDump:      func() error { return m.complete(ctx) },
 	})
 	m.pause = time.Since(m.stood)
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
