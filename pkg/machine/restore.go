@@ -147,6 +147,15 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 	var console *os.File
 	defer func() { closeFile(console) }()
 	first := 0
+	// What is killed after this point says to others that its connections are no more: packets are let in again, and sockets are what they were.
+	claim := func() error {
+		if err := keep(); err != nil {
+			return err
+		}
+		err := staged.Claim(ctx, first, console)
+		isClaimed = err == nil
+		return err
+	}
 	notify := criu.Notify{
 		OrphanPTSMaster: func(master *os.File) error {
 			if console != nil {
@@ -157,20 +166,19 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 		},
 		PostRestore: func(pid int) error {
 			first = pid
-			return errors.Join(staged.Settle(pid), staged.SetThreads(r.backend.Threads))
-		},
-		PreResume: func() error {
-			if options.LazyPages {
-				if err := staged.Hold(ctx); err != nil {
-					return err
-				}
-			}
-			if err := keep(); err != nil {
+			if err := errors.Join(staged.Settle(pid), staged.SetThreads(r.backend.Threads)); err != nil || options.LazyPages {
 				return err
 			}
-			err := staged.Claim(ctx, first, console)
-			isClaimed = err == nil
-			return err
+			return claim()
+		},
+		PreResume: func() error {
+			if !options.LazyPages {
+				return nil
+			}
+			if err := staged.Hold(ctx); err != nil {
+				return err
+			}
+			return claim()
 		},
 	}
 	r.settle(ctx, staged, options.EmptyNetwork, &notify)

@@ -188,6 +188,7 @@ func TestRestoreAndOthers(t *testing.T) {
 			cancel()
 			ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
 		}
+		hold := n.inUse(img)
 		var work sync.WaitGroup
 		work.Go(func() {
 			time.Sleep(after)
@@ -197,7 +198,6 @@ func TestRestoreAndOthers(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		hold := n.inUse(img)
 		err := n.Restore(ctx, "web", 1, img.Ref())
 		work.Wait()
 		hold()

@@ -189,7 +189,7 @@ func (in *instance) finishRestore(helper *process.Process) error {
 	in.record.StartedAt, in.record.Restoring = time.Now(), false
 	in.log.Begin(in.run())
 	kept := in.k.sandboxes.replace(in.record.Sandbox, in.record.Pid, in.pidfd)
-	if !in.alive() { // it has ended, as it may at any moment, and has no namespaces to show
+	if stat, err := process.ReadStat(in.record.Pid); err != nil || stat.Exiting || stat.Dead() { // it has ended, as it may at any moment, and has no namespaces to show
 		kept = nil
 	}
 	if err := errors.Join(kept, in.recordStart(), in.watch()); err != nil {
