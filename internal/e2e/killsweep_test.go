@@ -57,14 +57,22 @@ func calls(t *testing.T, trace string) (points []point) {
 	return points
 }
 
-// choose takes a sample of the points, all of them in a soak; the seed is fixed so that a failure comes again.
+// choose takes a sample of the points, all of them in a soak.
 func choose(points []point, few int) []point {
-	if soak || len(points) <= few {
+	if soak {
+		return points
+	}
+	return pick(points, few)
+}
+
+// pick takes some points; the seed is fixed so that a failure comes again.
+func pick(points []point, some int) []point {
+	if len(points) <= some {
 		return points
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	random.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
-	return points[:few]
+	return points[:some]
 }
 
 const once = "echo started; trap 'exit 0' TERM; while :; do sleep 0.2; done"
