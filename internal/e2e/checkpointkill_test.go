@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -149,7 +148,6 @@ func (n *node) onTheRun(t *testing.T, names []string, isPaused bool, kill func()
 			n.settles(name, what, isPaused)
 		}
 		if n.agent == nil {
-			n.unlocked()
 			n.start()
 		}
 		for _, name := range names {
@@ -167,19 +165,6 @@ func (n *node) onTheRun(t *testing.T, names []string, isPaused bool, kill func()
 		n.imagesAreWhole(what, names)
 	}
 	t.Logf("%d images were taken all the same", taken)
-}
-
-// unlocked waits until nobody holds the lock of an agent that was killed: a child of its that just executes something may have it for a moment more.
-func (n *node) unlocked() {
-	n.t.Helper()
-	n.eventually("no agent is left", func() error {
-		lock, err := os.Open(n.path("state/agent.lock"))
-		if err != nil {
-			return err
-		}
-		defer lock.Close()
-		return unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	})
 }
 
 // imagesAreWhole reads all images as a restore would, and holds the newest of the containers to be of one moment.

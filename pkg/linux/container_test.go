@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -325,6 +326,26 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("the same %s: %v", what, err)
 		}
 	}
+}
+
+// An agent that was killed does not keep out the next one for as long as a child of it has its files.
+func TestOpenWaitsForDead(t *testing.T) {
+	n := open(t)
+	must(t, n.Close())
+	lock, err := os.OpenFile(n.path("state/agent.lock"), os.O_RDWR, 0)
+	must(t, err)
+	must(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB))
+	dead := exec.Command("true")
+	must(t, dead.Run())
+	must(t, lock.Truncate(0))
+	_, err = fmt.Fprint(lock, dead.Process.Pid)
+	must(t, err)
+	child := exec.Command("sleep", "0.2")
+	child.ExtraFiles = []*os.File{lock}
+	must(t, child.Start())
+	must(t, lock.Close())
+	n.Node, err = linux.Open(t.Context(), n.config)
+	must(t, errors.Join(err, child.Wait()))
 }
 
 // A program may have several nodes; each has containers of its own, also of the same name.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,19 +59,28 @@ func ownDir(path string, mode os.FileMode) error {
 	return nil
 }
 
+// lockPatience is how long a lock may outlive its agent: a child that has not executed its program yet has open what a killed agent had.
+const lockPatience = time.Second
+
 // lockDir takes a directory for as long as the lock is open.
 func lockDir(dir, flag string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, agentLock), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock %s: %w", dir, err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		defer f.Close()
-		pid := make([]byte, 20)
-		size, _ := f.Read(pid)
-		text := fmt.Errorf("another agent, pid %s, uses %s\nhint: stop it, or give this one a %s of its own", pid[:size], dir, flag)
-		return nil, &classed{text, unix.EBUSY}
+	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPatience / 100) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			break
+		}
+		text := make([]byte, 20)
+		size, _ := f.ReadAt(text, 0)
+		pid, _ := strconv.Atoi(string(text[:size]))
+		if pid > 0 && time.Now().Before(end) && errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+			continue
+		}
+		err := fmt.Errorf("another agent, pid %s, uses %s\nhint: stop it, or give this one a %s of its own", text[:size], dir, flag)
+		return nil, errors.Join(&classed{err, unix.EBUSY}, f.Close())
 	}
 	if err == nil {
 		err = f.Truncate(0)
