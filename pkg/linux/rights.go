@@ -3,6 +3,7 @@ package linux
 import (
 	"encoding/binary"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -22,7 +23,7 @@ type Rights struct {
 	Rlimits     map[int]uint64
 	// Realtime tells that they may be scheduled before others.
 	Realtime bool
-	// Label is the AppArmor profile or SELinux label, "" for none.
+	// Label is the AppArmor profile or SELinux label, "" for none and for the profile unconfined.
 	Label string
 }
 
@@ -37,9 +38,7 @@ func rights(plan start.Plan, s spec.ContainerSpec) Rights {
 	for _, l := range a.Rlimits {
 		r.Rlimits[l.Resource] = l.Hard
 	}
-	for _, l := range a.Labels {
-		r.Label = l.Name
-	}
+	r.Label = attribute.LabelOf(a.Labels)
 	return r
 }
 

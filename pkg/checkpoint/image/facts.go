@@ -19,7 +19,7 @@ type Facts struct {
 	Filters [][]byte       // seccomp programs, as struct sock_filter has them
 	// UIDs and GIDs are the maps of the user namespace; none without one.
 	UIDs, GIDs []IDMap
-	LSM        string // "", AppArmor or SELinux
+	LSM        string // the security module of the node: "", AppArmor or SELinux
 
 	// Own are the kinds of namespaces that it makes anew, in order: pid, mnt, ... The others are those of whoever restores.
 	Own []string

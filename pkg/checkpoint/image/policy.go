@@ -9,6 +9,7 @@ import (
 	mathbits "math/bits"
 	"path"
 	"slices"
+	"strings"
 )
 
 // Policy is what the container's manifest allows a restored one to be. The zero value allows a container without capabilities and mounts.
@@ -92,7 +93,7 @@ func (f *Facts) checkMounts(p Policy) error {
 		}
 		at := slices.IndexFunc(wanted, m.isA)
 		if at < 0 {
-			return fmt.Errorf("%s is a mount that the container does not have, or not so", m.Point)
+			return fmt.Errorf("%s is a mount that the container does not have%s, or not so", m.Point, ofKernel(m.Point))
 		}
 		wanted = slices.Delete(wanted, at, at+1)
 		if err := f.checkPlace(m); err != nil {
@@ -100,9 +101,17 @@ func (f *Facts) checkMounts(p Policy) error {
 		}
 	}
 	if len(wanted) > 0 {
-		return fmt.Errorf("%s is mounted in the container, and not in the image", wanted[0].Point)
+		return fmt.Errorf("%s is mounted in the container%s, and not in the image", wanted[0].Point, ofKernel(wanted[0].Point))
 	}
 	return nil
+}
+
+// ofKernel says of a mount why another node may have it and this one may not: what covers a file of the kernel is left out where there is none.
+func ofKernel(point string) string {
+	if strings.HasPrefix(point, "/proc/") || strings.HasPrefix(point, "/sys/") {
+		return " here (kernels differ in which of maskedPaths and readonlyPaths there are: name those that both nodes have)"
+	}
+	return ""
 }
 
 // isRoot tells whether a mount is the container's root: whoever restores makes it, whatever the image says that it is.
@@ -160,8 +169,8 @@ func (f *Facts) checkTasks(p Policy) error {
 
 // checkThreads: what threads may do.
 func (f *Facts) checkThreads(p Policy) error {
-	if f.LSM != "" && p.LSM == "" {
-		return fmt.Errorf("it has labels of %s, and the container none", f.LSM)
+	if p.LSM != "" && f.LSM == "" { // of such an image criu heeds no label
+		return fmt.Errorf("it is of a node without security labels, and the container has the security label %q", p.LSM)
 	}
 	for _, t := range f.threads() {
 		if err := f.checkThread(t, p); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
@@ -42,6 +43,28 @@ func newLabels(s spec.Security) (labels []Label, err error) {
 		)
 	}
 	return labels, nil
+}
+
+// LabelOf is the AppArmor profile or SELinux label that a command has which is given some labels: its own, or this process's. It is "" for none, and for the profile
+// unconfined.
+func LabelOf(labels []Label) string {
+	for _, l := range labels {
+		return confinement(l.Name)
+	}
+	text, err := os.ReadFile("/proc/self/attr/current")
+	if err != nil { // no module
+		return ""
+	}
+	return confinement(string(text))
+}
+
+// confinement reads a label as /proc/PID/attr/current has it: docker-default (enforce).
+func confinement(text string) string {
+	name, _, _ := strings.Cut(strings.TrimRight(text, "\x00\n"), " (")
+	if name == "unconfined" {
+		return ""
+	}
+	return name
 }
 
 // appArmorFile is AppArmor's own since Linux 5.8; before, and without it, attr/exec is the first module's.

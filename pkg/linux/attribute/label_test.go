@@ -177,3 +177,25 @@ func userNamespace(t *testing.T) *os.File {
 	t.Cleanup(func() { f.Close() })
 	return f
 }
+
+// What a command without labels of its own has is this process's, as an image says it: without a mode, and nothing for unconfined.
+func TestLabelOf(t *testing.T) {
+	own, err := os.ReadFile("/proc/self/attr/current")
+	if err != nil {
+		own = nil
+	}
+	want, _, _ := strings.Cut(strings.Trim(string(own), "\x00\n"), " ")
+	for _, test := range []struct {
+		labels []attribute.Label
+		want   string
+	}{
+		{nil, strings.TrimPrefix(want, "unconfined")},
+		{[]attribute.Label{{Name: "unconfined"}}, ""},
+		{[]attribute.Label{{Name: "docker-default"}}, "docker-default"},
+		{[]attribute.Label{{Name: "system_u:system_r:container_t:s0:c1,c2"}, {Name: "another"}}, "system_u:system_r:container_t:s0:c1,c2"},
+	} {
+		if got := attribute.LabelOf(test.labels); got != test.want {
+			t.Errorf("%v: %q, not %q", test.labels, got, test.want)
+		}
+	}
+}
