@@ -4,6 +4,7 @@
 # usage: test/vm/run.sh [[plain:]PACKAGES[:PATTERN]...]    PATTERN is for -test.run; default: see below
 #   plain:   the tests do not see systemd, as on a machine with cgroup v2 and another process 1
 #   CACHE    where the image is kept (.cache/vm)
+#   SMP      processors (2); see below
 #   TIMEOUT  seconds until the guest is given up (2400)   KEEP=1   leaves the payload and the console log
 #   SKIP     a pattern of tests to leave out (see below)
 #   RECONCILER_BINARY   the program that tests run, instead of one built now
@@ -22,11 +23,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export CGO_ENABLED=0 CACHE=${CACHE:-$PWD/.cache/vm}
-timeout=${TIMEOUT:-2400}
+smp=${SMP:-2}
+. test/vm/guest.sh
 say() { echo "vm: $*" >&2; }
 
 scripts/deps.sh vm
-image=$(test/vm/build-image.sh)
+test/vm/build-image.sh >/dev/null
 work=$(mktemp -d "$CACHE/run.XXXXXX")
 [ -n "${KEEP:-}" ] || trap 'rm -rf "$work"' EXIT
 
@@ -121,17 +123,8 @@ chmod 755 "$payload/run.sh"
 
 # boot runs the packages of the payload in a guest; the output is shown and kept.
 boot() {
-	truncate -s "$(($(du -sm "$payload" | cut -f 1) + 256))M" "$work/payload.img"
-	mke2fs -q -F -t ext4 -O ^has_journal -d "$payload" "$work/payload.img"
-	timeout -k 10 "$timeout" qemu-system-x86_64 \
-		-machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 2G -nodefaults -no-user-config -no-reboot -display none \
-		-kernel "$image/vmlinuz" -initrd "$image/initrd" \
-		-append "console=ttyS0 quiet panic=-1 psi=1 mitigations=off audit=0 apparmor=1 security=apparmor nokaslr random.trust_cpu=on systemd.show_status=false" \
-		-drive "file=$image/root.img,if=virtio,format=raw,snapshot=on" \
-		-drive "file=$work/payload.img,if=virtio,format=raw,cache=unsafe" \
-		-serial "file:$work/console" -device virtio-serial-pci \
-		-chardev file,id=out,path=/dev/stdout -device virtserialport,chardev=out,name=out \
-		</dev/null | tee "$work/boot"
+	disk "$payload" "$work/payload.img"
+	guest "$work/payload.img" "$work/console" max "$smp" | tee "$work/boot"
 }
 
 begin=$SECONDS
@@ -142,7 +135,7 @@ for attempt in 1 2 3; do
 	boot || status=$?
 	cat "$work/boot" >>"$work/output"
 	! grep -q '^vm: exit ' "$work/boot" || break
-	say "error: the guest did not report$([ "$status" != 124 ] || echo " in $timeout s"); the end of its console:"
+	say "error: the guest did not report$([ "$status" != 124 ] || echo " in ${TIMEOUT:-2400} s"); the end of its console:"
 	grep -avE '^ *$' "$work/console" | tail -n 80 >&2 || true
 	grep -aq 'Kernel panic' "$work/console" || break
 	awk -F '\t' '$1 ~ /^(ok  |FAIL)$/ {print $2}' "$work/boot" >"$work/ended"
