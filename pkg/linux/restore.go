@@ -107,11 +107,9 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 	if err != nil {
 		return nil, err
 	}
+	request.Files = n.host.LendSavable(request.Files)
 	maps.Copy(request.Files, given)
 	restoring, err := n.keeper.Restore(ctx, request)
-	for name := range given {
-		delete(request.Files, name) // the caller's to close
-	}
 	if err != nil {
 		return nil, advised(err, full.Spec, group)
 	}
@@ -180,11 +178,6 @@ func (n *Node) restoreRequest(ctx context.Context, r *Restore, id uint64, group 
 	}
 	if request.Files[start.FileRun], err = n.toolRun(); err != nil {
 		return request, err
-	}
-	if slices.Contains(t.Files, FileInit) {
-		if request.Files[FileInit], err = os.Open(fmt.Sprintf("/proc/self/fd/%d", n.host.SavableInit().Fd())); err != nil {
-			return request, err
-		}
 	}
 	if slices.Contains(t.Files, FileNull) {
 		if request.Files[FileNull], err = newNull(); err != nil {

@@ -1,6 +1,7 @@
 package machine_test
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 func TestCounter(t *testing.T) {
 	n := open(t)
 	n.run(n.container("count", counter))
+	score := oomScore(t, n.look("count").Pid)
 	for round := range 2 {
 		n.until("a count", func() bool { return n.count("count") >= 5*(round+1) })
 		img, err := n.Checkpoint(t.Context(), "count", 1, spec.CheckpointOptions{Stop: true, Cause: "test"})
@@ -20,12 +22,11 @@ func TestCounter(t *testing.T) {
 		t.Logf("image %+v", img)
 		n.until("the end", func() bool { return n.look("count").Phase == spec.InstanceExited })
 		at := n.count("count")
-		if err := n.Restore(t.Context(), "count", 1, img.Ref()); err != nil {
-			log, _ := os.ReadFile(n.path("run", "state", "count", "1", "criu", "restore.log"))
-			os.WriteFile("/tmp/criu-try/r.log", log, 0o644)
-			t.Fatal(err)
-		}
+		must(t, n.Restore(t.Context(), "count", 1, img.Ref()))
 		in := n.look("count")
+		if got := oomScore(t, in.Pid); got != score {
+			t.Errorf("oom_score_adj: %s, was %s", got, score)
+		}
 		if in.Phase != spec.InstanceRunning || in.Starts != round+2 {
 			t.Fatalf("restored: got %+v", in)
 		}
@@ -34,6 +35,14 @@ func TestCounter(t *testing.T) {
 			t.Errorf("after %d comes %d", at, got)
 		}
 	}
+}
+
+// oomScore is the oom_score_adj of a process: the keeper may have another one.
+func oomScore(t *testing.T, pid int) string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid))
+	must(t, err)
+	return strings.TrimSpace(string(text))
 }
 
 // A running container goes on as if nothing had happened, and its image is of a moment in which memory and files agree.

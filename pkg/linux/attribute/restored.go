@@ -19,4 +19,5 @@ func Restored(p *process.Program, plan Plan) {
 			row.reset(p, plan)
 		}
 	}
+	setOOMScore(p, Plan{}) // criu saves another one than 0
 }

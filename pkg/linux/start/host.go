@@ -62,15 +62,13 @@ func (h *Host) Lend(files map[string]*os.File) map[string]*os.File {
 	return files
 }
 
-// LendSavable is Lend for a container that images are taken of: its init is SavableInit.
+// LendSavable is Lend for a container that images are taken of: its init is one that an image can name.
 func (h *Host) LendSavable(files map[string]*os.File) map[string]*os.File {
 	files = h.Lend(files)
 	files[attribute.FileInit] = h.savable
 	return files
 }
 
-// SavableInit is the file of an init that criu can tell from memory. It stays the host's to close.
-func (h *Host) SavableInit() *os.File { return h.savable }
 
 // Close closes what was opened. A nil host has nothing to close.
 func (h *Host) Close() error {
