@@ -69,7 +69,6 @@ func (h *Host) LendSavable(files map[string]*os.File) map[string]*os.File {
 	return files
 }
 
-
 // Close closes what was opened. A nil host has nothing to close.
 func (h *Host) Close() error {
 	if h == nil {
