@@ -197,7 +197,14 @@ func (n *node) imagesAreWhole(what string, names []string) {
 	}
 }
 
-// TestCheckpointKillOnTheRun kills the agent, and the keeper, at any moment of images of containers that run on, alone and in a group, and of one that is paused.
+// killKeepers kills all keepers: one may be looking whether there is another.
+func (n *node) killKeepers() {
+	for _, pid := range n.keepers() {
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+}
+
+// TestCheckpointKillOnTheRun kills the agent, the keeper, and both, at any moment of images of containers that run on, alone and in a group, and of one that is paused.
 func TestCheckpointKillOnTheRun(t *testing.T) {
 	kerneltest.Criu(t)
 	for _, subject := range []struct {
@@ -211,11 +218,12 @@ func TestCheckpointKillOnTheRun(t *testing.T) {
 		{"paused", []string{"web"}, counterManifest("web", paused), true},
 	} {
 		for who, kill := range map[string]func(*node){
-			"agent": func(n *node) { n.signal(syscall.SIGKILL) },
-			"keeper": func(n *node) {
-				for _, pid := range n.keepers() { // one may be looking whether there is another
-					_ = unix.Kill(pid, unix.SIGKILL)
-				}
+			"agent":  func(n *node) { n.signal(syscall.SIGKILL) },
+			"keeper": (*node).killKeepers,
+			"both": func(n *node) { // nobody is left who could end what was begun but the next agent
+				n.killKeepers()
+				n.signal(syscall.SIGKILL)
+				n.start()
 			},
 		} {
 			t.Run(subject.name+"/"+who, func(t *testing.T) {

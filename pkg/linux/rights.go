@@ -3,6 +3,8 @@ package linux
 import (
 	"encoding/binary"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/seccomp"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
@@ -18,7 +20,7 @@ type Rights struct {
 	Filter     []byte
 	// UIDs and GIDs are the ids of the user namespace; none without one.
 	UIDs, GIDs []spec.IDMapping
-	// OOMScoreAdj is the lowest adjustment, Rlimits are the highest hard limits, by number.
+	// OOMScoreAdj is the lowest adjustment, Rlimits are the highest hard limits, by number; one that is missing may be any.
 	OOMScoreAdj int
 	Rlimits     map[int]uint64
 	// Realtime tells that they may be scheduled before others.
@@ -37,6 +39,9 @@ func rights(plan start.Plan, s spec.ContainerSpec) Rights {
 	}
 	for _, l := range a.Rlimits {
 		r.Rlimits[l.Resource] = l.Hard
+	}
+	if _, said := s.Rlimits[spec.RlimitNames[unix.RLIMIT_SIGPENDING]]; !said {
+		delete(r.Rlimits, unix.RLIMIT_SIGPENDING) // it is what the memory of the node allows, and another node may have less
 	}
 	r.Label = attribute.LabelOf(a.Labels)
 	return r
