@@ -67,9 +67,10 @@ soak: ## the long campaigns: TARGET=Kill|Records|Sim|... narrows them
 	@scripts/deps.sh test
 	RECONCILER_SOAK=1 $(TEST) -timeout 6h -v -run '$(or $(TARGET),.)' ./...
 
-vm-test: ## run the root tests in a Debian 13 guest: systemd, pure cgroup v2
+vm-test: ## run the root tests in a Debian 13 guest: systemd, pure cgroup v2; then a container goes through its reboot and moves
 	@scripts/deps.sh vm
 	CACHE=$(CACHE)/vm test/vm/run.sh
+	CACHE=$(CACHE)/vm test/vm/reboot.sh
 
 clean: ## remove what was built here (not the containers: see down)
 	rm -rf bin

@@ -29,7 +29,7 @@ vm) wants="busybox:busybox-static qemu-system-x86_64:qemu-system-x86 debootstrap
 esac
 
 case "$1" in
-run | test | bench) "$(dirname "$0")/criu.sh" ;;
+run | test | bench | vm) "$(dirname "$0")/criu.sh" ;;
 esac
 
 missing=

@@ -17,14 +17,7 @@ type opening func(ctx context.Context, r *http.Request) (spec.Session, Begin, er
 
 // session serves requests that become sessions. They count as streams. An error before the session is an ordinary error response.
 func (s *Server) session(open opening) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case s.streams <- struct{}{}:
-			defer func() { <-s.streams }()
-		default:
-			writeError(w, errTooMany)
-			return
-		}
+	return within(s.streams, errTooMany, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 		defer cancel()
 		session, begin, err := open(ctx, r)

@@ -7,32 +7,9 @@ import (
 	"time"
 )
 
-// errMoving tells a caller that enough archives are on their way.
-var errMoving = &Error{Reason: ReasonBusy, Message: "too many exports and imports at one time", Text: "wait for one to end, then try again"}
-
-// transfer lets few archives be on their way at one time.
-func (s *Server) transfer(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case s.moving <- struct{}{}:
-			defer func() { <-s.moving }()
-			next.ServeHTTP(w, r)
-		default:
-			writeError(w, errMoving)
-		}
-	})
-}
-
 // long answers requests that may take their time, and gives up when the caller leaves or the server ends. They count as streams.
 func (s *Server) long(a answer) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case s.streams <- struct{}{}:
-			defer func() { <-s.streams }()
-		default:
-			writeError(w, errTooMany)
-			return
-		}
+	return within(s.streams, errTooMany, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), longTimeout)
 		defer cancel()
 		defer context.AfterFunc(s.life, cancel)()

@@ -40,7 +40,7 @@ func (s *Server) routes() http.Handler {
 	} {
 		mux.Handle(pattern, s.long(h))
 	}
-	mux.Handle("GET /v1/images/{name}/{id}/export", s.transfer(s.stream(s.exportImage)))
+	mux.Handle("GET /v1/images/{name}/{id}/export", within(s.moving, errMoving, s.stream(s.exportImage).ServeHTTP))
 	mux.Handle("GET /v1/containers", either{s.containers, s.stream(s.watchContainers)})
 	mux.Handle("GET /v1/events", either{s.events, s.stream(s.watchEvents)})
 	mux.Handle("GET /v1/stats", either{s.allStats, s.stream(s.watchStats)})
@@ -49,7 +49,7 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("POST /v1/containers/{name}/attach", s.session(s.attach))
 	all := http.NewServeMux()
 	all.Handle("/", http.MaxBytesHandler(mux, maxBody))
-	all.Handle("POST /v1/images", s.transfer(s.long(s.importImage)))
+	all.Handle("POST /v1/images", within(s.moving, errMoving, s.long(s.importImage).ServeHTTP))
 	return all
 }
 

@@ -10,14 +10,7 @@ import (
 // stream sends pieces until the caller leaves, the server ends, or the handler returns. An error before the first piece is
 // an ordinary error response; after a later one the stream is cut, and the caller resumes.
 func (s *Server) stream(handle func(ctx context.Context, out *output, r *http.Request) error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case s.streams <- struct{}{}:
-			defer func() { <-s.streams }()
-		default:
-			writeError(w, errTooMany)
-			return
-		}
+	return within(s.streams, errTooMany, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		defer context.AfterFunc(s.life, cancel)()
@@ -33,7 +26,24 @@ func (s *Server) stream(handle func(ctx context.Context, out *output, r *http.Re
 	})
 }
 
-var errTooMany = &Error{Reason: ReasonBusy, Message: "too many watches, followed logs and sessions", Text: "close some, then try again"}
+// errTooMany and errMoving tell a caller that enough of a kind are going on.
+var (
+	errTooMany = &Error{Reason: ReasonBusy, Message: "too many watches, followed logs and sessions", Text: "close some, then try again"}
+	errMoving  = &Error{Reason: ReasonBusy, Message: "too many exports and imports at one time", Text: "wait for one to end, then try again"}
+)
+
+// within lets only as many requests be served at one time as there are slots; the others are told that it is full.
+func within(slots chan struct{}, full *Error, serve http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+			serve(w, r)
+		default:
+			writeError(w, full)
+		}
+	})
+}
 
 // output is the response of a stream: each piece is sent at once, and must be taken within writeTimeout.
 type output struct {
