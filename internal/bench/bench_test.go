@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 )
@@ -25,6 +26,7 @@ const own = "RECONCILER_BENCH_NETNS"
 // TestMain lets the binary be its own keeper. All subjects run in one network namespace made for them, so that bridges are not the machine's, and
 // find a /run in memory, which most machines have.
 func TestMain(m *testing.M) {
+	criu.Hook()
 	keeper.Hook()
 	if os.Getenv(own) == "" && os.Geteuid() == 0 {
 		fmt.Fprintln(os.Stderr, isolate())
