@@ -4,7 +4,7 @@
 # usage: test/vm/run.sh [[plain:]PACKAGES[:PATTERN]...]    PATTERN is for -test.run; default: see below
 #   plain:   the tests do not see systemd, as on a machine with cgroup v2 and another process 1
 #   CACHE    where the image is kept (.cache/vm)
-#   SMP      processors (2); see below
+#   SMP      processors (2): one never panics, see below
 #   TIMEOUT  seconds until the guest is given up (2400)   KEEP=1   leaves the payload and the console log
 #   SKIP     a pattern of tests to leave out (see below)
 #   RECONCILER_BINARY   the program that tests run, instead of one built now
@@ -17,7 +17,7 @@
 # the guest dies. The exit status is 0 only if the guest says that every test passed.
 #
 # With a thread for each processor, QEMU 7.2 may let one run into the int3 of a jump label that the other's kernel is
-# patching, and the kernel panics ("Oops: int3"). One thread for both doubles the time, so the guest's unit keeps the
+# patching, and the kernel panics ("Oops: int3"). One processor (SMP=1) takes twice the time, so the guest's unit keeps the
 # labels of cpuset and cpu.max switched on throughout, and after a panic the guest is booted again, twice at most, for
 # the packages that have not ended. A test that fails is not tried again.
 set -euo pipefail
@@ -39,7 +39,8 @@ say "building the tests"
 #   cmd/reconciler/ocicmd    hooks, terminals, users, crashes of the runtime: 5 minutes
 #   internal/e2e             the agent killed 50 times among 50 containers: 3 minutes
 #   cmd/reconciler           the command line on a node, and the examples: 5 minutes
-#   pkg/machine, pkg/checkpoint/criu   images: each flips the jump labels of perf events (criu's breakpoints) and of netfilter, see above
+#   pkg/machine, pkg/checkpoint/criu   images: each flips the jump labels of perf events (criu's breakpoints) and of netfilter, so they have one
+#                            processor, see above, and `make vm-test` runs some of them so
 #   pkg/linux/oci, pkg/linux/hook: no kernel in them that others do not try
 # One test is of no use here: TestExecTraced finds nothing that it must not, and nor does its control, which has to win a race against an emulated
 # processor. Never tried here: package keeper, whose subject on an older kernel than Linux 6.15 is another one; sweeps that kill at every system call and
