@@ -79,8 +79,16 @@ func (a *app) export(ctx context.Context, ref, file string, compress bool) error
 	return nil
 }
 
-// writeWhole makes a file that is there when all of it is on the disk, for its owner alone.
+// writeWhole makes a file that is there when all of it is on the disk, for its owner alone. What is there and no regular file (a device, a pipe, a link) is written to.
 func writeWhole(path string, from io.Reader) (err error) {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(f, from)
+		return errors.Join(err, f.Close())
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // with mode 0600
 	if err != nil {
 		return err

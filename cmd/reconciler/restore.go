@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,8 +22,8 @@ func newRestore(a *app) *cobra.Command {
 		Long: `Start a container from an image: its newest good one, or the one of --from. If it runs, it is stopped first by its own
 stop signal: what it did since the image is lost, its memory and the files of its writable layer are as they were then.
 
-The image is checked before anything is stopped. If it cannot be restored after all, the container starts as
-its manifest says, from an older image or anew, and this command fails with the reason.`,
+The image is checked before anything is stopped. If it cannot be restored after all, the container starts as its
+manifest says, from an older image or anew; this command fails then, if it runs from none or the image was named exactly.`,
 		Example: `  reconciler restore web
   reconciler restore web --from web/20261126-203315123
   reconciler restore web2 --from web      # from the newest image of another with the same spec`,
@@ -56,15 +57,24 @@ func (w *waiting) restore(ctx context.Context, name, from string) error {
 		}
 		o = wait.seen[name]
 	}
-	return w.restored(o)
+	return w.restored(o, from)
 }
 
-// restored says what a container runs from; anything but an image is an error, when it was waited for.
-func (w *waiting) restored(o spec.Object) error {
+// restored says what a container runs from; anything but an image, or but the one that was named exactly, is an error, when it was waited for.
+func (w *waiting) restored(o spec.Object, from string) error {
 	name := o.Metadata.Name
 	c, known := condition(o, spec.ConditionRestored)
-	if !w.noWait && known && c.Status == spec.False {
-		why := fmt.Errorf("%q does not run from an image: %s", name, cmp.Or(c.Message, c.Reason))
+	image, _, _ := strings.Cut(c.Message, ";")
+	what := ""
+	switch {
+	case w.noWait:
+	case !known || c.Status != spec.True:
+		what = "an image"
+	case strings.Contains(from, "/") && image != from:
+		what = from
+	}
+	if what != "" {
+		why := fmt.Errorf("%q does not run from %s: %s", name, what, cmp.Or(c.Message, c.Reason, "it was started anew"))
 		return withHint(why, fmt.Sprintf("`reconciler checkpoint ls %s` lists what there is, `reconciler events %s` what was tried", name, name))
 	}
 	text := w.out.paint(phaseColour(o.Status.Phase), clean(string(o.Status.Phase)))

@@ -99,7 +99,7 @@ func (m *Machine) together(in *instance) (members []*instance) {
 // take commits one image.
 func (m *Machine) take(in *instance, o spec.CheckpointOptions, set string, f imageFault) *image {
 	i := &image{program: in.program, Image: spec.Image{
-		Container: in.Name, ID: m.nextID(in.Name), Set: set, CreatedAt: time.Now().Round(0), Cause: o.Cause, Instance: in.ID, Starts: in.Starts,
+		Container: in.Name, ID: m.nextID(in.Name), Set: set, CreatedAt: time.Now().Round(0), Cause: o.Cause, Instance: in.ID, Starts: in.Starts, StartedAt: in.StartedAt,
 		Hash: in.Hash, Defaults: in.Defaults, Spec: in.Spec, Bytes: imageBytes, Memory: imageBytes, Frozen: imageFrozen, Took: imageFrozen, Kept: o.Keep,
 	}}
 	if in.program.ends && in.Phase == spec.InstanceRunning {
@@ -184,14 +184,25 @@ func (m *Machine) restore(name string, id uint64, ref string) error {
 	if err != nil || live(in) {
 		return err
 	}
-	if m.unable != nil {
+	if m.unable == nil && m.findImage(ref) != nil {
+		m.judge("Restore", name, id)
+	}
+	if err := m.canRestore(in.Instance, ref); err != nil {
+		return err
+	}
+	m.begin(in, m.findImage(ref).program)
+	return nil
+}
+
+// canRestore looks at an image as a restore does.
+func (m *Machine) canRestore(in spec.Instance, ref string) error {
+	if m.unable != nil || ref == "" {
 		return m.unable
 	}
 	i := m.findImage(ref)
 	if i == nil {
 		return fmt.Errorf("no image %s: %w", ref, fs.ErrNotExist)
 	}
-	m.judge("Restore", name, id)
 	if i.hidden != "" {
 		i.Problem = i.hidden
 	}
@@ -202,7 +213,6 @@ func (m *Machine) restore(name string, id uint64, ref string) error {
 		m.misfits = append(m.misfits, err.Error())
 		return err
 	}
-	m.begin(in, i.program)
 	return nil
 }
 
@@ -243,6 +253,13 @@ func (n *Node) Checkpoint(ctx context.Context, name string, id uint64, o spec.Ch
 	}
 	err = n.meet(ctx, "Checkpoint", name, func(f fate) error { i, err = n.machine.checkpoint(name, id, o, f.image); return err })
 	return i, err
+}
+
+// CanRestore looks at an image in memory, and is not disturbed.
+func (n *Node) CanRestore(_ context.Context, in spec.Instance, image string) error {
+	n.machine.mu.Lock()
+	defer n.machine.mu.Unlock()
+	return n.machine.canRestore(in, image)
 }
 
 // Restore starts an instance from an image.

@@ -350,7 +350,7 @@ func unsaved(instances []spec.Instance, images []spec.Image) string {
 		if in.Exit == nil || in.Exit.Reason != spec.ExitCheckpointed {
 			continue
 		}
-		if !slices.ContainsFunc(images, func(i spec.Image) bool { return i.Instance == in.ID && i.Starts == in.Starts && i.Stopped }) {
+		if !slices.ContainsFunc(images, func(i spec.Image) bool { return i.IsOf(in) && i.Stopped }) {
 			return fmt.Sprintf("instance %d ended in an image that is not there", in.ID)
 		}
 	}

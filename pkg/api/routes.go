@@ -25,7 +25,6 @@ func (s *Server) routes() http.Handler {
 		"GET /v1/features":                    s.features,
 		"POST /v1/prune":                      s.prune,
 		"GET /v1/images":                      s.images,
-		"GET /v1/images/{name}/{id}":          s.showImage,
 		"DELETE /v1/images/{name}/{id}":       s.removeImage,
 		"POST /v1/images/{name}/{id}/keep":    s.keepImage,
 		"/":                                   noRoute,
@@ -36,6 +35,7 @@ func (s *Server) routes() http.Handler {
 		"POST /v1/containers/{name}/checkpoint": s.checkpoint,
 		"POST /v1/containers/{name}/restore":    s.restore,
 		"POST /v1/images/{name}/{id}/verify":    s.verifyImage,
+		"GET /v1/images/{name}/{id}":            s.showImage, // which reads all of it
 		"POST /v1/shutdown":                     s.shutdown,
 	} {
 		mux.Handle(pattern, s.long(h))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -57,7 +58,7 @@ func (n *Node) endedWith(in spec.Instance) (spec.Image, bool) {
 		return spec.Image{}, false
 	}
 	for _, img := range images {
-		if img.Stopped && img.Instance == in.ID && img.Starts == in.Starts && img.Boot == n.Boot() {
+		if img.Stopped && img.IsOf(in) && img.Boot == n.Boot() {
 			return img, true
 		}
 	}
@@ -83,7 +84,7 @@ func (n *Node) Destroy(ctx context.Context, name string, instance uint64, keep b
 	if err := n.still.await(ctx, name, errStopping); err != nil {
 		return about("destroy", name, err)
 	}
-	if err := n.Node.Destroy(ctx, name, instance, keep); err != nil || keep {
+	if err := errors.Join(n.Node.Destroy(ctx, name, instance, keep), os.RemoveAll(n.unpackedDir(name, instance))); err != nil || keep {
 		return err
 	}
 	if left, err := n.Node.ObserveOne(ctx, name); err != nil || len(left) > 0 {
@@ -152,7 +153,7 @@ func (n *Node) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
+	errs := []error{n.tidyUnpacked(all)}
 	for _, in := range all {
 		img, ok := n.endedWith(in)
 		if !ok || in.Phase != spec.InstanceRunning && in.Phase != spec.InstancePaused {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -35,18 +34,40 @@ func (n *Node) Restore(ctx context.Context, name string, instance uint64, ref st
 	if in.Phase == spec.InstanceRunning || in.Phase == spec.InstancePaused {
 		return nil
 	}
-	source, err := n.images.Acquire(ref)
+	r, err := n.restoring(ctx, tool, in, ref)
 	if err != nil {
 		return err
 	}
-	defer source.Close()
-	r := &restoring{node: n, tool: tool, instance: in, source: source}
-	if err := r.check(ctx); err != nil {
-		return err
-	}
+	defer r.source.Close()
 	ctx, cancel := context.WithTimeoutCause(ctx, r.patience(), errSlow(r.patience()))
 	defer cancel()
 	return r.restore(ctx)
+}
+
+// CanRestore says what Restore would say before it starts anything; see reconcile.Node.
+func (n *Node) CanRestore(ctx context.Context, in spec.Instance, ref string) error {
+	tool, err := n.criu(ctx)
+	if err != nil || ref == "" {
+		return err
+	}
+	r, err := n.restoring(ctx, tool, in, ref)
+	if err != nil {
+		return err
+	}
+	return r.source.Close()
+}
+
+// restoring opens an image for an instance that it fits. The caller closes the source.
+func (n *Node) restoring(ctx context.Context, tool criu.Tool, in spec.Instance, ref string) (*restoring, error) {
+	source, err := n.images.Acquire(ref)
+	if err != nil {
+		return nil, err
+	}
+	r := &restoring{node: n, tool: tool, instance: in, source: source}
+	if err := r.check(ctx); err != nil {
+		return nil, errors.Join(err, source.Close())
+	}
+	return r, nil
 }
 
 // instance observes one instance; fs.ErrNotExist if it is not there.
@@ -131,16 +152,23 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 	if err := staged.CheckPrograms(ctx, r.backend.Programs); err != nil {
 		return fmt.Errorf("the image %s does not fit: %w", r.source.Image().Ref(), err)
 	}
-	images, err := r.images(ctx, work)
+	images, err := r.images(ctx)
 	if err != nil {
 		return err
 	}
 	defer images.Close()
+	isFed := false
+	defer func() {
+		if !isFed || err != nil {
+			err = errors.Join(err, os.RemoveAll(r.node.unpackedDir(in.Name, in.ID)))
+		}
+	}()
 	options, err := r.options(images, work, staged, inherit)
 	if err != nil {
 		return err
 	}
-	options.LazyPages = r.feed(ctx, staged, images, work)
+	isFed = r.feed(ctx, staged, images, work)
+	options.LazyPages = isFed
 	ctx, keep, end := keepable(ctx)
 	defer end()
 	isClaimed := false
@@ -220,23 +248,6 @@ func closeFile(f *os.File) {
 	if f != nil {
 		_ = f.Close()
 	}
-}
-
-// images opens criu's images, unpacked if need be.
-func (r *restoring) images(ctx context.Context, work *os.File) (*os.File, error) {
-	if !r.source.IsPacked() {
-		return r.source.Images()
-	}
-	dir := filepath.Join(work.Name(), "unpacked")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, err
-	}
-	room, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer room.Close()
-	return r.source.Unpack(ctx, room)
 }
 
 // files are the descriptors that criu finds, and which of them stand for what the image does not have.

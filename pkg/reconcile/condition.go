@@ -128,6 +128,8 @@ func (w *world) checkpointed() spec.Condition {
 		images.Unsupported = f.Final
 	case images.Problem != "" && w.wanted.Spec.Checkpoint.Every > 0:
 		c.Message = images.Problem
+	case w.Unable != "":
+		c.Message, images.Unsupported = coldOnly+w.Unable, true
 	case len(own) > 0 && (suspends || w.wanted.Spec.Checkpoint.Every > 0):
 		return spec.Condition{Type: spec.ConditionCheckpointed, Status: spec.True, Reason: ReasonTaken, Message: fmt.Sprintf("%s at %s", own[0].Ref(), clock(own[0].CreatedAt))}
 	default:

@@ -30,6 +30,8 @@ type entry struct {
 	together bool
 	// unlisted is why the images could not be listed, if they could not be.
 	unlisted Failure
+	// unable is why the node restores nothing, if the name has to do with images.
+	unable string
 	// restless counts passes in a row that acted and acted without an end; the next waits until notBefore.
 	restless  int
 	notBefore time.Time

@@ -57,7 +57,9 @@ func (f Failure) final() Failure {
 }
 
 // holds tells whether the action is not to be tried now.
-func (f Failure) holds(now time.Time) bool { return f.Err != nil && (f.Final || f.Retry.After(now)) }
+func (f Failure) holds(now time.Time) bool {
+	return f.Err != nil && (f.Final || f.Retry.After(now) && f.Retry.Sub(now) <= lastRetries[VerbCheckpoint]) // later than ever: the clock was set back
+}
 
 // retryText says for people why an action failed and when it is tried again; the hint of an error stays last.
 func (f Failure) retryText() string {

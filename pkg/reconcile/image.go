@@ -90,7 +90,7 @@ func (a *Agent) takeByHand(ctx context.Context, n *entry, o spec.CheckpointOptio
 			return spec.Image{}, err
 		}
 	}
-	taken, err := a.do(ctx, action)
+	taken, err := a.doWhile(ctx, action) // whoever asked for it may not want it any more
 	if err != nil {
 		a.tellFailed(n, VerbCheckpoint, err)
 		return taken, err
@@ -104,7 +104,7 @@ func (a *Agent) takeByHand(ctx context.Context, n *entry, o spec.CheckpointOptio
 func (a *Agent) endedIn(ctx context.Context, in spec.Instance) (spec.Image, error) {
 	all, err := a.Node.Images(ctx, in.Name)
 	for _, i := range named(all, in.Name) {
-		if i.Instance == in.ID && i.Starts == in.Starts {
+		if i.IsOf(in) {
 			return i, nil
 		}
 	}
@@ -133,7 +133,7 @@ func (a *Agent) Restore(ctx context.Context, name, image string) error {
 		if !ok || !w.matches(in) {
 			in.Spec, in.Defaults = desired.Container, spec.DefaultsVersion
 		}
-		chosen, err := w.choose(image, in)
+		chosen, err := a.chooseGood(ctx, w, image, in)
 		if err != nil {
 			return err
 		}
@@ -149,6 +149,21 @@ func (a *Agent) Restore(ctx context.Context, name, image string) error {
 		a.tell(Event{Name: name, Reason: "RestoreRequested", Message: chosen.Ref()})
 		return nil
 	})
+}
+
+// chooseGood is choose, of images that the node has looked at: of those that are not named exactly the next one is tried.
+func (a *Agent) chooseGood(ctx context.Context, w *world, ref string, in spec.Instance) (spec.Image, error) {
+	for {
+		chosen, err := w.choose(ref, in)
+		if err != nil {
+			return chosen, err
+		}
+		err = a.Node.CanRestore(ctx, in, chosen.Ref())
+		if err == nil || strings.Contains(ref, "/") || !errors.Is(err, fs.ErrInvalid) && !errors.Is(err, fs.ErrNotExist) {
+			return chosen, err
+		}
+		w.Record.Images.Bad = append(w.Record.Images.Bad, record.BadImage{Image: chosen.Ref(), Problem: err.Error()})
+	}
 }
 
 // choose is the image that somebody names. One that is named exactly is taken though it failed before; else the newest is that nothing speaks against.

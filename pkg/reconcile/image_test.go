@@ -146,6 +146,45 @@ func TestTriedAgain(t *testing.T) {
 	})
 }
 
+// patient is a node in memory whose images take for ever.
+type patient struct{ reconcile.Node }
+
+func (patient) Checkpoint(ctx context.Context, _ string, _ uint64, _ spec.CheckpointOptions) (spec.Image, error) {
+	<-ctx.Done()
+	return spec.Image{}, context.Cause(ctx)
+}
+
+// Whoever asked for an image and leaves gets none.
+func TestImageCalledOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		machine, folder := simnode.New(), simnode.NewFolder("main")
+		under := machine.Attach(nil, func() {})
+		agent, err := reconcile.New(reconcile.Config{Node: patient{under}, Store: simnode.NewDisk().Store(under), Sources: []reconcile.Source{folder}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- agent.Run(ctx) }()
+		folder.Put("a.yaml", fmt.Sprintf(someManifest, "a"))
+		synctest.Wait()
+		for _, stop := range []bool{false, true} {
+			caller, leave := context.WithTimeout(t.Context(), 5*time.Second)
+			began := time.Now()
+			if _, err := agent.Checkpoint(caller, "a", spec.CheckpointOptions{Stop: stop}); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 5*time.Second {
+				t.Errorf("stop %v: %v after %v", stop, err, time.Since(began))
+			}
+			leave()
+			synctest.Wait()
+			if a, _ := agent.Object("a"); a.Status.Phase != spec.PhaseRunning || a.Status.Override.State != "" {
+				t.Errorf("stop %v: %+v", stop, a.Status)
+			}
+		}
+		cancel()
+		<-done
+	})
+}
+
 // Images are listed and removed by hand; removing one that is not there is told.
 func TestImagesByHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -220,4 +259,42 @@ func TestReadyWhileTaken(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What would be done on a node that restores nothing, or with more images than are remembered, all of which fail: in the end the command is started.
+func TestColdInTheEnd(t *testing.T) {
+	c := spec.Container{APIVersion: spec.APIVersion, Kind: spec.KindContainer, Metadata: spec.Metadata{Name: "a"}}
+	c.Spec.Checkpoint = spec.Checkpoint{RestoreOnStart: spec.RestoreLatest, Retain: 100}
+	in := spec.Instance{Name: "a", ID: 1, Phase: spec.InstanceCreated, Spec: c, Defaults: spec.DefaultsVersion}
+	in.Hash = spec.Identity(c, in.Defaults)
+	s := reconcile.Subject{Name: "a", Desired: &reconcile.Desired{Container: c}, Observed: []spec.Instance{in}}
+	s.Record.NextInstance = 2
+	for i := range 100 {
+		s.Images = append(s.Images, spec.Image{Container: "a", ID: fmt.Sprintf("20260101-%09d", i), Hash: in.Hash, Spec: c, Defaults: in.Defaults})
+	}
+	unable := s
+	unable.Unable = "no criu"
+	if d := reconcile.Plan(unable, time.Now()); len(d.Actions) == 0 || d.Actions[0].Verb != reconcile.VerbStart || !strings.Contains(d.Actions[0].Cause, "cold only: no criu") {
+		t.Errorf("on a node without criu: %+v", d.Actions)
+	}
+	tried := map[string]bool{}
+	for range 100 {
+		d := reconcile.Plan(s, time.Now())
+		if len(d.Actions) == 0 {
+			t.Fatalf("nothing is done after %d images", len(tried))
+		}
+		a := d.Actions[0]
+		if a.Verb == reconcile.VerbStart {
+			break
+		}
+		if a.Verb != reconcile.VerbRestore || tried[a.Image] {
+			t.Fatalf("after %d images: %+v", len(tried), a)
+		}
+		tried[a.Image] = true
+		s.Record = d.Record
+		reconcile.NoteRestored(&s.Record, a.Image, fmt.Errorf("damaged: %w", fs.ErrInvalid))
+	}
+	if len(tried) != 15 {
+		t.Errorf("%d images were tried", len(tried))
+	}
 }

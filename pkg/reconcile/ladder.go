@@ -14,10 +14,8 @@ import (
 func (w *world) first(in spec.Instance, c spec.Container) step {
 	cause := fmt.Sprintf("instance %d has no process yet", in.ID)
 	switch {
-	case w.restoreAsked(in), w.Record.Suspended, w.Record.Images.Climbing, c.Spec.Checkpoint.RestoreOnStart == spec.RestoreLatest:
-		return w.climb(in, cause, true)
-	case c.Spec.Checkpoint.From != "":
-		return w.climb(in, cause, false)
+	case w.restoreAsked(in), w.Record.Suspended, w.Record.Images.Climbing, c.Spec.Checkpoint.RestoreOnStart == spec.RestoreLatest, c.Spec.Checkpoint.From != "":
+		return w.climb(in, cause)
 	}
 	return w.try(Action{Verb: VerbStart, Instance: in.ID, Cause: cause})
 }
@@ -31,12 +29,12 @@ func restorePending(r record.Restore, in spec.Instance) bool {
 
 // climb begins a run from the best rung of the ladder that holds: the image that was asked for, the container's own from the newest to the oldest,
 // those its manifest names, its command. Each that does not is left out with its reason, in no time.
-func (w *world) climb(in spec.Instance, cause string, own bool) step {
+func (w *world) climb(in spec.Instance, cause string) step {
 	if u := w.Unlisted; u.Err != nil && !u.stalled() {
 		return step{wake: u.Retry, held: &u}
 	}
-	rungs, missing := w.rungs(in, own)
-	if why := w.Record.Images.Unable; why != "" {
+	rungs, missing := w.rungs(in)
+	if why := cmp.Or(w.Unable, w.Record.Images.Unable); why != "" {
 		return w.cold(in, cause, "cold only: "+why)
 	}
 	why := missing
@@ -81,13 +79,16 @@ func (w *world) cold(in spec.Instance, cause, why string) step {
 // coldOnly begins what is said of a node that restores nothing.
 const coldOnly = "cold only: "
 
+// maxRungs is how many images of one container are tried, the newest: all rungs of a ladder have to be remembered, see maxBad.
+const maxRungs = 15
+
 // rungs are the images to begin from, the best first, and what is missing of those that were named.
-func (w *world) rungs(in spec.Instance, own bool) (list []spec.Image, missing []string) {
+func (w *world) rungs(in spec.Instance) (list []spec.Image, missing []string) {
 	add := func(named string, some []spec.Image) {
 		if len(some) == 0 && named != "" {
 			missing = append(missing, fmt.Sprintf("no image %s is there", named))
 		}
-		for _, i := range some {
+		for _, i := range some[:min(len(some), maxRungs)] {
 			if !slices.ContainsFunc(list, func(other spec.Image) bool { return other.Ref() == i.Ref() }) {
 				list = append(list, i)
 			}
@@ -99,9 +100,7 @@ func (w *world) rungs(in spec.Instance, own bool) (list []spec.Image, missing []
 	if w.restoreAsked(in) {
 		add(w.Record.Restore.Image, named(w.Images, w.Record.Restore.Image))
 	}
-	if own {
-		add("", named(w.Images, w.Name))
-	}
+	add("", named(w.Images, w.Name))
 	if from := w.wanted.Spec.Checkpoint.From; from != "" {
 		add(from, named(w.Images, from))
 	}

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,11 +10,17 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// list asks the node for the images that the plan of a name may need.
+// list asks the node for the images that the plan of a name may need, and whether it restores any.
 func (a *Agent) list(ctx context.Context, n *entry, desired *Desired, observed []spec.Instance) {
 	var images []spec.Image
 	var failed error
-	for _, name := range NeedsImages(n.id, desired, observed, n.record) {
+	names := NeedsImages(n.id, desired, observed, n.record)
+	if n.unable = ""; len(names) > 0 {
+		if err := a.Node.CanRestore(ctx, spec.Instance{}, ""); errors.Is(err, errors.ErrUnsupported) {
+			n.unable = err.Error()
+		}
+	}
+	for _, name := range names {
 		some, err := a.Node.Images(ctx, name)
 		if err != nil {
 			failed = fmt.Errorf("cannot list the images of %q: %w", name, err)

@@ -174,9 +174,9 @@ func (w *world) restart(in spec.Instance, c spec.Container, asked bool) step {
 	case asked:
 		a.Cause = "a restart was asked for"
 	case w.restoreAsked(in):
-		return w.climb(in, "a restore was asked for", true)
+		return w.climb(in, "a restore was asked for")
 	case exit.Reason == spec.ExitCheckpointed:
-		return w.climb(in, "its processes are in an image; "+w.stateCause(), true)
+		return w.climb(in, "its processes are in an image; "+w.stateCause())
 	case requested(exit):
 		a.Cause = "stopped before; " + w.stateCause()
 	case exit.Reason == spec.ExitMemoryLost:
@@ -184,7 +184,7 @@ func (w *world) restart(in spec.Instance, c spec.Container, asked bool) step {
 		if due.After(w.now) {
 			return wait(due)
 		}
-		return w.climb(in, exitText(exit), true)
+		return w.climb(in, exitText(exit))
 	case !restarts(c, exit):
 		return step{}
 	default:
@@ -197,7 +197,7 @@ func (w *world) restart(in spec.Instance, c spec.Container, asked bool) step {
 			a.Cause += fmt.Sprintf(" after %v", spec.Duration(delay))
 		}
 		if c.Spec.Checkpoint.OnCrash == spec.CrashRestore {
-			return w.climb(in, a.Cause, true)
+			return w.climb(in, a.Cause)
 		}
 	}
 	return w.try(a)

@@ -7,7 +7,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// Node is the kernel seam: what the loop needs of a machine. pkg/linux implements it on the real
+// Node is the kernel seam: what the loop needs of a machine. pkg/machine implements it on the real
 // kernel and internal/simnode in memory; backendtest holds both to these laws:
 //
 //   - Every verb may be repeated safely: a verb whose effect is already there does nothing and succeeds.
@@ -54,6 +54,9 @@ type Node interface {
 	// has one start more. Running or Paused already: nothing to do. An image that is damaged, or does not fit container or node, is fs.ErrInvalid and said
 	// before anything is started; one that is not there is fs.ErrNotExist; a node that restores nothing says errors.ErrUnsupported.
 	Restore(ctx context.Context, name string, instance uint64, image string) error
+	// CanRestore says why Restore would not begin a run of an instance from an image, with its errors, as far as that can be known with nothing started;
+	// "" is any image: it says only whether the node restores at all.
+	CanRestore(ctx context.Context, in spec.Instance, image string) error
 	// Images are the complete images of one container, or of all for "", oldest first. One that is known to be of no use says why.
 	Images(ctx context.Context, name string) ([]spec.Image, error)
 	// RemoveImage removes an image that is not in use (spec.ErrBusy). One that is not there is no error.

@@ -112,7 +112,7 @@ func (a *Agent) subject(n *entry, desired *Desired, observed []spec.Instance) Su
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return Subject{
-		Name: n.id, Desired: desired, Observed: observed, Record: n.record, Failure: n.failure, Images: n.images, Unlisted: n.unlisted, Down: a.down,
+		Name: n.id, Desired: desired, Observed: observed, Record: n.record, Failure: n.failure, Images: n.images, Unlisted: n.unlisted, Unable: n.unable, Down: a.down,
 	}
 }
 
@@ -226,7 +226,12 @@ var deadlines = map[string]time.Duration{
 
 // do asks the node for a verb. An action begun is ended even when the agent is asked to end. What is taken is an image.
 func (a *Agent) do(ctx context.Context, action Action) (taken spec.Image, err error) {
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), earlier(time.Now().Add(deadlines[action.Verb]), action.Until))
+	return a.doWhile(context.WithoutCancel(ctx), action)
+}
+
+// doWhile is do for as long as somebody wants it.
+func (a *Agent) doWhile(ctx context.Context, action Action) (taken spec.Image, err error) {
+	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(deadlines[action.Verb]), action.Until))
 	defer cancel()
 	if action.Verb == VerbCheckpoint {
 		return a.Node.Checkpoint(ctx, action.Name, action.Instance, action.Options)

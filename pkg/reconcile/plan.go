@@ -22,6 +22,8 @@ type Subject struct {
 	// why they could not be listed; then there are none.
 	Images   []spec.Image
 	Unlisted Failure
+	// Unable says why the node restores nothing, "" if it does, or if nothing of the name has to do with images.
+	Unable string
 	// Down tells that the node goes down: nothing is begun, and everything ends.
 	Down Down
 }

@@ -71,6 +71,7 @@ func (q *queue) Wake(name string, at time.Time) {
 		heap.Remove(&q.wakes, t.index)
 	}
 	if t.wake = at; !at.IsZero() {
+		t.wake = time.Now().Add(time.Until(at)) // on the monotonic clock: the other one may be set
 		heap.Push(&q.wakes, t)
 	}
 	q.arm()

@@ -94,7 +94,9 @@ type Image struct {
 	// Instance and Starts are the run it is of, in a boot of a node.
 	Instance uint64 `json:"instance"`
 	Starts   int    `json:"starts"`
-	Boot     string `json:"boot,omitzero"`
+	// StartedAt is when that run began: numbers come again when a container is removed and made anew.
+	StartedAt time.Time `json:"startedAt,omitzero"`
+	Boot      string    `json:"boot,omitzero"`
 	// Stopped tells that the run ended with the image.
 	Stopped bool `json:"stopped,omitzero"`
 	// Hash and Defaults are the identity of the container's spec, see Identity; Spec is that spec.
@@ -122,6 +124,11 @@ type Image struct {
 
 // Ref names the image on its node: NAME/ID.
 func (i Image) Ref() string { return i.Container + "/" + i.ID }
+
+// IsOf tells whether the image is of an instance's latest run.
+func (i Image) IsOf(in Instance) bool {
+	return i.Instance == in.ID && i.Starts == in.Starts && i.StartedAt.Equal(in.StartedAt)
+}
 
 // CheckpointOptions say how an image is taken, beside what the container's Checkpoint says.
 type CheckpointOptions struct {

@@ -124,7 +124,8 @@ func (a *Agent) Restore(ctx context.Context, name, ref string) error {
 	if err != nil {
 		return err
 	}
-	switch i, err := of.Among(images); {
+	i, err := of.Among(images)
+	switch {
 	case err != nil:
 		return err
 	case i.Problem != "":
@@ -135,6 +136,7 @@ func (a *Agent) Restore(ctx context.Context, name, ref string) error {
 	}
 	object.Status.Phase, object.Status.Override = spec.PhaseRunning, spec.Override{}
 	object.Status.Container.StartedAt = time.Now()
+	object.Status.Conditions = []spec.Condition{{Type: spec.ConditionRestored, Status: spec.True, Reason: "Latest", Message: i.Ref()}}
 	a.Put(object)
 	return a.ask("restore", name, ref)
 }

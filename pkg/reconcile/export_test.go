@@ -1,0 +1,4 @@
+package reconcile
+
+// NoteRestored is noteRestored.
+var NoteRestored = noteRestored
