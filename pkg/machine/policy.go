@@ -13,6 +13,9 @@ func policy(s spec.ContainerSpec, staged *linux.Restore) image.Policy {
 		Bounding: most.Bounding, NoNewPrivs: most.NoNewPrivs, Seccomp: most.Filter != nil, Filter: most.Filter, LSM: most.Label,
 		UIDs: idMap(most.UIDs), GIDs: idMap(most.GIDs), OOMScoreAdj: most.OOMScoreAdj, Rlimits: most.Rlimits, Realtime: most.Realtime,
 	}
+	if most := s.Resources.Pids.Max; !most.IsZero() && !most.IsMax() {
+		p.Tasks = int(most.Value())
+	}
 	for kind, word := range map[string]string{"ipc": s.Namespaces.IPC, "uts": s.Namespaces.UTS} {
 		if word == "" || word == spec.NamespacePrivate {
 			p.Own = append(p.Own, kind)

@@ -40,7 +40,13 @@ func (m memory) list() (names []string) {
 	return names
 }
 
-func (m memory) size(name string) (int64, error) { return int64(len(m[path.Base(name)])), nil }
+func (m memory) size(name string) (int64, error) {
+	text, ok := m[path.Base(name)]
+	if !ok {
+		return 0, fs.ErrNotExist
+	}
+	return int64(len(text)), nil
+}
 
 func (m memory) open(name string) (io.ReadCloser, error) {
 	text, ok := m[path.Base(name)]

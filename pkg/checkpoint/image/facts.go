@@ -47,12 +47,10 @@ type Task struct {
 
 // Thread is one thread of a process; its first has the number of the process.
 type Thread struct {
-	TID      int
-	UID, GID uint32 // effective
+	TID int
 	// Sets of capabilities, by number of bit.
 	Inheritable, Permitted, Effective, Bounding, Ambient uint64
 
-	IDs        []uint32 // every user and group it acts as
 	NoNewPrivs bool
 	Seccomp    uint32 // 0, 1 or 2 as in prctl(2)
 	Filter     uint32 // index in Filters of the last of its chain
@@ -263,9 +261,8 @@ func (f *Facts) process(s source, t *Task, c *coreEntry) error {
 func (e *threadEntry) thread(tid uint32) Thread {
 	c := e.Creds
 	t := Thread{
-		TID: int(tid), UID: c.EUID, GID: c.EGID, NoNewPrivs: c.NNP == 1, Seccomp: e.Seccomp, LSM: c.LSM,
+		TID: int(tid), NoNewPrivs: c.NNP == 1, Seccomp: e.Seccomp, LSM: c.LSM,
 		Inheritable: bits(c.Inh), Permitted: bits(c.Prm), Effective: bits(c.Eff), Bounding: bits(c.Bnd), Ambient: bits(c.Amb),
-		IDs: append([]uint32{c.UID, c.GID, c.EUID, c.EGID, c.SUID, c.SGID, c.FSUID, c.FSGID}, c.Groups...),
 	}
 	if e.Filter != nil {
 		t.Filter = *e.Filter

@@ -110,7 +110,7 @@ func likeCrit(t *testing.T, task image.Task, dir string) {
 	c, got := core.GetThreadCore().GetCreds(), task.Threads[0]
 	set := func(words []uint32) uint64 { return uint64(words[0]) | uint64(words[1])<<32 }
 	if got.Permitted != set(c.GetCapPrm()) || got.Effective != set(c.GetCapEff()) || got.Inheritable != set(c.GetCapInh()) || got.Bounding != set(c.GetCapBnd()) ||
-		got.UID != c.GetEuid() || got.NoNewPrivs != (c.GetNoNewPrivs() == 1) || got.Seccomp != uint32(core.GetThreadCore().GetSeccompMode()) {
+		got.NoNewPrivs != (c.GetNoNewPrivs() == 1) || got.Seccomp != uint32(core.GetThreadCore().GetSeccompMode()) {
 		t.Errorf("thread %+v, crit has %v", got, c)
 	}
 	for i, l := range core.GetTc().GetRlimits().GetRlimits() {

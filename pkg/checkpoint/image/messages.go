@@ -59,19 +59,10 @@ type (
 		Comm    string      `pb:"13"`
 	}
 	credsEntry struct {
-		UID    uint32   `pb:"1"`
-		GID    uint32   `pb:"2"`
-		EUID   uint32   `pb:"3"`
-		EGID   uint32   `pb:"4"`
-		SUID   uint32   `pb:"5"`
-		SGID   uint32   `pb:"6"`
-		FSUID  uint32   `pb:"7"`
-		FSGID  uint32   `pb:"8"`
 		Inh    []uint32 `pb:"9"`
 		Prm    []uint32 `pb:"10"`
 		Eff    []uint32 `pb:"11"`
 		Bnd    []uint32 `pb:"12"`
-		Groups []uint32 `pb:"14"`
 		LSM    string   `pb:"15"`
 		Create string   `pb:"16"`
 		Data   []byte   `pb:"17"`

@@ -211,7 +211,7 @@ func (f *Facts) checkFilter(t Thread, p Policy) error {
 	return nil
 }
 
-// checkIDMaps: the user namespace is the container's, and everybody is somebody in it.
+// checkIDMaps: the user namespace is the container's. Whom it does not have the kernel lets nobody be.
 func (f *Facts) checkIDMaps(p Policy) error {
 	if !sameMap(f.UIDs, p.UIDs) || !sameMap(f.GIDs, p.GIDs) {
 		return errors.New("the map of its user namespace is not the container's")

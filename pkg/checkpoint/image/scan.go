@@ -19,6 +19,9 @@ func (f *Facts) mounts(s source) error {
 	}
 	for _, name := range names {
 		err := each(s, inImages(name), func(m *mountEntry) error {
+			if len(f.Mounts) == maxMounts {
+				return errWire("there are too many mounts")
+			}
 			f.Mounts = append(f.Mounts, m.mount())
 			return nil
 		})
@@ -28,6 +31,12 @@ func (f *Facts) mounts(s source) error {
 	}
 	return nil
 }
+
+// maxMounts and maxChain are what the kernel bounds these at: fs.mount-max, and MAX_INSNS_PER_PATH of filters of one instruction, see kernel/seccomp.c.
+const (
+	maxMounts = 100_000
+	maxChain  = (1 << 15) / (1 + 4)
+)
 
 func (m *mountEntry) mount() Mount {
 	at := Mount{Point: m.Point, Type: word(mountTypes, m.Type), Key: m.Key, Root: m.Root, Flags: m.Flags, id: m.ID, parent: m.Parent}
@@ -109,7 +118,7 @@ func (f *Facts) share(t *Task) error {
 // chain gives the filters of a thread that has one as the last.
 func (f *Facts) chain(last uint32) (programs [][]byte, err error) {
 	for at := last + 1; at != 0; at = f.chains[at-1] {
-		if int64(at) > int64(len(f.Filters)) || len(programs) == len(f.Filters) {
+		if int64(at) > int64(len(f.Filters)) || len(programs) == min(len(f.Filters), maxChain) {
 			return nil, errWire("its filters are not there")
 		}
 		programs = append(programs, f.Filters[at-1])

@@ -20,6 +20,9 @@ func errWire(what string) error { return fmt.Errorf("%s: %w", what, fs.ErrInvali
 // maxNesting bounds messages in messages.
 const maxNesting = 16
 
+// maxRepeated bounds how often a field is there: an empty one takes two bytes, and here a hundred. The most are the mappings of a process, see vm.max_map_count.
+const maxRepeated = 1 << 19
+
 // unmarshal reads a message into a pointer to a struct.
 func unmarshal(data []byte, to any) error {
 	return readMessage(data, reflect.ValueOf(to).Elem(), maxNesting)
@@ -120,6 +123,9 @@ func varint(data []byte) (uint64, []byte, error) {
 
 // appendField adds to a field that may be there many times; numbers may be packed in one.
 func appendField(f wireField, place reflect.Value, isZigzag bool, depth int) error {
+	if place.Len() >= maxRepeated {
+		return errWire(fmt.Sprintf("field %d is there too many times", f.number))
+	}
 	elem := reflect.New(place.Type().Elem()).Elem()
 	isNumber := elem.Kind() != reflect.Struct && elem.Kind() != reflect.Slice && elem.Kind() != reflect.String
 	if f.kind == 2 && isNumber {
