@@ -47,7 +47,9 @@ func TestNumbersComeAgain(t *testing.T) {
 	c := n.container("count", counter)
 	n.run(c)
 	img := n.checkpoint("count", spec.CheckpointOptions{Stop: true, Keep: true})
-	n.until("the end", func() bool { return n.look("count").Exit != nil && n.look("count").Exit.Reason == spec.ExitCheckpointed })
+	n.until("the end", func() bool {
+		return n.look("count").Exit != nil && n.look("count").Exit.Reason == spec.ExitCheckpointed
+	})
 	must(t, n.Destroy(t.Context(), "count", 1, false))
 	n.run(c)
 	n.reopen()

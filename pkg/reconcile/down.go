@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Shutdown brings the containers down because the node goes down, while Run runs: those whose manifest says checkpoint.onShutdown, and those that
@@ -61,6 +63,25 @@ func (a *Agent) enqueueDown() {
 			}
 		}
 	}
+}
+
+// stopsFirst tells whether another one of a group has still to be asked to stop because the node goes down: an image of the group would end it too.
+func (a *Agent) stopsFirst(n *entry, group string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.down.IsZero() {
+		return false
+	}
+	for _, other := range a.names {
+		if d := other.desired; other == n || d == nil || d.Hold != "" || d.Container.Spec.Group != group || d.Container.Spec.Checkpoint.OnShutdown ||
+			state(d.Container) == spec.StateCheckpointed {
+			continue
+		}
+		if slices.ContainsFunc(other.observed, func(in spec.Instance) bool { return live(in) && in.Stopping.IsZero() }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *Agent) goingDown() Down {

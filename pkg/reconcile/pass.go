@@ -102,6 +102,10 @@ func (a *Agent) actTogether(ctx context.Context, n *entry, group string) (again 
 		return false
 	}
 	defer leave()
+	if a.stopsFirst(n, group) {
+		a.queue.Wake(n.id, now().Add(firstRetry))
+		return false
+	}
 	n.together = true
 	defer func() { n.together = false }()
 	return a.round(ctx, n)
