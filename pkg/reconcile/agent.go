@@ -43,6 +43,7 @@ type Agent struct {
 	objects *objects
 	events  *events
 	groups  together
+	saving  few // names of which an image is taken by schedule
 	// intake guards who may admit; it is taken before mu.
 	intake  sync.Mutex
 	sources []Snapshot                   // the newest of each of Config.Sources
@@ -67,6 +68,7 @@ func New(cfg Config) (*Agent, error) {
 		Config: cfg, queue: newQueue(), objects: newObjects(), events: newEvents(),
 		told: map[string]map[string]string{}, confirmed: map[string]Confirmation{}, names: map[string]*entry{},
 		progress: make(chan struct{}), synced: make(chan struct{}),
+		saving: few{free: max(1, cfg.Workers/2)},
 	}
 	for _, source := range cfg.Sources {
 		a.sources = append(a.sources, Snapshot{Source: source.Name()})

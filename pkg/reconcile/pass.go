@@ -78,6 +78,16 @@ func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 		return false
 	}
 	verb = d.Actions[0].Verb
+	if d.Actions[0].Scheduled && !n.together { // it takes long, and others have to be started meanwhile
+		if !a.saving.enter(n.id) {
+			return false
+		}
+		defer func() {
+			for _, waiting := range a.saving.leave() {
+				a.queue.Add(waiting)
+			}
+		}()
+	}
 	if verb == VerbCheckpoint && desired.Container.Spec.Group != "" && !n.together {
 		return a.actTogether(ctx, n, desired.Container.Spec.Group)
 	}
