@@ -27,11 +27,7 @@ func TestImageErrors(t *testing.T) {
 	stopped.Status.Phase = spec.PhaseStopped
 	agent.Put(stopped)
 	c := httpClient(serve(t, agent))
-	for name, test := range map[string]struct {
-		method, path, body string
-		status             int
-		reason             api.Reason
-	}{
+	for name, test := range map[string]refusal{
 		"checkpoint of nobody":     {"POST", "/v1/containers/nope/checkpoint", "", 404, api.ReasonNotFound},
 		"checkpoint of nothing":    {"POST", "/v1/containers/off/checkpoint", "", 409, api.ReasonNotRunning},
 		"unknown option":           {"POST", "/v1/containers/web/checkpoint", `{"stopp":true}`, 400, api.ReasonInvalid},
@@ -57,21 +53,7 @@ func TestImageErrors(t *testing.T) {
 		"images are not changed":   {"PUT", "/v1/images", "", 404, api.ReasonNotFound},
 		"shutdown in no time":      {"POST", "/v1/shutdown", `{"timeout":"soon"}`, 400, api.ReasonInvalid},
 	} {
-		t.Run(name, func(t *testing.T) {
-			request, err := http.NewRequest(test.method, "http://agent"+test.path, strings.NewReader(test.body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			response, err := c.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer response.Body.Close()
-			body, _ := io.ReadAll(response.Body)
-			if e := api.DecodeError(response.StatusCode, body); response.StatusCode != test.status || e.Reason != test.reason || e.Message == "" {
-				t.Errorf("got %d %s, want %d %s", response.StatusCode, body, test.status, test.reason)
-			}
-		})
+		t.Run(name, func(t *testing.T) { test.check(t, c) })
 	}
 }
 
@@ -81,35 +63,7 @@ func TestNoImages(t *testing.T) {
 	agent.Put(object("web"))
 	agent.AddImage(spec.Image{Container: "web", ID: "20260101-000000001"}, "x")
 	c := httpClient(serveConfig(t, api.Config{Agent: agent, Logs: agent, Node: agent, Log: logr.Discard()}))
-	response, err := c.Get("http://agent/v1/images/web/20260101-000000001")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, _ := io.ReadAll(response.Body)
-	if e := api.DecodeError(response.StatusCode, body); e.Reason != api.ReasonUnsupported {
-		t.Errorf("got %d %s", response.StatusCode, body)
-	}
-}
-
-func serveConfig(t *testing.T, config api.Config) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "s")
-	listener, err := api.Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	server := api.New(config)
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(ctx, listener) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-	return path
+	refusal{"GET", "/v1/images/web/20260101-000000001", "", 501, api.ReasonUnsupported}.check(t, c)
 }
 
 // An archive may be larger than every other body, up to a bound of its own.
@@ -150,16 +104,8 @@ func TestTransfersAreFew(t *testing.T) {
 		fmt.Fprintf(conn, "POST /v1/images HTTP/1.1\r\nHost: agent\r\nContent-Length: %d\r\n\r\n%s", len(archive), archive)
 		<-begun
 	}
-	response, err := httpClient(path).Post("http://agent/v1/images", "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, _ := io.ReadAll(response.Body)
-	response.Body.Close()
-	if e := api.DecodeError(response.StatusCode, body); e.Reason != api.ReasonBusy {
-		t.Errorf("one more: got %d %s", response.StatusCode, body)
-	}
-	response, err = httpClient(path).Get("http://agent/v1/images")
+	refusal{"POST", "/v1/images", "", 503, api.ReasonBusy}.check(t, httpClient(path))
+	response, err := httpClient(path).Get("http://agent/v1/images")
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("meanwhile: %v, %v", response, err)
 	}
@@ -198,10 +144,8 @@ func TestEndGivesUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
-	body, _ := io.ReadAll(response.Body)
-	if e := api.DecodeError(response.StatusCode, body); !strings.Contains(e.Message, "the agent ends") {
-		t.Errorf("got %d %s", response.StatusCode, body)
+	if e := problem(response); !strings.Contains(e.Message, "the agent ends") {
+		t.Errorf("got %d %s", response.StatusCode, e)
 	}
 	if err := <-done; err != nil {
 		t.Error(err)

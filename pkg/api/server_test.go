@@ -27,6 +27,26 @@ func serve(t *testing.T, agent *apitest.Agent) string {
 	return serveConfig(t, api.Config{Agent: agent, Logs: agent, Node: agent, Images: agent, Version: "test", Log: logr.Discard()})
 }
 
+func serveConfig(t *testing.T, config api.Config) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	listener, err := api.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	server := api.New(config)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx, listener) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return path
+}
+
 func httpClient(path string) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext:       func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) },
@@ -41,16 +61,42 @@ func object(name string) spec.Object {
 	}
 }
 
+// refusal is a request and how it is refused.
+type refusal struct {
+	method, path, body string
+	status             int
+	reason             api.Reason
+}
+
+// check asks, and wants to be refused with a message.
+func (want refusal) check(t *testing.T, c *http.Client) {
+	t.Helper()
+	request, err := http.NewRequest(want.method, "http://agent"+want.path, strings.NewReader(want.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := c.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := problem(response); response.StatusCode != want.status || e.Reason != want.reason || e.Message == "" {
+		t.Errorf("got %d %s %q, want %d %s", response.StatusCode, e.Reason, e.Message, want.status, want.reason)
+	}
+}
+
+// problem reads the error that a response holds.
+func problem(response *http.Response) *api.Error {
+	defer response.Body.Close()
+	body, _ := io.ReadAll(response.Body)
+	return api.DecodeError(response.StatusCode, body)
+}
+
 func TestErrors(t *testing.T) {
 	agent := apitest.New()
 	agent.Put(object("web"))
 	agent.SetSources(api.Source{Name: "m", Revision: "1"})
 	c := httpClient(serve(t, agent))
-	for name, test := range map[string]struct {
-		method, path, body string
-		status             int
-		reason             api.Reason
-	}{
+	for name, test := range map[string]refusal{
 		"unknown path":        {"GET", "/v2/containers", "", 404, api.ReasonNotFound},
 		"wrong method":        {"DELETE", "/v1/containers/web", "", 404, api.ReasonNotFound},
 		"unknown container":   {"GET", "/v1/containers/nope", "", 404, api.ReasonNotFound},
@@ -79,25 +125,7 @@ func TestErrors(t *testing.T) {
 		"short interval":      {"GET", "/v1/stats?watch=1&interval=1ns", "", 400, api.ReasonInvalid},
 		"unknown stream":      {"GET", "/v1/containers/web/logs?stream=stdlog", "", 400, api.ReasonInvalid},
 	} {
-		t.Run(name, func(t *testing.T) {
-			request, err := http.NewRequest(test.method, "http://agent"+test.path, strings.NewReader(test.body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			response, err := c.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer response.Body.Close()
-			body, _ := io.ReadAll(response.Body)
-			e := api.DecodeError(response.StatusCode, body)
-			if response.StatusCode != test.status || e.Reason != test.reason {
-				t.Errorf("got %d %s, want %d %s", response.StatusCode, body, test.status, test.reason)
-			}
-			if e.Message == "" {
-				t.Error("an error without a message")
-			}
-		})
+		t.Run(name, func(t *testing.T) { test.check(t, c) })
 	}
 }
 
@@ -193,10 +221,8 @@ func TestStranger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
-	body, _ := io.ReadAll(response.Body)
-	if e := api.DecodeError(response.StatusCode, body); response.StatusCode != http.StatusForbidden || e.Hint() == "" {
-		t.Errorf("a stranger got %d %s, want 403 with a hint", response.StatusCode, body)
+	if e := problem(response); response.StatusCode != http.StatusForbidden || e.Hint() == "" {
+		t.Errorf("a stranger got %d %s, want 403 with a hint", response.StatusCode, e)
 	}
 }
 

@@ -93,26 +93,14 @@ func running(t *testing.T) (*apitest.Agent, string) {
 func TestSessionRefusals(t *testing.T) {
 	agent, path := running(t)
 	c := httpClient(path)
-	for name, test := range map[string]struct {
-		path, body string
-		status     int
-		reason     api.Reason
-	}{
-		"exec without upgrade":   {"web/exec", `{"command":["ls"]}`, 400, api.ReasonInvalid},
-		"attach without upgrade": {"web/attach", "", 400, api.ReasonInvalid},
-		"unknown field":          {"web/exec", `{"cmd":["ls"],"detach":true}`, 400, api.ReasonInvalid},
-		"nobody":                 {"nobody/exec", `{"command":["ls"],"detach":true}`, 404, api.ReasonNotFound},
-		"no command":             {"web/exec", `{"command":["/nowhere"],"detach":true}`, 422, api.ReasonCommandNotFound},
+	for name, test := range map[string]refusal{
+		"exec without upgrade":   {"POST", "/v1/containers/web/exec", `{"command":["ls"]}`, 400, api.ReasonInvalid},
+		"attach without upgrade": {"POST", "/v1/containers/web/attach", "", 400, api.ReasonInvalid},
+		"unknown field":          {"POST", "/v1/containers/web/exec", `{"cmd":["ls"],"detach":true}`, 400, api.ReasonInvalid},
+		"nobody":                 {"POST", "/v1/containers/nobody/exec", `{"command":["ls"],"detach":true}`, 404, api.ReasonNotFound},
+		"no command":             {"POST", "/v1/containers/web/exec", `{"command":["/nowhere"],"detach":true}`, 422, api.ReasonCommandNotFound},
 	} {
-		response, err := c.Post("http://agent/v1/containers/"+test.path, "application/json", strings.NewReader(test.body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, _ := io.ReadAll(response.Body)
-		response.Body.Close()
-		if e := api.DecodeError(response.StatusCode, body); response.StatusCode != test.status || e.Reason != test.reason || e.Message == "" {
-			t.Errorf("%s: got %d %s", name, response.StatusCode, body)
-		}
+		t.Run(name, func(t *testing.T) { test.check(t, c) })
 	}
 	for name, test := range map[string]struct {
 		verb, body string
@@ -124,9 +112,8 @@ func TestSessionRefusals(t *testing.T) {
 		"no such program":      {"exec", `{"command":["/nowhere"]}`, 422},
 	} {
 		_, response := upgrade(t, path, test.verb, test.body)
-		body, _ := io.ReadAll(response.Body)
-		if e := api.DecodeError(response.StatusCode, body); response.StatusCode != test.status || e.Message == "" {
-			t.Errorf("%s: got %d %s", name, response.StatusCode, body)
+		if e := problem(response); response.StatusCode != test.status || e.Message == "" {
+			t.Errorf("%s: got %d %s", name, response.StatusCode, e)
 		}
 	}
 	if n := len(agent.Sessions()); n != 0 {
