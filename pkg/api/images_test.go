@@ -116,6 +116,26 @@ func TestTransfersAreFew(t *testing.T) {
 	}
 }
 
+// An export that fails in the middle is cut, and makes room for the next.
+func TestTornExportsMakeRoom(t *testing.T) {
+	agent := apitest.New()
+	agent.AddImage(spec.Image{Container: "web", ID: "20260101-000000001"}, "content")
+	agent.Image("web/20260101-000000001", false, "", true)
+	c := httpClient(serve(t, agent))
+	const more = 5 // than may be on their way at one time
+	for range more {
+		response, err := c.Get("http://agent/v1/images/web/20260101-000000001/export")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK || err == nil {
+			t.Errorf("got %d, %v, want an archive that is cut", response.StatusCode, err)
+		}
+	}
+}
+
 // An agent that ends gives up what takes long, says so, and waits for it.
 func TestEndGivesUp(t *testing.T) {
 	agent := apitest.New()
