@@ -53,7 +53,7 @@ func (n *Node) Create(ctx context.Context, c spec.Container, id uint64, defaults
 	if err := n.makeGroup(group, made); err != nil {
 		return err
 	}
-	if err := n.prepareLayer(full, id, spec.LifeName); err != nil {
+	if err := n.prepareLayer(full, id, 0, spec.LifeName); err != nil {
 		return err
 	}
 	return n.writeRecord(made)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +38,13 @@ func (n *Node) Destroy(ctx context.Context, name string, id uint64, keep bool) (
 	var sandboxes []string
 	if last {
 		sandboxes = append(sandboxes, sandboxKey(name, ""))
+	}
+	if in, err := n.known(name, id); err == nil && lost == nil && !live(in) { // a successor may go on with the name's layer
+		if dir := n.layer(spec.Defaulted(record.Spec, record.Defaults), id); dir != "" {
+			if err := settleLayer(dir, id, in.Starts); err != nil {
+				return err
+			}
+		}
 	}
 	if err := n.dismantle(ctx, group, sandboxes...); err != nil {
 		return err
@@ -78,7 +86,8 @@ func (n *Node) dismantle(ctx context.Context, group *cgroup.Group, sandboxes ...
 	if err := mount.RemoveLayer(n.layerDir(name, id, spec.MediumMemory)); err != nil {
 		return err
 	}
-	return mount.RemoveLayer(n.layerDir(name, id, spec.MediumDisk))
+	dir := n.layerDir(name, id, spec.MediumDisk)
+	return errors.Join(settleLayer(dir, id, math.MaxInt), mount.RemoveLayer(dir))
 }
 
 // vanish removes the state directory of a dismantled instance.

@@ -46,11 +46,14 @@ func (n *Node) layersDir(medium spec.Medium) string {
 func (n *Node) logDir(name string) string { return filepath.Join(n.cfg.LogDir, name) }
 
 // prepareLayer makes a container's layer, if it has a directory. One of the kept lives may hold something already; any other is made anew,
-// because it is a former start's or, on disk, that of an instance of an earlier boot.
-func (n *Node) prepareLayer(c spec.Container, id uint64, kept ...spec.Life) error {
+// because it is a former start's or, on disk, that of an instance of an earlier boot. The instance was started so many times.
+func (n *Node) prepareLayer(c spec.Container, id uint64, starts int, kept ...spec.Life) error {
 	dir := n.layer(c, id)
 	if dir == "" {
 		return nil
+	}
+	if err := settleLayer(dir, id, starts); err != nil {
+		return err
 	}
 	if !slices.Contains(kept, c.Spec.Rootfs.Writable.Life) {
 		if err := mount.RemoveLayer(dir); err != nil {

@@ -41,6 +41,7 @@ type Restore struct {
 	id        uint64
 	group     *cgroup.Group
 	sysctls   []mount.Sysctl // of the network, if that is the program's to make
+	aside     *aside         // what was in the layer
 	restoring *keeper.Restoring
 }
 
@@ -93,15 +94,20 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 		return nil, err
 	}
 	full := spec.Defaulted(have.Spec, have.Defaults)
+	r := &Restore{Root: start.Stage, node: n, full: full, group: group, id: id}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.aside.back())
+		}
+	}()
 	if dir := n.layer(full, id); dir != "" { // whatever its life: the image has what it held
-		if err := mount.RemoveLayer(dir); err != nil {
+		if r.aside, err = setAside(dir, in, full.Spec.Rootfs.Writable); err != nil {
 			return nil, err
 		}
 		if err := mount.PrepareLayer(dir, full.Spec.Rootfs); err != nil {
 			return nil, err
 		}
 	}
-	r := &Restore{Root: start.Stage, node: n, full: full, group: group, id: id}
 	request, err := n.restoreRequest(ctx, r, id, group, t, content)
 	defer closeAll(request.Files)
 	if err != nil {
@@ -119,7 +125,7 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 		err = r.flatten()
 	}
 	if err != nil {
-		return nil, errors.Join(err, r.Close())
+		return nil, errors.Join(err, r.restoring.Close())
 	}
 	return r, nil
 }
@@ -229,7 +235,12 @@ func (r *Restore) Claim(ctx context.Context, pid int, console *os.File) error {
 // Wait waits until the program has ended, after a claim: the instance runs then. After an error there is nothing of it.
 func (r *Restore) Wait(ctx context.Context) error {
 	_, err := r.restoring.Wait(ctx)
-	return errors.Join(err, r.restoring.Close())
+	if err = errors.Join(err, r.restoring.Close()); err == nil {
+		if err := r.aside.drop(); err != nil {
+			r.node.cfg.Log.Error(err, "what was in the layer before a restore stays", "name", r.full.Metadata.Name)
+		}
+	}
+	return err
 }
 
 // CheckPrograms compares files of the tree with sums that Dump.Programs had: fs.ErrInvalid if one is another.
@@ -237,8 +248,8 @@ func (r *Restore) CheckPrograms(ctx context.Context, sums map[string]string) err
 	return survey.CheckPrograms(ctx, start.Stage, r.Pid, sums)
 }
 
-// Close gives up what is not claimed: nothing is left of it. It may be repeated.
-func (r *Restore) Close() error { return r.restoring.Close() }
+// Close gives up what is not claimed: nothing is left of it, and the layer is what it was. It may be repeated.
+func (r *Restore) Close() error { return errors.Join(r.restoring.Close(), r.aside.back()) }
 
 // MadeInDev tells whether a name in a container's /dev is that of something every container finds there, whatever its image holds.
 func MadeInDev(name string) bool { return mount.MadeInDev(name) }

@@ -47,7 +47,7 @@ func (n *Node) start(ctx context.Context, name string, id uint64, extra []*os.Fi
 		return err
 	}
 	full := spec.Defaulted(have.Spec, have.Defaults)
-	if err := n.prepareLayer(full, id, spec.LifeInstance, spec.LifeName); err != nil {
+	if err := n.prepareLayer(full, id, in.Starts, spec.LifeInstance, spec.LifeName); err != nil {
 		return err
 	}
 	request := keeper.StartRequest{

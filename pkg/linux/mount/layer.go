@@ -71,6 +71,29 @@ func RemoveLayer(dir string) error {
 	return nil
 }
 
+// HoldLayer keeps a layer in memory alive whatever becomes of its place; nil for one that is not there. ReturnLayer puts it there again.
+func HoldLayer(dir string) (*os.File, error) {
+	if mounted, err := isMountPoint(dir); errors.Is(err, fs.ErrNotExist) || err == nil && !mounted {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("cannot hold layer: %w", err)
+	}
+	f, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot hold layer: %w", err)
+	}
+	defer f.Close()
+	return detach(f, false)
+}
+
+// ReturnLayer is described at HoldLayer.
+func ReturnLayer(dir string, held *os.File) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot return layer: %w", err)
+	}
+	return mountLayer(held, dir)
+}
+
 // ownerOf is what a rootfs's root directory looks like.
 func ownerOf(path string) (Owner, error) {
 	root, err := rootfs.Open(path)
@@ -107,6 +130,10 @@ func prepareMemory(dir string, size uint64, owner Owner) error {
 	if err := fillLayer(f, owner); err != nil {
 		return err
 	}
+	return mountLayer(f, dir)
+}
+
+func mountLayer(f *os.File, dir string) error {
 	if err := unix.MoveMount(int(f.Fd()), "", unix.AT_FDCWD, dir, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("cannot mount layer at %s: %w", dir, err)
 	}
