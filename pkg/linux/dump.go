@@ -55,6 +55,7 @@ type Dump struct {
 	node    *Node
 	run     *os.File        // the tool's /run
 	output  []*os.File      // the pipes that the keeper reads
+	target  *start.Target   // its first process
 	sockets map[string]bool // that the processes have open, by their inodes
 }
 
@@ -78,11 +79,9 @@ func (n *Node) OpenDump(ctx context.Context, name string, id uint64) (_ *Dump, e
 			d.Close()
 		}
 	}()
-	target, err := n.target(name, id)
-	if err != nil {
+	if d.target, err = n.target(name, id); err != nil {
 		return nil, err
 	}
-	defer target.Close()
 	if err := checkDumpable(in.Spec.Spec); err != nil {
 		return nil, err
 	}
@@ -111,11 +110,22 @@ func (n *Node) OpenDump(ctx context.Context, name string, id uint64) (_ *Dump, e
 	if err := d.LookAtPrograms(ctx); err != nil {
 		return nil, err
 	}
-	return d, target.Lives()
+	return d, d.Lives()
+}
+
+// Lives says whether the container's first process is still the one that was looked at: its number may be another's by now.
+func (d *Dump) Lives() error {
+	if err := d.target.Lives(); err != nil {
+		return fmt.Errorf("it has ended: %w: %w", spec.ErrNotRunning, err)
+	}
+	return nil
 }
 
 // Close closes the files.
 func (d *Dump) Close() {
+	if d.target != nil {
+		d.target.Close()
+	}
 	if d.run != nil {
 		d.node.toolCache.learn(d.run)
 	}

@@ -128,9 +128,11 @@ func (n *Node) tidyExecs() error {
 				_ = unix.Rmdir(filepath.Join(group.Path(), entry.Name())) // one with a process stays
 			}
 		}
-		beside, _ := filepath.Glob(filepath.Join(filepath.Dir(group.Path()), keeper.AsidePrefix+"*"))
-		for _, dir := range beside {
-			_ = unix.Rmdir(dir)
+		for _, prefix := range []string{keeper.AsidePrefix, keeper.FeedPrefix} {
+			beside, _ := filepath.Glob(filepath.Join(filepath.Dir(group.Path()), prefix+"*"))
+			for _, dir := range beside {
+				_ = unix.Rmdir(dir)
+			}
 		}
 		return nil
 	})

@@ -48,6 +48,7 @@ func (n *Node) Checkpoint(ctx context.Context, name string, instance uint64, o s
 	if err != nil {
 		return spec.Image{}, err
 	}
+	s.close()
 	done() // the containers go on: packing takes its time
 	for i, img := range images {
 		images[i] = n.tidy(ctx, img)
@@ -128,6 +129,7 @@ func (s *saving) close() {
 			m.dump.Close()
 		}
 	}
+	s.members = nil
 }
 
 // save takes the images.
@@ -160,7 +162,7 @@ func (s *saving) save(ctx context.Context) ([]spec.Image, error) {
 		err = errors.Join(err, thaw(context.WithoutCancel(ctx)))
 	}
 	if err != nil && s.takeBack(context.WithoutCancel(ctx), &err) {
-		return nil, err
+		return nil, errors.Join(err, s.unlock(context.WithoutCancel(ctx)))
 	}
 	if s.options.Stop {
 		s.complete()
@@ -189,6 +191,16 @@ func (s *saving) complete() {
 		}
 		s.images[i] = img
 	}
+}
+
+// unlock lets packets in again that a criu keeps out which is no more. Who runs on would hear nothing for ever.
+func (s *saving) unlock(ctx context.Context) (err error) {
+	for _, m := range s.members {
+		if in := m.dump.Instance; !m.open {
+			err = errors.Join(err, s.node.Unlock(ctx, in.Name, in.Spec.Spec.Group))
+		}
+	}
+	return err
 }
 
 // takeBack says of images that were committed and whose processes run on after all that no run ended with them. It tells whether there may be one such: criu may have

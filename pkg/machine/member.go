@@ -78,7 +78,7 @@ func (m *member) save(ctx context.Context, cancel context.CancelCauseFunc) error
 				return context.Cause(ctx)
 			}
 			watchdog = time.AfterFunc(limit, func() { cancel(why) })
-			return nil
+			return m.dump.Lives()
 		},
 		ExternalFiles: func() ([]string, error) { return nil, m.dump.Drained(ctx) },
 		PostDump:      func() error { return m.complete(ctx) },
@@ -173,6 +173,9 @@ const keyNetwork = "extnet"
 // complete is called when criu has written everything and all processes stand still. The files are saved, then the others waited for; if the container is to end
 // with its image, that is committed here: criu kills as soon as it is told that all is well.
 func (m *member) complete(ctx context.Context) error {
+	if err := m.dump.Lives(); err != nil { // what stands still is another's
+		return err
+	}
 	if m.open {
 		if connected, err := m.dump.Connected(); err != nil || connected {
 			return cmp.Or(err, errConnected)

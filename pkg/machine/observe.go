@@ -65,18 +65,26 @@ func (n *Node) endedWith(in spec.Instance) (spec.Image, bool) {
 	return spec.Image{}, false
 }
 
-// Start starts the command; see reconcile.Node. A run that ended with an image left its network locked for what would be restored from that.
+// Start starts the command; see reconcile.Node.
 func (n *Node) Start(ctx context.Context, name string, instance uint64) error {
 	in, err := n.instance(ctx, name, instance)
 	if err != nil {
 		return about("start", name, err)
 	}
-	if in.Exit != nil && in.Exit.Reason == spec.ExitCheckpointed {
+	if mayBeLocked(in) {
 		if err := n.Unlock(ctx, name, in.Spec.Spec.Group); err != nil {
 			return about("start", name, err)
 		}
 	}
 	return n.Node.Start(ctx, name, instance)
+}
+
+// mayBeLocked tells whether a run that ended with an image may have left the network locked for what would be restored from that: this instance's, or that of one before it.
+func mayBeLocked(in spec.Instance) bool {
+	if in.Exit != nil {
+		return in.Exit.Reason == spec.ExitCheckpointed || in.Exit.Signal == "SIGKILL"
+	}
+	return in.Starts == 0 && (in.Spec.Spec.Checkpoints() || in.Spec.Spec.Group != "")
 }
 
 // Destroy removes an instance and, with the last one of a name, its images that nobody keeps; see reconcile.Node.

@@ -217,7 +217,8 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 	if failed := errors.Join(conn.Close(), staged.Wait(ctx)); failed != nil {
 		return errors.Join(err, failed)
 	}
-	if err != nil {
+	// Another image than this one may have been what the latest run ended in, or another container's of the group.
+	if err = errors.Join(err, r.node.Unlock(context.WithoutCancel(ctx), in.Name, in.Spec.Spec.Group)); err != nil {
 		r.node.cfg.Log.Error(err, "restored, but not without a fault", "name", in.Name, "instance", in.ID)
 	}
 	return nil

@@ -74,7 +74,8 @@ func (f *found) try(tool Tool) error {
 	}
 	var first error
 	works := attempt{}
-	for _, a := range []attempt{{NFTables, true, false}, {IPTables, true, false}, {NFTables, false, false}, {IPTables, false, false}, {NoLock, false, false}} {
+	// Not IPTables: what a criu leaves that is killed has to be removed by others.
+	for _, a := range []attempt{{NFTables, true, false}, {NFTables, false, false}, {NoLock, false, false}} {
 		err := a.run(ctx, tool)
 		if err == nil {
 			works = a

@@ -169,6 +169,7 @@ func (in *instance) adoptFeed(ended bool) {
 	if err == nil {
 		err = r.believe(in.key)
 	}
+	isBelieved := err == nil
 	if err == nil && (ended || r.BootID != in.k.boot) {
 		err = errors.Join(clearExec(r.Cgroup), remove(in.dir, FeedFile))
 		ended = true
@@ -177,6 +178,10 @@ func (in *instance) adoptFeed(ended bool) {
 		in.k.cfg.Log.Error(err, "cannot adopt what gives memory", "name", in.key.Name, "instance", in.key.Instance)
 	}
 	if ended {
+		return
+	}
+	if !isBelieved { // and nothing is done to what it names
+		in.loseMemory()
 		return
 	}
 	if pid, _ := findInit(r.Cgroup, false); pid != 0 {

@@ -58,7 +58,7 @@ func (s *surveyor) watched(mounts []proc.Mount) error {
 			return err
 		}
 		look := search{wanted: wanted, left: maxSearched}
-		err = look.directory(dir, m.Point)
+		err = look.directory(dir, m.Point, maxSearchedDepth)
 		s.found.Watched = append(s.found.Watched, look.found...)
 		if err != nil {
 			return fmt.Errorf("cannot look for what is watched: %w", err)
@@ -73,6 +73,9 @@ func (s *surveyor) watched(mounts []proc.Mount) error {
 // maxSearched bounds a search: 100,000 take a tenth of a second.
 const maxSearched = 1 << 20
 
+// maxSearchedDepth bounds the descriptors that a search has open.
+const maxSearchedDepth = 512
+
 // search looks for inodes of one file system.
 type search struct {
 	wanted map[uint64]bool // those that are not found yet
@@ -81,9 +84,12 @@ type search struct {
 	device uint64
 }
 
-// directory looks through a directory, which it closes, for as long as anything is wanted.
-func (s *search) directory(dir *os.File, at string) error {
+// directory looks through a directory, which it closes, for as long as anything is wanted, and through so many levels below it.
+func (s *search) directory(dir *os.File, at string, depth int) error {
 	defer dir.Close()
+	if depth == 0 {
+		return nil
+	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
 		return err
@@ -99,7 +105,7 @@ func (s *search) directory(dir *os.File, at string) error {
 		entries, err := dir.ReadDir(1 << 10)
 		for _, entry := range entries {
 			s.left--
-			if err := s.entry(dir, path.Join(at, entry.Name()), entry); err != nil {
+			if err := s.entry(dir, path.Join(at, entry.Name()), entry, depth); err != nil {
 				return err
 			}
 		}
@@ -110,7 +116,7 @@ func (s *search) directory(dir *os.File, at string) error {
 	return nil
 }
 
-func (s *search) entry(dir *os.File, at string, entry fs.DirEntry) error {
+func (s *search) entry(dir *os.File, at string, entry fs.DirEntry, depth int) error {
 	if len(s.wanted) == 0 {
 		return nil
 	}
@@ -122,7 +128,7 @@ func (s *search) entry(dir *os.File, at string, entry fs.DirEntry) error {
 		if err != nil {
 			return &fs.PathError{Op: "open", Path: at, Err: err}
 		}
-		return s.directory(os.NewFile(uintptr(fd), at), at)
+		return s.directory(os.NewFile(uintptr(fd), at), at, depth-1)
 	}
 	var st unix.Stat_t
 	if err := unix.Fstatat(int(dir.Fd()), entry.Name(), &st, unix.AT_SYMLINK_NOFOLLOW); err == nil && st.Dev == s.device {
