@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/linux"
+	"github.com/seed31d4122e/reconciler/pkg/machine"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -41,14 +42,20 @@ func newRootfs(b *testing.B) string {
 	return dir
 }
 
-// newNode opens a node whose run directory is in memory, and whose logs and layers are on disk.
+// newNode is a machine's node without its images.
 func newNode(b *testing.B, rootfs string, m mark) *node {
 	b.Helper()
+	return &node{newMachine(b).Node, rootfs, m}
+}
+
+// newMachine opens a node whose run directory is in memory, and whose logs, layers and images are on disk.
+func newMachine(b *testing.B) *machine.Node {
+	b.Helper()
 	memory, disk := memory(b), directory(b, "")
-	n, err := linux.Open(context.Background(), linux.Config{
+	n, err := machine.Open(context.Background(), machine.Config{Config: linux.Config{
 		RunDir: filepath.Join(memory, "run"), StateDir: filepath.Join(disk, "state"), LogDir: filepath.Join(disk, "log"),
 		CgroupParent: kerneltest.Parent(b), Log: logr.Discard(),
-	})
+	}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -56,7 +63,7 @@ func newNode(b *testing.B, rootfs string, m mark) *node {
 		_ = n.Shutdown(context.Background())
 		_ = n.Close()
 	})
-	return &node{n, rootfs, m}
+	return n
 }
 
 // variant is a container with something more than the ordinary.

@@ -11,12 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
 
-	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
-	"github.com/seed31d4122e/reconciler/pkg/linux"
 	"github.com/seed31d4122e/reconciler/pkg/machine"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -28,23 +25,6 @@ type savedOurs struct {
 	container spec.Container
 	lazy      bool
 	image     spec.Image
-}
-
-func newMachine(b *testing.B) *machine.Node {
-	b.Helper()
-	memory, disk := memory(b), directory(b, "")
-	n, err := machine.Open(context.Background(), machine.Config{Config: linux.Config{
-		RunDir: filepath.Join(memory, "run"), StateDir: filepath.Join(disk, "state"), LogDir: filepath.Join(disk, "log"),
-		CgroupParent: kerneltest.Parent(b), Log: logr.Discard(),
-	}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = n.Shutdown(context.Background())
-		_ = n.Close()
-	})
-	return n
 }
 
 func newSavedOurs(b *testing.B, n *machine.Node, rootfs string, m mark, load load, lazy bool) saver {
