@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,38 +18,26 @@ import (
 //	image REF busy|torn|PROBLEM...   an image is in use, cannot be exported to its end, has a problem
 //	asked TEXT                       what the agent was asked for last
 func TestCheckpointScripts(t *testing.T) {
-	stages := map[string]*stage{}
-	of := func(ts *testscript.TestScript) *stage { return stages[ts.Getenv("RECONCILER_SOCKET")] }
-	scripts, err := filepath.Glob("testdata/checkpoint/*.txtar")
-	if err != nil || len(scripts) == 0 {
-		t.Fatalf("no scripts: %v", err)
+	of := func(ts *testscript.TestScript) *stage { return ts.Value("stage").(*stage) }
+	socket := func(env *testscript.Env) string {
+		s := newAlbum(t)
+		env.Values["stage"] = s
+		return s.socket
 	}
-	testscript.RunT(sequential{t}, testscript.Params{
-		Files:         scripts,
-		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
-		Setup: func(env *testscript.Env) error {
-			s := newAlbum(t)
-			stages[s.socket] = s
-			env.Setenv("PATH", filepath.Dir(binary)+":"+os.Getenv("PATH"))
-			env.Setenv("RECONCILER_SOCKET", s.socket)
-			return nil
+	testscript.RunT(sequential{t}, scripts("testdata/checkpoint", socket, commands{
+		"image": func(ts *testscript.TestScript, _ bool, args []string) {
+			problem := strings.Join(args[1:], " ")
+			if problem == "busy" || problem == "torn" {
+				problem = ""
+			}
+			of(ts).agent.Image(args[0], args[1] == "busy", problem, args[1] == "torn")
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": runExits,
-			"image": func(ts *testscript.TestScript, _ bool, args []string) {
-				problem := strings.Join(args[1:], " ")
-				if problem == "busy" || problem == "torn" {
-					problem = ""
-				}
-				of(ts).agent.Image(args[0], args[1] == "busy", problem, args[1] == "torn")
-			},
-			"asked": func(ts *testscript.TestScript, _ bool, args []string) {
-				if asked := of(ts).agent.Asked(); len(asked) == 0 || asked[len(asked)-1] != args[0] {
-					ts.Fatalf("the agent was asked %q", asked)
-				}
-			},
+		"asked": func(ts *testscript.TestScript, _ bool, args []string) {
+			if asked := of(ts).agent.Asked(); len(asked) == 0 || asked[len(asked)-1] != args[0] {
+				ts.Fatalf("the agent was asked %q", asked)
+			}
 		},
-	})
+	}))
 }
 
 // newAlbum is a stage with images.

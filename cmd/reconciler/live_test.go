@@ -70,7 +70,7 @@ func (n *node) params(script string) testscript.Params {
 			}
 			return lack == "", nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+		Cmds: commands{
 			"exits": runExits,
 			"soon":  n.runSoon,
 			"agent": n.runAgent,

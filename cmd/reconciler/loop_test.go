@@ -72,45 +72,31 @@ func (l *loop) start() {
 //	damage NAME             the newest image of a container is damaged, and nobody knows
 //	unable WHY, unsaved NAME, full    the node takes no images, not of a container, has no room for any
 func TestLoopScripts(t *testing.T) {
-	loops := map[string]*loop{}
 	command := func(do func(*loop, *testscript.TestScript, []string)) func(*testscript.TestScript, bool, []string) {
-		return func(ts *testscript.TestScript, _ bool, args []string) {
-			do(loops[ts.Getenv("RECONCILER_SOCKET")], ts, args)
-		}
+		return func(ts *testscript.TestScript, _ bool, args []string) { do(ts.Value("loop").(*loop), ts, args) }
 	}
-	scripts, err := filepath.Glob("testdata/loop/*.txtar")
-	if err != nil || len(scripts) == 0 {
-		t.Fatalf("no scripts: %v", err)
+	socket := func(env *testscript.Env) string {
+		l := newLoop(t)
+		env.Values["loop"] = l
+		return l.socket()
 	}
-	testscript.RunT(sequential{t}, testscript.Params{
-		Files:         scripts,
-		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
-		Setup: func(env *testscript.Env) error {
-			l := newLoop(t)
-			loops[l.socket()] = l
-			env.Setenv("PATH", filepath.Dir(binary)+":"+os.Getenv("PATH"))
-			env.Setenv("RECONCILER_SOCKET", l.socket())
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": runExits,
-			"put": command(func(l *loop, ts *testscript.TestScript, args []string) {
-				l.folder.Put(filepath.Base(args[0]), ts.ReadFile(args[0]))
-			}),
-			"drop": command(func(l *loop, _ *testscript.TestScript, args []string) { l.folder.Remove(args[0]) }),
-			"restart": command(func(l *loop, _ *testscript.TestScript, _ []string) {
-				l.stop()
-				l.start()
-			}),
-			"reboot": command(func(l *loop, _ *testscript.TestScript, _ []string) {
-				l.stop()
-				l.machine.Reboot()
-				l.start()
-			}),
-			"damage":  command(func(l *loop, ts *testscript.TestScript, args []string) { ts.Check(l.machine.Damage(args[0], false)) }),
-			"unable":  command(func(l *loop, _ *testscript.TestScript, args []string) { l.machine.Unable(args[0]) }),
-			"unsaved": command(func(l *loop, _ *testscript.TestScript, args []string) { l.machine.Uncheckpointable(args[0], true) }),
-			"full":    command(func(l *loop, _ *testscript.TestScript, _ []string) { l.machine.Full(true) }),
-		},
-	})
+	testscript.RunT(sequential{t}, scripts("testdata/loop", socket, commands{
+		"put": command(func(l *loop, ts *testscript.TestScript, args []string) {
+			l.folder.Put(filepath.Base(args[0]), ts.ReadFile(args[0]))
+		}),
+		"drop": command(func(l *loop, _ *testscript.TestScript, args []string) { l.folder.Remove(args[0]) }),
+		"restart": command(func(l *loop, _ *testscript.TestScript, _ []string) {
+			l.stop()
+			l.start()
+		}),
+		"reboot": command(func(l *loop, _ *testscript.TestScript, _ []string) {
+			l.stop()
+			l.machine.Reboot()
+			l.start()
+		}),
+		"damage":  command(func(l *loop, ts *testscript.TestScript, args []string) { ts.Check(l.machine.Damage(args[0], false)) }),
+		"unable":  command(func(l *loop, _ *testscript.TestScript, args []string) { l.machine.Unable(args[0]) }),
+		"unsaved": command(func(l *loop, _ *testscript.TestScript, args []string) { l.machine.Uncheckpointable(args[0], true) }),
+		"full":    command(func(l *loop, _ *testscript.TestScript, _ []string) { l.machine.Full(true) }),
+	}))
 }

@@ -33,19 +33,29 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// TestScripts runs testdata/script: the verbs that need neither root nor an agent, as a user types them. Golden texts are
-// rewritten with UPDATE_SCRIPTS=1.
+// TestScripts runs testdata/script: the verbs that need neither root nor an agent, as a user types them.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:           "testdata/script",
+	noAgent := func(env *testscript.Env) string { return filepath.Join(env.WorkDir, "no-agent.sock") }
+	testscript.Run(t, scripts("testdata/script", noAgent, commands{}))
+}
+
+// commands are what scripts know beside what testscript has.
+type commands map[string]func(ts *testscript.TestScript, neg bool, args []string)
+
+// scripts are those of a directory. Each has the program on its PATH, its agent at a socket, and knows exits beside the commands. Golden texts are
+// rewritten with UPDATE_SCRIPTS=1.
+func scripts(dir string, socket func(*testscript.Env) string, known commands) testscript.Params {
+	known["exits"] = runExits
+	return testscript.Params{
+		Dir:           dir,
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", filepath.Dir(binary)+":"+os.Getenv("PATH"))
-			env.Setenv("RECONCILER_SOCKET", filepath.Join(env.WorkDir, "no-agent.sock"))
+			env.Setenv("RECONCILER_SOCKET", socket(env))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": runExits},
-	})
+		Cmds: known,
+	}
 }
 
 // runExits is the script command `exits CODE COMMAND...`: it runs the command and checks its exit code; stdout and stderr are kept

@@ -69,22 +69,14 @@ func newStage(t testing.TB) *stage {
 // COMMAND...`, which starts the own process of a container.
 func TestSessionScripts(t *testing.T) {
 	s := newStage(t)
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/session",
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", filepath.Dir(binary)+":"+os.Getenv("PATH"))
-			env.Setenv("RECONCILER_SOCKET", s.socket)
-			return nil
+	socket := func(*testscript.Env) string { return s.socket }
+	testscript.Run(t, scripts("testdata/session", socket, commands{
+		"own": func(ts *testscript.TestScript, _ bool, args []string) {
+			process, err := s.agent.Run(args[0], spec.Exec{Command: args[1:], Stdin: true})
+			ts.Check(err)
+			ts.Defer(func() { process.Close() })
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": runExits,
-			"own": func(ts *testscript.TestScript, _ bool, args []string) {
-				process, err := s.agent.Run(args[0], spec.Exec{Command: args[1:], Stdin: true})
-				ts.Check(err)
-				ts.Defer(func() { process.Close() })
-			},
-		},
-	})
+	}))
 }
 
 // command is reconciler on the stage.
