@@ -240,11 +240,14 @@ func (d *Dump) Listens() (bool, error) { return survey.Listens(d.Instance.Pid, d
 
 // inNode are the container's sockets if others are in its network that are not: nil for all that there are.
 func (d *Dump) inNode() map[string]bool {
-	if d.Network == 0 && !OwnsNetwork(d.Instance.Spec.Spec) {
+	if d.Network == 0 && !OwnsNetwork(d.Instance.Spec.Spec) || d.Joins() {
 		return d.sockets
 	}
 	return nil
 }
+
+// Joins tells whether the network is another container's, which packets cannot be kept out of for this one.
+func (d *Dump) Joins() bool { return d.Instance.Spec.Spec.Network.Mode == spec.NetworkJoin }
 
 // GhostLimit is survey.GhostLimit.
 const GhostLimit = survey.GhostLimit

@@ -62,6 +62,7 @@ type saving struct {
 	tool    criu.Tool
 	options spec.CheckpointOptions
 	began   time.Time
+	stood   time.Time // since when all of a group stand still
 	members []*member
 
 	mu      sync.Mutex
@@ -143,6 +144,7 @@ func (s *saving) save(ctx context.Context) ([]spec.Image, error) {
 			dumps = append(dumps, m.dump)
 		}
 		var err error
+		s.stood = time.Now()
 		if thaw, err = linux.FreezeTogether(ctx, dumps); err != nil {
 			return nil, err
 		}

@@ -34,19 +34,27 @@ const (
 	fileInUse  = "in use"
 )
 
-// feed starts a program that brings the memory after the processes, and tells whether there is one: where it is of no use or cannot be had, memory comes first.
-func (r *restoring) feed(ctx context.Context, staged *linux.Restore, images, work *os.File) bool {
-	if !r.wantsLazy() {
-		return false
+// feed starts a program that brings the memory after the processes, and tells whether there is one: where it is of no use memory comes first. One that cannot
+// be had is errNoFeeder: what is left of it would end the container, so that the restore has to begin anew.
+func (r *restoring) feed(ctx context.Context, staged *linux.Restore, images, work *os.File) (bool, error) {
+	if r.eager || !r.wantsLazy() {
+		return false, nil
 	}
-	err := r.node.can(ctx, criu.Lazy)
-	if err == nil {
-		err = r.startFeeder(ctx, staged, images, work)
+	if err := r.node.can(ctx, criu.Lazy); err != nil {
+		r.comesFirst(err)
+		return false, nil
 	}
-	if err != nil {
-		r.node.cfg.Log.Info("memory comes before the processes", "name", r.instance.Name, "instance", r.instance.ID, "why", err.Error())
+	if err := r.startFeeder(ctx, staged, images, work); err != nil {
+		return false, fmt.Errorf("%w: %w", errNoFeeder, err)
 	}
-	return err == nil
+	return true, nil
+}
+
+// errNoFeeder is a program that is to bring memory and does not.
+var errNoFeeder = errors.New("memory cannot follow")
+
+func (r *restoring) comesFirst(why error) {
+	r.node.cfg.Log.Info("memory comes before the processes", "name", r.instance.Name, "instance", r.instance.ID, "why", why.Error())
 }
 
 // wantsLazy tells whether the processes are to run before their memory is there. After a run that lost it that way they are not.

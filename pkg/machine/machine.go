@@ -27,6 +27,10 @@ type Node struct {
 
 	still still // containers of which images are being taken
 
+	life    context.Context // until Close
+	end     context.CancelFunc
+	filling sync.WaitGroup // those who wait for memory that still comes
+
 	find  sync.Mutex // held while criu is looked for and tried
 	proof criu.Proof // what it can do here, once it was tried
 }
@@ -50,6 +54,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, errors.Join(err, backend.Close())
 	}
 	n := &Node{Node: backend, cfg: cfg, images: images}
+	n.life, n.end = context.WithCancel(context.WithoutCancel(ctx))
 	if err := images.Swept(); err != nil {
 		cfg.Log.Error(err, "leftovers of images stay")
 	}
@@ -60,7 +65,11 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 }
 
 // Close lets go of the node and of the images.
-func (n *Node) Close() error { return errors.Join(n.images.Close(), n.Node.Close()) }
+func (n *Node) Close() error {
+	n.end()
+	n.filling.Wait()
+	return errors.Join(n.images.Close(), n.Node.Close())
+}
 
 // Images lists images; see reconcile.Node.
 func (n *Node) Images(_ context.Context, name string) ([]spec.Image, error) {

@@ -65,14 +65,21 @@ func (e errPause) Error() string {
 
 // save takes the image of one container. The processes stand still from the first notification to the end.
 func (m *member) save(ctx context.Context, cancel context.CancelCauseFunc) error {
-	watchdog := time.AfterFunc(criuPatience, func() { cancel(errSlow(criuPatience)) })
-	defer func() { watchdog.Stop() }()
 	limit, why := m.limit(ctx)
+	watchdog := time.AfterFunc(criuPatience, func() { cancel(errSlow(criuPatience)) })
+	if m.stood = m.s.stood; !m.stood.IsZero() {
+		watchdog.Stop()
+		watchdog = time.AfterFunc(limit, func() { cancel(why) })
+	}
+	defer func() { watchdog.Stop() }()
 	if m.s.options.Stop { // who runs on is kept waiting by whatever else is done
 		m.writer.Follow()
 	}
 	err := m.conn.Dump(ctx, m.dumpOptions(), criu.Notify{
 		PreDump: func() error {
+			if !m.stood.IsZero() { // as one of a group
+				return m.dump.Lives()
+			}
 			m.stood = time.Now()
 			if !watchdog.Stop() {
 				return context.Cause(ctx)
@@ -129,6 +136,9 @@ func (m *member) look() error {
 		}
 	}
 	m.open = !connected && !listens
+	if !m.open && m.dump.Joins() {
+		return fmt.Errorf("it has connections, or listens, in the network of another container, which would hear nothing meanwhile: %w\nhint: take an image of that one, or make them a group", errors.ErrUnsupported)
+	}
 	// Of a network other than its own criu lists what the kernel knows of connections, which takes as long as all else; to keep packets out it has to be outside.
 	users := m.dump.Instance.Spec.Spec.Namespaces.User.Mode
 	own := users != "" && users != spec.UserHost

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -92,7 +91,7 @@ func (n *Node) Destroy(ctx context.Context, name string, instance uint64, keep b
 	if err := n.still.await(ctx, name, errStopping); err != nil {
 		return about("destroy", name, err)
 	}
-	if err := errors.Join(n.Node.Destroy(ctx, name, instance, keep), os.RemoveAll(n.unpackedDir(name, instance))); err != nil || keep {
+	if err := n.Node.Destroy(ctx, name, instance, keep); err != nil || keep {
 		return err
 	}
 	if left, err := n.Node.ObserveOne(ctx, name); err != nil || len(left) > 0 {

@@ -41,7 +41,12 @@ func (n *Node) Restore(ctx context.Context, name string, instance uint64, ref st
 	defer r.source.Close()
 	ctx, cancel := context.WithTimeoutCause(ctx, r.patience(), errSlow(r.patience()))
 	defer cancel()
-	return r.restore(ctx)
+	if err = r.restore(ctx); errors.Is(err, errNoFeeder) && ctx.Err() == nil {
+		r.comesFirst(err)
+		r.eager = true
+		err = r.restore(ctx)
+	}
+	return err
 }
 
 // CanRestore says what Restore would say before it starts anything; see reconcile.Node.
@@ -91,6 +96,7 @@ type restoring struct {
 	instance spec.Instance
 	source   *image.Reader
 	backend  backend
+	eager    bool // memory comes first, whatever the manifest says
 }
 
 // slowly is how long so many bytes take on a slow disk.
@@ -159,15 +165,19 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 	defer images.Close()
 	isFed := false
 	defer func() {
-		if !isFed || err != nil {
-			err = errors.Join(err, os.RemoveAll(r.node.unpackedDir(in.Name, in.ID)))
+		if dir := r.node.unpackedDir(in.Name, in.ID, in.Starts+1); err != nil || !isFed {
+			err = errors.Join(err, os.RemoveAll(dir))
+		} else if r.source.IsPacked() {
+			r.node.removeFilled(in, dir)
 		}
 	}()
 	options, err := r.options(images, work, staged, inherit)
 	if err != nil {
 		return err
 	}
-	isFed = r.feed(ctx, staged, images, work)
+	if isFed, err = r.feed(ctx, staged, images, work); err != nil {
+		return err
+	}
 	options.LazyPages = isFed
 	ctx, keep, end := keepable(ctx)
 	defer end()
@@ -194,8 +204,11 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 		},
 		PostRestore: func(pid int) error {
 			first = pid
-			if err := errors.Join(staged.Settle(pid), staged.SetThreads(r.backend.Threads)); err != nil || options.LazyPages {
+			if err := errors.Join(staged.Settle(pid), staged.SetThreads(r.backend.Threads)); err != nil {
 				return err
+			}
+			if options.LazyPages { // criu heeds no refusal later
+				return staged.Hold(ctx)
 			}
 			return claim()
 		},

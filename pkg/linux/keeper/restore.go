@@ -183,7 +183,7 @@ func (in *instance) finishRestore(helper *process.Process) error {
 	switch {
 	case err != nil:
 		return err
-	case exit.Signal != 0 || exit.Code != 0 && !in.alive(): // with code 0 it has let go of a process that has ended since
+	case exit.Signal != 0 || exit.Code != 0 && (!in.alive() || awaitEnd(in.pidfd, condemnedTimeout)): // with code 0 it has let go of a process that has ended since
 		return fmt.Errorf("the restorer ended by %v, and the container with it: %w", exit, unix.ECHILD)
 	}
 	in.record.StartedAt, in.record.Restoring = time.Now(), false
@@ -198,6 +198,9 @@ func (in *instance) finishRestore(helper *process.Process) error {
 	}
 	return nil
 }
+
+// condemnedTimeout is how long what a restorer has killed that failed may take to end.
+const condemnedTimeout = time.Second
 
 // restorerTimeout is how long a restorer may take to end from the claim on: it has nothing left to do but to let the processes go.
 const restorerTimeout = 30 * time.Second
