@@ -119,6 +119,9 @@ func (s *surveyor) process(pid int) error {
 	for kind, own := range s.own {
 		id, err := namespace.OfProcess(pid, kind)
 		if err != nil {
+			if stat, failed := process.ReadStat(pid); failed == nil && (stat.Exiting || stat.Dead()) {
+				return unix.ESRCH // nobody may see its namespaces any more
+			}
 			return err
 		}
 		if id != own {
