@@ -136,8 +136,9 @@ func (a *Agent) Restore(ctx context.Context, name, ref string) error {
 	}
 	object.Status.Phase, object.Status.Override = spec.PhaseRunning, spec.Override{}
 	object.Status.Container.StartedAt = time.Now()
-	if !slices.ContainsFunc(object.Status.Conditions, func(c spec.Condition) bool { return c.Type == spec.ConditionRestored }) {
-		object.Status.Conditions = append(object.Status.Conditions, spec.Condition{Type: spec.ConditionRestored, Status: spec.True, Reason: "Latest", Message: i.Ref()})
+	// One that a test has put there stays: it has no image that can be restored.
+	if !slices.ContainsFunc(object.Status.Conditions, func(c spec.Condition) bool { return c.Type == spec.ConditionRestored && c.Status == spec.False }) {
+		object.Status.Conditions = []spec.Condition{{Type: spec.ConditionRestored, Status: spec.True, Reason: "Latest", Message: i.Ref()}}
 	}
 	a.Put(object)
 	return a.ask("restore", name, ref)
