@@ -257,6 +257,24 @@ func TestTheContextEndsAVerb(t *testing.T) {
 	}
 }
 
+// A criu that only writes into its log is ended before that is too large.
+func TestALoudLogEndsAVerb(t *testing.T) {
+	dir := OpenTempDir(t)
+	c := play(t, func(p *peer) {
+		p.read()
+		if err := errors.Join(os.WriteFile(dir.Name()+"/dump.log", []byte("Error (x.c:1): again\n"), 0o600), os.Truncate(dir.Name()+"/dump.log", maxLogFile+1)); err != nil {
+			t.Error(err)
+		}
+		p.read()
+	})
+	killed := make(chan struct{})
+	c.Kill = func() { close(killed) }
+	if err := c.Dump(t.Context(), Options{ImagesDir: dir, Pid: 77}, Notify{}); !errors.Is(err, errLoud) {
+		t.Errorf("Dump: %v", err)
+	}
+	<-killed
+}
+
 func TestFeaturesAreThoseOfTheReply(t *testing.T) {
 	c := play(t, func(p *peer) {
 		if req := p.read(); !req.GetFeatures().GetMemTrack() || !req.GetKeepOpen() {

@@ -2,11 +2,14 @@ package criu
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +20,30 @@ const (
 	maxLines = 8
 	maxLine  = 512
 )
+
+// maxLogFile is how large a log becomes, about: it may be in memory.
+const maxLogFile = 64 << 20
+
+var errLoud = errors.New("it writes into its log without end")
+
+// bounded is a context that ends with errLoud when a log becomes too large. End must be called.
+func bounded(parent context.Context, dir *os.File, name string) (ctx context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+			var st unix.Stat_t
+			if unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Size > maxLogFile {
+				cancel(errLoud)
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
 
 // errorLine is a line of level 1: `(00.012345)      1: Error (criu/files-reg.c:2175): File /etc/x has bad size 3 (expect 4)`. Time and process are
 // only there at times.

@@ -61,8 +61,10 @@ func (c *Conn) run(ctx context.Context, kind rpc.CriuReqType, o Options, n Notif
 	if kind == rpc.CriuReqType_CPUINFO_DUMP || kind == rpc.CriuReqType_CPUINFO_CHECK {
 		req.KeepOpen, req.Opts.NotifyScripts = new(true), nil
 	}
-	resp, failed, err := c.call(ctx, req, n)
 	work := cmp.Or(o.WorkDir, o.ImagesDir)
+	ctx, end := bounded(ctx, work, logOf[kind])
+	defer end()
+	resp, failed, err := c.call(ctx, req, n)
 	switch {
 	case err != nil && failed != nil && !errors.Is(err, failed.Err):
 		return nil, fmt.Errorf("cannot %s: %w", verb, errors.Join(failed, err))
