@@ -100,6 +100,11 @@ func (n *Node) OpenDump(ctx context.Context, name string, id uint64) (_ *Dump, e
 	if err := d.openOutput(); err != nil {
 		return nil, err
 	}
+	if ipc := in.Spec.Spec.Namespaces.IPC; in.Spec.Spec.Group != "" && ipc != spec.NamespaceHost {
+		if err := survey.NoSystemV(in.Pid); err != nil {
+			return nil, err
+		}
+	}
 	if err := d.mounts(); err != nil {
 		return nil, err
 	}

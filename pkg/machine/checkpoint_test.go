@@ -1,12 +1,17 @@
 package machine_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/namespace/inside"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -112,6 +117,7 @@ func TestGroup(t *testing.T) {
 		n.run(c)
 	}
 	n.until("counts", func() bool { return n.count("pair-a") > 3 && n.count("pair-b") > 3 })
+	was := n.namespaces("pair-a", "pair-b")
 	img, err := n.Checkpoint(t.Context(), "pair-b", 1, spec.CheckpointOptions{})
 	must(t, err)
 	other, err := n.Images(t.Context(), "pair-a")
@@ -131,6 +137,38 @@ func TestGroup(t *testing.T) {
 		must(t, n.Restore(t.Context(), name, 1, images[len(images)-1].Ref()))
 		n.until("a count", func() bool { return n.count(name) > at })
 	}
+	if now := n.namespaces("pair-a", "pair-b"); !slices.Equal(now, was) {
+		t.Errorf("namespaces of the group: %q, and were %q", now, was)
+	}
+
+	// What they share could not be restored for both.
+	ipc, err := os.Open(fmt.Sprintf("/proc/%d/ns/ipc", n.look("pair-a").Pid))
+	must(t, err)
+	defer ipc.Close()
+	must(t, inside.Do(ipc, unix.CLONE_NEWIPC, func() error {
+		_, err := unix.SysvShmGet(7, 4096, unix.IPC_CREAT|0o600)
+		return err
+	}))
+	if _, err := n.Checkpoint(t.Context(), "pair-b", 1, spec.CheckpointOptions{}); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "System V") {
+		t.Errorf("with shared memory: %v", err)
+	}
+}
+
+// namespaces tells which namespaces containers have that may be their group's, each as 0 when it is the first one's.
+func (n *node) namespaces(names ...string) (list []string) {
+	n.t.Helper()
+	first := map[string]string{}
+	for _, name := range names {
+		for _, kind := range []string{"net", "ipc", "uts"} {
+			id, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", n.look(name).Pid, kind))
+			must(n.t, err)
+			if first[kind] == "" {
+				first[kind] = id
+			}
+			list = append(list, fmt.Sprintf("%s of %s is shared: %v", kind, name, id == first[kind]))
+		}
+	}
+	return list
 }
 
 // A paused container is paused after its image, and when its image fails.

@@ -296,7 +296,7 @@ func (r *restoring) options(images, work *os.File, staged *linux.Restore, inheri
 	if err := sameUsers(r.backend.Users, staged.Users); err != nil {
 		return o, err
 	}
-	if o.JoinNamespaces = r.joined(); !staged.Users.IsZero() {
+	if o.JoinNamespaces = r.joined(staged.Pid); !staged.Users.IsZero() {
 		o.JoinNamespaces, o.EmptyNetwork = nil, linux.OwnsNetwork(r.instance.Spec.Spec)
 	}
 	if r.backend.Inside { // nobody had a connection
@@ -312,11 +312,15 @@ func (r *restoring) options(images, work *os.File, staged *linux.Restore, inheri
 	return o, nil
 }
 
-// joined are the namespaces that outlive a container's processes: the tool is in them already.
-func (r *restoring) joined() (all []criu.JoinNamespace) {
+// joined are the namespaces that outlive a container's processes, and are its group's: the tool is in them already. criu looks for them from within a process that has others.
+func (r *restoring) joined(tool int) (all []criu.JoinNamespace) {
 	s := r.instance.Spec.Spec
-	if s.Namespaces.UTS == "" || s.Namespaces.UTS == spec.NamespacePrivate {
-		all = append(all, criu.JoinNamespace{Kind: "uts", Path: "/proc/self/ns/uts"})
+	own := func(word string) bool { return word == "" || word == spec.NamespacePrivate }
+	if own(s.Namespaces.UTS) {
+		all = append(all, criu.JoinNamespace{Kind: "uts", Path: fmt.Sprintf("/proc/%d/ns/uts", tool)})
+	}
+	if own(s.Namespaces.IPC) && s.Group != "" {
+		all = append(all, criu.JoinNamespace{Kind: "ipc", Path: fmt.Sprintf("/proc/%d/ns/ipc", tool)})
 	}
 	return all
 }

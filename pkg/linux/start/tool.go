@@ -77,7 +77,10 @@ func (plan Plan) ComposeRestore(p *process.Program, t Tool, group *cgroup.Group,
 	add(p, plan.Steps.Entered)
 	names := plan.Namespace
 	names.Moves = len(files.ByName) != 1
-	names.PID, names.IPC, names.Clocks = namespace.Node, namespace.Node, namespace.Clocks{} // the image has what was in them
+	names.PID, names.Clocks = namespace.Node, namespace.Clocks{} // the image has what was in them
+	if names.IPC == namespace.New {
+		names.IPC = namespace.Node
+	}
 	const ownNet = "/proc/self/ns/net"
 	net := p.CallFD("open own network", ownNet, unix.SYS_OPENAT, process.Int(unix.AT_FDCWD), process.Str(ownNet), process.Int(unix.O_RDONLY|unix.O_CLOEXEC))
 	own := names.Net == namespace.New
