@@ -225,7 +225,8 @@ func TestKillSweepCatches(t *testing.T) {
 			_ = os.Remove(record)
 		}
 	}
-	s.everywhere(12, 0)
+	s.everywhere(30, 0)
+	t.Logf("%d faults", len(s.faults))
 	if len(s.faults) == 0 {
 		t.Error("the sweep has not found out an agent without records")
 	}
@@ -278,7 +279,7 @@ func TestKillAgentAtEveryHook(t *testing.T) {
 func TestKillKeeperAtEveryHook(t *testing.T) {
 	s := sweepKeeper(t)
 	s.more = hooks
-	s.everywhere(12, 0)
+	s.everywhere(30, 0)
 	s.verdict()
 }
 
