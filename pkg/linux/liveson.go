@@ -3,10 +3,7 @@ package linux
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -54,15 +51,8 @@ const (
 
 // condemned tells whether a process has ended, is ending, or has a SIGKILL to come.
 func condemned(pid int) bool {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
+	if pending, err := process.Pending(pid); err != nil || pending.Has(unix.SIGKILL) {
 		return true
-	}
-	for line := range strings.Lines(string(text)) {
-		key, value, _ := strings.Cut(line, ":")
-		if pending, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64); (key == "SigPnd" || key == "ShdPnd") && err == nil && pending&(1<<(unix.SIGKILL-1)) != 0 {
-			return true
-		}
 	}
 	// The signal is gone from there before the end is to be seen, for some instructions.
 	for range condemnedLooks {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/survey"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -34,6 +35,12 @@ const (
 	usualFilter = "00000033"
 )
 
+// whoProcess is IOPRIO_WHO_PROCESS of ioprio_set(2): a thread, really.
+const whoProcess = 1
+
+// keyCPUs is the line of /proc/PID/status with a thread's processors.
+const keyCPUs = "Cpus_allowed_list"
+
 // Threads tells of all threads that have something of their own. They stand still.
 func (d *Dump) Threads() (all []Thread, err error) {
 	usual, err := d.usualCPUs()
@@ -54,7 +61,7 @@ func (d *Dump) Threads() (all []Thread, err error) {
 // usualCPUs are lists of processors that a thread has without its doing.
 func (d *Dump) usualCPUs() (map[string]bool, error) {
 	usual := map[string]bool{}
-	if own, err := value("/proc/self/status", "Cpus_allowed_list:"); err == nil {
+	if own, err := process.ReadField("/proc/self/status", keyCPUs); err == nil {
 		usual[own] = true
 	}
 	online, err := os.ReadFile("/sys/devices/system/cpu/online")
@@ -70,14 +77,13 @@ func (d *Dump) usualCPUs() (map[string]bool, error) {
 
 func threadOf(pid, tid int, usual map[string]bool) (t Thread, err error) {
 	task := fmt.Sprintf("/proc/%d/task/%d", pid, tid)
-	cpus, err := value(task+"/status", "Cpus_allowed_list:")
+	cpus, err := process.ReadField(task+"/status", keyCPUs)
 	if err != nil {
 		return t, err
 	}
 	if !usual[cpus] {
 		t.CPUs = cpus
 	}
-	const whoProcess = 1 // IOPRIO_WHO_PROCESS
 	if prio, _, errno := unix.Syscall(unix.SYS_IOPRIO_GET, whoProcess, uintptr(tid), 0); errno == 0 {
 		t.IOPriority = int(prio)
 	}
@@ -143,7 +149,6 @@ func (t Thread) set(pid, tid int) error {
 			return err
 		}
 	}
-	const whoProcess = 1 // IOPRIO_WHO_PROCESS
 	if _, _, errno := unix.Syscall(unix.SYS_IOPRIO_SET, whoProcess, uintptr(tid), uintptr(t.IOPriority)); errno != 0 && errno != unix.ENOSYS && errno != unix.EPERM {
 		return errno
 	}
@@ -184,7 +189,7 @@ func eachThread(cgroup string, each func(pid, tid, id int) error) error {
 			if err != nil {
 				return err
 			}
-			numbers, err := value(task+"/status", "NSpid:")
+			numbers, err := process.ReadField(task+"/status", "NSpid")
 			if survey.Gone(err) {
 				continue
 			}
@@ -202,18 +207,4 @@ func eachThread(cgroup string, each func(pid, tid, id int) error) error {
 		}
 	}
 	return nil
-}
-
-// value is what a line of a file in /proc says.
-func value(file, key string) (string, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(text)) {
-		if v, ok := strings.CutPrefix(line, key); ok {
-			return strings.TrimSpace(v), nil
-		}
-	}
-	return "", fmt.Errorf("%s says no %s", file, key)
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
 // Node is what the process that starts containers has to give.
@@ -18,7 +20,7 @@ type Node struct {
 
 // ReadNode reads what process pid, the keeper, holds: CapPrm within CapBnd of /proc/PID/status, see proc_pid_status(5).
 func ReadNode(pid int) (Node, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	sets, err := process.ReadSets(pid, "CapPrm", "CapBnd")
 	if err != nil {
 		return Node{}, fmt.Errorf("cannot read the capabilities of process %d: %w", pid, err)
 	}
@@ -30,36 +32,14 @@ func ReadNode(pid int) (Node, error) {
 	if err != nil || n < 0 || n > 63 {
 		return Node{}, fmt.Errorf("cannot use cap_last_cap %q: want 0 to 63", bytes.TrimSpace(last))
 	}
-	permitted, err := statusSet(status, "CapPrm:")
-	if err != nil {
-		return Node{}, err
-	}
-	bounding, err := statusSet(status, "CapBnd:")
-	if err != nil {
-		return Node{}, err
-	}
-	return Node{Have: permitted & bounding, Last: n}, nil
+	return Node{Have: Set(sets[0] & sets[1]), Last: n}, nil
 }
 
 // BoundingOf is what a process and all that come of it can hold at most.
 func BoundingOf(pid int) (Set, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	sets, err := process.ReadSets(pid, "CapBnd")
 	if err != nil {
 		return 0, fmt.Errorf("cannot read the capabilities of process %d: %w", pid, err)
 	}
-	return statusSet(status, "CapBnd:")
-}
-
-// statusSet reads one line of /proc/PID/status, a set in hexadecimal.
-func statusSet(status []byte, key string) (Set, error) {
-	for line := range strings.Lines(string(status)) {
-		if hex, ok := strings.CutPrefix(line, key); ok {
-			n, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
-			if err != nil {
-				return 0, fmt.Errorf("cannot read %s %w", key, err)
-			}
-			return Set(n), nil
-		}
-	}
-	return 0, fmt.Errorf("cannot find %s in /proc/PID/status", key)
+	return Set(sets[0]), nil
 }

@@ -1,7 +1,6 @@
 package keeper
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -125,17 +124,9 @@ func findInit(cgroup string, init bool) (pid int, started uint64) {
 
 // isInit tells whether a process is the first of a pid namespace other than this one; see NSpid in proc_pid_status(5).
 func isInit(pid int) bool {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return false
-	}
-	for line := range bytes.Lines(status) {
-		if pids, ok := bytes.CutPrefix(line, []byte("NSpid:")); ok {
-			fields := bytes.Fields(pids)
-			return len(fields) > 1 && string(fields[len(fields)-1]) == "1"
-		}
-	}
-	return false
+	numbers, err := process.ReadField(fmt.Sprintf("/proc/%d/status", pid), "NSpid")
+	fields := strings.Fields(numbers)
+	return err == nil && len(fields) > 1 && fields[len(fields)-1] == "1"
 }
 
 // zombieExit reads how a dead process ended that its parent, not this process, has not reaped yet.

@@ -216,6 +216,35 @@ func TestSignals(t *testing.T) {
 	if process.SignalSet(1<<14).Has(unix.SIGALRM) || !process.SignalSet(1<<14).Has(unix.SIGTERM) {
 		t.Error("SIGTERM is bit 14")
 	}
+	if err := process.Signal(child.Pidfd, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { // one that was sent before it stood still is not pending
+		sent := process.Signal(child.Pidfd, unix.SIGTERM)
+		s, err := process.Pending(child.Pid)
+		return sent == nil && err == nil && s.Has(unix.SIGTERM) && !s.Has(unix.SIGHUP)
+	})
+	if _, err := process.Pending(1 << 30); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("of nobody: %v", err)
+	}
+}
+
+// A key is a whole word at the beginning of a line, and what it says is no other's.
+func TestReadField(t *testing.T) {
+	const file = "/proc/self/status"
+	if got, err := process.ReadField(file, "Pid"); err != nil || got != strconv.Itoa(os.Getpid()) {
+		t.Errorf("Pid: %q, %v", got, err)
+	}
+	for _, key := range []string{"TracerPi", "racerPid", "None"} {
+		if got, err := process.ReadField(file, key); err == nil || errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %q, %v", key, got, err)
+		}
+	}
+	for _, key := range []string{"Name", "None"} {
+		if got, err := process.ReadSets(os.Getpid(), "CapBnd", key); err == nil {
+			t.Errorf("the set %s: %d", key, got)
+		}
+	}
 }
 
 // eventually waits until the condition is true.

@@ -45,24 +45,25 @@ func (s Signals) Heeds(sig unix.Signal) bool { return s.Waiting || (s.Caught | s
 // ReadSignals tells what a process does with signals; see man 5 proc_pid_status.
 func ReadSignals(pid int) (Signals, error) {
 	waiting, busy := inSigwait(pid)
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	sets, err := ReadSets(pid, "SigCgt", "SigIgn", "SigBlk")
 	if err != nil {
 		return Signals{}, fmt.Errorf("cannot read the signals of process %d: %w", pid, err)
 	}
 	nowWaiting, nowBusy := inSigwait(pid) // it may have begun or ceased to wait meanwhile
-	s := Signals{Waiting: waiting || nowWaiting, Busy: busy || nowBusy}
-	sets := map[string]*SignalSet{"SigCgt": &s.Caught, "SigIgn": &s.Ignored, "SigBlk": &s.Blocked}
-	for line := range bytes.Lines(status) {
-		key, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(":\t"))
-		if set := sets[string(key)]; set != nil {
-			n, err := strconv.ParseUint(string(value), 16, 64)
-			if err != nil {
-				return Signals{}, fmt.Errorf("cannot read %s of process %d: %w", key, pid, err)
-			}
-			*set = SignalSet(n)
-		}
+	return Signals{
+		Caught: SignalSet(sets[0]), Ignored: SignalSet(sets[1]), Blocked: SignalSet(sets[2]),
+		Waiting: waiting || nowWaiting, Busy: busy || nowBusy,
+	}, nil
+}
+
+// Pending are the signals that a process or its first thread has still to be given. Unlike ReadSignals it waits for no exec of the process:
+// that reads /proc/PID/syscall, which the kernel keeps others from meanwhile (lock_trace in fs/proc/base.c).
+func Pending(pid int) (SignalSet, error) {
+	sets, err := ReadSets(pid, "SigPnd", "ShdPnd")
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the pending signals of process %d: %w", pid, err)
 	}
-	return s, nil
+	return SignalSet(sets[0] | sets[1]), nil
 }
 
 // DefaultSignals gives their default disposition to the signals that this process ignores, because whoever started it did: its children would go

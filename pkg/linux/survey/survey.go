@@ -341,30 +341,21 @@ func socket(own int) error {
 
 // mountOf is the number of the mount that an open file is on, see proc_pid_fdinfo(5).
 func mountOf(own int) (int, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", own))
-	if err != nil {
-		return 0, err
-	}
-	return number(string(text), "mnt_id:")
+	return number(fmt.Sprintf("/proc/self/fdinfo/%d", own), "mnt_id")
 }
 
 // tracerOf is the process that traces another, 0 for none.
 func tracerOf(pid int) (int, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return number(fmt.Sprintf("/proc/%d/status", pid), "TracerPid")
+}
+
+// number is what a file in /proc says of a key.
+func number(file, key string) (int, error) {
+	text, err := process.ReadField(file, key)
 	if err != nil {
 		return 0, err
 	}
-	return number(string(text), "TracerPid:")
-}
-
-// number is what a line of a file in /proc says.
-func number(text, key string) (int, error) {
-	for line := range strings.Lines(text) {
-		if value, ok := strings.CutPrefix(line, key); ok {
-			return strconv.Atoi(strings.TrimSpace(value))
-		}
-	}
-	return 0, fmt.Errorf("no %q: %w", key, fs.ErrNotExist)
+	return strconv.Atoi(text)
 }
 
 // Pids are the processes of a cgroup, by its directory, and of those below but what is apart; nil for nothing.
