@@ -260,26 +260,21 @@ const GhostLimit = survey.GhostLimit
 // mounts reads the container's mounts, and opens those of its own in memory.
 func (d *Dump) mounts() error {
 	pid := d.Instance.Pid
-	all, err := survey.MountsOf(pid)
+	all, err := survey.Mounts(pid)
 	if err != nil {
 		return err
 	}
-	seen := map[string]bool{}
 	for _, m := range all {
-		if seen[m.Point] {
-			return fmt.Errorf("mount %s lies over another one: %w", m.Point, errors.ErrUnsupported)
-		}
-		seen[m.Point] = true
 		if ipc := d.Instance.Spec.Spec.Namespaces.IPC; m.Type == "mqueue" && m.Root == "/" && ipc != spec.NamespaceHost {
 			if err := survey.Queues(pid, m.Point); err != nil {
 				return err
 			}
 		}
-		if m.Point == "/" || isMade(m, all, d.Instance.Spec.Spec) {
+		if isMade(m, all, d.Instance.Spec.Spec) {
 			continue
 		}
-		if strings.ContainsAny(m.Point, "]\n") {
-			return fmt.Errorf("mount %q has a name that no image can hold: %w", m.Point, errors.ErrUnsupported)
+		if err := survey.CheckName(m); err != nil {
+			return err
 		}
 		d.Mounts = append(d.Mounts, m.Point)
 		if m.Type == "tmpfs" && m.Root == "/" && !slices.Contains(m.Flags, "ro") {

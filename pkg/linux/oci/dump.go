@@ -135,6 +135,9 @@ func (d *Dump) mounts(t Translation) error {
 		}
 	}
 	for _, m := range mounts {
+		if err := survey.CheckName(m); err != nil {
+			return err
+		}
 		if ipc := t.Container.Spec.Namespaces.IPC; m.Type == "mqueue" && m.Root == "/" && (ipc == "" || ipc == spec.NamespacePrivate) {
 			if err := survey.Queues(d.Pid, m.Point); err != nil {
 				return err

@@ -24,8 +24,7 @@ func Shown(m proc.Mount, all []proc.Mount) bool {
 	})
 }
 
-// Mounts are what a container's first process has mounted, its root aside. A mount that lies over another one, or has a name that no image can
-// hold, is errors.ErrUnsupported.
+// Mounts are what a container's first process has mounted, its root aside. A mount that lies over another one is errors.ErrUnsupported.
 func Mounts(init int) (mounts []proc.Mount, err error) {
 	all, err := MountsOf(init)
 	if err != nil {
@@ -33,11 +32,8 @@ func Mounts(init int) (mounts []proc.Mount, err error) {
 	}
 	seen := map[string]bool{}
 	for _, m := range all {
-		switch {
-		case seen[m.Point]:
+		if seen[m.Point] {
 			return nil, unsupported("mount %s lies over another one", m.Point)
-		case strings.ContainsAny(m.Point, "]\n"):
-			return nil, unsupported("mount %q has a name that no image can hold", m.Point)
 		}
 		seen[m.Point] = true
 		if m.Point != "/" {
@@ -45,6 +41,14 @@ func Mounts(init int) (mounts []proc.Mount, err error) {
 		}
 	}
 	return mounts, nil
+}
+
+// CheckName refuses a mount with a name that no image can hold, for who names it there.
+func CheckName(m proc.Mount) error {
+	if strings.ContainsAny(m.Point, "]\n") {
+		return unsupported("mount %q has a name that no image can hold", m.Point)
+	}
+	return nil
 }
 
 // MountsOf are all the mounts that a process sees.

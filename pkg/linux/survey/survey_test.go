@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
+	"github.com/seed31d4122e/reconciler/pkg/linux/proc"
 	"github.com/seed31d4122e/reconciler/pkg/linux/survey"
 )
 
@@ -130,6 +131,11 @@ func TestMounts(t *testing.T) {
 	}
 	if _, err := survey.Mounts(c.Init); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "lies over another one") {
 		t.Errorf("Mounts: %v", err)
+	}
+	for point, ok := range map[string]bool{"/a b": true, "/a]b": false, "/a\nb": false} {
+		if err := survey.CheckName(proc.Mount{Point: point}); (err == nil) != ok || !ok && !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("CheckName of %q: %v", point, err)
+		}
 	}
 }
 
