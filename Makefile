@@ -70,7 +70,7 @@ soak: ## the long campaigns: TARGET=Kill|Records|Sim|... narrows them
 vm-test: ## run the root tests in a Debian 13 guest: systemd, pure cgroup v2; then a container goes through its reboot and moves
 	@scripts/deps.sh vm
 	CACHE=$(CACHE)/vm test/vm/run.sh
-	CACHE=$(CACHE)/vm SMP=1 test/vm/run.sh './pkg/machine:TestCounter|TestLeaveRunning|TestPaused$$|TestGroup$$|TestTerminal$$|TestPreCopy$$|TestUsersAfterRestore'
+	CACHE=$(CACHE)/vm SMP=1 test/vm/run.sh './pkg/machine:TestCounter|TestLeaveRunning|TestPaused$$|TestGroup$$|TestTerminal$$|TestPreCopy$$|TestUsersAfterRestore' './cmd/reconciler/ocicmd:TestRestoredScope'
 	CACHE=$(CACHE)/vm test/vm/reboot.sh
 
 clean: ## remove what was built here (not the containers: see down)
