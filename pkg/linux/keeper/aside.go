@@ -2,9 +2,7 @@ package keeper
 
 import (
 	"context"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -34,13 +32,12 @@ func giveUp(cgroup string, isDone func() bool) {
 
 // stopWriting takes from a process the right to write to files, and lets it go on if it was stopped. One that does not belong to the cgroup any more is left alone.
 func stopWriting(cgroup string, pid int) {
-	fd, err := unix.PidfdOpen(pid, 0)
+	pidfd, err := openIn(cgroup, pid)
 	if err != nil {
 		return
 	}
-	pidfd := os.NewFile(uintptr(fd), "pidfd")
 	defer pidfd.Close()
-	if slices.Contains(processesBelow(cgroup), pid) && unix.Prlimit(pid, unix.RLIMIT_FSIZE, &unix.Rlimit{}, nil) == nil {
+	if unix.Prlimit(pid, unix.RLIMIT_FSIZE, &unix.Rlimit{}, nil) == nil {
 		_ = process.Signal(pidfd, unix.SIGCONT)
 	}
 }

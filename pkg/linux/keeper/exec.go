@@ -359,21 +359,16 @@ func (k *keeper) adoptExecs(key Key, cgroup string, ended bool) {
 	}
 }
 
-// adoptDetached watches the oldest process in a cgroup, which is the one that was started in it, and tells whether there is one. It may be this
-// process's child, as after an upgrade, or not.
+// adoptDetached watches the process that was started in a cgroup, and tells whether there is one. It may be this process's child, as after an
+// upgrade, or not.
 func (k *keeper) adoptDetached(key Key, group string) bool {
-	pid, _ := findInit(group, false)
-	if pid == 0 {
-		return false
-	}
-	fd, err := unix.PidfdOpen(pid, 0)
+	pid, pidfd, err := openOldest(group)
 	if err != nil {
 		return false
 	}
-	e := newExecution(k, key, group, pid, os.NewFile(uintptr(fd), "pidfd"))
-	if slices.Contains(processes(group), pid) && e.watch() == nil {
+	if newExecution(k, key, group, pid, pidfd).watch() == nil {
 		return true
 	}
-	e.pidfd.Close()
+	pidfd.Close()
 	return false
 }

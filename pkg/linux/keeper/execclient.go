@@ -23,12 +23,7 @@ type Exec struct {
 // Of a failed step of the program, errors.As finds the *process.Error. Unless it is detached, the process is killed when Close is
 // called, and when client or keeper die. The cgroup goes with it, and with a start that fails.
 func (c *Client) Exec(ctx context.Context, r ExecRequest) (*Exec, error) {
-	head := execHeader{Cgroup: r.Cgroup, Detach: r.Detach, After: r.After, Files: slices.Sorted(maps.Keys(r.Files))}
-	files := make([]*os.File, len(head.Files))
-	for i, name := range head.Files {
-		files[i] = r.Files[name]
-	}
-	program, err := r.Program.MarshalBinary()
+	req, program, files, err := execMessage(verbExec, r)
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode an exec in %q: %w", r.Name, err)
 	}
@@ -36,7 +31,7 @@ func (c *Client) Exec(ctx context.Context, r ExecRequest) (*Exec, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, extra, err := exchange(ctx, conn, request{Protocol: protocol, Verb: verbExec, Key: r.Key, Exec: head}, program, files)
+	resp, extra, err := exchange(ctx, conn, req, program, files)
 	closeAll(extra)
 	if err == nil && resp.Error != nil {
 		err = resp.Error
@@ -48,6 +43,17 @@ func (c *Client) Exec(ctx context.Context, r ExecRequest) (*Exec, error) {
 	e := &Exec{Pid: resp.Pid, detached: r.Detach, awaited: newAwaited(conn)}
 	go e.await()
 	return e, nil
+}
+
+// execMessage is a further process as it goes over the socket, as startMessage is a start.
+func execMessage(verb string, r ExecRequest) (request, []byte, []*os.File, error) {
+	head := execHeader{Cgroup: r.Cgroup, Detach: r.Detach, After: r.After, Files: slices.Sorted(maps.Keys(r.Files))}
+	files := make([]*os.File, len(head.Files))
+	for i, name := range head.Files {
+		files[i] = r.Files[name]
+	}
+	program, err := r.Program.MarshalBinary()
+	return request{Protocol: protocol, Verb: verb, Key: r.Key, Exec: head}, program, files, err
 }
 
 // closeTimeout is how long Close waits for a process to die; one in the middle of a system call of a dead device takes forever.

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -184,15 +183,12 @@ func (in *instance) adoptFeed(ended bool) {
 		in.loseMemory()
 		return
 	}
-	if pid, _ := findInit(r.Cgroup, false); pid != 0 {
-		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
-			pidfd := os.NewFile(uintptr(fd), "pidfd")
-			if slices.Contains(processes(r.Cgroup), pid) && in.feedBy(r, pid, pidfd) == nil {
-				in.feed.hold()
-				return
-			}
-			pidfd.Close()
+	if pid, pidfd, err := openOldest(r.Cgroup); err == nil {
+		if in.feedBy(r, pid, pidfd) == nil {
+			in.feed.hold()
+			return
 		}
+		pidfd.Close()
 	}
 	if err := clearExec(r.Cgroup); err != nil {
 		in.k.cfg.Log.Error(err, "what gave memory leaves its cgroup", "name", in.key.Name, "instance", in.key.Instance)

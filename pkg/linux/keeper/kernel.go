@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -52,16 +53,34 @@ func killListed(cgroup string) error {
 
 // killIn kills a process if it is in the cgroup, and never a stranger that got its pid.
 func killIn(cgroup string, pid int) error {
-	fd, err := unix.PidfdOpen(pid, 0)
+	pidfd, err := openIn(cgroup, pid)
 	if err != nil {
 		return ignoreDead(err)
 	}
-	pidfd := os.NewFile(uintptr(fd), "pidfd")
 	defer pidfd.Close()
-	if !slices.Contains(processesBelow(cgroup), pid) {
-		return nil
-	}
 	return ignoreDead(process.Signal(pidfd, unix.SIGKILL))
+}
+
+// openIn opens a process in a cgroup or below it. A stranger that has its number now is ESRCH.
+func openIn(cgroup string, pid int) (*os.File, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, err
+	}
+	pidfd := os.NewFile(uintptr(fd), "pidfd")
+	if !slices.Contains(processesBelow(cgroup), pid) {
+		return nil, errors.Join(unix.ESRCH, pidfd.Close())
+	}
+	return pidfd, nil
+}
+
+// openOldest opens the process that was started in a cgroup, which is the oldest there; ESRCH if there is none.
+func openOldest(cgroup string) (pid int, pidfd *os.File, err error) {
+	if pid, _ = findInit(cgroup, false); pid == 0 {
+		return 0, nil, unix.ESRCH
+	}
+	pidfd, err = openIn(cgroup, pid)
+	return pid, pidfd, err
 }
 
 // processes lists those in a cgroup itself; none if it is gone.

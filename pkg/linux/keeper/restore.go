@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net"
 	"os"
 	"slices"
@@ -257,16 +256,11 @@ func (c *Client) Restore(ctx context.Context, r RestoreRequest) (*Restoring, err
 // Feed starts a process that gives the restored container its memory, in a cgroup of its own with FeedPrefix, and returns when it executes its command. It
 // outlives this process and the keeper; if it ends with another code than 0 the instance is killed. The caller keeps the files.
 func (r *Restoring) Feed(ctx context.Context, e ExecRequest) (pid int, err error) {
-	head := execHeader{Cgroup: e.Cgroup, Files: slices.Sorted(maps.Keys(e.Files))}
-	files := make([]*os.File, len(head.Files))
-	for i, name := range head.Files {
-		files[i] = e.Files[name]
-	}
-	program, err := e.Program.MarshalBinary()
+	req, program, files, err := execMessage(verbFeed, e)
 	if err != nil {
 		return 0, fmt.Errorf("cannot encode what gives %q memory: %w", e.Name, err)
 	}
-	resp, back, err := askOver(ctx, r.conn, request{Protocol: protocol, Verb: verbFeed, Exec: head}, program, files)
+	resp, back, err := askOver(ctx, r.conn, req, program, files)
 	closeAll(back)
 	return resp.Pid, err
 }
