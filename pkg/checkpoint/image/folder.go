@@ -144,6 +144,20 @@ func (f folder) replace(name string, data []byte) error {
 	return f.sync()
 }
 
+// symlink makes links: for each name, what it leads to.
+func (f folder) symlink(targets map[string]string) error {
+	for name, target := range targets {
+		below, err := f.sub(path.Dir(name))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(unix.Symlinkat(target, int(below.dir.Fd()), path.Base(name)), below.close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // rename renames an entry of the folder itself.
 func (f folder) rename(from, to string) error {
 	if err := f.step("rename", to); err != nil {

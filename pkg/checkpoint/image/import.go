@@ -10,11 +10,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -157,7 +154,7 @@ func (a *importing) take() error {
 			return fmt.Errorf("%s is missing: %w", f.Path, fs.ErrInvalid)
 		}
 	}
-	return a.links()
+	return a.w.dir.symlink(a.record.Links)
 }
 
 // hasRoom refuses at once what could only fail later.
@@ -201,17 +198,4 @@ func (r archived) Read(b []byte) (int, error) {
 		err = r.a.unreadable(err)
 	}
 	return n, err
-}
-
-func (a *importing) links() error {
-	for p, target := range a.record.Links {
-		below, err := a.w.dir.sub(path.Dir(p))
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(unix.Symlinkat(target, int(below.dir.Fd()), path.Base(p)), below.close()); err != nil {
-			return err
-		}
-	}
-	return nil
 }

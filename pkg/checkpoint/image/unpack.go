@@ -43,16 +43,7 @@ func (r *Reader) unpack(ctx context.Context, to folder) error {
 			return fmt.Errorf("%s: %w", f.Path, err)
 		}
 	}
-	for p, target := range r.record.Links {
-		below, err := to.sub(path.Dir(p))
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(unix.Symlinkat(target, int(below.dir.Fd()), path.Base(p)), below.close()); err != nil {
-			return err
-		}
-	}
-	return nil
+	return to.symlink(r.record.Links)
 }
 
 // forCRIU tells whether a file is one of criu's images.
