@@ -6,7 +6,11 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
+	"github.com/seed31d4122e/reconciler/pkg/linux/survey"
 )
+
+// EndRepair is survey.EndRepair, of the container.
+func (d *Dump) EndRepair() error { return survey.EndRepair(d.Cgroup) }
 
 // Unlock lets packets into the network of a name, or of its group, that an image keeps out which is not to be restored there any more. A name without a
 // network of its own, or without a lock, is success.

@@ -195,11 +195,11 @@ func (s *saving) complete() {
 	}
 }
 
-// unlock lets packets in again that a criu keeps out which is no more. Who runs on would hear nothing for ever.
+// unlock lets packets in again that a criu keeps out which is no more, and connections go on that it has left in repair. Who runs on would hear nothing for ever.
 func (s *saving) unlock(ctx context.Context) (err error) {
 	for _, m := range s.members {
 		if in := m.dump.Instance; !m.open {
-			err = errors.Join(err, s.node.Unlock(ctx, in.Name, in.Spec.Spec.Group))
+			err = errors.Join(err, m.dump.EndRepair(), s.node.Unlock(ctx, in.Name, in.Spec.Spec.Group))
 		}
 	}
 	return err
