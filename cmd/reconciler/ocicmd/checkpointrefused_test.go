@@ -164,6 +164,7 @@ func TestPreDump(t *testing.T) {
 // A container with users of its own keeps them.
 func TestRestoredUserNamespace(t *testing.T) {
 	kerneltest.Require(t, feature.UserNamespaces)
+	queues := ownerOfQueues(t)
 	w := newImageWorld(t)
 	c := w.counts()
 	data := filepath.Join(w.dir, "data")
@@ -199,6 +200,24 @@ func TestRestoredUserNamespace(t *testing.T) {
 	if got := w.run("exec", "u", "cat", "/data/file", "/data/other"); got != "bound\nbound\n" {
 		t.Errorf("what is bound: %q", got)
 	}
+	if uid := ownerOfQueues(t); uid != queues {
+		t.Errorf("the node's message queues belong to user %d, and belonged to %d", uid, queues)
+	}
+}
+
+// ownerOfQueues is whose the node's message queues are.
+func ownerOfQueues(t *testing.T) uint32 {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("mqueue", dir, "mqueue", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Uid
 }
 
 // Memory follows: the processes run before it is there.

@@ -12,6 +12,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Tool is a program of the node that saves a container's processes, or makes them again. It keeps the privileges of who starts it; it has a
@@ -94,6 +95,14 @@ func (plan Plan) ComposeRestore(p *process.Program, t Tool, group *cgroup.Group,
 	t.begin(p)
 	plan.Mount.Stage = Stage
 	plan.Mount.Sysctls = slices.DeleteFunc(slices.Clone(plan.Mount.Sysctls), func(s mount.Sysctl) bool { return !s.IsNetwork() }) // others would be the node's
+	if names.IPC == namespace.Node {                                                                                              // the queues are the node's, and not to be given away
+		plan.Mount.Mounts = slices.Clone(plan.Mount.Mounts)
+		for i := range plan.Mount.Mounts {
+			if m := &plan.Mount.Mounts[i]; m.Type == spec.MountMqueue {
+				m.Give = nil
+			}
+		}
+	}
 	p.Call("make stage", Stage, unix.SYS_MKDIRAT, process.Int(unix.AT_FDCWD), process.Str(Stage), process.Int(0o755))
 	mount.AppendStage(p, plan.Mount)
 	if !t.InNetwork {
