@@ -142,6 +142,10 @@ func TestCheckpointLeavesRunning(t *testing.T) {
 		}
 	}
 	w.run("pause", "c")
+	for w.read(filepath.Join(w.dir, "bundle-c/rootfs/count")) == "" { // it is just being written, and will have another size when the image is restored
+		w.run("resume", "c")
+		w.run("pause", "c")
+	}
 	w.is("c", oci.StatePaused)
 	w.run("checkpoint", "--leave-running", "--image-path", w.image(), "c")
 	w.is("c", oci.StatePaused)
