@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
@@ -69,6 +70,7 @@ type saving struct {
 	waiting int           // how many are complete and stand still
 	all     chan struct{} // closed when all are, or one has failed
 	failed  error         // then
+	isFinal atomic.Bool   // images are committed that the runs end with
 	images  []spec.Image  // those that were committed
 }
 
@@ -135,8 +137,8 @@ func (s *saving) close() {
 
 // save takes the images.
 func (s *saving) save(ctx context.Context) ([]spec.Image, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel, stop := s.recallable(ctx)
+	defer stop()
 	thaw := func(context.Context) error { return nil }
 	if len(s.members) > 1 {
 		var dumps []*linux.Dump
@@ -178,6 +180,21 @@ func (s *saving) save(ctx context.Context) ([]spec.Image, error) {
 		}
 	}
 	return s.images, s.commit(ctx)
+}
+
+// recallable is a context that ends with another one, or by cancel, until images are committed that runs end with: from then on all of a group have to agree.
+func (s *saving) recallable(parent context.Context) (ctx context.Context, cancel func(cause error), stop func()) {
+	ctx, end := context.WithCancelCause(context.WithoutCancel(parent))
+	cancel = func(cause error) {
+		if !s.isFinal.Load() {
+			end(cause)
+		}
+	}
+	forget := context.AfterFunc(parent, func() { cancel(context.Cause(parent)) })
+	return ctx, cancel, func() {
+		forget()
+		end(nil)
+	}
 }
 
 // complete adds to images that were committed what was known only when their runs had ended. It is of no use for a restore.

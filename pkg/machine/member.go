@@ -64,7 +64,7 @@ func (e errPause) Error() string {
 }
 
 // save takes the image of one container. The processes stand still from the first notification to the end.
-func (m *member) save(ctx context.Context, cancel context.CancelCauseFunc) error {
+func (m *member) save(ctx context.Context, cancel func(error)) error {
 	limit, why := m.limit(ctx)
 	watchdog := time.AfterFunc(criuPatience, func() { cancel(errSlow(criuPatience)) })
 	if m.stood = m.s.stood; !m.stood.IsZero() {
@@ -202,6 +202,7 @@ func (m *member) complete(ctx context.Context) error {
 	if s.waiting++; s.waiting == len(s.members) && s.failed == nil {
 		if s.options.Stop {
 			s.failed = s.commit(ctx)
+			s.isFinal.Store(s.failed == nil)
 		}
 		close(s.all)
 	}
