@@ -278,7 +278,7 @@ func (d *Dump) mounts() error {
 		}
 		d.Mounts = append(d.Mounts, m.Point)
 		if m.Type == "tmpfs" && m.Root == "/" && !slices.Contains(m.Flags, "ro") {
-			tree, err := survey.OpenInside(pid, m.Point)
+			tree, err := survey.OpenInside(pid, m.Point, unix.O_DIRECTORY)
 			if err != nil {
 				return err
 			}

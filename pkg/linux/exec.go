@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -124,7 +123,7 @@ func (n *Node) tidyExecs() error {
 		}
 		entries, _ := os.ReadDir(group.Path())
 		for _, entry := range entries {
-			if strings.HasPrefix(entry.Name(), keeper.ExecPrefix) || strings.HasPrefix(entry.Name(), keeper.DetachedPrefix) {
+			if isExec(entry.Name()) {
 				_ = unix.Rmdir(filepath.Join(group.Path(), entry.Name())) // one with a process stays
 			}
 		}

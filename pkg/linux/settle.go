@@ -48,7 +48,7 @@ func (r *Restore) settleQueues(pid int) error {
 		if m.Type != "mqueue" || m.Root != "/" {
 			continue
 		}
-		dir, err := survey.OpenInside(pid, m.Point)
+		dir, err := survey.OpenInside(pid, m.Point, unix.O_DIRECTORY)
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func Flatten(pid int, tree []survey.Staged) ([]survey.Staged, error) {
 		return nil, err
 	}
 	defer ns.Close()
-	run, err := survey.OpenInside(pid, filepath.Dir(Stage))
+	run, err := survey.OpenInside(pid, filepath.Dir(Stage), unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func Flatten(pid int, tree []survey.Staged) ([]survey.Staged, error) {
 			continue
 		}
 		name := path.Join(flatDir, fmt.Sprint(i))
-		if files[m.Point], err = openStaged(pid, m.Source); err != nil {
+		if files[m.Point], err = survey.OpenInside(pid, m.Source, unix.O_PATH); err != nil {
 			return nil, err
 		}
 		if err := makePoint(run, name, files[m.Point]); err != nil {
@@ -76,19 +76,4 @@ func makePoint(dir *os.File, name string, on *os.File) error {
 		return fmt.Errorf("cannot make %s: %w", name, err)
 	}
 	return nil
-}
-
-// openStaged opens what is at a path of a tool's tree, as a path only. The tree may be a directory that others have as well: no link leads away.
-func openStaged(pid int, path string) (*os.File, error) {
-	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS}
-	fd, err := unix.Openat2(int(root.Fd()), path, &how)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	return os.NewFile(uintptr(fd), path), nil
 }

@@ -65,14 +65,14 @@ func MountsOf(pid int) (mounts []proc.Mount, err error) {
 	return mounts, nil
 }
 
-// OpenInside opens a directory of a process's tree as a path to it, never leaving its mount.
-func OpenInside(pid int, path string) (*os.File, error) {
+// OpenInside opens what is at a path of a process's tree, which others may have as well: no link leads away.
+func OpenInside(pid int, path string, flags uint64) (*os.File, error) {
 	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS}
+	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS}
 	fd, err := unix.Openat2(int(root.Fd()), path, &how)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: filepath.Join("/", path), Err: err}

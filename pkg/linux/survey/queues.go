@@ -4,11 +4,13 @@ import (
 	"errors"
 	"io"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Queues refuses POSIX message queues in a directory of a process's tree, which criu does not save.
 func Queues(pid int, point string) error {
-	dir, err := OpenInside(pid, point)
+	dir, err := OpenInside(pid, point, unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}

@@ -18,21 +18,9 @@ func Listens(pid int, sockets map[string]bool) (bool, error) { return hasTCP(pid
 // usesTCP tells whether anybody in the container's network has a TCP socket that is connected or waits. The kernel counts those; for a list of them it looks
 // through all that the node could have, which takes it milliseconds.
 func usesTCP(pid int) (bool, error) {
-	for _, name := range []string{"sockstat", "sockstat6"} {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, name))
-		if errors.Is(err, fs.ErrNotExist) && name == "sockstat6" {
-			continue
-		}
-		if err != nil {
-			return false, err
-		}
-		for line := range strings.Lines(string(text)) {
-			if fields := strings.Fields(line); len(fields) > 2 && strings.HasPrefix(fields[0], "TCP") && fields[2] != "0" {
-				return true, nil
-			}
-		}
-	}
-	return false, nil
+	return anyLine(pid, "sockstat", func(fields []string) bool {
+		return len(fields) > 2 && strings.HasPrefix(fields[0], "TCP") && fields[2] != "0"
+	})
 }
 
 func hasTCP(pid int, state string, sockets map[string]bool) (bool, error) {
@@ -40,16 +28,23 @@ func hasTCP(pid int, state string, sockets map[string]bool) (bool, error) {
 		return false, err
 	}
 	const stateColumn, inodeColumn = 3, 9
-	for _, family := range []string{"tcp", "tcp6"} {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, family))
-		if errors.Is(err, fs.ErrNotExist) && family == "tcp6" {
+	return anyLine(pid, "tcp", func(fields []string) bool {
+		return len(fields) > inodeColumn && fields[stateColumn] == state && (sockets == nil || sockets[fields[inodeColumn]])
+	})
+}
+
+// anyLine tells whether a file of a process's network has a line like this, or the one of IPv6 beside it, if the kernel has that.
+func anyLine(pid int, name string, is func(fields []string) bool) (bool, error) {
+	for _, family := range []string{"", "6"} {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s%s", pid, name, family))
+		if errors.Is(err, fs.ErrNotExist) && family != "" {
 			continue
 		}
 		if err != nil {
 			return false, err
 		}
 		for line := range strings.Lines(string(text)) {
-			if fields := strings.Fields(line); len(fields) > inodeColumn && fields[stateColumn] == state && (sockets == nil || sockets[fields[inodeColumn]]) {
+			if is(strings.Fields(line)) {
 				return true, nil
 			}
 		}

@@ -53,7 +53,7 @@ func (s *surveyor) watched(mounts []proc.Mount) error {
 		if len(wanted) == 0 {
 			continue
 		}
-		dir, err := OpenInside(s.Init, m.Point)
+		dir, err := OpenInside(s.Init, m.Point, unix.O_DIRECTORY)
 		if err != nil {
 			return err
 		}
