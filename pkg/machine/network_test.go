@@ -127,29 +127,38 @@ func TestStream(t *testing.T) {
 				must(t, err)
 				defer ns.Close()
 				streams := map[string]*stream{"the node": dial(t, nil, address+":7"), "a published port": dial(t, nil, "127.0.0.1:18007"), "another namespace": dial(t, ns, address+":7")}
-				goOn := func(what string) {
-					t.Helper()
-					for from, s := range streams {
-						was := s.received.Load()
-						n.until(fmt.Sprintf("numbers from %s after %s", from, what), func() bool {
-							if err := s.failed(); err != nil {
-								t.Fatalf("the stream of %s, after %s: %v\n%s", from, what, err, n.output("web"))
-							}
-							return s.received.Load() > was+1000
-						})
-					}
-				}
+				goOn := func(what string) { n.goOn(streams, 1000, what) }
 				goOn("the start")
 				n.overAndOver(func(string) { time.Sleep(300 * time.Millisecond) }, goOn)
-				for from, s := range streams {
-					if err := s.end(); err != nil {
-						t.Errorf("the stream of %s: %v", from, err)
-					}
-					t.Logf("%s: %d numbers", from, s.received.Load())
-				}
+				n.endStreams(streams)
 				n.finish("web")
 			})
 		})
+	}
+}
+
+// goOn waits until each of the server's streams has got some more numbers.
+func (n *node) goOn(streams map[string]*stream, more uint64, what string) {
+	n.t.Helper()
+	for from, s := range streams {
+		was := s.received.Load()
+		n.until(fmt.Sprintf("numbers from %s after %s", from, what), func() bool {
+			if err := s.failed(); err != nil {
+				n.t.Fatalf("the stream of %s, after %s: %v\n%s", from, what, err, n.output("web"))
+			}
+			return s.received.Load() > was+more
+		})
+	}
+}
+
+// endStreams ends streams that have lost nothing.
+func (n *node) endStreams(streams map[string]*stream) {
+	n.t.Helper()
+	for from, s := range streams {
+		if err := s.end(); err != nil {
+			n.t.Errorf("the stream of %s: %v", from, err)
+		}
+		n.t.Logf("%s: %d numbers", from, s.received.Load())
 	}
 }
 

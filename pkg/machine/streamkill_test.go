@@ -92,19 +92,7 @@ func TestStreamAndKilledAgents(t *testing.T) {
 		address := n.server(spec.UserHost)
 		took := time.Duration(n.warm("web").Took)
 		streams := map[string]*stream{"the node": dial(t, nil, address+":7"), "a published port": dial(t, nil, "127.0.0.1:18007")}
-		goOn := func(what string) {
-			t.Helper()
-			for from, s := range streams {
-				was := s.received.Load()
-				n.until(fmt.Sprintf("numbers from %s after %s", from, what), func() bool {
-					if err := s.failed(); err != nil {
-						t.Fatalf("the stream of %s, after %s: %v\n%s", from, what, err, n.output("web"))
-					}
-					return s.received.Load() > was+100
-				})
-			}
-		}
-		goOn("the start")
+		n.goOn(streams, 100, "the start")
 		killed := 0
 		for i, after := range moments(9, 200, 2*took) {
 			e := errand{Stop: i%3 == 1}
@@ -126,16 +114,11 @@ func TestStreamAndKilledAgents(t *testing.T) {
 			case in.Phase != spec.InstanceRunning:
 				t.Fatalf("after %s: %s, %+v", what, in.Phase, in.Exit)
 			}
-			goOn(what)
+			n.goOn(streams, 100, what)
 			n.nothingHalf(what, state{names: []string{"web"}})
 		}
 		t.Logf("%d agents were killed", killed)
-		for from, s := range streams {
-			if err := s.end(); err != nil {
-				t.Errorf("the stream of %s: %v", from, err)
-			}
-			t.Logf("%s: %d numbers", from, s.received.Load())
-		}
+		n.endStreams(streams)
 		n.finish("web")
 	})
 }
