@@ -140,9 +140,7 @@ func (m *member) look() error {
 		return fmt.Errorf("it has connections, or listens, in the network of another container, which would hear nothing meanwhile: %w\nhint: take an image of that one, or make them a group", errors.ErrUnsupported)
 	}
 	// Of a network other than its own criu lists what the kernel knows of connections, which takes as long as all else; to keep packets out it has to be outside.
-	users := m.dump.Instance.Spec.Spec.Namespaces.User.Mode
-	own := users != "" && users != spec.UserHost
-	m.inside = m.open && m.dump.Network != 0 && !own && m.policy.PreCopy == 0 && m.s.node.KnowsKernel()
+	m.inside = m.open && m.dump.Network != 0 && m.policy.PreCopy == 0 && m.s.node.KnowsKernel()
 	return nil
 }
 
