@@ -74,7 +74,7 @@ func (p Processes) Look() (Found, error) {
 		return s.found, err
 	}
 	for _, pid := range pids {
-		if err := s.process(pid); err != nil && !Gone(err) {
+		if err := s.process(pid); err != nil && !Gone(err) && !hidden(err, pid) {
 			return s.found, fmt.Errorf("process %d (%s): %w", pid, comm(pid), err)
 		}
 	}
@@ -99,6 +99,15 @@ func (p Processes) strays() error {
 	return nil
 }
 
+// hidden tells whether nobody may look at a process any more because it ends, or has ended since.
+func hidden(err error, pid int) bool {
+	if !errors.Is(err, fs.ErrPermission) {
+		return false
+	}
+	stat, failed := process.ReadStat(pid)
+	return failed == nil && (stat.Exiting || stat.Dead()) || failed != nil && Gone(failed)
+}
+
 // surveyed are the kinds of namespaces of which a container has one.
 var surveyed = []string{"pid", "mnt", "net", "ipc", "uts", "user", "cgroup", "time"}
 
@@ -119,9 +128,6 @@ func (s *surveyor) process(pid int) error {
 	for kind, own := range s.own {
 		id, err := namespace.OfProcess(pid, kind)
 		if err != nil {
-			if stat, failed := process.ReadStat(pid); failed == nil && (stat.Exiting || stat.Dead()) {
-				return unix.ESRCH // nobody may see its namespaces any more
-			}
 			return err
 		}
 		if id != own {
