@@ -44,7 +44,7 @@ type Request struct {
 
 // Admit decides which manifests are in force, without looking at anything but its arguments:
 //
-//   - A name belongs to the incumbent; who claims it as well is a problem of the newcomer.
+//   - A name belongs to the incumbent; who claims it as well is a problem of the newcomer, and so is a circle of dependencies.
 //   - What a broken file may still mean, and what an unreadable source may still hold, stays in force. A broken file of which
 //     no container is known may hold any that its source no longer shows elsewhere.
 //   - A manifest is removed when two complete scans at least Settle apart do not show it, and the prune policy agrees.
@@ -68,6 +68,7 @@ func Admit(r Request) Admission {
 	a.findRiddles()
 	a.keep()
 	a.claim()
+	a.circles()
 	a.prune()
 	a.release()
 	slices.Sort(a.Removed)
@@ -207,7 +208,7 @@ func (a *admitter) admit(incumbent *Desired, winner claim, why Acceptance) *Desi
 func (a *admitter) refuse(name string, owner Origin, claims []claim) {
 	for _, c := range claims {
 		a.Problems[c.origin.Source] = append(a.Problems[c.origin.Source], spec.Problem{
-			File: c.origin.Path, Line: c.origin.Line, Column: 1, Path: "metadata.name", Name: name,
+			File: c.origin.Path, Line: c.origin.Line, Column: 1, Path: "metadata.name", Name: name, Reason: ReasonDuplicateName,
 			Message: fmt.Sprintf("%s: %q belongs to %s:%d", ReasonDuplicateName, name, owner.Path, owner.Line),
 			Hint:    "give it another name, or remove one of the two",
 		})

@@ -53,8 +53,10 @@ type Agent struct {
 	admission Admission
 	confirmed map[string]Confirmation // by source, until it is done
 	names     map[string]*entry
-	down      Down
-	progress  chan struct{} // closed and replaced after every pass and admission
+	// dependents are those of the manifests in force, and of those removed last.
+	dependents dependents
+	down       Down
+	progress   chan struct{} // closed and replaced after every pass and admission
 
 	synced chan struct{} // closed when everything was looked at once
 }
@@ -68,7 +70,8 @@ func New(cfg Config) (*Agent, error) {
 		Config: cfg, queue: newQueue(), objects: newObjects(), events: newEvents(),
 		told: map[string]map[string]string{}, confirmed: map[string]Confirmation{}, names: map[string]*entry{},
 		progress: make(chan struct{}), synced: make(chan struct{}),
-		saving: few{free: max(1, cfg.Workers/2)},
+		dependents: dependents{},
+		saving:     few{free: max(1, cfg.Workers/2)},
 	}
 	for _, source := range cfg.Sources {
 		a.sources = append(a.sources, Snapshot{Source: source.Name()})
@@ -95,6 +98,8 @@ func (a *Agent) remember(inventory record.Inventory) {
 	for id, r := range inventory.Records {
 		n := a.entry(id)
 		n.record, n.saved = r, r
+		n.left = r.Container.Spec.DependsOn
+		a.dependents.note(id, nil, n.left)
 		if r.Removed {
 			n.removed = true
 			continue

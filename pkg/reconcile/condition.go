@@ -22,6 +22,10 @@ const (
 	ReasonDifferent    = "Different"     // Drifted: limits differ and are not put back yet
 	ReasonOlderDefault = "OlderDefaults" // Outdated
 
+	ReasonWaitingForDependency = "WaitingForDependency" // Ready, Reconciling: it is not started before others are so far
+	ReasonDeadlineExceeded     = "DeadlineExceeded"     // Ready, Stalled: it did not complete in time
+	ReasonRestartLimitReached  = "RestartLimitReached"  // Ready, Stalled: it was restarted as often in a row as it may be
+
 	ReasonTaken            = "Taken"            // Checkpointed: the newest image that was due is there
 	ReasonCheckpointFailed = "CheckpointFailed" // Checkpointed: it could not be taken, and is tried again; what ran runs on
 )
@@ -37,15 +41,13 @@ func (w *world) conditions(in spec.Instance, status spec.Status, actions []Actio
 		add(spec.ConditionReconciling, ReasonActing, actions[0].Verb+": "+actions[0].Cause)
 	case s.waiting:
 		add(spec.ConditionReconciling, ReasonStopping, status.Message)
+	case s.blocked != "":
+		add(spec.ConditionReconciling, ReasonWaitingForDependency, s.blocked)
 	case !s.wake.IsZero():
 		add(spec.ConditionReconciling, ReasonBackOff, status.Message)
 	}
-	if f := w.Failure; f.stalled() {
-		reason := ReasonFailing
-		if f.Final {
-			reason = ReasonUnsupported
-		}
-		add(spec.ConditionStalled, reason, f.Err.Error())
+	if reason, message := w.stalled(in); reason != "" {
+		add(spec.ConditionStalled, reason, message)
 	}
 	if a := w.accepted(); a.Status != "" {
 		list = append(list, spec.Condition{Type: spec.ConditionAccepted, Status: a.Status, Reason: a.Reason, Message: a.Message})
@@ -63,6 +65,19 @@ func (w *world) conditions(in spec.Instance, status spec.Status, actions []Actio
 	return list
 }
 
+// stalled says why somebody should look; "" when nobody has to.
+func (w *world) stalled(in spec.Instance) (reason, message string) {
+	switch f := w.Failure; {
+	case f.stalled() && f.Final:
+		return ReasonUnsupported, f.Err.Error()
+	case f.stalled():
+		return ReasonFailing, f.Err.Error()
+	case in.Phase == spec.InstanceExited && w.Desired != nil && !w.ends():
+		return w.over(in, w.wanted)
+	}
+	return "", ""
+}
+
 func (w *world) accepted() Acceptance {
 	if w.Desired == nil {
 		return Acceptance{}
@@ -77,6 +92,8 @@ func (w *world) ready(in spec.Instance, status spec.Status, actions []Action, s 
 	case w.Desired == nil:
 	case w.Desired.Hold != "":
 		c.Reason, c.Message = ReasonHeld, w.Desired.Hold
+	case s.blocked != "" && !s.waiting:
+		c.Reason, c.Message = ReasonWaitingForDependency, s.blocked
 	case slices.ContainsFunc(actions, Action.changes) || s.waiting || s.held != nil:
 	case !w.Down.IsZero():
 		c.Reason, c.Message = ReasonGoingDown, downCause

@@ -16,11 +16,14 @@ type entry struct {
 	desired  *Desired
 	removed  bool // the removal is confirmed
 	hold     string
-	observed []spec.Instance // as the latest pass saw them
-	looked   bool            // a pass has seen them
-	images   []spec.Image    // as the latest pass saw them, as far as it needed them
-	waiting  bool            // the latest pass waits for a stop
-	retrying bool            // the latest pass has an action to try again soon
+	left     []spec.Dependency // what its latest manifest depended on
+	override spec.State        // as the latest pass saw it
+	far      far               // as the latest pass showed it
+	observed []spec.Instance   // as the latest pass saw them
+	looked   bool              // a pass has seen them
+	images   []spec.Image      // as the latest pass saw them, as far as it needed them
+	waiting  bool              // the latest pass waits for a stop
+	retrying bool              // the latest pass has an action to try again soon
 
 	turn    chan struct{}
 	record  record.Record
@@ -114,6 +117,7 @@ func (n *entry) accept(d *Desired, removed bool) (changed bool) {
 	r.Generation++
 	r.Drift = record.Drift{}
 	r.Images = record.Images{}
+	r.Runs.Streak, r.Runs.Began = 0, time.Time{}
 	n.failure = Failure{}
 	return true
 }

@@ -98,7 +98,8 @@ func (a *Agent) admit() (unsettled bool) {
 	for id, d := range admission.Desired {
 		if before.Desired[id] != d {
 			n := a.entry(id)
-			n.desired, n.removed = d, false
+			a.dependents.note(id, n.left, d.Container.Spec.DependsOn)
+			n.desired, n.removed, n.left = d, false, d.Container.Spec.DependsOn
 			changed = append(changed, id)
 		}
 	}

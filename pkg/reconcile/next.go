@@ -15,6 +15,7 @@ type step struct {
 	due     time.Time // when an image is due
 	waiting bool      // a stop has to end first
 	held    *Failure  // the action failed before and is not tried yet, or not at all
+	blocked string    // other containers have to be so far first
 }
 
 func wait(until time.Time) step { return step{wake: until} }
@@ -50,9 +51,13 @@ func (w *world) next() step {
 		return w.create()
 	}
 	for _, in := range w.Observed {
-		if in.ID != current.ID {
-			return w.retire(in, true, w.supersededCause(in, current))
+		if in.ID == current.ID {
+			continue
 		}
+		if live(in) && !live(current) && w.Order.Waits != "" && in.Stopping.IsZero() {
+			return step{blocked: w.Order.Waits} // what runs is stopped when its successor can be started
+		}
+		return w.retire(in, true, w.supersededCause(in, current))
 	}
 	return w.keepUp(current)
 }
@@ -113,7 +118,7 @@ func (w *world) keepUp(in spec.Instance) step {
 	}
 	if s.held == nil && !s.waiting {
 		image := w.scheduled(in)
-		s.action, s.due = image.action, image.due
+		s.action, s.due = image.action, earlier(s.due, image.due)
 	}
 	s.wake = earlier(s.wake, update.wake)
 	if s.held == nil {
@@ -146,10 +151,15 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 	restart := w.Record.Restart == record.Restart{Instance: in.ID, Starts: in.Starts} && !w.Record.Restart.IsZero()
 	switch in.Phase {
 	case spec.InstanceCreated:
-		return w.first(in, c)
+		return w.gate(w.first(in, c))
 	case spec.InstanceExited:
-		return w.restart(in, c, restart)
+		if s := w.restart(in, c, restart); restart {
+			return s
+		} else {
+			return w.gate(s)
+		}
 	}
+	end := w.end(in, c)
 	paused := in.Phase == spec.InstancePaused
 	switch {
 	case !in.Stopping.IsZero():
@@ -158,39 +168,44 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 		return w.try(w.stopAction(in.ID, c, "a restart was asked for"))
 	case w.restoreAsked(in):
 		return w.try(w.stopAction(in.ID, c, "a restore was asked for"))
+	case !end.IsZero() && !w.now.Before(end):
+		return w.try(w.stopAction(in.ID, c, fmt.Sprintf("it did not complete within spec.deadline, %s", c.Spec.Deadline)))
 	case w.state() == spec.StatePaused && !paused:
 		return w.try(Action{Verb: VerbPause, Instance: in.ID, Cause: w.stateCause()})
 	case w.state() != spec.StatePaused && paused:
 		return w.try(Action{Verb: VerbResume, Instance: in.ID, Cause: w.stateCause()})
 	}
-	return step{}
+	return step{due: end}
 }
 
 // restart starts an ended process again, if and when its restart policy says so.
 func (w *world) restart(in spec.Instance, c spec.Container, asked bool) step {
 	a := Action{Verb: VerbStart, Instance: in.ID}
 	exit := w.exit(in)
+	given, _ := w.over(in, c)
 	switch {
 	case asked:
 		a.Cause = "a restart was asked for"
 	case w.restoreAsked(in):
 		return w.climb(in, "a restore was asked for")
+	case given != "":
+		return step{}
 	case exit.Reason == spec.ExitCheckpointed:
 		return w.climb(in, "its processes are in an image; "+w.stateCause())
 	case requested(exit):
 		a.Cause = "stopped before; " + w.stateCause()
 	case exit.Reason == spec.ExitMemoryLost:
-		due, _ := restartDue(c, exit, w.Record.Runs.Streak, w.now)
+		due, _ := restartDue(c, exit, w.Record.Runs, w.now)
 		if due.After(w.now) {
 			return wait(due)
 		}
 		return w.climb(in, exitText(exit))
-	case !restarts(c, exit):
+	case !c.Spec.Restart.After(exit):
 		return step{}
 	default:
-		due, delay := restartDue(c, exit, w.Record.Runs.Streak, w.now)
+		due, delay := restartDue(c, exit, w.Record.Runs, w.now)
 		if due.After(w.now) {
-			return wait(due)
+			return wait(earlier(due, w.end(in, c)))
 		}
 		a.Cause = fmt.Sprintf("%s; restart %d", exitText(exit), w.Record.Runs.Restarts+1)
 		if delay > 0 {
@@ -219,7 +234,7 @@ func (w *world) stopAll() step {
 		case !in.Stopping.IsZero():
 			return w.awaitStop(in, VerbKill)
 		default:
-			return w.try(w.stopAction(in.ID, w.wanted, w.stateCause()))
+			return w.last(w.try(w.stopAction(in.ID, w.wanted, w.stateCause())))
 		}
 	}
 	return step{}
@@ -237,7 +252,11 @@ func (w *world) retireAll() step {
 func (w *world) retire(in spec.Instance, keep bool, cause string) step {
 	switch {
 	case live(in) && in.Stopping.IsZero():
-		return w.try(w.stopAction(in.ID, w.ownSpec(in), cause))
+		s := w.try(w.stopAction(in.ID, w.ownSpec(in), cause))
+		if keep {
+			return s
+		}
+		return w.last(s)
 	case live(in):
 		if s := w.awaitStop(in, VerbDestroy); s.action == nil {
 			return s

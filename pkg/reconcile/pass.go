@@ -123,10 +123,12 @@ func (a *Agent) actTogether(ctx context.Context, n *entry, group string) (again 
 
 // subject is what is known of a name, with instances as they were seen.
 func (a *Agent) subject(n *entry, desired *Desired, observed []spec.Instance) Subject {
+	order := a.order(n)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return Subject{
-		Name: n.id, Desired: desired, Observed: observed, Record: n.record, Failure: n.failure, Images: n.images, Unlisted: n.unlisted, Unable: n.unable, Down: a.down,
+		Name: n.id, Desired: desired, Observed: observed, Record: n.record, Failure: n.failure,
+		Images: n.images, Unlisted: n.unlisted, Unable: n.unable, Order: order, Down: a.down,
 	}
 }
 
@@ -163,9 +165,11 @@ func (a *Agent) forget(ctx context.Context, n *entry) {
 	n.saved, n.record, n.failure = record.Record{}, record.Record{Name: n.id}, Failure{}
 	a.objects.Delete(n.id)
 	a.queue.Wake(n.id, time.Time{})
+	a.neighbours(n)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if n.desired == nil {
+		a.dependents.note(n.id, n.left, nil)
 		delete(a.names, n.id)
 	}
 }
@@ -312,8 +316,9 @@ func (a *Agent) save(n *entry) error {
 
 // show publishes what a plan says of a name.
 func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Decision) {
+	shown, before := farOf(d.Status, observed), n.far
 	a.mu.Lock()
-	n.observed, n.looked = observed, true
+	n.observed, n.looked, n.far, n.override = observed, true, shown, n.record.Override.State
 	n.waiting = d.Waiting
 	if d.Held {
 		n.retrying = !n.failure.stalled()
@@ -321,6 +326,9 @@ func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Dec
 		n.retrying = false
 	}
 	a.mu.Unlock()
+	if shown != before {
+		defer a.neighbours(n)
+	}
 	if desired == nil && len(observed) == 0 {
 		return
 	}

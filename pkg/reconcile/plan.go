@@ -24,6 +24,8 @@ type Subject struct {
 	Unlisted Failure
 	// Unable says why the node restores nothing, "" if it does, or if nothing of the name has to do with images.
 	Unable string
+	// Order is what other containers mean for this one.
+	Order Order
 	// Down tells that the node goes down: nothing is begun, and everything ends.
 	Down Down
 }

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -26,34 +27,59 @@ func exitOf(in spec.Instance, now time.Time) spec.Exit {
 	return exit
 }
 
-// restarts tells whether a policy answers an exit with a restart. An unknown code may have been any, so it is a failure.
-func restarts(c spec.Container, e spec.Exit) bool {
-	switch c.Spec.Restart.Policy {
-	case spec.RestartNever:
-		return false
-	case spec.RestartOnFailure:
-		return e.Code != 0
-	}
-	return true
-}
-
 // restartDue is when to restart after an exit, and the wait since that exit: none before the first restart of a streak,
-// then the initial one, doubled each time up to the maximum. An exit in the future means that the clock was set back: no wait.
-func restartDue(c spec.Container, e spec.Exit, streak int, now time.Time) (time.Time, time.Duration) {
+// then the initial one, multiplied each time up to the maximum. An exit in the future means that the clock was set back: no wait.
+func restartDue(c spec.Container, e spec.Exit, runs record.Runs, now time.Time) (time.Time, time.Duration) {
 	b := spec.Defaulted(c, spec.DefaultsVersion).Spec.Restart.Backoff
-	if streak == 0 || e.FinishedAt.After(now) {
+	if runs.Streak == 0 || e.FinishedAt.After(now) {
 		return time.Time{}, 0
 	}
-	delay := doubled(time.Duration(b.Initial), streak-1, time.Duration(b.Max))
+	delay := grown(time.Duration(b.Initial), b.Factor, runs.Streak-1, time.Duration(b.Max))
+	delay += delay / 100 * time.Duration(b.Jitter) * time.Duration(lot(c.Metadata.Name, runs)) / 100
 	return e.FinishedAt.Add(delay), delay
 }
 
+// lot is a number from 0 to 99 that is another for each run, and the same however often it is asked for.
+func lot(name string, runs record.Runs) int {
+	h := fnv.New32a()
+	fmt.Fprint(h, name, runs.Instance, runs.Starts)
+	return int(h.Sum32() % 100)
+}
+
 // doubled is d doubled n times, at most limit.
-func doubled(d time.Duration, n int, limit time.Duration) time.Duration {
-	for ; n > 0 && d < limit; n-- {
-		d *= 2
+func doubled(d time.Duration, n int, limit time.Duration) time.Duration { return grown(d, 2, n, limit) }
+
+// grown is d multiplied n times, at most limit.
+func grown(d time.Duration, factor, n int, limit time.Duration) time.Duration {
+	for ; n > 0 && d < limit && factor > 1; n-- {
+		d *= time.Duration(factor)
 	}
 	return min(d, limit)
+}
+
+// over says why an ended process is not started again although a policy would; "" when it may be.
+func (w *world) over(in spec.Instance, c spec.Container) (reason, message string) {
+	if end := w.end(in, c); !end.IsZero() && !w.now.Before(end) {
+		return ReasonDeadlineExceeded, fmt.Sprintf("it did not complete within %s", c.Spec.Deadline)
+	}
+	limit, exit := c.Spec.Restart.MaxRestarts, w.exit(in)
+	if limit > 0 && w.Record.Runs.Streak >= limit && !requested(exit) && c.Spec.Restart.After(exit) {
+		return ReasonRestartLimitReached, fmt.Sprintf("%s after %d restarts in a row", exitText(exit), w.Record.Runs.Streak)
+	}
+	return "", ""
+}
+
+// end is when an instance has to have completed; zero when it has completed, or for never. A first start in the future means that the clock was set back.
+func (w *world) end(in spec.Instance, c spec.Container) time.Time {
+	began := w.Record.Runs.Began
+	if c.Spec.Deadline == 0 || w.Record.Runs.Instance != in.ID || began.IsZero() || began.After(w.now) {
+		return time.Time{}
+	}
+	end := began.Add(time.Duration(c.Spec.Deadline))
+	if exit := w.exit(in); in.Phase == spec.InstanceExited && !requested(exit) && exit.FinishedAt.Before(end) && !c.Spec.Restart.After(exit) {
+		return time.Time{}
+	}
+	return end
 }
 
 // note is the record with what is observed written down.
@@ -87,7 +113,13 @@ func note(r record.Record, observed []spec.Instance, suspends bool, now time.Tim
 			r.Runs.Restarts += more
 			r.Runs.Streak += more
 		}
+		if r.Restart == (record.Restart{Instance: in.ID, Starts: r.Runs.Starts}) {
+			r.Runs.Streak, r.Runs.Began = 0, time.Time{}
+		}
 		r.Runs.Starts, r.Runs.Exited = in.Starts, false
+	}
+	if r.Runs.Began.IsZero() && live(in) {
+		r.Runs.Began = in.StartedAt
 	}
 	if r.Restart.Instance != 0 && (r.Restart.Instance < in.ID || r.Restart.Instance == in.ID && r.Restart.Starts < in.Starts) {
 		r.Restart = record.Restart{}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -53,9 +54,12 @@ func (w *world) shown() (shown spec.Instance) {
 func (w *world) phase(in spec.Instance, s step) (spec.Phase, string) {
 	switch {
 	case w.Desired == nil:
-		return spec.PhaseTerminating, "its manifest was removed"
+		return spec.PhaseTerminating, cmp.Or(s.blocked, "its manifest was removed")
 	case s.held != nil && !live(in):
 		return w.failedPhase(s)
+	}
+	if s.blocked != "" && !live(in) {
+		return spec.PhasePending, s.blocked
 	}
 	switch in.Phase {
 	case spec.InstanceRunning:
@@ -131,6 +135,8 @@ func (w *world) runningPhase(in spec.Instance, s step) (spec.Phase, string) {
 	switch {
 	case !in.Stopping.IsZero():
 		return spec.PhaseRunning, fmt.Sprintf("%s was sent; it is killed at %s", in.Stopping.Signal, clock(in.Stopping.Deadline))
+	case s.blocked != "":
+		return spec.PhaseRunning, s.blocked
 	case s.held != nil && s.held.Verb == VerbCheckpoint && s.held.Final:
 		return spec.PhaseRunning, "it runs on: " + s.held.Err.Error()
 	case s.held != nil && s.held.Verb == VerbCheckpoint:
@@ -144,11 +150,14 @@ func (w *world) runningPhase(in spec.Instance, s step) (spec.Phase, string) {
 
 func (w *world) exitedPhase(in spec.Instance, s step) (spec.Phase, string) {
 	exit := w.exit(in)
+	_, over := w.over(in, w.wanted)
 	switch {
 	case s.action != nil:
 		return spec.PhaseStarting, exitText(exit)
 	case !s.wake.IsZero():
 		return spec.PhaseBackOff, fmt.Sprintf("%s; restart %d at %s", exitText(exit), w.Record.Runs.Restarts+1, clock(s.wake))
+	case over != "":
+		return spec.PhaseFailed, over
 	case exit.Code == 0:
 		return spec.PhaseCompleted, ""
 	}

@@ -48,6 +48,7 @@ type story struct {
 	folders map[string]*simnode.Folder
 	mu      sync.Mutex
 	did     map[string][]string // verbs since they were last asked for, by name
+	order   []string            // all of them, NAME:VERB
 	pids    map[string]int
 
 	node  *simnode.Node
@@ -69,6 +70,7 @@ func newStory(t *testing.T, archive *txtar.Archive) *story {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.did[name] = append(s.did[name], verb+strconv.FormatUint(id, 10))
+		s.order = append(s.order, name+":"+verb+strconv.FormatUint(id, 10))
 	}
 	return s
 }
@@ -204,10 +206,12 @@ func init() {
 		"shutdown":   (*story).stepShutdown,
 		"refused":    (*story).stepRefused,
 		// what has to be
-		"phase":     (*story).stepPhase,
-		"gone":      (*story).stepGone,
-		"did":       (*story).stepDid,
-		"same-pid":  (*story).stepSamePid,
+		"phase":    (*story).stepPhase,
+		"gone":     (*story).stepGone,
+		"did":      (*story).stepDid,
+		"same-pid": (*story).stepSamePid,
+		// order NAME:VERB...: what was done, in this order, perhaps with others between, since it was last asked for
+		"order":     (*story).stepOrder,
 		"condition": (*story).stepCondition,
 		"no":        (*story).stepNoCondition,
 		"event":     (*story).stepEvent,
@@ -341,6 +345,22 @@ func (s *story) stepDid(args []string) error {
 	if !slices.Equal(got, args[1:]) {
 		return fmt.Errorf("got %v", got)
 	}
+	return nil
+}
+
+func (s *story) stepOrder(args []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := 0
+	for _, done := range s.order {
+		if at < len(args) && done == args[at] {
+			at++
+		}
+	}
+	if at < len(args) {
+		return fmt.Errorf("no %s in its place: %v", args[at], s.order)
+	}
+	s.order = nil
 	return nil
 }
 

@@ -19,7 +19,7 @@ func (w *world) suspend() step {
 		case in.ID != current.ID:
 			return w.try(w.stopAction(in.ID, w.ownSpec(in), w.supersededCause(in, current)))
 		default:
-			return w.save(in)
+			return w.last(w.save(in))
 		}
 	}
 	return step{}
@@ -55,11 +55,11 @@ func (w *world) goDown() step {
 		}
 		stop := w.stopAction(in.ID, w.ownSpec(in), downCause)
 		if until, ok := w.imageUntil(in, stop.Timeout); ok {
-			return w.try(Action{
+			return w.lastIn(w.try(Action{
 				Verb: VerbCheckpoint, Instance: in.ID, Cause: downCause, Until: until, Options: spec.CheckpointOptions{Stop: true, Cause: downCause},
-			})
+			}), stop.Timeout)
 		}
-		return w.try(stop)
+		return w.lastIn(w.try(stop), stop.Timeout)
 	}
 	for _, in := range w.Observed {
 		if live(in) {

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -104,14 +105,18 @@ func (a *Agent) tellSource(before, s Snapshot) {
 	for _, f := range s.Files {
 		problems = append(problems, f.Problems...)
 	}
-	a.tellProblems("files of "+s.Source, "ManifestRejected", problems)
+	a.tellProblems("files of "+s.Source, reasonRejected, problems)
 }
+
+// reasonRejected is the reason of events about manifests that have problems.
+const reasonRejected = "ManifestRejected"
 
 // tellProblems tells of problems that were not there before.
 func (a *Agent) tellProblems(of, reason string, problems spec.Problems) {
 	said := map[string]string{}
 	for _, p := range problems {
 		text := p.Error()
+		reason := cmp.Or(p.Reason, reason)
 		said[text] = reason
 		if a.told[of][text] == "" {
 			a.tell(Event{Name: p.Name, Warning: true, Reason: reason, Message: text})
@@ -123,7 +128,7 @@ func (a *Agent) tellProblems(of, reason string, problems spec.Problems) {
 // tellAdmission tells of names claimed twice and removals held back. The caller holds intake.
 func (a *Agent) tellAdmission(admission Admission) {
 	for _, s := range a.sources {
-		a.tellProblems("names of "+s.Source, ReasonDuplicateName, admission.Problems[s.Source])
+		a.tellProblems("names of "+s.Source, reasonRejected, admission.Problems[s.Source])
 	}
 	blocked := spec.Problems{}
 	for _, source := range slices.Sorted(maps.Keys(admission.Blocked)) {

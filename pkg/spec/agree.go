@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -26,7 +25,8 @@ func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeNetwork(spec)
 	c.agreeSysctls(spec)
 	c.agreeRlimits(spec)
-	c.agreeBackoff(spec)
+	c.agreeRestart(spec)
+	c.agreeDependencies(spec)
 	c.agreeMounts(spec)
 	c.agreeSeccomp(spec)
 	c.agreeObjects(spec)
@@ -83,22 +83,5 @@ func (c *checker) agreeRlimits(spec *yamltree.Node) {
 		if errSoft == nil && errHard == nil && uint64(soft) > uint64(hard) {
 			c.add(at(value, "soft"), joinKey("spec.rlimits", key.Value)+".soft", faultf("%d is more than hard, %d", soft, hard))
 		}
-	}
-}
-
-func (c *checker) agreeBackoff(spec *yamltree.Node) {
-	said := at(spec, "restart", "backoff")
-	effective := Defaulted(Container{}, DefaultsVersion).Spec.Restart.Backoff
-	for key, field := range map[string]*Duration{"initial": &effective.Initial, "max": &effective.Max} {
-		if d, err := ParseDuration(scalar(said, key)); err == nil {
-			*field = d
-		}
-	}
-	if effective.Initial > effective.Max {
-		n, key := at(said, "max"), "max"
-		if n == nil {
-			n, key = at(said, "initial"), "initial"
-		}
-		c.add(n, "spec.restart.backoff."+key, fault{fmt.Sprintf("initial, %s, is more than max, %s", effective.Initial, effective.Max), "set both"})
 	}
 }

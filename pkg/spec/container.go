@@ -98,6 +98,10 @@ type ContainerSpec struct {
 	Pressure Pressure `json:"pressure,omitzero" class:"live"`
 	// Restart says what happens when the process exits.
 	Restart Restart `json:"restart,omitzero" class:"live"`
+	// Deadline is how long the container may take from the first start of its instance until it has completed, restarts included; then it is stopped, and has failed until its manifest changes or somebody restarts it. Default: no end.
+	Deadline Duration `json:"deadline,omitzero" class:"live" min:"1ms"`
+	// DependsOn are containers that have to be so far before this one is started. They are stopped after it when both have to end.
+	DependsOn []Dependency `json:"dependsOn,omitzero" class:"live"`
 	// Stop says how the container is asked to end.
 	Stop Stop `json:"stop,omitzero" class:"live"`
 	// Checkpoint says when images of the container are taken, kept and restored.
@@ -171,35 +175,6 @@ type Rlimit struct {
 	Soft int64 `json:"soft" class:"replace" min:"-1"`
 	// Hard is the ceiling the process may raise the soft limit to.
 	Hard int64 `json:"hard" class:"replace" min:"-1"`
-}
-
-// Restart says what happens when the process exits by itself or is killed.
-type Restart struct {
-	// Policy is Always (default), OnFailure (exit code other than 0) or Never.
-	Policy RestartPolicy `json:"policy,omitzero" class:"live"`
-	// Backoff spaces restarts; the first one after a healthy run is immediate.
-	Backoff Backoff `json:"backoff,omitzero" class:"live"`
-}
-
-// RestartPolicy names what an exit leads to.
-type RestartPolicy string
-
-// The restart policies.
-const (
-	RestartAlways    RestartPolicy = "Always"
-	RestartOnFailure RestartPolicy = "OnFailure"
-	RestartNever     RestartPolicy = "Never"
-)
-
-// Backoff is the wait before the second and later restarts: initial, doubled up to max, forgotten
-// after the process has run for resetAfter.
-type Backoff struct {
-	// Initial is the wait before the second restart. Default 1s.
-	Initial Duration `json:"initial,omitzero" class:"live" min:"1ms"`
-	// Max bounds the wait. Default 60s.
-	Max Duration `json:"max,omitzero" class:"live" min:"1ms"`
-	// ResetAfter is how long a process must run for its restarts to be forgotten. Default 10m.
-	ResetAfter Duration `json:"resetAfter,omitzero" class:"live" min:"1ms"`
 }
 
 // Stop says how a container is asked to end: a signal to process 1, a wait, then the kill of its cgroup.

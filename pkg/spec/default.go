@@ -49,6 +49,7 @@ func Defaulted(c Container, version int) Container {
 	orElse(&s.Restart.Policy, RestartAlways)
 	orElse(&s.Restart.Backoff.Initial, Duration(time.Second))
 	orElse(&s.Restart.Backoff.Max, Duration(time.Minute))
+	orElse(&s.Restart.Backoff.Factor, 2)
 	orElse(&s.Restart.Backoff.ResetAfter, Duration(10*time.Minute))
 	orElse(&s.Stop.Signal, "SIGTERM")
 	orElse(&s.Stop.Timeout, Duration(30*time.Second))

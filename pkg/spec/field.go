@@ -101,6 +101,9 @@ var enums = map[reflect.Type][]string{
 	),
 	reflect.TypeFor[PersonalityDomain](): words(PersonalityLinux, PersonalityLinux32),
 	reflect.TypeFor[RestartPolicy]():     words(RestartAlways, RestartOnFailure, RestartNever),
+	reflect.TypeFor[RestartAction]():     words(ActionRestart, ActionStop),
+	reflect.TypeFor[ExitReason]():        words(exitReasons...),
+	reflect.TypeFor[Milestone]():         words(MilestoneReady, MilestoneStarted, MilestoneCompleted),
 
 	reflect.TypeFor[RestoreOnStart](): words(RestoreNever, RestoreLatest),
 	reflect.TypeFor[OnCrash]():        words(CrashRestart, CrashRestore),

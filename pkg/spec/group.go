@@ -61,6 +61,7 @@ func (g Group) Expand() []Container {
 		c.Metadata.Name = memberName(g.Metadata.Name, name)
 		c.Spec.Group = g.Metadata.Name
 		c.Spec.State, c.Spec.Network, c.Spec.Sysctls = g.Spec.State, g.Spec.Network, g.Spec.Sysctls
+		c.Spec.DependsOn = g.siblings(c.Spec.DependsOn)
 		c.Spec.Domainname, c.Spec.Namespaces.User = g.Spec.Domainname, g.Spec.User
 		if c.Spec.Hostname = g.Spec.Hostname; c.Spec.Hostname == "" {
 			c.Spec.Hostname = g.Metadata.Name
@@ -68,6 +69,17 @@ func (g Group) Expand() []Container {
 		all = append(all, c)
 	}
 	return all
+}
+
+// siblings are dependencies in which those of the group's own containers have their full names.
+func (g Group) siblings(list []Dependency) []Dependency {
+	list = slices.Clone(list)
+	for i, d := range list {
+		if _, ok := g.Spec.Containers[d.Name]; ok {
+			list[i].Name = memberName(g.Metadata.Name, d.Name)
+		}
+	}
+	return list
 }
 
 // memberName is the name of a group's container.

@@ -96,6 +96,7 @@ const (
 	ExitKilled              = "Killed"              // killed on request
 	ExitCheckpointed        = "Checkpointed"        // ended because an image of it was asked for in its place
 	ExitMemoryLost          = "MemoryLost"          // killed: its memory was still coming from its image, and cannot come any more
+	ExitUnhealthy           = "Unhealthy"           // stopped because its startup or liveness probe failed
 	ExitUnknown             = "Unknown"             // nobody saw the code
 )
 

@@ -19,6 +19,8 @@ type Problem struct {
 	// Name is the container's, when the document has a readable one.
 	Name    string `json:"name,omitzero"`
 	Message string `json:"message"`
+	// Reason is one word for it, in CamelCase, where there is a better one than invalid.
+	Reason string `json:"reason,omitzero"`
 	// Hint is one action that helps, if there is one.
 	Hint string `json:"hint,omitzero"`
 }

@@ -65,6 +65,8 @@ type Runs struct {
 	Exited   bool   `json:"exited,omitzero"` // the latest of them has ended, and its exit is in LastExit
 	Restarts int    `json:"restarts"`        // starts that followed an exit nobody asked for
 	Streak   int    `json:"streak,omitzero"` // such starts since the last healthy run
+	// Began is when the first of them started, or the first since somebody restarted it or its manifest changed: deadlines count from it.
+	Began time.Time `json:"began,omitzero"`
 	// OOMKills are the kills for want of memory in this instance, and OOMCounter what the kernel's count was when they were last seen: it
 	// begins anew when a cgroup is made anew.
 	OOMKills   uint64 `json:"oomKills,omitzero"`

@@ -1,0 +1,204 @@
+package reconcile
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// dependents says who depends on a container or group, by its name. Agent.mu guards it.
+type dependents map[string]map[string]bool
+
+// note writes down on which others a name depends now, in place of those before.
+func (d dependents) note(name string, before, now []spec.Dependency) {
+	for _, other := range before {
+		delete(d[other.Name], name)
+	}
+	for _, other := range now {
+		if d[other.Name] == nil {
+			d[other.Name] = map[string]bool{}
+		}
+		d[other.Name][name] = true
+	}
+}
+
+// of are those that depend on a container or its group, sorted.
+func (d dependents) of(name, group string) []string {
+	all := maps.Clone(d[name])
+	if group != "" && len(d[group]) > 0 {
+		if all == nil {
+			all = map[string]bool{}
+		}
+		maps.Copy(all, d[group])
+		delete(all, name)
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// order is what others mean for a name.
+func (a *Agent) order(n *entry) (o Order) {
+	a.mu.Lock()
+	depends, ending := n.left, a.ending(n)
+	a.mu.Unlock()
+	if ending {
+		o.After = a.after(n)
+		return o
+	}
+	var waits []string
+	for _, d := range depends {
+		if why := a.missing(d); why != "" {
+			waits = append(waits, why)
+		}
+	}
+	if len(waits) > 0 {
+		o.Waits = "waits for " + strings.Join(waits, ", and for ")
+	}
+	return o
+}
+
+// missing says how a dependency is not so far yet; "" when it is. A group is so far when all its containers are.
+func (a *Agent) missing(d spec.Dependency) string {
+	object, err := a.objects.Get(d.Name)
+	if err == nil {
+		return behind(object, d.Condition)
+	}
+	members := a.members(d.Name)
+	for _, member := range members {
+		object, err := a.objects.Get(member)
+		if err != nil {
+			return member + ", which was not looked at yet"
+		}
+		if why := behind(object, d.Condition); why != "" {
+			return why
+		}
+	}
+	if members == nil {
+		return d.Name + ", for which there is no manifest"
+	}
+	return ""
+}
+
+// members are the containers of a group, sorted.
+func (a *Agent) members(group string) (names []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.membersOf(group)
+}
+
+// membersOf is members for who holds mu.
+func (a *Agent) membersOf(group string) (names []string) {
+	for id, n := range a.names {
+		if n.desired != nil && n.desired.Container.Spec.Group == group {
+			names = append(names, id)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// behind says how a container has not reached a milestone; "" when it has.
+func behind(o spec.Object, m spec.Milestone) string {
+	phase := o.Status.Phase
+	reached := false
+	switch m {
+	case spec.MilestoneStarted:
+		reached = phase == spec.PhaseRunning || phase == spec.PhasePaused || phase == spec.PhaseCompleted
+	case spec.MilestoneCompleted:
+		reached = phase == spec.PhaseCompleted
+	default:
+		m = spec.MilestoneReady
+		reached = isTrue(o.Status.Conditions, spec.ConditionReady) && (phase == spec.PhaseRunning || phase == spec.PhaseCompleted)
+	}
+	if reached {
+		return ""
+	}
+	return fmt.Sprintf("%s to be %s, which is %s", o.Metadata.Name, m, phase)
+}
+
+func isTrue(conditions []spec.Condition, t spec.ConditionType) bool {
+	return slices.ContainsFunc(conditions, func(c spec.Condition) bool { return c.Type == t && c.Status == spec.True })
+}
+
+// ending tells whether what runs of a name is to end. The caller holds mu.
+func (a *Agent) ending(n *entry) bool {
+	switch {
+	case n.hold != "" || n.desired != nil && n.desired.Hold != "":
+		return false
+	case n.desired == nil:
+		return n.removed
+	case !a.down.IsZero():
+		return true
+	case n.override != "":
+		return slices.Contains(endStates, n.override)
+	}
+	return slices.Contains(endStates, state(n.desired.Container))
+}
+
+// after says which dependents of a name that are to end as well have processes still.
+func (a *Agent) after(n *entry) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var first []string
+	for _, id := range a.dependents.of(n.id, n.group()) {
+		other := a.names[id]
+		if other != nil && a.ending(other) && slices.ContainsFunc(other.observed, live) && !a.leads(n, id) {
+			first = append(first, id)
+		}
+	}
+	if first == nil {
+		return ""
+	}
+	return "waits for " + strings.Join(first, ", ") + " to end first"
+}
+
+// leads tells whether a name depends on another by whatever way: a removed manifest may make a circle with a new one. The caller holds mu.
+func (a *Agent) leads(from *entry, to string) bool {
+	seen := map[string]bool{}
+	var walk func(n *entry) bool
+	walk = func(n *entry) bool {
+		if n == nil || seen[n.id] {
+			return false
+		}
+		seen[n.id] = true
+		return slices.ContainsFunc(n.left, func(d spec.Dependency) bool { return d.Name == to || walk(a.names[d.Name]) })
+	}
+	return walk(from)
+}
+
+// far is what of a status matters to others.
+type far struct {
+	phase       spec.Phase
+	ready, live bool
+}
+
+func farOf(s spec.Status, observed []spec.Instance) far {
+	return far{s.Phase, isTrue(s.Conditions, spec.ConditionReady), slices.ContainsFunc(observed, live)}
+}
+
+// group is the group of a name, as far as is known.
+func (n *entry) group() string {
+	if n.desired != nil {
+		return n.desired.Container.Spec.Group
+	}
+	return ""
+}
+
+// neighbours hands out the names to which it matters how far another is.
+func (a *Agent) neighbours(n *entry) {
+	a.mu.Lock()
+	names := a.dependents.of(n.id, n.group())
+	for _, d := range n.left {
+		if a.names[d.Name] == nil {
+			names = append(names, a.membersOf(d.Name)...)
+			continue
+		}
+		names = append(names, d.Name)
+	}
+	a.mu.Unlock()
+	for _, name := range names {
+		a.queue.Add(name)
+	}
+}
