@@ -100,6 +100,8 @@ type ContainerSpec struct {
 	Restart Restart `json:"restart,omitzero" class:"live"`
 	// Stop says how the container is asked to end.
 	Stop Stop `json:"stop,omitzero" class:"live"`
+	// Probes say how it is found out whether the container has started, is ready and lives.
+	Probes Probes `json:"probes,omitzero" class:"live"`
 	// Checkpoint says when images of the container are taken, kept and restored.
 	Checkpoint Checkpoint `json:"checkpoint,omitzero" class:"live"`
 	// Logs bounds the files that keep the container's output.

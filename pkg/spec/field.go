@@ -102,6 +102,8 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[PersonalityDomain](): words(PersonalityLinux, PersonalityLinux32),
 	reflect.TypeFor[RestartPolicy]():     words(RestartAlways, RestartOnFailure, RestartNever),
 
+	reflect.TypeFor[Scheme](): words(SchemeHTTP, SchemeHTTPS),
+
 	reflect.TypeFor[RestoreOnStart](): words(RestoreNever, RestoreLatest),
 	reflect.TypeFor[OnCrash]():        words(CrashRestart, CrashRestore),
 	reflect.TypeFor[Compression]():    words(CompressNone, CompressZstd),
