@@ -19,7 +19,7 @@ func (c *checker) agree(root *yamltree.Node) {
 
 // agreeContainer checks what the fields of a container's spec say together.
 func (c *checker) agreeContainer(spec *yamltree.Node) {
-	c.agreeCommand(spec)
+	c.agreeCommand("spec.command", at(spec, "command"))
 	c.agreePressure(spec)
 	c.agreeRootfs(spec)
 	c.agreeNetwork(spec)
@@ -27,6 +27,7 @@ func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeRlimits(spec)
 	c.agreeRestart(spec)
 	c.agreeDependencies(spec)
+	c.agreeProbes(spec)
 	c.agreeMounts(spec)
 	c.agreeSeccomp(spec)
 	c.agreeObjects(spec)
@@ -36,13 +37,12 @@ func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeCheckpoint(spec)
 }
 
-func (c *checker) agreeCommand(spec *yamltree.Node) {
-	command := at(spec, "command")
+func (c *checker) agreeCommand(path string, command *yamltree.Node) {
 	if command == nil || command.Kind != yamltree.SequenceNode || len(command.Content) == 0 {
 		return
 	}
 	if n := command.Content[0]; n.Kind == yamltree.ScalarNode && n.Value == "" && !isNull(n) {
-		c.add(n, "spec.command[0]", faultf("the program is an empty text"))
+		c.add(n, path+"[0]", faultf("the program is an empty text"))
 	}
 }
 

@@ -104,6 +104,10 @@ type ContainerSpec struct {
 	DependsOn []Dependency `json:"dependsOn,omitzero" class:"live"`
 	// Stop says how the container is asked to end.
 	Stop Stop `json:"stop,omitzero" class:"live"`
+	// Probes say how it is found out whether the container has started, is ready and lives.
+	Probes Probes `json:"probes,omitzero" class:"live"`
+	// Update says when a changed manifest has proven itself, and what happens when it does not.
+	Update Update `json:"update,omitzero" class:"live"`
 	// Checkpoint says when images of the container are taken, kept and restored.
 	Checkpoint Checkpoint `json:"checkpoint,omitzero" class:"live"`
 	// Logs bounds the files that keep the container's output.

@@ -103,7 +103,10 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[RestartPolicy]():     words(RestartAlways, RestartOnFailure, RestartNever),
 	reflect.TypeFor[RestartAction]():     words(ActionRestart, ActionStop),
 	reflect.TypeFor[ExitReason]():        words(exitReasons...),
+	reflect.TypeFor[OnFailure]():         words(FailureRollback, FailureKeep),
 	reflect.TypeFor[Milestone]():         words(MilestoneReady, MilestoneStarted, MilestoneCompleted),
+
+	reflect.TypeFor[Scheme](): words(SchemeHTTP, SchemeHTTPS),
 
 	reflect.TypeFor[RestoreOnStart](): words(RestoreNever, RestoreLatest),
 	reflect.TypeFor[OnCrash]():        words(CrashRestart, CrashRestore),

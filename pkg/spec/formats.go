@@ -81,6 +81,7 @@ var formats = sync.OnceValue(func() map[string]format {
 		"access":       {wants: "letters of r (read), w (write) and m (make a node)", pattern: `^[rwm]{1,3}$`, check: checkAccess},
 	}
 	maps.Copy(table, networkFormats)
+	maps.Copy(table, probeFormats)
 	for name, f := range table {
 		f.match = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(f.pattern) })
 		table[name] = f

@@ -1,0 +1,130 @@
+package spec
+
+import (
+	"reflect"
+	"time"
+)
+
+// Probes say how the health of the container is found out. The startup probe comes first: until it has succeeded the others wait.
+type Probes struct {
+	// Startup tells when the container has started. It ends with its first success; one that fails failureThreshold times in a row is a failed liveness. Default: it has started at once.
+	Startup Probe `json:"startup,omitzero" class:"live"`
+	// Readiness tells whether the container can do its work now. A container that is not ready runs on. Default: it is ready when it has started.
+	Readiness Probe `json:"readiness,omitzero" class:"live"`
+	// Liveness tells whether the container is beyond help: after failureThreshold failures in a row it ends as its restart policy says. Default: never.
+	Liveness Probe `json:"liveness,omitzero" class:"live"`
+}
+
+// IsZero tells whether no probe is said.
+func (p Probes) IsZero() bool {
+	return p.Startup.IsZero() && p.Readiness.IsZero() && p.Liveness.IsZero()
+}
+
+// Probe is a question that is asked again and again, of one kind: http, tcp, grpc, exec or notify. It is asked from inside the container's network, by
+// the agent and without a process, but for exec. One question is asked at a time.
+type Probe struct {
+	// HTTP succeeds with a status from 200 to 399. Redirects are not followed.
+	HTTP HTTPProbe `json:"http,omitzero" class:"live"`
+	// TCP succeeds when a connection is accepted.
+	TCP TCPProbe `json:"tcp,omitzero" class:"live"`
+	// GRPC succeeds when grpc.health.v1.Health says SERVING. There is no encryption.
+	GRPC GRPCProbe `json:"grpc,omitzero" class:"live"`
+	// Exec succeeds when a command ends with 0.
+	Exec ExecProbe `json:"exec,omitzero" class:"live"`
+	// Notify waits for the container to say READY=1 by itself, see sd_notify(3), instead of asking; startup and readiness alone have it.
+	Notify bool `json:"notify,omitzero" class:"live"`
+	// Period is how often it is asked. Default 10s.
+	Period Duration `json:"period,omitzero" class:"live" min:"100ms" max:"24h"`
+	// Timeout is how long an answer may take. Default 1s.
+	Timeout Duration `json:"timeout,omitzero" class:"live" min:"1ms" max:"1h"`
+	// InitialDelay is how long after the start of the process it is asked first. Default 0s.
+	InitialDelay Duration `json:"initialDelay,omitzero" class:"live" max:"24h"`
+	// FailureThreshold is how many failures in a row count. Default 3.
+	FailureThreshold int `json:"failureThreshold,omitzero" class:"live" min:"1" max:"1000000"`
+	// SuccessThreshold is how many successes in a row count after a failure; only readiness may say more than 1. Default 1.
+	SuccessThreshold int `json:"successThreshold,omitzero" class:"live" min:"1" max:"1000000"`
+}
+
+// HTTPProbe is a GET of HTTP/1.1. Its body is read up to 64 KiB.
+type HTTPProbe struct {
+	// Port is the port in the container.
+	Port int `json:"port" class:"live" min:"1" max:"65535"`
+	// Path is what is asked for, with its query. Default /.
+	Path string `json:"path,omitzero" class:"live" format:"urlPath"`
+	// Scheme is HTTP (default) or HTTPS, whose certificate is not verified.
+	Scheme Scheme `json:"scheme,omitzero" class:"live"`
+	// Host is the Host header, and the name that HTTPS asks for. Default: address and port.
+	Host string `json:"host,omitzero" class:"live" format:"httpHost"`
+	// Headers are further headers of the request. User-Agent and Accept have defaults.
+	Headers map[string]string `json:"headers,omitzero" class:"live" keys:"headerName" format:"headerValue"`
+	// Address is the IP address that is asked, as the container sees it. Default 127.0.0.1.
+	Address string `json:"address,omitzero" class:"live" format:"ip"`
+}
+
+// Scheme is how HTTP is spoken.
+type Scheme string
+
+// The schemes.
+const (
+	SchemeHTTP  Scheme = "HTTP"
+	SchemeHTTPS Scheme = "HTTPS"
+)
+
+// TCPProbe is a connection that is closed when it is there.
+type TCPProbe struct {
+	// Port is the port in the container.
+	Port int `json:"port" class:"live" min:"1" max:"65535"`
+	// Address is the IP address that is asked, as the container sees it. Default 127.0.0.1.
+	Address string `json:"address,omitzero" class:"live" format:"ip"`
+}
+
+// GRPCProbe is a call of grpc.health.v1.Health/Check over HTTP/2 without encryption.
+type GRPCProbe struct {
+	// Port is the port in the container.
+	Port int `json:"port" class:"live" min:"1" max:"65535"`
+	// Service is the service that is asked about. Default: the server as a whole.
+	Service string `json:"service,omitzero" class:"live" format:"grpcService"`
+	// Address is the IP address that is asked, as the container sees it. Default 127.0.0.1.
+	Address string `json:"address,omitzero" class:"live" format:"ip"`
+}
+
+// ExecProbe is a command in the container.
+type ExecProbe struct {
+	// Command is the program and its arguments, looked up as spec.command is. It has the environment and user of the container, and is killed at the timeout.
+	Command []string `json:"command" class:"live" format:"argument"`
+}
+
+// The defaults of a Probe.
+const (
+	DefaultProbePeriod      = Duration(10 * time.Second)
+	DefaultProbeTimeout     = Duration(time.Second)
+	DefaultFailureThreshold = 3
+	DefaultSuccessThreshold = 1
+	DefaultProbeAddress     = "127.0.0.1"
+)
+
+// IsZero tells whether nothing is said of a probe: there is none then.
+func (p Probe) IsZero() bool { return reflect.ValueOf(p).IsZero() }
+
+// Defaulted is p with its defaults in place of what it does not say; no probe stays none.
+func (p Probe) Defaulted() Probe {
+	if p.IsZero() {
+		return p
+	}
+	orElse(&p.Period, DefaultProbePeriod)
+	orElse(&p.Timeout, DefaultProbeTimeout)
+	orElse(&p.FailureThreshold, DefaultFailureThreshold)
+	orElse(&p.SuccessThreshold, DefaultSuccessThreshold)
+	if p.HTTP.Port != 0 {
+		orElse(&p.HTTP.Path, "/")
+		orElse(&p.HTTP.Scheme, SchemeHTTP)
+		orElse(&p.HTTP.Address, DefaultProbeAddress)
+	}
+	if p.TCP.Port != 0 {
+		orElse(&p.TCP.Address, DefaultProbeAddress)
+	}
+	if p.GRPC.Port != 0 {
+		orElse(&p.GRPC.Address, DefaultProbeAddress)
+	}
+	return p
+}
