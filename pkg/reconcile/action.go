@@ -46,6 +46,8 @@ type Action struct {
 	Options   spec.CheckpointOptions `json:"-"`
 	Scheduled bool                   `json:"-"`
 	Until     time.Time              `json:"-"`
+	// Unhealthy is the run that Stop ends because its probe failed.
+	Unhealthy record.Restart `json:"-"`
 	// Repair tells that an Update puts back limits that somebody else changed.
 	Repair bool `json:"-"`
 }

@@ -201,6 +201,7 @@ func TestIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := running(t, "a", "b")
 		defer s.stop()
+		time.Sleep(time.Minute) // their manifests have proven themselves
 		_, version := s.agent.Objects()
 		last := len(s.agent.Events("", 0))
 		time.Sleep(24 * time.Hour)

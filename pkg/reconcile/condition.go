@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -21,6 +22,10 @@ const (
 	ReasonRepaired     = "Repaired"      // Drifted: limits were put back
 	ReasonDifferent    = "Different"     // Drifted: limits differ and are not put back yet
 	ReasonOlderDefault = "OlderDefaults" // Outdated
+
+	ReasonRolledBack = "RolledBack" // Ready, RolledBack: an earlier manifest is in force
+	ReasonNotReady   = "NotReady"   // Ready, Reconciling: its readiness probe fails
+	ReasonNotStarted = "NotStarted" // Ready, Reconciling: its startup probe has not succeeded yet
 
 	ReasonWaitingForDependency = "WaitingForDependency" // Ready, Reconciling: it is not started before others are so far
 	ReasonDeadlineExceeded     = "DeadlineExceeded"     // Ready, Stalled: it did not complete in time
@@ -45,6 +50,11 @@ func (w *world) conditions(in spec.Instance, status spec.Status, actions []Actio
 		add(spec.ConditionReconciling, ReasonWaitingForDependency, s.blocked)
 	case !s.wake.IsZero():
 		add(spec.ConditionReconciling, ReasonBackOff, status.Message)
+	case in.Phase == spec.InstanceRunning && !w.serves(in) && !w.ends():
+		add(spec.ConditionReconciling, w.unreadyReason(in), w.health(in).Message)
+	}
+	if back, ok := w.Record.RolledBack(); ok && w.Desired != nil {
+		add(spec.ConditionRolledBack, ReasonRolledBack, w.rolledBackText(back))
 	}
 	if reason, message := w.stalled(in); reason != "" {
 		add(spec.ConditionStalled, reason, message)
@@ -72,6 +82,8 @@ func (w *world) stalled(in spec.Instance) (reason, message string) {
 		return ReasonUnsupported, f.Err.Error()
 	case f.stalled():
 		return ReasonFailing, f.Err.Error()
+	case w.Record.Rollout.Outcome == spec.RolloutRolledBack && w.Desired != nil:
+		return ReasonRolledBack, w.Record.Rollout.Message
 	case in.Phase == spec.InstanceExited && w.Desired != nil && !w.ends():
 		return w.over(in, w.wanted)
 	}
@@ -99,10 +111,27 @@ func (w *world) ready(in spec.Instance, status spec.Status, actions []Action, s 
 		c.Reason, c.Message = ReasonGoingDown, downCause
 	case w.Record.Override.State != "" && w.Record.Override.State != state(w.wanted):
 		c.Reason = ReasonOverridden
+	case in.Phase == spec.InstanceRunning && !w.serves(in) && !w.ends():
+		c.Reason, c.Message = w.unreadyReason(in), w.health(in).Message
 	case slices.Contains(donePhases[state(w.wanted)], status.Phase):
 		c.Status = spec.True
 	}
+	if back, ok := w.Record.RolledBack(); ok && c.Status == spec.True {
+		c.Status, c.Reason, c.Message = spec.False, ReasonRolledBack, w.rolledBackText(back)
+	}
 	return c
+}
+
+func (w *world) unreadyReason(in spec.Instance) string {
+	if !w.health(in).Started {
+		return ReasonNotStarted
+	}
+	return ReasonNotReady
+}
+
+func (w *world) rolledBackText(to record.Revision) string {
+	why := w.Record.Rollback
+	return fmt.Sprintf("generation %d is in force in place of %d since %s: %s", to.Generation, why.From, clock(why.Since), why.Why)
 }
 
 // donePhases are the phases in which a container does what a state asks for.

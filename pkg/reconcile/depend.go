@@ -110,16 +110,12 @@ func behind(o spec.Object, m spec.Milestone) string {
 		reached = phase == spec.PhaseCompleted
 	default:
 		m = spec.MilestoneReady
-		reached = isTrue(o.Status.Conditions, spec.ConditionReady) && (phase == spec.PhaseRunning || phase == spec.PhaseCompleted)
+		reached = o.Status.Container.Ready || phase == spec.PhaseCompleted
 	}
 	if reached {
 		return ""
 	}
 	return fmt.Sprintf("%s to be %s, which is %s", o.Metadata.Name, m, phase)
-}
-
-func isTrue(conditions []spec.Condition, t spec.ConditionType) bool {
-	return slices.ContainsFunc(conditions, func(c spec.Condition) bool { return c.Type == t && c.Status == spec.True })
 }
 
 // ending tells whether what runs of a name is to end. The caller holds mu.
@@ -171,11 +167,11 @@ func (a *Agent) leads(from *entry, to string) bool {
 // far is what of a status matters to others.
 type far struct {
 	phase       spec.Phase
-	ready, live bool
+	ready, live bool // its container's Ready
 }
 
 func farOf(s spec.Status, observed []spec.Instance) far {
-	return far{s.Phase, isTrue(s.Conditions, spec.ConditionReady), slices.ContainsFunc(observed, live)}
+	return far{s.Phase, s.Container.Ready, slices.ContainsFunc(observed, live)}
 }
 
 // group is the group of a name, as far as is known.

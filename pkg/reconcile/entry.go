@@ -113,8 +113,12 @@ func (n *entry) accept(d *Desired, removed bool) (changed bool) {
 	if r.Generation > 0 && state(r.Container) != state(d.Container) {
 		r.Override = spec.Override{}
 	}
+	if r.Generation > 0 {
+		r.Revise(r.Container.Spec.Updating().History)
+	}
 	r.Container = d.Container
 	r.Generation++
+	r.Rollout, r.Rollback = record.Rollout{Accepted: now()}, record.Rollback{}
 	r.Drift = record.Drift{}
 	r.Images = record.Images{}
 	r.Runs.Streak, r.Runs.Began = 0, time.Time{}

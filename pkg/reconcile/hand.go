@@ -87,7 +87,9 @@ func (a *Agent) override(ctx context.Context, name string, state spec.State) err
 	return a.change(ctx, name, func(n *entry) error {
 		n.record.Override = spec.Override{}
 		event := Event{Name: name, Reason: "OverrideCleared"}
-		if state != "" {
+		if state == "" {
+			redo(&n.record)
+		} else {
 			n.record.Override = spec.Override{State: state, Since: now()}
 			event = Event{Name: name, Reason: "Overridden", Message: fmt.Sprintf("state is %s by hand", state)}
 		}

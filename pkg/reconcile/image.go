@@ -42,7 +42,9 @@ func (a *Agent) Checkpoint(ctx context.Context, name string, o spec.CheckpointOp
 	}
 	if err == nil {
 		err = a.change(ctx, name, func(n *entry) error {
-			taken, err = a.takeByHand(ctx, n, o)
+			if taken, err = a.takeByHand(ctx, n, o); err != nil {
+				n.record.Override = before[name] // before the next turn, which would do what nobody wants any more
+			}
 			return err
 		})
 	}

@@ -168,6 +168,12 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 		return w.try(w.stopAction(in.ID, c, "a restart was asked for"))
 	case w.restoreAsked(in):
 		return w.try(w.stopAction(in.ID, c, "a restore was asked for"))
+	case !paused && !w.health(in).Live:
+		s := w.try(w.stopAction(in.ID, c, w.health(in).Message))
+		if s.action != nil {
+			s.action.Unhealthy = record.Restart{Instance: in.ID, Starts: in.Starts}
+		}
+		return s
 	case !end.IsZero() && !w.now.Before(end):
 		return w.try(w.stopAction(in.ID, c, fmt.Sprintf("it did not complete within spec.deadline, %s", c.Spec.Deadline)))
 	case w.state() == spec.StatePaused && !paused:

@@ -37,8 +37,9 @@ type Decision struct {
 	Actions []Action
 	// Wake is when to plan again if nothing happens before; zero for never.
 	Wake time.Time
-	// Due is when the next image is due, zero for never; Wake is not after it. Waiting for it is no difference between what is and what should be.
-	Due time.Time
+	// Waits is when what waits goes on, a restart or another try; zero when nothing does. Wake is not after it, and may be there alone: for an image that will be
+	// due, or to judge how a manifest proves itself.
+	Waits time.Time
 	// Waiting tells that a stop under way has to end first.
 	Waiting bool
 	// Held tells that the next action failed before and waits, or is given up.
@@ -55,10 +56,17 @@ const maxSteps = 32
 // Plan decides what to do about one name at one moment. It looks at nothing but its arguments.
 func Plan(s Subject, now time.Time) Decision {
 	w := newWorld(s, now)
-	s.Record = w.note()
-	w.Record = s.Record
+	before := w.note()
+	w.Record = before
+	var judgement time.Time
+	s.Record, judgement = w.judge()
+	if s.Record.Rollback != before.Rollback {
+		s.Failure = Failure{} // of a manifest that is not in force any more
+	}
+	w = newWorld(s, now)
 	first := w.next()
-	d := Decision{Record: s.Record, Wake: earlier(first.wake, first.due), Due: first.due, Waiting: first.waiting, Held: first.held != nil}
+	first.due = earlier(first.due, judgement)
+	d := Decision{Record: s.Record, Wake: earlier(first.wake, first.due), Waits: first.wake, Waiting: first.waiting, Held: first.held != nil}
 	for next := first; next.action != nil && len(d.Actions) < maxSteps; next = w.next() {
 		d.Actions = append(d.Actions, *next.action)
 		w.predict(*next.action)
@@ -71,7 +79,7 @@ func Plan(s Subject, now time.Time) Decision {
 type world struct {
 	Subject
 	now    time.Time
-	wanted spec.Container // Desired.Container, zero when there is none
+	wanted spec.Container // Desired.Container or an earlier one, zero when there is none
 	hashes map[int]string // identities of wanted, by version of the defaults
 }
 
@@ -80,7 +88,7 @@ func newWorld(s Subject, now time.Time) *world {
 	w.Observed = slices.Clone(s.Observed)
 	w.Images = slices.Clone(s.Images)
 	if s.Desired != nil {
-		w.wanted = s.Desired.Container
+		w.wanted = wantedOf(s.Desired, s.Record)
 	}
 	return w
 }

@@ -284,7 +284,7 @@ func play(s reconcile.Subject) error {
 			}
 			continue
 		}
-		if d.Wake.IsZero() || d.Wake.Equal(d.Due) {
+		if d.Wake.IsZero() || d.Waits.IsZero() {
 			return reached(s)
 		}
 		if !d.Wake.After(now) {

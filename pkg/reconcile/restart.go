@@ -124,6 +124,9 @@ func note(r record.Record, observed []spec.Instance, suspends bool, now time.Tim
 	if r.Restart.Instance != 0 && (r.Restart.Instance < in.ID || r.Restart.Instance == in.ID && r.Restart.Starts < in.Starts) {
 		r.Restart = record.Restart{}
 	}
+	if r.Unhealthy.Instance != 0 && r.Unhealthy != (record.Restart{Instance: in.ID, Starts: in.Starts}) {
+		r.Unhealthy = record.Restart{}
+	}
 	if in.Phase == spec.InstanceExited && !r.Runs.Exited {
 		noteExit(&r, in, suspends, now)
 	}
@@ -152,6 +155,9 @@ func noteExits(r *record.Record, observed []spec.Instance, now time.Time) {
 // noteExit writes an exit down. A run of resetAfter or longer was healthy: restarts before it are forgotten.
 func noteExit(r *record.Record, in spec.Instance, suspends bool, now time.Time) {
 	exit := exitOf(in, now)
+	if requested(exit) && r.Unhealthy == (record.Restart{Instance: in.ID, Starts: in.Starts}) {
+		exit.Reason = spec.ExitUnhealthy
+	}
 	r.LastExit, r.Runs.Exited = &exit, true
 	reset := time.Duration(spec.Defaulted(in.Spec, spec.DefaultsVersion).Spec.Restart.Backoff.ResetAfter)
 	if !exit.StartedAt.IsZero() && exit.FinishedAt.Sub(exit.StartedAt) >= reset {
@@ -169,6 +175,8 @@ func exitText(e spec.Exit) string {
 		return "its processes went into an image"
 	case e.Reason == spec.ExitMemoryLost:
 		return "its memory could not follow from its image"
+	case e.Reason == spec.ExitUnhealthy:
+		return "process was stopped because its probe failed"
 	case e.Reason == spec.ExitOOMKilled:
 		return "process was killed for want of memory"
 	case e.Signal != "":

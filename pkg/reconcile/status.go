@@ -15,10 +15,11 @@ func (w *world) status(actions []Action, s step) spec.Status {
 	status := spec.Status{
 		ObservedGeneration: w.Record.Generation,
 		Override:           w.Record.Override,
+		Rollout:            rollout(w.Record),
 		Source:             spec.Source{Path: w.Record.Path, Line: w.Record.Line},
 		Container: spec.ContainerStatus{
 			Instance: in.ID, RestartCount: w.Record.Runs.Restarts, LastExit: w.Record.LastExit, Cgroup: in.Cgroup, Resources: in.Resources,
-			OOMKills: w.Record.Runs.OOMKills,
+			OOMKills: w.Record.Runs.OOMKills, Ready: w.serves(in),
 		},
 	}
 	if w.Desired != nil {
@@ -141,6 +142,9 @@ func (w *world) runningPhase(in spec.Instance, s step) (spec.Phase, string) {
 		return spec.PhaseRunning, "it runs on: " + s.held.Err.Error()
 	case s.held != nil && s.held.Verb == VerbCheckpoint:
 		return spec.PhaseRunning, "it runs on: " + s.held.retryText()
+	}
+	if h := w.health(in); !h.Started {
+		return spec.PhaseStarting, cmp.Or(h.Message, "its startup probe has not succeeded yet")
 	}
 	if message := w.handMessage(); message != "" || !in.Filling {
 		return spec.PhaseRunning, message

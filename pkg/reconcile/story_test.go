@@ -196,7 +196,12 @@ func init() {
 		"override": func(s *story, args []string) error {
 			return s.asked(s.agent.Override(s.t.Context(), args[0], spec.State(args[1])))
 		},
-		"clear":   func(s *story, args []string) error { return s.asked(s.agent.Override(s.t.Context(), args[0], "")) },
+		"clear": func(s *story, args []string) error { return s.asked(s.agent.Override(s.t.Context(), args[0], "")) },
+		// undo NAME [GENERATION]
+		"undo": func(s *story, args []string) error {
+			generation, _ := strconv.ParseInt(append(args, "0")[1], 10, 64)
+			return s.asked(s.agent.Undo(s.t.Context(), args[0], generation))
+		},
 		"restart": func(s *story, args []string) error { return s.asked(s.agent.Restart(s.t.Context(), args[0])) },
 		"kill":    func(s *story, args []string) error { return s.asked(s.agent.Kill(s.t.Context(), args[0], args[1])) },
 		"confirm": (*story).stepConfirm,
@@ -206,9 +211,11 @@ func init() {
 		"shutdown":   (*story).stepShutdown,
 		"refused":    (*story).stepRefused,
 		// what has to be
-		"phase":    (*story).stepPhase,
-		"gone":     (*story).stepGone,
-		"did":      (*story).stepDid,
+		"phase": (*story).stepPhase,
+		"gone":  (*story).stepGone,
+		"did":   (*story).stepDid,
+		// rollout NAME STATE IN-FORCE [MESSAGE...]
+		"rollout":  (*story).stepRollout,
 		"same-pid": (*story).stepSamePid,
 		// order NAME:VERB...: what was done, in this order, perhaps with others between, since it was last asked for
 		"order":     (*story).stepOrder,
@@ -362,6 +369,15 @@ func (s *story) stepOrder(args []string) error {
 	}
 	s.order = nil
 	return nil
+}
+
+func (s *story) stepRollout(args []string) error {
+	o, err := s.agent.Object(args[0])
+	r := o.Status.Rollout
+	if err == nil && (string(r.State) != args[1] || strconv.FormatInt(r.InForce, 10) != args[2] || !strings.Contains(r.Message, strings.Join(args[3:], " "))) {
+		err = fmt.Errorf("got %+v", r)
+	}
+	return err
 }
 
 func (s *story) stepSamePid(args []string) error {

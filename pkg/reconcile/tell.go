@@ -73,6 +73,31 @@ func (a *Agent) tellExit(n *entry, before record.Record) {
 	a.tell(e)
 }
 
+// tellRollout tells of a manifest that has proven itself, or has not. What failed of one that is not in force any more is forgotten.
+func (a *Agent) tellRollout(n *entry, before record.Record) {
+	r := n.record
+	if r.Rollback != before.Rollback {
+		n.failure = Failure{}
+	}
+	if r.Rollout.Outcome == before.Rollout.Outcome || r.Rollout.Outcome == "" {
+		return
+	}
+	e := Event{Name: n.id, Reason: rolloutReasons[r.Rollout.Outcome], Message: fmt.Sprintf("generation %d", r.Generation)}
+	if r.Rollout.Outcome != spec.RolloutHealthy {
+		e.Warning = true
+		e.Message += ": " + r.Rollout.Message
+	}
+	if back, ok := r.RolledBack(); ok {
+		e.Message += fmt.Sprintf("; back to generation %d", back.Generation)
+	}
+	a.tell(e)
+}
+
+// rolloutReasons are the events of rollouts.
+var rolloutReasons = map[spec.RolloutState]string{
+	spec.RolloutHealthy: "RolloutHealthy", spec.RolloutFailed: "RolloutFailed", spec.RolloutRolledBack: ReasonRolledBack,
+}
+
 // reasonOOMKilled is the reason of events about kills for want of memory: as many as there were kills.
 const reasonOOMKilled = "OOMKilled"
 

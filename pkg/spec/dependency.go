@@ -10,7 +10,7 @@ import (
 type Dependency struct {
 	// Name is the other container's name, or a group's, which stands for all its containers. One of the same group can be named as the group names it. It need not be there yet.
 	Name string `json:"name" class:"live" format:"name"`
-	// Condition is how far it has to be: Ready (default: it runs, or has completed, as its manifest says), Started (its process runs, or has run to completion), or Completed (it has exited with code 0 and is not restarted).
+	// Condition is how far it has to be: Ready (default: its process runs and its startup and readiness probes succeed, or it has completed), Started (its process runs, or has run to completion), or Completed (it has exited with code 0 and is not restarted).
 	Condition Milestone `json:"condition,omitzero" class:"live"`
 }
 

@@ -261,7 +261,7 @@ var docs = map[string]string{
 	"Backoff.Jitter":                  "Jitter is by how many per cent a wait may be longer, so that containers that fail together do not come back together. Default 0.",
 	"Backoff.ResetAfter":              "ResetAfter is how long a process must run for its restarts to be forgotten. Default 10m.",
 	"Dependency.Name":                 "Name is the other container's name, or a group's, which stands for all its containers. One of the same group can be named as the group names it. It need not be there yet.",
-	"Dependency.Condition":            "Condition is how far it has to be: Ready (default: it runs, or has completed, as its manifest says), Started (its process runs, or has run to completion), or Completed (it has exited with code 0 and is not restarted).",
+	"Dependency.Condition":            "Condition is how far it has to be: Ready (default: its process runs and its startup and readiness probes succeed, or it has completed), Started (its process runs, or has run to completion), or Completed (it has exited with code 0 and is not restarted).",
 	"Stop.Signal":                     "Signal is the name of the signal. Default SIGTERM.",
 	"Stop.Timeout":                    "Timeout is the wait before the kill. Default 30s.",
 	"Probes.Startup":                  "Startup tells when the container has started. It ends with its first success; one that fails failureThreshold times in a row is a failed liveness. Default: it has started at once.",

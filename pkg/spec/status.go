@@ -30,6 +30,8 @@ type Status struct {
 	Source             Source          `json:"source,omitzero"`
 	Override           Override        `json:"override,omitzero"`
 	Container          ContainerStatus `json:"container,omitzero"`
+	// Rollout is how the newest manifest proves itself.
+	Rollout Rollout `json:"rollout,omitzero"`
 	// Pending are the actions still to do, empty when converged.
 	Pending []PendingAction `json:"pending,omitzero"`
 }
@@ -48,8 +50,10 @@ type Override struct {
 
 // ContainerStatus is the running side of a status.
 type ContainerStatus struct {
-	Instance     uint64    `json:"instance,omitzero"`
-	Pid          int       `json:"pid,omitzero"`
+	Instance uint64 `json:"instance,omitzero"`
+	Pid      int    `json:"pid,omitzero"`
+	// Ready tells that the process runs and its startup and readiness probes, if there are any, succeed.
+	Ready        bool      `json:"ready"`
 	StartedAt    time.Time `json:"startedAt,omitzero"`
 	RestartCount int       `json:"restartCount"`
 	LastExit     *Exit     `json:"lastExit,omitempty"`
@@ -102,6 +106,8 @@ const (
 	ConditionAccepted    ConditionType = "Accepted"    // the newest manifest is in force
 	ConditionDrifted     ConditionType = "Drifted"     // the kernel differed from the spec and was repaired, or cannot be
 	ConditionOutdated    ConditionType = "Outdated"    // created under older default values
+
+	ConditionRolledBack ConditionType = "RolledBack" // an earlier manifest is in force in place of the newest
 
 	ConditionCheckpointed ConditionType = "Checkpointed" // the newest image that was due is there
 	ConditionRestored     ConditionType = "Restored"     // what runs began from an image; false when it should have

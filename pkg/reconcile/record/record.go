@@ -28,6 +28,15 @@ type Record struct {
 	// Intent is the action begun last of those that make or unmake an instance, or what it runs from.
 	Intent Intent `json:"intent,omitzero"`
 
+	// Rollout is how Container proves itself, History the manifests before it, oldest first, and Rollback tells which of them is in force in its place.
+	Rollout  Rollout    `json:"rollout,omitzero"`
+	History  []Revision `json:"history,omitzero"`
+	Rollback Rollback   `json:"rollback,omitzero"`
+
+	// Health is what the probes said last, Unhealthy the run that has to end because of it.
+	Health    Health  `json:"health,omitzero"`
+	Unhealthy Restart `json:"unhealthy,omitzero"`
+
 	// Runs counts the runs of the newest instance.
 	Runs Runs `json:"runs,omitzero"`
 	// LastExit is how the latest run that ended did.

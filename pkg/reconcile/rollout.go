@@ -1,0 +1,140 @@
+package reconcile
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// health is what is known of the health of an instance's run: what its probes said last, or what holds before they said anything.
+func (w *world) health(in spec.Instance) record.Health {
+	if h := w.Record.Health; h.Instance == in.ID && h.Starts == in.Starts && h.Instance != 0 {
+		return h
+	}
+	p := w.wanted.Spec.Probes
+	return record.Health{Started: p.Startup.IsZero(), Ready: p.Startup.IsZero() && p.Readiness.IsZero(), Live: true}
+}
+
+// serves tells whether an instance runs and is ready.
+func (w *world) serves(in spec.Instance) bool {
+	return in.Phase == spec.InstanceRunning && in.Stopping.IsZero() && w.health(in).Ready
+}
+
+// judge is the record with what its manifest has proven by now, and when to look again. One that has failed makes room for the last that has proven itself.
+func (w *world) judge() (r record.Record, next time.Time) {
+	r = w.Record
+	if w.Desired == nil || r.Generation == 0 || r.Rollout.Outcome != "" {
+		return r, next
+	}
+	if !w.proves() {
+		r.Rollout.Began, r.Rollout.HealthySince = time.Time{}, time.Time{}
+		return r, next
+	}
+	if r.Rollout.Began.IsZero() || r.Rollout.Began.After(w.now) {
+		r.Rollout.Began = w.now
+	}
+	update := w.wanted.Spec.Updating()
+	if w.proven(&r.Rollout, time.Duration(update.HealthyFor)) {
+		r.Rollout.Outcome, r.Rollout.Message = spec.RolloutHealthy, ""
+		return r, next
+	}
+	if !r.Rollout.HealthySince.IsZero() {
+		next = r.Rollout.HealthySince.Add(time.Duration(update.HealthyFor))
+	}
+	if update.OnFailure != spec.FailureRollback {
+		return r, next
+	}
+	end := r.Rollout.Began.Add(time.Duration(update.HealthyWithin))
+	if why := w.failed(end); why != "" {
+		w.rollBack(&r, why)
+		return r, time.Time{}
+	}
+	return r, earlier(next, end)
+}
+
+// proves tells whether the manifest can prove itself now: nothing else keeps it from running.
+func (w *world) proves() bool {
+	return w.asked() == spec.StateRunning && w.Down.IsZero() && w.Order.Waits == "" && w.Desired.Hold == ""
+}
+
+// proven tells whether the manifest's container has been ready for long enough, or has completed; it notes since when it is ready.
+func (w *world) proven(r *record.Rollout, enough time.Duration) bool {
+	in, ok := w.current()
+	switch {
+	case !ok || !w.serves(in):
+		r.HealthySince = time.Time{}
+		exit := w.exit(in)
+		return ok && in.Phase == spec.InstanceExited && exit.Code == 0 && !requested(exit) && !w.wanted.Spec.Restart.After(exit)
+	case r.HealthySince.IsZero() || r.HealthySince.After(w.now):
+		r.HealthySince = w.now
+	}
+	return !w.now.Before(r.HealthySince.Add(enough))
+}
+
+// failed says why the manifest will not prove itself; "" when it still may, until end.
+func (w *world) failed(end time.Time) string {
+	in, ok := w.current()
+	switch f := w.Failure; {
+	case f.Final && (f.Verb == VerbCreate || f.Verb == VerbStart):
+		return f.Err.Error()
+	case ok && in.Phase == spec.InstanceExited && !requested(w.exit(in)):
+		if exit := w.exit(in); !w.wanted.Spec.Restart.After(exit) {
+			return exitText(exit)
+		}
+		if _, over := w.over(in, w.wanted); over != "" {
+			return over
+		}
+	}
+	if w.now.Before(end) {
+		return ""
+	}
+	why := fmt.Sprintf("not ready within %s", w.wanted.Spec.Updating().HealthyWithin)
+	switch f := w.Failure; {
+	case f.Err != nil:
+		why += ": " + f.Err.Error()
+	case ok && w.health(in).Message != "":
+		why += ": " + w.health(in).Message
+	case w.Record.LastExit != nil && ok && in.Starts > 1:
+		why += ": " + exitText(*w.Record.LastExit)
+	}
+	return why
+}
+
+// rollBack returns to the last manifest that has proven itself, if there is one.
+func (w *world) rollBack(r *record.Record, why string) {
+	r.Rollout.Outcome, r.Rollout.Message = spec.RolloutFailed, why
+	good, ok := r.Good()
+	if !ok {
+		return
+	}
+	r.Rollout.Outcome = spec.RolloutRolledBack
+	r.Rollback = record.Rollback{From: r.Generation, To: good.Generation, Why: why, Since: w.now}
+}
+
+// wantedOf is the container that a name should be: that of its manifest, or of an earlier one, in the state that the newest asks for.
+func wantedOf(d *Desired, r record.Record) spec.Container {
+	earlier, ok := r.RolledBack()
+	if !ok {
+		return d.Container
+	}
+	c := earlier.Container
+	c.Spec.State = d.Container.Spec.State
+	return c
+}
+
+// rollout is how the manifest proves itself, for people.
+func rollout(r record.Record) spec.Rollout {
+	if r.Generation == 0 {
+		return spec.Rollout{}
+	}
+	shown := spec.Rollout{Generation: r.Generation, InForce: r.Generation, State: r.Rollout.Outcome, Message: r.Rollout.Message, Since: r.Rollout.Accepted}
+	if shown.State == "" {
+		shown.State = spec.RolloutProgressing
+	}
+	if back, ok := r.RolledBack(); ok {
+		shown.InForce, shown.State, shown.Message = back.Generation, spec.RolloutRolledBack, r.Rollback.Why
+	}
+	return shown
+}
