@@ -25,3 +25,10 @@ func ReadHeaders(b []byte) (status, grpcStatus int, err error) {
 	h, err := readHeaders(b)
 	return h.status, h.grpcStatus, err
 }
+
+// Waiting is how many turns are kept, for whatever reason.
+func (p *Prober) Waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.table) + len(p.waiting) + len(p.late) + len(p.asking)
+}
