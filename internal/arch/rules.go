@@ -22,6 +22,7 @@ var rules = []rule{
 	{"internal/kerneltest", []string{"pkg/spec", "pkg/linux/cgroup", "pkg/linux/feature", "pkg/checkpoint/criu"}, "what tests of the backend need must not need the backend"},
 	{"pkg/spec", nil, "the words of a manifest are below everything: every part may use them"},
 	{"pkg/reconcile", []string{"pkg/spec"}, "decisions are made on words alone, so that they run in memory and on any kernel"},
+	{"pkg/reconcile/probe", []string{"pkg/spec"}, "what is asked and what is known of health are no decisions: the loop draws those, and probes know no records"},
 	{"pkg/checkpoint", []string{"pkg/spec"}, "images and the backend meet through small interfaces that their user declares"},
 	{"pkg/machine", []string{"pkg/spec", "pkg/linux", "pkg/checkpoint"}, "it joins the backend and the images, which do not know each other, and decides nothing"},
 	{"pkg/api", []string{"pkg/spec", "pkg/reconcile"}, "what goes over the socket are the words of manifests and of the loop: a client in another program needs no backend"},

@@ -31,6 +31,7 @@ type Machine struct {
 	uncheckpointable map[string]bool
 	refused          map[string]bool // of which names the latest image was
 	misfits          []string
+	answers          map[string]Answer // by name, what whoever connects finds
 	// Judge is told of every effective verb before it takes effect, with the instances of the name as they are then.
 	Judge func(verb string, name string, id uint64, instances []spec.Instance)
 }
@@ -53,6 +54,7 @@ func New() *Machine {
 	return &Machine{
 		instances: map[string][]*instance{}, pids: 1000,
 		images: map[string][]*image{}, newest: map[string]string{}, uncheckpointable: map[string]bool{}, refused: map[string]bool{},
+		answers: map[string]Answer{},
 	}
 }
 

@@ -14,6 +14,7 @@ type program struct {
 	after time.Duration
 	code  int
 	traps map[string]reaction // signals that are caught
+	port  int                 // where it listens, 0 for nowhere
 }
 
 // reaction is what a program does on a signal it catches: exits, or nothing.
@@ -25,6 +26,7 @@ type reaction struct {
 var (
 	exits  = regexp.MustCompile(`(?:sleep ([0-9.]+); *)?exit ([0-9]+)$`)
 	trap   = regexp.MustCompile(`trap '(?:exit ([0-9]+)|:)' ([A-Z0-9 ]+);`)
+	listen = regexp.MustCompile(`httpd -p ([0-9]+)`)
 	sleeps = regexp.MustCompile(`^[0-9.]+$`)
 )
 
@@ -33,6 +35,7 @@ var (
 //	/bin/sh -c "exit 3"                      /bin/sh -c "sleep 0.5; exit 3"
 //	/bin/sleep 10
 //	/bin/sh -c "trap 'exit 3' TERM; ..."     /bin/sh -c "trap ':' TERM; ..."
+//	/bin/sh -c "httpd -p 8080; ..."
 func parse(command []string) program {
 	p := program{traps: map[string]reaction{}}
 	last := ""
@@ -44,6 +47,9 @@ func parse(command []string) program {
 		for _, signal := range strings.Fields(m[2]) {
 			p.traps["SIG"+signal] = reaction{exits: err == nil, code: code}
 		}
+	}
+	if m := listen.FindStringSubmatch(last); m != nil {
+		p.port, _ = strconv.Atoi(m[1])
 	}
 	switch m := exits.FindStringSubmatch(last); {
 	case m != nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -117,6 +118,15 @@ func (n *Node) Exec(ctx context.Context, name string, instance uint64, e spec.Ex
 	}
 	defer n.still.leave(name)
 	return n.Node.Exec(ctx, name, instance, e)
+}
+
+// Dial opens a connection from inside; see reconcile.Node. While an image is being taken nobody answers. One that is half open when the taking begins is
+// left out of the image, so that nobody who dials holds it up.
+func (n *Node) Dial(ctx context.Context, name string, instance uint64, network, address string) (net.Conn, error) {
+	if n.still.isHeld(name) {
+		return nil, about("connect into", name, fmt.Errorf("an image is being taken of it: %w", spec.ErrBusy))
+	}
+	return n.Node.Dial(ctx, name, instance, network, address)
 }
 
 // Pause and Resume wait until no image is being taken of the container; see reconcile.Node. Another container of its group may be the one that was asked for.

@@ -74,6 +74,13 @@ func (s *still) hold(company []spec.Instance, end context.CancelCauseFunc) (done
 	}), nil
 }
 
+// isHeld tells whether an image is being taken of a container.
+func (s *still) isHeld(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[name] != nil
+}
+
 // was is the phase of an instance before it was made to stand still for its image, if it is.
 func (s *still) was(in spec.Instance) (spec.InstancePhase, bool) {
 	s.mu.Lock()

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"net"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -68,6 +69,11 @@ type Node interface {
 	Exec(ctx context.Context, name string, instance uint64, e spec.Exec) (spec.Session, error)
 	// Attach joins the input and output of a Running or Paused instance's own process, from now on. Any number may.
 	Attach(ctx context.Context, name string, instance uint64) (spec.Session, error)
+	// Dial opens a connection from inside the network of a Running instance, whichever that is, to an address and port in digits; network is tcp, tcp4 or
+	// tcp6. It starts no process, and may run beside other verbs of the name. ctx bounds the opening, not the connection, which outlives neither of its ends.
+	// A Paused instance, or one without a process, is spec.ErrNotRunning; one of which an image is being taken is spec.ErrBusy; an address that is none is
+	// fs.ErrInvalid. What the network itself answers is its error: syscall.ECONNREFUSED when nobody listens.
+	Dial(ctx context.Context, name string, instance uint64, network, address string) (net.Conn, error)
 	// Stats is what an instance uses and has used, also one that has ended.
 	Stats(ctx context.Context, name string, instance uint64) (spec.Stats, error)
 	// Processes are the processes of an instance, by number; none is no error.

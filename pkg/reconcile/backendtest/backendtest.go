@@ -29,6 +29,7 @@ const (
 	heeding = "trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done"
 	defiant = "trap ':' TERM; echo up; while :; do sleep 0.05; done"
 	deaf    = "echo up; exec sleep 1000" // a shell that forks would block signals for moments
+	serving = "httpd -p 8080; echo up; exec sleep 1000"
 	code7   = "exit 7"
 	code0   = "exit 0"
 )

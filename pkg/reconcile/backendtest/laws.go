@@ -37,6 +37,7 @@ var laws = []struct {
 	{"an exit is hinted at", (*suite).events},
 	{"statistics of what runs and what has ended", (*suite).stats},
 	{"processes of what runs", (*suite).processes},
+	{"connections from inside", (*suite).dial},
 }
 
 // verbs are all verbs on instance 1 of a container.
@@ -52,6 +53,7 @@ func (s *suite) verbs(c spec.Container) map[string]func() error {
 		reconcile.VerbResume:  func() error { return s.Node.Resume(s.ctx, name, 1) },
 		reconcile.VerbDestroy: func() error { return s.Node.Destroy(s.ctx, name, 1, false) },
 		"Stats":               func() error { _, err := s.Node.Stats(s.ctx, name, 1); return err },
+		"Dial":                func() error { return s.reach(name, "127.0.0.1:8080") },
 		"Processes":           func() error { _, err := s.Node.Processes(s.ctx, name, 1); return err },
 	}
 }
