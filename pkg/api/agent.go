@@ -27,8 +27,12 @@ type Agent interface {
 	// Plan is what the agent would do now.
 	Plan(ctx context.Context) (Plan, error)
 
-	// Override sets a state over the manifest's; the empty state clears it.
-	Override(ctx context.Context, name string, state spec.State) error
+	// Override sets a state over the manifest's, or has nothing done about a container; the zero value clears it, and a return to an earlier manifest.
+	Override(ctx context.Context, name string, o spec.Override) error
+	// Revisions are the manifests of a container that are remembered, the newest last.
+	Revisions(ctx context.Context, name string) ([]spec.Revision, error)
+	// Undo puts an earlier manifest in force, for 0 the last that has proven itself.
+	Undo(ctx context.Context, name string, generation int64) error
 	// Restart starts the process anew, in the same instance.
 	Restart(ctx context.Context, name string) error
 	// Kill sends a signal to process 1; SIGKILL goes to all processes.
@@ -55,6 +59,10 @@ type Agent interface {
 	// Shutdown brings all containers down because the node goes down, with an image where their manifests say so, and starts nothing any
 	// more. It returns when all are down, or ctx ends.
 	Shutdown(ctx context.Context) error
+	// Drain brings all containers down, with checkpoint into images as far as they can, and keeps them so until Undrain. It returns when all are down, or ctx ends.
+	Drain(ctx context.Context, checkpoint bool) error
+	// Undrain lets the manifests decide again.
+	Undrain(ctx context.Context) error
 }
 
 // Images are what a node keeps of containers, as files that can be looked at and carried away. An image that is not there is

@@ -110,6 +110,23 @@ type KeepRequest struct {
 	Keep bool `json:"keep"`
 }
 
+// OverrideRequest is the body of pause, resume, start, stop and suspend; none is for ever.
+type OverrideRequest struct {
+	// For is how long what is set by hand lasts. Default: until it is cleared.
+	For spec.Duration `json:"for,omitzero"`
+}
+
+// UndoRequest is the body of undo. Default: the last manifest before that in force that has proven itself.
+type UndoRequest struct {
+	Generation int64 `json:"generation,omitzero"`
+}
+
+// DrainRequest says how long the containers may take to come down, and whether what can goes into an image.
+type DrainRequest struct {
+	Timeout    spec.Duration `json:"timeout,omitzero"`
+	Checkpoint bool          `json:"checkpoint,omitzero"`
+}
+
 // ShutdownRequest says how long the containers may take to come down. Default: as long as the caller waits.
 type ShutdownRequest struct {
 	Timeout spec.Duration `json:"timeout,omitzero"`

@@ -69,6 +69,21 @@ func (c *Client) Do(ctx context.Context, name, verb string) (o spec.Object, err 
 	return o, c.post(ctx, "/containers/"+url.PathEscape(name)+"/"+verb, nil, &o)
 }
 
+// Override is Do for pause, resume, start, stop and suspend, for so long; 0 is until it is cleared.
+func (c *Client) Override(ctx context.Context, name, verb string, lasts time.Duration) (o spec.Object, err error) {
+	return o, c.post(ctx, "/containers/"+url.PathEscape(name)+"/"+verb, api.OverrideRequest{For: spec.Duration(lasts)}, &o)
+}
+
+// Revisions are the manifests of a container that are remembered, the newest last.
+func (c *Client) Revisions(ctx context.Context, name string) (list []spec.Revision, err error) {
+	return list, c.get(ctx, "/containers/"+url.PathEscape(name)+"/revisions", nil, &list)
+}
+
+// Undo puts the manifest of an earlier generation in force, for 0 the last that has proven itself.
+func (c *Client) Undo(ctx context.Context, name string, generation int64) (o spec.Object, err error) {
+	return o, c.post(ctx, "/containers/"+url.PathEscape(name)+"/undo", api.UndoRequest{Generation: generation}, &o)
+}
+
 // Kill sends a signal, by its name, to process 1 of a container.
 func (c *Client) Kill(ctx context.Context, name, signal string) (o spec.Object, err error) {
 	return o, c.post(ctx, "/containers/"+url.PathEscape(name)+"/kill", api.KillRequest{Signal: signal}, &o)
