@@ -101,7 +101,7 @@ func (p *Prober) Set(name string, t Target) {
 	case before.run(t):
 		next.state, next.next = before.state.With(t.Probes, now), before.next
 		for k := range Kind(kinds) {
-			if !reflect.DeepEqual(k.of(t.Probes), k.of(before.Probes)) {
+			if !k.unchanged(t.Probes, before.Probes) {
 				next.next[k] = time.Time{}
 			}
 		}
@@ -145,7 +145,7 @@ func (p *Prober) Notified(name string, instance uint64, starts int) (changed boo
 	}
 	now, before := time.Now(), t.state.Health()
 	for _, k := range []Kind{Startup, Readiness} {
-		if k.of(t.Probes).Notify && t.state.Feed(k, Result{Time: now}) {
+		if probe := k.of(t.Probes); probe != nil && probe.Notify && t.state.Feed(k, Result{Time: now}) {
 			changed = true
 		}
 	}

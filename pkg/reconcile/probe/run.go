@@ -31,7 +31,7 @@ func (p *Prober) plan(name string, t *target, now time.Time) {
 
 // first is when a probe is asked first.
 func first(at place, t *target, now time.Time) time.Time {
-	probe := at.kind.of(t.Probes)
+	probe := at.kind.of(t.Probes).Defaulted()
 	period := time.Duration(probe.Period)
 	if t.Health == (Health{}) {
 		period /= firstSpread
@@ -97,7 +97,7 @@ func (p *Prober) begin(ctx context.Context, questions *sync.WaitGroup) (wait tim
 			p.late[t.place] = t
 		default:
 			p.asking[t.place] = true
-			t.of.next[t.kind] = now.Add(time.Duration(t.kind.of(t.of.Probes).Period))
+			t.of.next[t.kind] = now.Add(time.Duration(t.kind.of(t.of.Probes).Defaulted().Period))
 			questions.Go(func() { p.ask(ctx, t) })
 		}
 	}
@@ -113,7 +113,7 @@ func (p *Prober) ask(ctx context.Context, t *turn) {
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	name, instance := t.name, t.of.Instance
-	err := Check(during, t.kind.of(t.of.Probes), Means{
+	err := Check(during, *t.kind.of(t.of.Probes), Means{
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return p.cfg.Dial(ctx, name, instance, network, address)
 		},
