@@ -189,6 +189,12 @@ func TestInitialDelay(t *testing.T) {
 		if n := w.times("web/1"); n != 1 {
 			t.Errorf("asked %d times after the delay", n)
 		}
+		target.Instance, target.StartedAt = 2, time.Now().Add(10*time.Hour) // somebody has set the clock
+		w.Set("web", target)
+		time.Sleep(62 * time.Second)
+		if n := w.times("web/2"); n != 1 {
+			t.Errorf("asked %d times with a clock that was set", n)
+		}
 	})
 }
 

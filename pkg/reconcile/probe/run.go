@@ -29,18 +29,15 @@ func (p *Prober) plan(name string, t *target, now time.Time) {
 	}
 }
 
-// first is when a probe is asked first.
+// first is when a probe is asked first. The wall clock, by which runs are known to have begun, may be set at any time: no wait is longer than the delay.
 func first(at place, t *target, now time.Time) time.Time {
 	probe := at.kind.of(t.Probes).Defaulted()
-	period := time.Duration(probe.Period)
+	period, delay := time.Duration(probe.Period), time.Duration(probe.InitialDelay)
 	if t.Health == (Health{}) {
 		period /= firstSpread
 	}
-	due := t.StartedAt.Add(time.Duration(probe.InitialDelay))
-	if due.Before(now) {
-		due = now
-	}
-	return due.Add(at.spread(period))
+	left := t.StartedAt.Add(delay).Sub(now)
+	return now.Add(min(max(left, 0), delay) + at.spread(period))
 }
 
 // schedule adds a turn to the timetable.
@@ -143,7 +140,7 @@ func (p *Prober) note(t *turn, err error, dropped bool) (changed bool) {
 	}
 	now := time.Now()
 	if !saysNothing(err) {
-		changed = t.of.state.Feed(t.kind, Result{Err: err, Time: now})
+		changed = t.of.state.Feed(t.kind, Result{Err: err, Time: stamp(now)})
 	}
 	if t.kind == Startup && t.of.state.Health().Started {
 		p.plan(t.name, t.of, now)
