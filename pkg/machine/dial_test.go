@@ -48,6 +48,11 @@ func TestDialNetworks(t *testing.T) {
 	must(t, err)
 	defer here.Close()
 	must(t, n.reaches("private", "127.0.0.1:8080"))
+	handle, err := n.Load(t.Context(), "private")
+	must(t, err)
+	conn, err := handle.Dial(t.Context(), "tcp4", "127.0.0.1:8080")
+	must(t, err)
+	must(t, conn.Close())
 	before := descriptors(t)
 	for _, c := range all {
 		name := c.Metadata.Name
