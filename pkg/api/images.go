@@ -140,8 +140,8 @@ func (s *Server) shutdown(r *http.Request) (any, error) {
 	return s.bringDown(r, &request, &request.Timeout, s.Agent.Shutdown)
 }
 
-// drain is shutdown of a node that comes up again.
-func (s *Server) drain(r *http.Request) (any, error) {
+// drainNode is shutdown of a node that comes up again.
+func (s *Server) drainNode(r *http.Request) (any, error) {
 	var request DrainRequest
 	return s.bringDown(r, &request, &request.Timeout, func(ctx context.Context) error { return s.Agent.Drain(ctx, request.Checkpoint) })
 }

@@ -39,7 +39,7 @@ func (s *Server) routes() http.Handler {
 		"POST /v1/images/{name}/{id}/verify":    s.verifyImage,
 		"GET /v1/images/{name}/{id}":            s.showImage, // which reads all of it
 		"POST /v1/shutdown":                     s.shutdown,
-		"POST /v1/drain":                        s.drain,
+		"POST /v1/drain":                        s.drainNode,
 	} {
 		mux.Handle(pattern, s.long(h))
 	}

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/api"
 	"github.com/seed31d4122e/reconciler/pkg/spec"

@@ -33,7 +33,7 @@ func (a *Agent) target(n *entry, desired *Desired, observed []spec.Instance) (sp
 	}
 	probes := wantedOf(desired, n.record).Spec.Probes
 	in := (&world{Subject: Subject{Observed: observed}}).shown()
-	if probes.IsZero() || !live(in) {
+	if probes == (spec.Probes{}) || !live(in) {
 		return spec.Instance{}, probe.Target{}
 	}
 	a.mu.Lock()

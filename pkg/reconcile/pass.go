@@ -88,8 +88,8 @@ func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 			}
 		}()
 	}
-	if verb == VerbCheckpoint && desired.Container.Spec.Group != "" && !n.together {
-		return a.actTogether(ctx, n, desired.Container.Spec.Group)
+	if group := n.record.Container.Spec.Group; verb == VerbCheckpoint && group != "" && !n.together {
+		return a.actTogether(ctx, n, group)
 	}
 	return a.act(ctx, n, d.Actions[0])
 }
@@ -258,7 +258,7 @@ func (a *Agent) failed(n *entry, action Action, err error) (again bool) {
 		return true
 	}
 	a.fail(n, action.Verb, err)
-	return action.Verb == VerbUpdate || action.Verb == VerbCreate || action.Verb == VerbCheckpoint && down
+	return action.Verb == VerbUpdate || action.Verb == VerbCreate || action.Verb == VerbCheckpoint && (down || n.record.Removed)
 }
 
 // deadlines bound each verb: a stuck one holds up its own name only, and not for ever.

@@ -196,7 +196,9 @@ func init() {
 		"override": func(s *story, args []string) error {
 			return s.override(args)
 		},
-		"clear": func(s *story, args []string) error { return s.asked(s.agent.Override(s.t.Context(), args[0], spec.Override{})) },
+		"clear": func(s *story, args []string) error {
+			return s.asked(s.agent.Override(s.t.Context(), args[0], spec.Override{}))
+		},
 		// undo NAME [GENERATION]
 		"undo": func(s *story, args []string) error {
 			generation, _ := strconv.ParseInt(append(args, "0")[1], 10, 64)

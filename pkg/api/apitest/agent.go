@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/api"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
