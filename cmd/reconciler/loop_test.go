@@ -66,7 +66,7 @@ func (l *loop) start() {
 // TestLoopScripts runs testdata/loop: what a user types and sees of images when the real loop decides about them. Beside what testscript has, the
 // scripts know
 //
-//	put FILE, drop FILE     of the manifests
+//	put FILE [AS], drop FILE     of the manifests
 //	restart                 another agent takes over
 //	reboot                  the machine forgets what ran, and another agent takes over
 //	damage NAME             the newest image of a container is damaged, and nobody knows
@@ -82,7 +82,7 @@ func TestLoopScripts(t *testing.T) {
 	}
 	testscript.RunT(sequential{t}, scripts("testdata/loop", socket, commands{
 		"put": command(func(l *loop, ts *testscript.TestScript, args []string) {
-			l.folder.Put(filepath.Base(args[0]), ts.ReadFile(args[0]))
+			l.folder.Put(filepath.Base(args[len(args)-1]), ts.ReadFile(args[0]))
 		}),
 		"drop": command(func(l *loop, _ *testscript.TestScript, args []string) { l.folder.Remove(args[0]) }),
 		"restart": command(func(l *loop, _ *testscript.TestScript, _ []string) {

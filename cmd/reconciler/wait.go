@@ -28,7 +28,8 @@ func newWait(a *app) *cobra.Command {
 
 A NAME that does not exist yet is waited for; that of a group stands for all its containers. --applied also waits until the agent has taken notice of what the
 manifests say now: use it after changing them. The conditions are
-  condition=TYPE[=STATUS]   Ready, Reconciling, Stalled, Accepted, Drifted, Outdated, Checkpointed or Restored;
+  condition=TYPE[=STATUS]   Ready, Reconciling, Stalled, Accepted, Drifted, Outdated, Suspended, RolledBack,
+                            Checkpointed or Restored;
                             STATUS is True if not said
   phase=PHASE               Running, Paused, Stopped, Checkpointed, Completed, BackOff, Failed...
   delete                    the container is gone`,

@@ -101,10 +101,7 @@ func until(r *http.Request) (o spec.Override, err error) {
 	if err := readBody(r, &request); err != nil {
 		return o, err
 	}
-	switch {
-	case request.For < 0:
-		return o, &Error{Reason: ReasonInvalid, Message: fmt.Sprintf("it cannot last for %s", request.For)}
-	case request.For > 0:
+	if request.For > 0 {
 		o.Until = time.Now().Add(time.Duration(request.For)).Round(0).UTC()
 	}
 	return o, nil

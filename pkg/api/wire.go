@@ -110,7 +110,7 @@ type KeepRequest struct {
 	Keep bool `json:"keep"`
 }
 
-// OverrideRequest is the body of pause, resume, start, stop and suspend; none is for ever.
+// OverrideRequest is the body of pause, resume, start, stop, suspend and clear; none is for ever.
 type OverrideRequest struct {
 	// For is how long what is set by hand lasts. Default: until it is cleared.
 	For spec.Duration `json:"for,omitzero"`

@@ -70,7 +70,7 @@ func (c *Client) Do(ctx context.Context, name, verb string) (o spec.Object, err 
 	return o, c.post(ctx, "/containers/"+url.PathEscape(name)+"/"+verb, nil, &o)
 }
 
-// Override is Do for pause, resume, start, stop and suspend, for so long; 0 is until it is cleared.
+// Override is Do for pause, resume, start, stop, suspend and clear, for so long; 0 is until it is cleared.
 func (c *Client) Override(ctx context.Context, name, verb string, lasts time.Duration) (o spec.Object, err error) {
 	return o, c.post(ctx, "/containers/"+url.PathEscape(name)+"/"+verb, api.OverrideRequest{For: spec.Duration(lasts)}, &o)
 }
