@@ -77,7 +77,6 @@ func TestQuestions(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	serve(t, path, agent)
 	c := client.New(path)
-	t.Cleanup(c.Close)
 
 	list, err := c.List(t.Context())
 	check(t, "List", err, len(list.Items) == 1 && list.Metadata.ResourceVersion == 1 && list.Kind == api.KindList)
