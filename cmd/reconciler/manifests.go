@@ -1,13 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -42,7 +42,7 @@ func load(paths []string, in io.Reader) (*manifests, error) {
 		}
 	}
 	m.checkNames()
-	slices.SortStableFunc(m.documents, func(a, b manifest) int { return cmp.Compare(a.name(), b.name()) })
+	sort.SliceStable(m.documents, func(i, j int) bool { return m.documents[i].name() < m.documents[j].name() })
 	return m, nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"slices"
+	"sort"
 	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -120,7 +120,7 @@ func (s *Server) features(r *http.Request) (any, error) {
 		}
 		features = append(features, f)
 	}
-	slices.SortFunc(features, func(a, b Feature) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(features, func(i, j int) bool { return features[i].Name < features[j].Name })
 	return features, nil
 }
 
