@@ -28,6 +28,7 @@ import (
 type agentFlags struct {
 	manifests     []string
 	manifestOwner uint32
+	watch         string
 	prune         string
 	once          bool
 	runDir        string
@@ -64,6 +65,8 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.manifests, "manifests", []string{"/etc/reconciler/manifests.d"}, "a `DIR` of manifests; may be repeated")
 	flags.Uint32Var(&f.manifestOwner, "manifest-owner", 0, "the `UID` that may own manifests, beside root")
+	flags.StringVar(&f.watch, "watch", string(source.WatchAuto),
+		"`HOW` changes of manifests are noticed, beside a look every 3s: auto asks the kernel, but of network file systems; never reads instead, contents every 10s")
 	flags.StringVar(&f.prune, "prune", string(reconcile.PruneGuarded),
 		"whether containers go with their manifests: always, never or guarded; `POLICY` guarded holds back a scan that removes more than 3 and more than half of a directory until it is confirmed, see prune")
 	flags.BoolVar(&f.once, "once", false, "converge, then leave")
@@ -119,9 +122,13 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 }
 
 func (f agentFlags) sources() ([]reconcile.Source, error) {
+	watch, err := source.ParseWatch(f.watch)
+	if err != nil {
+		return nil, err
+	}
 	var sources []reconcile.Source
 	for _, path := range f.manifests {
-		dir, err := source.New(path, f.manifestOwner)
+		dir, err := source.New(path, source.Options{Owners: []uint32{f.manifestOwner}, Watch: watch})
 		if err != nil {
 			return nil, err
 		}

@@ -129,10 +129,10 @@ func (s *Server) prune(r *http.Request) (any, error) {
 	if err := readBody(r, &request); err != nil {
 		return nil, err
 	}
-	if request.Source == "" || request.Revision == "" {
-		return nil, &Error{Reason: ReasonInvalid, Message: "a prune names a source and its revision"}
+	if request.Source == "" || request.Hash == "" {
+		return nil, &Error{Reason: ReasonInvalid, Message: "a prune names a source and its hash"}
 	}
-	if err := s.Agent.ConfirmPrune(r.Context(), request.Source, request.Revision); err != nil {
+	if err := s.Agent.ConfirmPrune(r.Context(), request.Source, request.Hash); err != nil {
 		return nil, err
 	}
 	return s.sources(r)

@@ -103,9 +103,9 @@ func (c *Client) Features(ctx context.Context) (f []api.Feature, err error) {
 	return f, c.get(ctx, "/features", nil, &f)
 }
 
-// ConfirmPrune lets the blocked removals of a source go on, if it still has that revision.
-func (c *Client) ConfirmPrune(ctx context.Context, source, revision string) (s []api.Source, err error) {
-	return s, c.post(ctx, "/prune", api.PruneRequest{Source: source, Revision: revision}, &s)
+// ConfirmPrune lets the blocked removals of a source go on, if its contents still have that hash.
+func (c *Client) ConfirmPrune(ctx context.Context, source, hash string) (s []api.Source, err error) {
+	return s, c.post(ctx, "/prune", api.PruneRequest{Source: source, Hash: hash}, &s)
 }
 
 func eventQuery(name string, since uint64) url.Values {

@@ -71,7 +71,7 @@ func TestNotRunning(t *testing.T) {
 func TestQuestions(t *testing.T) {
 	agent := apitest.New()
 	agent.Put(object("web", spec.PhaseRunning))
-	agent.SetSources(api.Source{Name: "m", Path: "/m", Revision: "7", OK: true})
+	agent.SetSources(api.Source{Name: "m", Path: "/m", Hash: "7", OK: true})
 	agent.AddEvent(api.Event{Name: "web", Reason: "Started"})
 	agent.AddEvent(api.Event{Name: "db", Reason: "Started"})
 	path := filepath.Join(t.TempDir(), "s")

@@ -24,7 +24,7 @@ type Admission struct {
 	Problems map[string]spec.Problems
 	// Missing says since which scan a name is missing in its source. It goes into the next Admit.
 	Missing map[string]time.Time
-	// Unclaimed are the revisions by which the names of sources that this agent does not have can be confirmed as removed;
+	// Unclaimed are the hashes by which the names of sources that this agent does not have can be confirmed as removed;
 	// the names are in Blocked.
 	Unclaimed map[string]string
 }

@@ -97,6 +97,8 @@ func (d *Dir) readAll(dir *os.File, names []string, all bool) (files map[string]
 // errOpen tells that a file has a writer and may not be complete.
 var errOpen = errors.New("it is being written")
 
+var errIrregular = errors.New("it is no regular file")
+
 // readOne reads a file, unless its status tells that it is as before. With errOpen the file is what was known before.
 func (d *Dir) readOne(dir int, name string, before *file, all bool) (*file, error) {
 	var st unix.Stat_t
@@ -126,7 +128,7 @@ func (d *Dir) readOne(dir int, name string, before *file, all bool) (*file, erro
 		return before, nil
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, errors.New("it is no regular file")
+		return nil, errIrregular
 	}
 	if err := d.trustFile(f, &st, name, linked); err != nil {
 		return nil, err
@@ -195,7 +197,7 @@ func (d *Dir) decode(f *os.File, name string, st status, before *file) (*file, e
 		return read, nil
 	}
 	path := filepath.Join(d.path, name)
-	documents, problems := spec.Decode(path, data)
+	documents, problems := d.options.Decode(path, data)
 	read.decoded = &reconcile.File{Path: path, Documents: documents, Problems: problems}
 	return read, nil
 }
@@ -236,8 +238,8 @@ func problem(path string, err error) *reconcile.File {
 	return &reconcile.File{Path: path, Problems: spec.Problems{{File: path, Line: 1, Column: 1, Message: fmt.Sprintf("cannot be read: %s", message), Hint: hint}}}
 }
 
-// revision is a hash of names and contents.
-func revision(names []string, files map[string]*file) string {
+// hashOf is a hash of names and contents.
+func hashOf(names []string, files map[string]*file) string {
 	h := sha256.New()
 	for _, name := range names {
 		if f := files[name]; f != nil {

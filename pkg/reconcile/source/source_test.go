@@ -41,7 +41,7 @@ func open(t testing.TB) *folder {
 
 func (f *folder) source(path string, owners ...uint32) *source.Dir {
 	f.Helper()
-	dir, err := source.New(path, owners...)
+	dir, err := source.New(path, source.Options{Owners: owners})
 	f.must(err)
 	return dir
 }
@@ -100,12 +100,12 @@ func TestReads(t *testing.T) {
 	f.put("c.yml", "job")
 	first := f.shows("db", "web", "job")
 	second := f.shows("db", "web", "job")
-	if !slices.Equal(first.Files, second.Files) || first.Revision != second.Revision {
+	if !slices.Equal(first.Files, second.Files) || first.Hash != second.Hash {
 		t.Error("unchanged files are other objects")
 	}
 	f.put("b.yaml", "web2")
 	third := f.shows("db", "web2", "job")
-	if third.Files[0] != first.Files[0] || third.Files[1] == first.Files[1] || third.Revision == first.Revision {
+	if third.Files[0] != first.Files[0] || third.Files[1] == first.Files[1] || third.Hash == first.Hash {
 		t.Error("a change was not told from no change")
 	}
 	f.must(os.Remove(f.at("b.yaml")))
