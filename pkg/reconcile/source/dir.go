@@ -26,7 +26,8 @@ type Dir struct {
 	options Options
 	owners  []uint32
 
-	last   place            // what the path led to when it was last read
+	filled place            // what the path led to when manifests were last in it; zero once it was seen empty for long enough
+	empty  time.Time        // since when that is empty
 	files  map[string]*file // by name, as last read
 	reread time.Time        // when all files were last read because they are polled
 
@@ -74,7 +75,7 @@ func (d *Dir) Scan(_ context.Context, all bool) reconcile.Snapshot {
 	if err := d.scan(&s, all); err != nil {
 		s.Err, s.Files = err, nil
 		if errors.Is(err, fs.ErrNotExist) {
-			d.last.ino = 0 // what is there next is another directory
+			d.filled.ino = 0 // what is there next is another directory
 			d.rewatch(place{})
 		}
 	}
@@ -97,7 +98,7 @@ func (d *Dir) scan(s *reconcile.Snapshot, all bool) error {
 	if err != nil {
 		return fmt.Errorf("cannot read manifests in %s: %w", d.path, err)
 	}
-	if len(names) == 0 && len(d.files) > 0 && at.resolved == d.last.resolved && at != d.last {
+	if d.suspect(at, names) {
 		return fmt.Errorf("%s is another directory than before and empty: is a file system not mounted?\nhint: put a manifest into it, or restart the agent if it is meant to be empty", d.path)
 	}
 	files, unsettled := d.readAll(dir, names, all || d.rereads(at))
@@ -106,10 +107,28 @@ func (d *Dir) scan(s *reconcile.Snapshot, all bool) error {
 		s.Unsettled = true
 		return fmt.Errorf("%s was replaced while it was being read", d.path)
 	}
-	d.files, d.last = files, at
+	d.files = files
 	s.Unsettled, s.Revision = unsettled, revision
 	d.fill(s, names)
 	return nil
+}
+
+// suspect tells an empty directory in the place of one with manifests from one whose manifests were removed: the removal must have been seen
+// in the directory where they were, for as long as any has to be seen. It may have been caught while it was removed with all that was in it.
+func (d *Dir) suspect(at place, names []string) bool {
+	switch {
+	case len(names) > 0:
+		d.filled, d.empty = at, time.Time{}
+	case d.filled.resolved != at.resolved:
+		d.filled = place{}
+	case d.filled != at:
+		return true
+	case d.empty.IsZero():
+		d.empty = time.Now()
+	case time.Since(d.empty) >= reconcile.Settle:
+		d.filled = place{}
+	}
+	return false
 }
 
 // fill puts the files that were read into a snapshot.

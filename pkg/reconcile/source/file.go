@@ -24,6 +24,9 @@ type file struct {
 	readAt  time.Time
 	sum     [sha256.Size]byte
 	decoded *reconcile.File
+	// writer tells that somebody could write to it while it was read. Who has mapped it into memory changes it without changing its times: of
+	// each page only the first write counts, see file_update_time() in the kernel's mm/filemap.c.
+	writer bool
 	// open is what was read while somebody could still write: it counts once it is read again unchanged.
 	open *openRead
 }
@@ -138,7 +141,7 @@ func (d *Dir) readOne(dir int, name string, before *file, all bool) (*file, erro
 
 // current tells whether a file with this status still is what was read.
 func (f *file) current(now status) bool {
-	if f == nil || f.open != nil || f.status != now {
+	if f == nil || f.open != nil || f.writer || f.status != now {
 		return false
 	}
 	changed := time.Unix(now.ctime.Unix())
@@ -171,7 +174,7 @@ func open(dir int, name string) (int, error) {
 
 // decode reads an open file. While somebody has it open for writing it counts only when it was the same some time ago.
 func (d *Dir) decode(f *os.File, name string, st status, before *file) (*file, error) {
-	free := lease(f)
+	free, writer := lease(f)
 	now := time.Now()
 	data, err := io.ReadAll(io.LimitReader(f, maxRead))
 	if free {
@@ -181,7 +184,7 @@ func (d *Dir) decode(f *os.File, name string, st status, before *file) (*file, e
 		return nil, err
 	}
 	sum := sha256.Sum256(data)
-	read := &file{status: st, readAt: now, sum: sum}
+	read := &file{status: st, readAt: now, sum: sum, writer: writer}
 	known := before != nil && before.status != (status{}) && before.sum == sum
 	if !free && !known {
 		if before != nil && before.open != nil && before.open.sum == sum {
@@ -203,10 +206,10 @@ func (d *Dir) decode(f *os.File, name string, st status, before *file) (*file, e
 }
 
 // lease tells whether nobody can write to a file, and keeps writers waiting until release. See fcntl(2), F_SETLEASE: with a writer it
-// fails with EAGAIN; where leases are not supported it fails as well.
-func lease(f *os.File) bool {
+// fails with EAGAIN; where leases are not supported it fails as well, and nothing is known.
+func lease(f *os.File) (free, writer bool) {
 	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
-	return err == nil
+	return err == nil, errors.Is(err, unix.EAGAIN)
 }
 
 // release lets writers in; closing the file would do so as well.

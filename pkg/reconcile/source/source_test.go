@@ -46,9 +46,9 @@ func (f *folder) source(path string, owners ...uint32) *source.Dir {
 	return dir
 }
 
-func (f *folder) must(err error) {
+func (f *folder) must(errs ...error) {
 	f.Helper()
-	if err != nil {
+	if err := errors.Join(errs...); err != nil {
 		f.Fatal(err)
 	}
 }
@@ -469,4 +469,23 @@ func BenchmarkScan(b *testing.B) {
 			f.dir.Scan(b.Context(), true)
 		}
 	})
+}
+
+// A directory that is caught while it is removed, empty but still there, was not emptied: what comes in its place is suspect all the same.
+func TestDirectoryGoesWhileRead(t *testing.T) {
+	f := open(t)
+	f.put("web.yaml", "web")
+	f.shows("web")
+	f.must(os.Remove(f.at("web.yaml")))
+	f.shows()
+	f.must(os.Remove(f.path), os.Mkdir(f.path, 0o755))
+	f.shows("is another directory than before and empty")
+	f.put("web.yaml", "web")
+	f.shows("web")
+	f.must(os.Remove(f.at("web.yaml")))
+	f.shows()
+	time.Sleep(reconcile.Settle + 10*time.Millisecond)
+	f.shows()
+	f.must(os.Remove(f.path), os.Mkdir(f.path, 0o755))
+	f.shows() // it was empty for long
 }
