@@ -31,11 +31,12 @@ type manifests struct {
 	problems  spec.Problems
 	files     int
 	dirs      []string // the directories among the paths: what is not in them is not wanted
+	policy    *spec.NodePolicy
 }
 
-// load reads files, directories and, for "-", in. Names are unique over all of them.
-func load(paths []string, in io.Reader) (*manifests, error) {
-	m := &manifests{}
+// load reads files, directories and, for "-", in, as a policy allows. Names are unique over all of them.
+func load(paths []string, in io.Reader, policy *spec.NodePolicy) (*manifests, error) {
+	m := &manifests{policy: policy}
 	for _, path := range paths {
 		if err := m.add(path, in); err != nil {
 			return nil, err
@@ -97,7 +98,7 @@ func (m *manifests) read(file string, from io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", file, err)
 	}
-	documents, problems := spec.Decode(file, data)
+	documents, problems := m.policy.Decode(file, data)
 	m.files++
 	m.problems = append(m.problems, problems...)
 	for _, d := range documents {

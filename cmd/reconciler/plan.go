@@ -18,6 +18,7 @@ type plan struct {
 	format   *format
 	detailed bool
 	scope    scope
+	policy   policyFlag
 }
 
 func newPlan(a *app) *cobra.Command {
@@ -46,6 +47,7 @@ Where no agent answers, PATH is compared with an empty node, so everything is to
 	p.format = outputFlag(cmd, "text", "json", "yaml")
 	cmd.Flags().BoolVar(&p.detailed, "detailed-exitcode", false, "exit with 2 when there is something to do")
 	p.scope.flags(cmd)
+	p.policy.flag(cmd)
 	return cmd
 }
 
@@ -98,7 +100,11 @@ func (p *plan) printWaiting(ctx context.Context) error {
 
 // proposed compares manifests with what the agent follows.
 func (p *plan) proposed(ctx context.Context, paths []string) error {
-	m, err := load(paths, p.in)
+	policy, err := p.policy.read(p.app)
+	if err != nil {
+		return err
+	}
+	m, err := load(paths, p.in, policy)
 	if err != nil {
 		return err
 	}

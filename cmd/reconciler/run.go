@@ -22,6 +22,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // agentFlags are the flags of run.
@@ -29,6 +30,7 @@ type agentFlags struct {
 	manifests     []string
 	manifestOwner uint32
 	watch         string
+	policy        policyFlag
 	prune         string
 	once          bool
 	runDir        string
@@ -65,6 +67,7 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.manifests, "manifests", []string{"/etc/reconciler/manifests.d"}, "a `DIR` of manifests; may be repeated")
 	flags.Uint32Var(&f.manifestOwner, "manifest-owner", 0, "the `UID` that may own manifests, beside root")
+	f.policy.flag(cmd)
 	flags.StringVar(&f.watch, "watch", string(source.WatchAuto),
 		"`HOW` changes of manifests are noticed, beside a look every 3s: auto asks the kernel, but of network file systems; never reads instead, contents every 10s")
 	flags.StringVar(&f.prune, "prune", string(reconcile.PruneGuarded),
@@ -94,7 +97,11 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 	if err != nil {
 		return err
 	}
-	sources, err := f.sources()
+	policy, err := f.policy.read(a)
+	if err != nil {
+		return err
+	}
+	sources, err := f.sources(policy)
 	if err != nil {
 		return err
 	}
@@ -121,14 +128,14 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 	return a.serve(ctx, f, agent, node, log)
 }
 
-func (f agentFlags) sources() ([]reconcile.Source, error) {
+func (f agentFlags) sources(policy *spec.NodePolicy) ([]reconcile.Source, error) {
 	watch, err := source.ParseWatch(f.watch)
 	if err != nil {
 		return nil, err
 	}
 	var sources []reconcile.Source
 	for _, path := range f.manifests {
-		dir, err := source.New(path, source.Options{Owners: []uint32{f.manifestOwner}, Watch: watch})
+		dir, err := source.New(path, source.Options{Owners: []uint32{f.manifestOwner}, Watch: watch, Decode: policy.Decode})
 		if err != nil {
 			return nil, err
 		}

@@ -128,7 +128,7 @@ func (w *waiter) apply(paths []string) error {
 	if len(paths) == 0 {
 		return nil
 	}
-	m, err := load(paths, w.in)
+	m, err := load(paths, w.in, nil)
 	if err != nil {
 		return err
 	}

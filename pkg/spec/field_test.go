@@ -82,7 +82,7 @@ func TestEnumsComplete(t *testing.T) {
 	for typ, words := range enums {
 		listed[typ.Name()] = words
 	}
-	for _, name := range []string{"container.go", "namespace.go", "network.go", "offset.go", "scheduling.go", "security.go"} {
+	for _, name := range []string{"container.go", "namespace.go", "network.go", "offset.go", "policy.go", "scheduling.go", "security.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {
 			t.Fatal(err)

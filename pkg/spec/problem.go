@@ -19,6 +19,8 @@ type Problem struct {
 	// Name is the container's, when the document has a readable one.
 	Name    string `json:"name,omitzero"`
 	Message string `json:"message"`
+	// Reason is one stable word for why it is refused though it could be read: PolicyDenied, SignatureInvalid; "" for all that is wrong in itself.
+	Reason string `json:"reason,omitzero"`
 	// Hint is one action that helps, if there is one.
 	Hint string `json:"hint,omitzero"`
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 const manifest = `apiVersion: reconciler/v1alpha1
@@ -488,4 +489,22 @@ func TestDirectoryGoesWhileRead(t *testing.T) {
 	f.shows()
 	f.must(os.Remove(f.path), os.Mkdir(f.path, 0o755))
 	f.shows() // it was empty for long
+}
+
+// What a policy does not allow is refused as a broken edit is: the last good manifest stays in force, and the reason is told.
+func TestPolicyDenied(t *testing.T) {
+	f := open(t)
+	policy, problems := spec.DecodePolicy("p.yaml", []byte("apiVersion: reconciler/v1alpha1\nkind: NodePolicy\nspec: {rootfs: {allowedPaths: [/srv]}}\n"))
+	f.must(problems.Err())
+	dir, err := source.New(f.path, source.Options{Decode: policy.Decode})
+	f.must(err)
+	f.dir = dir
+	f.put("web.yaml", "web")
+	first := reconcile.Admit(reconcile.Request{Snapshots: []reconcile.Snapshot{f.shows("web")}})
+	f.must(os.WriteFile(f.at("web.yaml"), []byte(strings.Replace(fmt.Sprintf(manifest, "web"), "/srv", "/etc", 1)), 0o644))
+	s := f.shows("web.yaml:4:23: spec.rootfs.path: /etc is not in /srv")
+	second := reconcile.Admit(reconcile.Request{Snapshots: []reconcile.Snapshot{s}, Incumbents: first.Desired})
+	if d := second.Desired["web"]; d.Accepted.Reason != reconcile.ReasonPolicyDenied || d.Accepted.Status != spec.False || d.Container.Spec.Rootfs.Path != "/srv" {
+		t.Errorf("%+v", d)
+	}
 }
