@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/signature"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -41,6 +42,8 @@ type Options struct {
 	Owners []uint32
 	// Watch is WatchAuto when not said.
 	Watch Watch
+	// Signers are those of whom one must have signed each manifest NAME, in NAME.sig beside it; nil asks for no signatures.
+	Signers *signature.Signers
 	// Decode reads a manifest; nil is spec.Decode.
 	Decode func(path string, data []byte) ([]spec.Document, spec.Problems)
 }

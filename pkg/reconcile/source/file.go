@@ -20,14 +20,15 @@ import (
 
 // file is a manifest file as it was last read.
 type file struct {
-	status  status
-	readAt  time.Time
-	sum     [sha256.Size]byte
-	decoded *reconcile.File
+	status    status
+	signature status // of the file with its signature
+	readAt    time.Time
+	sum       [sha256.Size]byte // of both
+	decoded   *reconcile.File
 	// writer tells that somebody could write to it while it was read. Who has mapped it into memory changes it without changing its times: of
 	// each page only the first write counts, see file_update_time() in the kernel's mm/filemap.c.
 	writer bool
-	// open is what was read while somebody could still write: it counts once it is read again unchanged.
+	// open is what was read while somebody could still write, or without the signature that fits: it counts once it is read again unchanged.
 	open *openRead
 }
 
@@ -109,7 +110,7 @@ func (d *Dir) readOne(dir int, name string, before *file, all bool) (*file, erro
 		return nil, err
 	}
 	linked := st.Mode&unix.S_IFMT == unix.S_IFLNK
-	if st.Mode&unix.S_IFMT == unix.S_IFREG && before.current(statusOf(&st)) && !all {
+	if st.Mode&unix.S_IFMT == unix.S_IFREG && before.current(statusOf(&st), d.signatureStatus(dir, name)) && !all {
 		return before, nil
 	}
 	fd, err := open(dir, name)
@@ -127,7 +128,7 @@ func (d *Dir) readOne(dir int, name string, before *file, all bool) (*file, erro
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, err
 	}
-	if before.current(statusOf(&st)) && !all {
+	if before.current(statusOf(&st), d.signatureStatus(dir, name)) && !all {
 		return before, nil
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
@@ -136,16 +137,20 @@ func (d *Dir) readOne(dir int, name string, before *file, all bool) (*file, erro
 	if err := d.trustFile(f, &st, name, linked); err != nil {
 		return nil, err
 	}
-	return d.decode(f, name, statusOf(&st), before)
+	return d.decode(dir, f, name, statusOf(&st), before)
 }
 
-// current tells whether a file with this status still is what was read.
-func (f *file) current(now status) bool {
-	if f == nil || f.open != nil || f.writer || f.status != now {
+// current tells whether a file with this status, and a signature with that one, still is what was read.
+func (f *file) current(now, signature status) bool {
+	if f == nil || f.open != nil || f.writer || f.status != now || f.signature != signature {
 		return false
 	}
-	changed := time.Unix(now.ctime.Unix())
-	return f.readAt.Sub(changed) > racy
+	return f.after(now) && (signature == status{} || f.after(signature))
+}
+
+// after tells whether a file was read so long after a change that none can hide behind it.
+func (f *file) after(changed status) bool {
+	return f.readAt.Sub(time.Unix(changed.ctime.Unix())) > racy
 }
 
 // openTries bounds the tries to open a file: EAGAIN is a rename that raced, see openat2(2), or somebody's write lease, see fcntl(2), which
@@ -173,7 +178,7 @@ func open(dir int, name string) (int, error) {
 }
 
 // decode reads an open file. While somebody has it open for writing it counts only when it was the same some time ago.
-func (d *Dir) decode(f *os.File, name string, st status, before *file) (*file, error) {
+func (d *Dir) decode(dir int, f *os.File, name string, st status, before *file) (*file, error) {
 	free, writer := lease(f)
 	now := time.Now()
 	data, err := io.ReadAll(io.LimitReader(f, maxRead))
@@ -183,10 +188,16 @@ func (d *Dir) decode(f *os.File, name string, st status, before *file) (*file, e
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(data)
-	read := &file{status: st, readAt: now, sum: sum, writer: writer}
+	signed := d.signatureFor(dir, name)
+	sum := sumOf(data, signed)
+	read := &file{status: st, signature: signed.status, readAt: now, sum: sum, writer: writer}
 	known := before != nil && before.status != (status{}) && before.sum == sum
-	if !free && !known {
+	if known {
+		read.decoded = before.decoded
+		return read, nil
+	}
+	invalid := d.check(data, signed, now)
+	if !free || invalid != nil { // a manifest and its signature come one after the other
 		if before != nil && before.open != nil && before.open.sum == sum {
 			if now.Sub(before.open.at) < quiet {
 				return before, errOpen
@@ -195,8 +206,8 @@ func (d *Dir) decode(f *os.File, name string, st status, before *file) (*file, e
 			return before.written(d.path, name, openRead{sum, now}), errOpen
 		}
 	}
-	if known {
-		read.decoded = before.decoded
+	if invalid != nil {
+		read.decoded = d.unsigned(name, invalid)
 		return read, nil
 	}
 	path := filepath.Join(d.path, name)
@@ -219,7 +230,7 @@ func release(f *os.File) { _, _ = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_
 func (f *file) written(dir, name string, read openRead) *file {
 	next := file{open: &read}
 	if f != nil {
-		next.status, next.readAt, next.sum, next.decoded = f.status, f.readAt, f.sum, f.decoded
+		next.status, next.signature, next.readAt, next.sum, next.decoded = f.status, f.signature, f.readAt, f.sum, f.decoded
 	}
 	if next.decoded == nil {
 		next.decoded = problem(filepath.Join(dir, name), errOpen)
