@@ -67,6 +67,7 @@ func (l *loop) start() {
 // scripts know
 //
 //	put FILE [AS], drop FILE     of the manifests
+//	revision REV            what the manifests are called
 //	restart                 another agent takes over
 //	reboot                  the machine forgets what ran, and another agent takes over
 //	damage NAME             the newest image of a container is damaged, and nobody knows
@@ -84,7 +85,8 @@ func TestLoopScripts(t *testing.T) {
 		"put": command(func(l *loop, ts *testscript.TestScript, args []string) {
 			l.folder.Put(filepath.Base(args[len(args)-1]), ts.ReadFile(args[0]))
 		}),
-		"drop": command(func(l *loop, _ *testscript.TestScript, args []string) { l.folder.Remove(args[0]) }),
+		"drop":     command(func(l *loop, _ *testscript.TestScript, args []string) { l.folder.Remove(args[0]) }),
+		"revision": command(func(l *loop, _ *testscript.TestScript, args []string) { l.folder.Call(args[0]) }),
 		"restart": command(func(l *loop, _ *testscript.TestScript, _ []string) {
 			l.stop()
 			l.start()

@@ -398,7 +398,7 @@ func (s *simulation) finish() error {
 	time.Sleep(2 * time.Minute)
 	for _, source := range s.agent.Sources() {
 		if len(source.Blocked) > 0 && source.Name != reconcile.SourceUnclaimed {
-			_ = s.agent.ConfirmPrune(s.t.Context(), source.Name, source.Revision)
+			_ = s.agent.ConfirmPrune(s.t.Context(), source.Name, source.Hash)
 		}
 	}
 	s.forgetUnclaimed()

@@ -42,8 +42,8 @@ type Agent interface {
 	Exec(ctx context.Context, name string, e spec.Exec) (spec.Session, error)
 	// Attach joins the input and output of a container's own process. The caller closes the session.
 	Attach(ctx context.Context, name string) (spec.Session, error)
-	// ConfirmPrune lets blocked removals of a source go on, if it still has that revision.
-	ConfirmPrune(ctx context.Context, source, revision string) error
+	// ConfirmPrune lets blocked removals of a source go on, if its contents still have that hash.
+	ConfirmPrune(ctx context.Context, source, hash string) error
 
 	// Checkpoint takes an image of a container that runs or is paused, and of those of its group with it, and returns when it is complete.
 	// When ctx ends before, there is no image and the container runs on. With o.Stop its state is Checkpointed by hand from then on.

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -163,7 +163,7 @@ func (s *Server) features(r *http.Request) (any, error) {
 		}
 		features = append(features, f)
 	}
-	slices.SortFunc(features, func(a, b Feature) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(features, func(i, j int) bool { return features[i].Name < features[j].Name })
 	return features, nil
 }
 
@@ -172,10 +172,10 @@ func (s *Server) prune(r *http.Request) (any, error) {
 	if err := readBody(r, &request); err != nil {
 		return nil, err
 	}
-	if request.Source == "" || request.Revision == "" {
-		return nil, &Error{Reason: ReasonInvalid, Message: "a prune names a source and its revision"}
+	if request.Source == "" || request.Hash == "" {
+		return nil, &Error{Reason: ReasonInvalid, Message: "a prune names a source and its hash"}
 	}
-	if err := s.Agent.ConfirmPrune(r.Context(), request.Source, request.Revision); err != nil {
+	if err := s.Agent.ConfirmPrune(r.Context(), request.Source, request.Hash); err != nil {
 		return nil, err
 	}
 	return s.sources(r)

@@ -79,10 +79,10 @@ type Feature struct {
 	Error string `json:"error,omitzero"`
 }
 
-// PruneRequest lets the removals go on that the guard holds back, for exactly one revision of a source.
+// PruneRequest lets the removals go on that the guard holds back, for exactly the contents of a source that have this hash.
 type PruneRequest struct {
-	Source   string `json:"source"`
-	Revision string `json:"revision"`
+	Source string `json:"source"`
+	Hash   string `json:"hash"`
 }
 
 // KillRequest is the body of a kill; no signal means SIGKILL.

@@ -322,7 +322,7 @@ func (s *story) stepDrift(args []string) error {
 func (s *story) stepConfirm(args []string) error {
 	for _, source := range s.agent.Sources() {
 		if len(source.Blocked) > 0 {
-			return s.asked(s.agent.ConfirmPrune(s.t.Context(), source.Name, source.Revision))
+			return s.asked(s.agent.ConfirmPrune(s.t.Context(), source.Name, source.Hash))
 		}
 	}
 	return fmt.Errorf("nothing is blocked")

@@ -118,6 +118,8 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[SeccompArch]():    words(SeccompArchs...),
 	reflect.TypeFor[SeccompFlag]():    words(SeccompFlags...),
 	reflect.TypeFor[SeccompOp]():      words(SeccompOps...),
+	reflect.TypeFor[Permission]():     words(Allow, Deny),
+	reflect.TypeFor[Requirement]():    words(Optional, Required),
 	reflect.TypeFor[DeviceType]():     words(DeviceChar, DeviceBlock, DevicePipe),
 	reflect.TypeFor[DeviceRuleType](): words(RuleAll, RuleChar, RuleBlock),
 }

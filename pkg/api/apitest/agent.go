@@ -281,14 +281,14 @@ func (a *Agent) Kill(_ context.Context, name, signal string) error {
 	return a.ask("kill", name, signal)
 }
 
-// ConfirmPrune remembers, if the source is there with that revision.
-func (a *Agent) ConfirmPrune(_ context.Context, source, revision string) error {
+// ConfirmPrune remembers, if the source is there with that hash.
+func (a *Agent) ConfirmPrune(_ context.Context, source, hash string) error {
 	for _, s := range a.Sources() {
-		if s.Name == source && s.Revision == revision {
-			return a.ask("prune", source, revision)
+		if s.Name == source && s.Hash == hash {
+			return a.ask("prune", source, hash)
 		}
 	}
-	return fmt.Errorf("source %q has no revision %q: %w", source, revision, fs.ErrNotExist)
+	return fmt.Errorf("source %q has no hash %q: %w", source, hash, fs.ErrNotExist)
 }
 
 // Logs gives the lines added.
