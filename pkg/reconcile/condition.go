@@ -140,7 +140,7 @@ func (w *world) ready(in spec.Instance, status spec.Status, actions []Action, s 
 }
 
 func (w *world) unreadyReason(in spec.Instance) string {
-	if !w.health(in).Started {
+	if !w.health(in).Started || w.startPending(in) {
 		return ReasonNotStarted
 	}
 	return ReasonNotReady

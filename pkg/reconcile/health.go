@@ -98,10 +98,15 @@ func (a *Agent) execProbe(ctx context.Context, name string, instance uint64, com
 			return nil, fmt.Errorf("%q is being worked on: %w", name, spec.ErrBusy)
 		}
 		defer n.leave()
-		return a.within(ctx, instance, func(ctx context.Context, id uint64) (spec.Session, error) {
-			session, err := a.Node.Exec(ctx, name, id, e)
-			return session, commandError(err)
-		})
+		return a.execNow(ctx, name, instance, e)
+	})
+}
+
+// execNow starts a command in an instance in the turn of its name, which the caller has.
+func (a *Agent) execNow(ctx context.Context, name string, instance uint64, e spec.Exec) (spec.Session, error) {
+	return a.within(ctx, instance, func(ctx context.Context, id uint64) (spec.Session, error) {
+		session, err := a.Node.Exec(ctx, name, id, e)
+		return session, commandError(err)
 	})
 }
 

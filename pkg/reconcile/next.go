@@ -174,6 +174,8 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 		return w.try(w.stopAction(in.ID, c, "a restart was asked for"))
 	case w.restoreAsked(in):
 		return w.try(w.stopAction(in.ID, c, "a restore was asked for"))
+	case w.postStart(in, c).action != nil:
+		return w.postStart(in, c)
 	case !paused && !w.health(in).Live:
 		s := w.try(w.stopAction(in.ID, c, w.health(in).Message))
 		if s.action != nil {
@@ -340,7 +342,7 @@ func (w *world) awaitStop(in spec.Instance, verb string) step {
 
 func (w *world) stopAction(id uint64, c spec.Container, cause string) Action {
 	stop := spec.Defaulted(c, spec.DefaultsVersion).Spec.Stop
-	return Action{Verb: VerbStop, Instance: id, Signal: stop.Signal, Timeout: time.Duration(stop.Timeout), Cause: cause}
+	return Action{Verb: VerbStop, Instance: id, Signal: stop.Signal, Timeout: time.Duration(stop.Timeout), Cause: cause, Handler: c.Spec.Lifecycle.PreStop}
 }
 
 // earlier is the earlier of two times, of which a zero one is never.

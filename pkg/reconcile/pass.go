@@ -229,6 +229,12 @@ func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
 	began := time.Now()
 	image, err := a.do(ctx, action)
 	switch {
+	case action.Verb == VerbPostStart && !errors.Is(err, spec.ErrBusy):
+		startHandled(&n.record, err)
+		if err != nil {
+			a.tellFailed(n, action.Verb, err)
+			return true
+		}
 	case action.Verb == VerbCheckpoint:
 		noteTaken(&n.record, err, now())
 	case action.Verb == VerbRestore && (err == nil || !restoreAgain(n.failure, err)):
@@ -267,7 +273,8 @@ func (a *Agent) failed(n *entry, action Action, err error) (again bool) {
 // deadlines bound each verb: a stuck one holds up its own name only, and not for ever.
 var deadlines = map[string]time.Duration{
 	VerbCreate: time.Minute, VerbStart: time.Minute, VerbDestroy: time.Minute,
-	VerbStop: 10 * time.Second, VerbKill: 10 * time.Second,
+	VerbPostStart: 10 * time.Second,
+	VerbStop:      10 * time.Second, VerbKill: 10 * time.Second,
 	VerbUpdate: 10 * time.Second, VerbPause: 10 * time.Second, VerbResume: 10 * time.Second,
 	// Much memory takes its time; how long the container may stand still meanwhile is for its node to watch.
 	VerbCheckpoint: 20 * time.Minute, VerbRestore: 20 * time.Minute,
@@ -280,7 +287,7 @@ func (a *Agent) do(ctx context.Context, action Action) (taken spec.Image, err er
 
 // doWhile is do for as long as somebody wants it.
 func (a *Agent) doWhile(ctx context.Context, action Action) (taken spec.Image, err error) {
-	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(deadlines[action.Verb]), action.Until))
+	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(deadlines[action.Verb]+action.Handler.Lasts()), action.Until))
 	defer cancel()
 	defer a.quiet(action)()
 	if action.Verb == VerbCheckpoint {
@@ -299,7 +306,10 @@ func (a *Agent) doQuietly(ctx context.Context, action Action) error {
 	case VerbStart:
 		return a.Node.Start(ctx, name, id)
 	case VerbStop:
+		a.preStop(ctx, action)
 		return a.Node.Stop(ctx, name, id, action.Signal, action.Timeout)
+	case VerbPostStart:
+		return a.handle(ctx, name, id, action.Handler)
 	case VerbKill:
 		return a.Node.Kill(ctx, name, id, action.Signal)
 	case VerbUpdate:

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -33,6 +34,8 @@ func (w *world) predict(a Action) {
 		*in = begun(*in, w.now)
 	case VerbCheckpoint:
 		w.predictImage(in, a)
+	case VerbPostStart:
+		w.Record.PostStart = record.PostStart{}
 	case VerbPause:
 		in.Phase = spec.InstancePaused
 	case VerbResume:

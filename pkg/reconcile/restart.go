@@ -105,6 +105,7 @@ func note(r record.Record, observed []spec.Instance, suspends bool, now time.Tim
 	}
 	if in.Starts > 0 && (r.Runs.Instance != in.ID || in.Starts > r.Runs.Starts) {
 		noteBegin(&r, in)
+		notePostStart(&r, in)
 	}
 	if r.Runs.Instance != in.ID {
 		noteExits(&r, observed[:len(observed)-1], now)
@@ -185,7 +186,7 @@ func exitText(e spec.Exit) string {
 	case e.Reason == spec.ExitMemoryLost:
 		return "its memory could not follow from its image"
 	case e.Reason == spec.ExitUnhealthy:
-		return "process was stopped because its probe failed"
+		return "process was stopped because it was unhealthy"
 	case e.Reason == spec.ExitOOMKilled:
 		return "process was killed for want of memory"
 	case e.Signal != "":

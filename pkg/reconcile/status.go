@@ -153,6 +153,9 @@ func (w *world) runningPhase(in spec.Instance, s step) (spec.Phase, string) {
 	if h := w.health(in); !h.Started {
 		return spec.PhaseStarting, cmp.Or(h.Message, "its startup probe has not succeeded yet")
 	}
+	if w.startPending(in) {
+		return spec.PhaseStarting, "its postStart has not ended yet"
+	}
 	if message := w.handMessage(); message != "" || !in.Filling {
 		return spec.PhaseRunning, message
 	}

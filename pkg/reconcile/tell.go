@@ -14,7 +14,7 @@ import (
 // doneReasons are the events of actions done.
 var doneReasons = map[string]string{
 	VerbCreate: "Created", VerbStart: "Started", VerbStop: "Killing", VerbKill: "Killing", VerbUpdate: "Updated",
-	VerbPause: "Paused", VerbResume: "Resumed", VerbDestroy: "Destroyed",
+	VerbPostStart: "PostStarted", VerbPause: "Paused", VerbResume: "Resumed", VerbDestroy: "Destroyed",
 	VerbCheckpoint: "Checkpointed", VerbRestore: "Restored",
 }
 

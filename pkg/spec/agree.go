@@ -31,6 +31,7 @@ func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeRestart(spec)
 	c.agreeDependencies(spec)
 	c.agreeProbes(spec)
+	c.agreeLifecycle(spec)
 	c.agreeMounts(spec)
 	c.agreeSeccomp(spec)
 	c.agreeObjects(spec)

@@ -112,6 +112,8 @@ type ContainerSpec struct {
 	Stop Stop `json:"stop,omitzero" class:"live"`
 	// Probes say how it is found out whether the container has started, is ready and lives.
 	Probes Probes `json:"probes,omitzero" class:"live"`
+	// Lifecycle are things to do in the container after its process has started and before it is asked to end.
+	Lifecycle Lifecycle `json:"lifecycle,omitzero" class:"live"`
 	// Update says when a changed manifest has proven itself, and what happens when it does not.
 	Update Update `json:"update,omitzero" class:"live"`
 	// Checkpoint says when images of the container are taken, kept and restored.

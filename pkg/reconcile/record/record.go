@@ -36,6 +36,8 @@ type Record struct {
 	// Health is what the probes said last, Unhealthy the run that has to end because of it.
 	Health    Health  `json:"health,omitzero"`
 	Unhealthy Restart `json:"unhealthy,omitzero"`
+	// PostStart is the run whose postStart has still to be done.
+	PostStart PostStart `json:"postStart,omitzero"`
 
 	// Job is what is remembered of a job.
 	Job Job `json:"job,omitzero"`
@@ -78,6 +80,12 @@ type Tick struct {
 	Time     time.Time `json:"time"`
 	Instance uint64    `json:"instance"`
 	Starts   int       `json:"starts"`
+}
+
+// PostStart is what has to be done after the start of one run, and how it has failed.
+type PostStart struct {
+	Restart
+	Failed string `json:"failed,omitzero"`
 }
 
 // Drain tells that the node is drained: all is brought down, until somebody ends that. The zero value is a node that is not.
