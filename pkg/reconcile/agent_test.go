@@ -250,3 +250,32 @@ func BenchmarkPlan(b *testing.B) {
 		}
 	})
 }
+
+// unlisted cannot be looked at as a whole, a number of times.
+type unlisted struct {
+	reconcile.Node
+	times int
+}
+
+func (n *unlisted) Observe(ctx context.Context) ([]spec.Instance, error) {
+	if n.times--; n.times >= 0 {
+		return nil, errors.New("too many open files")
+	}
+	return n.Node.Observe(ctx)
+}
+
+// A node that cannot be listed at the start is listed later: the agent goes on.
+func TestListedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		machine, folder := simnode.New(), simnode.NewFolder("main")
+		folder.Put("a.yaml", fmt.Sprintf(someManifest, "a"))
+		node := machine.Attach(nil, func() {})
+		agent, err := reconcile.New(reconcile.Config{Node: &unlisted{node, 1}, Store: simnode.NewDisk().Store(node), Sources: []reconcile.Source{folder}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := agent.RunOnce(t.Context()); err != nil {
+			t.Errorf("got %v", err)
+		}
+	})
+}
