@@ -33,18 +33,13 @@ func TestFieldBugs(t *testing.T) {
 	}
 }
 
-var (
-	seedOf = regexp.MustCompile(`^seed [1-9][0-9]*$`)
-	testOf = regexp.MustCompile(`^test (Test\w+) in ([\w/]+)$`)
-)
+var testOf = regexp.MustCompile(`^test (Test\w+) in ([\w/]+)$`)
 
-// missing says what of a reproduction is not there; a seed always is.
+// missing says what of a reproduction is not there.
 func missing(root, where string) string {
 	kind, name, _ := strings.Cut(where, " ")
 	path := map[string]string{"story": "pkg/reconcile/testdata/" + name + ".txtar", "script": "internal/simnode/testdata/" + name + ".script"}[kind]
 	switch m := testOf.FindStringSubmatch(where); {
-	case seedOf.MatchString(where):
-		return ""
 	case path != "":
 		if _, err := os.Stat(filepath.Join(root, path)); err != nil {
 			return err.Error()
@@ -59,5 +54,5 @@ func missing(root, where string) string {
 		}
 		return "no " + m[1] + " in " + m[2]
 	}
-	return "no story, script, test or seed: " + where
+	return "no story, script or test: " + where
 }
