@@ -143,6 +143,7 @@ func (s *simulation) rename(name string) {
 	s.say("rename %s %s", name, brief(c))
 	s.oracle.Asks(name, &c)
 	s.folder.Remove(s.files[name])
+	time.Sleep(time.Duration(s.r.IntN(3)) * 50 * time.Millisecond) // as an editor does
 	s.files[name] = fmt.Sprintf("%s-%d.yaml", name, s.r.IntN(3))
 	s.folder.PutContainers(s.files[name], c)
 }

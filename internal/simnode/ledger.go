@@ -40,10 +40,11 @@ func (l ledger) byHand(name string) bool {
 // ahead are the verbs that are written down first, by the words of an intent.
 var ahead = map[string]string{"Create": "Create", "Destroy": "Destroy", "Restore": "Restore", "Suspend": "Checkpoint"}
 
-// judge says why a verb may not be done; "" when it may.
-func (l ledger) judge(verb, name string, id uint64) string {
-	r := l.records[name]
+// judge says why a verb may not be done; "" when it may. What somebody asks for by hand of what has neither manifest nor record is written nowhere.
+func (l ledger) judge(verb, name string, id uint64, handled bool) string {
+	r, known := l.records[name]
 	intent, written := ahead[verb]
+	written = written && (known || !handled)
 	switch {
 	case l.held[name]:
 		return "its record is a newer agent's"

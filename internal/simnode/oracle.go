@@ -180,7 +180,7 @@ func (o *Oracle) Judge(verb, name string, id uint64, instances []spec.Instance) 
 		o.violate(verb, c, "nobody ever asked for this name")
 		return
 	}
-	for _, why := range []string{laws[verb](c), o.ledger.judge(verb, name, id), o.pauses(verb, c)} {
+	for _, why := range []string{laws[verb](c), o.ledger.judge(verb, name, id, c.handled), o.pauses(verb, c)} {
 		if why != "" {
 			o.violate(verb, c, why)
 		}

@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-// TestMain lets the garbage wait: each agent that starts has room for 8,192 changes.
+// TestMain lets the garbage wait, up to a limit: each agent that starts has room for 8,192 changes.
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(800)
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(512 << 20)
 	os.Exit(m.Run())
 }
 
