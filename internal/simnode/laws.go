@@ -18,6 +18,7 @@ type trial struct {
 	handled  bool
 	down     bool // the node goes down
 	late     bool // and has done so for a while
+	saved    bool // the latest run ended in an image, as was asked for then
 }
 
 // asked tells whether some version is as a test says; nothing asked for is no version.
@@ -99,7 +100,7 @@ var laws = map[string]func(trial) string{
 		case c.handled:
 		case !c.asked(runs):
 			return "nobody asked for it to run"
-		case !c.asked(func(v spec.Container) bool { return v.Spec.Checkpoints() }) && (c.in.Exit == nil || c.in.Exit.Reason != spec.ExitCheckpointed):
+		case !c.asked(func(v spec.Container) bool { return v.Spec.Checkpoints() }) && !c.saved && (c.in.Exit == nil || c.in.Exit.Reason != spec.ExitCheckpointed):
 			return "nobody asked for it to begin from an image"
 		case c.in.Exit != nil && !c.in.Exit.FinishedAt.IsZero() && byItself(c.in.Exit.Reason) && !c.asked(func(v spec.Container) bool {
 			return restartsAfter(v, c.in.Exit.Code) && v.Spec.Checkpoint.OnCrash == spec.CrashRestore

@@ -21,9 +21,11 @@ type mutant struct {
 
 // mutants are what the simulation has to notice. A line that was edited is mended here: what is there to be broken is said by harm.
 var mutants = []mutant{
-	{"next.go", `case w.Desired != nil && (w.Desired.Hold != "" || w.Desired.Accepted.Reason == ReasonRemoving && w.Down.IsZero()):`,
+	{
+		"next.go", `case w.Desired != nil && (w.Desired.Hold != "" || w.Desired.Accepted.Reason == ReasonRemoving && w.Down.IsZero()):`,
 		`case w.Desired != nil && w.Desired.Accepted.Reason == ReasonRemoving && w.Down.IsZero():`,
-		"what a newer agent wrote down, or nobody did, is changed by guesses"},
+		"what a newer agent wrote down, or nobody did, is changed by guesses",
+	},
 	{"admit.go", `case own != nil && !own.OK():`, `case false:`, "a directory that cannot be read removes its containers"},
 	{"next.go", `if in.ID != current.ID {`, `if in.ID < current.ID && !live(in) {`, "a successor is started beside what runs"},
 	{"admit.go", `case file != nil:`, `case false:`, "a broken edit removes its containers"},
@@ -31,28 +33,42 @@ var mutants = []mutant{
 	{"restart.go", `case spec.RestartNever:`, `case "nobody says this":`, "a job that is done is run again"},
 	{"restart.go", `r.Runs.Streak = 0`, `r.Runs.Streak += 0`, "a container that crashed once in a while, for months, is down for a minute each time"},
 	{"restart.go", `if streak == 0 || e.FinishedAt.After(now) {`, `if now.After(e.FinishedAt) || streak >= 0 {`, "what crashes at once is started again and again without a pause"},
-	{"restart.go", `var requestedReasons = []string{spec.ExitStopped, spec.ExitStopTimeout, spec.ExitStopSignalUnhandled, spec.ExitCheckpointed}`,
-		`var requestedReasons = []string{spec.ExitCheckpointed}`, "a stop counts as a crash: a container that is never restarted does not come back when it is to run again"},
+	{
+		"restart.go", `var requestedReasons = []string{spec.ExitStopped, spec.ExitStopTimeout, spec.ExitStopSignalUnhandled, spec.ExitCheckpointed}`,
+		`var requestedReasons = []string{spec.ExitCheckpointed}`, "a stop counts as a crash: a container that is never restarted does not come back when it is to run again",
+	},
 	{"agent.go", `n.record, n.saved = r, r`, `r.Override.State = ""; n.record, n.saved = r, r`, "what was stopped by hand runs again after an upgrade of the agent"},
 	{"next.go", `case !in.Resources.Equal(in.Wanted):`, `case false:`, "a limit that somebody lifted by hand stays lifted"},
 	{"restart.go", `r.NextInstance = max(r.NextInstance, other.ID+1)`, `_ = other`, "after a reboot an instance has the number, and the images, of another"},
-	{"pass.go", `var writeAhead = map[string]bool{VerbCreate: true, VerbDestroy: true, VerbRestore: true}`,
-		`var writeAhead = map[string]bool{VerbRestore: true}`, "an agent that dies at the wrong moment leaves a container that nobody knows"},
+	{
+		"pass.go", `var writeAhead = map[string]bool{VerbCreate: true, VerbDestroy: true, VerbRestore: true}`,
+		`var writeAhead = map[string]bool{VerbRestore: true}`, "an agent that dies at the wrong moment leaves a container that nobody knows",
+	},
 	{"pass.go", `if err := a.save(n); err != nil && first {`, `if err := a.save(n); err != nil && first && n.id == "" {`, "with a full disk containers are made that the next agent does not know"},
-	{"next.go", `if limit := in.Stopping.Deadline.Add(overdue); limit.After(w.now) {`, `if limit := in.Stopping.Deadline.Add(overdue); limit.IsZero() {`,
-		"what was asked to stop is killed before its time is over"},
+	{
+		"next.go", `if limit := in.Stopping.Deadline.Add(overdue); limit.After(w.now) {`, `if limit := in.Stopping.Deadline.Add(overdue); limit.IsZero() {`,
+		"what was asked to stop is killed before its time is over",
+	},
 	{"next.go", `case live(in) && in.Stopping.IsZero():`, `case live(in) && in.Stopping.IsZero() && !keep:`, "what is replaced is killed instead of stopped"},
 	{"next.go", `case w.state() != spec.StatePaused && paused:`, `case false:`, "what was paused never goes on"},
-	{"down.go", `down := func() bool { return a.queue.Idle() && len(a.up()) == 0 }`, `down := func() bool { return a.queue.Idle() || len(a.up()) == 0 }`,
-		"a node goes down while its containers are still asked to stop"},
-	{"ladder.go", `if err := spec.Restorable(i, target, in.Defaults); err != nil {`, `if err := spec.Restorable(i, target, in.Defaults); err != nil && i.ID == "" {`,
-		"an image of another spec is restored"},
+	{
+		"down.go", `down := func() bool { return a.queue.Idle() && len(a.up()) == 0 }`, `down := func() bool { return a.queue.Idle() || len(a.up()) == 0 }`,
+		"a node goes down while its containers are still asked to stop",
+	},
+	{
+		"ladder.go", `if err := spec.Restorable(i, target, in.Defaults); err != nil {`, `if err := spec.Restorable(i, target, in.Defaults); err != nil && i.ID == "" {`,
+		"an image of another spec is restored",
+	},
 	{"ladder.go", `} else if bad.Quick >= poisonLimit {`, `} else if bad.Quick > 1000*poisonLimit {`, "an image of a process that is about to end is restored for ever"},
-	{"observe.go", `if !n.looked || len(n.observed)+len(shown[id]) > 0 && !reflect.DeepEqual(n.observed, shown[id]) {`,
-		`if _ = reflect.DeepEqual; !n.looked {`, "what changes without an event is never seen"},
-	{"session.go", `return a.session(ctx, event, []spec.InstancePhase{spec.InstanceRunning}, func(ctx context.Context, id uint64) (spec.Session, error) {`,
+	{
+		"observe.go", `if !n.looked || len(n.observed)+len(shown[id]) > 0 && !reflect.DeepEqual(n.observed, shown[id]) {`,
+		`if _ = reflect.DeepEqual; !n.looked {`, "what changes without an event is never seen",
+	},
+	{
+		"session.go", `return a.session(ctx, event, []spec.InstancePhase{spec.InstanceRunning}, func(ctx context.Context, id uint64) (spec.Session, error) {`,
 		`return a.session(ctx, event, []spec.InstancePhase{spec.InstanceRunning, spec.InstancePaused}, func(ctx context.Context, id uint64) (spec.Session, error) {`,
-		"an exec into what is frozen hangs"},
+		"an exec into what is frozen hangs",
+	},
 	{"entry.go", `r.Removed = false`, `r.Removed = r.Removed && d.Hold == ""`, "a manifest that was put back is taken for a removed one after the agent's next start"},
 	{"suspend.go", `if !live(in) || !in.Stopping.IsZero() {`, `if !live(in) || !in.Stopping.IsZero() || in.Phase == spec.InstancePaused {`, "what is paused is killed when its node goes down, instead of asked to stop"},
 }

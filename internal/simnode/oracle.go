@@ -167,7 +167,7 @@ func (o *Oracle) Judge(verb, name string, id uint64, instances []spec.Instance) 
 	if verb != "Checkpoint" { // which goes on for ever, where it is asked for
 		o.verbs++
 	}
-	c := trial{down: o.down.on, name: name, id: id, versions: o.versions(name), handled: o.handled(name)}
+	c := trial{down: o.down.on, name: name, id: id, versions: o.versions(name), handled: o.handled(name), saved: o.ledger.records[name].Suspended}
 	c.late = c.down && time.Since(o.down.since) > lag
 	for _, in := range instances {
 		if in.ID == id {

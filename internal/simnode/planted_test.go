@@ -15,7 +15,7 @@ func TestPlantedBugs(t *testing.T) {
 	const seeds = 60
 	for name, plant := range bugs {
 		t.Run(name, func(t *testing.T) {
-			if seed, wrong := (campaign{1, seeds, 80}).play(t, plant); wrong == nil {
+			if seed, _, wrong := (campaign{1, seeds, 80}).play(t, plant); wrong == nil {
 				t.Errorf("not caught in %d seeds", seeds)
 			} else {
 				t.Logf("seed %d: %v", seed, wrong)

@@ -69,7 +69,7 @@ func (s *shrinker) waits(script []deed) []deed {
 func TestShrink(t *testing.T) {
 	const steps = 100
 	plant := bugs["destroyed without being stopped"]
-	seed, wrong := campaign{1, 40, steps}.play(t, plant)
+	seed, _, wrong := campaign{1, 40, steps}.play(t, plant)
 	if wrong == nil {
 		t.Fatal("the bug is not caught")
 	}

@@ -38,19 +38,24 @@ func (c campaign) asked() campaign {
 	return c
 }
 
-// play plays seeds, as many at once as there are processors, until one fails or is the last. It gives the smallest that failed of those played.
-func (c campaign) play(t *testing.T, change func(*simulation)) (seed uint64, wrong error) {
+// play plays seeds, as many at once as there are processors, until one fails, is the last, or a tenth of the test's time is left. It gives one that
+// failed, and how many were begun.
+func (c campaign) play(t *testing.T, change func(*simulation)) (seed, played uint64, wrong error) {
 	type failure struct {
 		seed  uint64
 		wrong error
 	}
 	var next atomic.Uint64
+	until := time.Now().Add(10 * time.Hour)
+	if deadline, ok := t.Deadline(); ok {
+		until = time.Now().Add(time.Until(deadline) * 9 / 10)
+	}
 	var found atomic.Pointer[failure]
 	t.Run("seeds", func(t *testing.T) {
 		for worker := range min(runtime.GOMAXPROCS(0), int(c.seeds)) {
 			t.Run(strconv.Itoa(worker), func(t *testing.T) {
 				t.Parallel()
-				for i := next.Add(1) - 1; i < c.seeds && found.Load() == nil; i = next.Add(1) - 1 {
+				for i := next.Add(1) - 1; i < c.seeds && found.Load() == nil && time.Now().Before(until); i = next.Add(1) - 1 {
 					if _, wrong := simulate(t, c.from+i, compose(c.from+i, int(c.steps)), change); wrong != nil {
 						found.CompareAndSwap(nil, &failure{c.from + i, wrong})
 					}
@@ -59,9 +64,9 @@ func (c campaign) play(t *testing.T, change func(*simulation)) (seed uint64, wro
 		}
 	})
 	if f := found.Load(); f != nil {
-		return f.seed, f.wrong
+		return f.seed, min(next.Load(), c.seeds), f.wrong
 	}
-	return 0, nil
+	return 0, min(next.Load(), c.seeds), nil
 }
 
 // TestSimulation plays seeds: some, or the 50,000 of a soak, or what the environment asks for. Of one that fails it says how to play it again, and the
@@ -69,10 +74,10 @@ func (c campaign) play(t *testing.T, change func(*simulation)) (seed uint64, wro
 func TestSimulation(t *testing.T) {
 	c := campaign{1, 200, 80}.asked()
 	began := time.Now()
-	seed, wrong := c.play(t, unchanged)
+	seed, played, wrong := c.play(t, unchanged)
 	took := time.Since(began)
 	if wrong == nil {
-		t.Logf("%d seeds of %d steps in %v: %.0f steps a second", c.seeds, c.steps, took.Round(time.Second), float64(c.seeds*c.steps)/took.Seconds())
+		t.Logf("%d seeds of %d steps in %v: %.0f steps a second", played, c.steps, took.Round(time.Second), float64(played*c.steps)/took.Seconds())
 		return
 	}
 	t.Errorf("seed %d: %v\nRECONCILER_SEED=%d RECONCILER_STEPS=%d go test -count=1 -run 'TestSimulation$' ./internal/simnode", seed, wrong, seed, c.steps)
