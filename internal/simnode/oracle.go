@@ -214,7 +214,11 @@ func (o *Oracle) versions(name string) (list []Version) {
 	if len(all) == 0 {
 		return nil
 	}
-	unsure := all[len(all)-1].Container == nil && (o.Guarded || o.doubt.may())
+	last := len(all) - 1
+	if n := last; n > 0 && all[n].Container != nil && time.Since(all[n].From) < lag {
+		last-- // which may have been put back after a removal that nobody could know of
+	}
+	unsure := all[last].Container == nil && (o.Guarded || o.doubt.may())
 	if r, ok := o.ledger.records[name]; ok && (blind || unsure) { // an agent that begins has seen no other, where it could not write
 		list = append(list, Version{Container: &r.Container})
 	}
@@ -222,7 +226,7 @@ func (o *Oracle) versions(name string) (list []Version) {
 		switch {
 		case i == len(all)-1, time.Since(all[i+1].From) < lag:
 		case blind && o.blinds[name].since.Sub(all[i+1].From) < lag:
-		case unsure && i == len(all)-2:
+		case unsure && i == last-1:
 		default:
 			return list
 		}

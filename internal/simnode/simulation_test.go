@@ -1,6 +1,7 @@
 package simnode_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -38,6 +39,9 @@ func (c campaign) asked() campaign {
 	return c
 }
 
+// lastLines are how many lines of what happened are shown of a seed that fails.
+const lastLines = 150
+
 // play plays seeds, as many at once as there are processors, until one fails, is the last, or a tenth of the test's time is left. It gives one that
 // failed, and how many were begun.
 func (c campaign) play(t *testing.T, change func(*simulation)) (seed, played uint64, wrong error) {
@@ -56,8 +60,9 @@ func (c campaign) play(t *testing.T, change func(*simulation)) (seed, played uin
 			t.Run(strconv.Itoa(worker), func(t *testing.T) {
 				t.Parallel()
 				for i := next.Add(1) - 1; i < c.seeds && found.Load() == nil && time.Now().Before(until); i = next.Add(1) - 1 {
-					if _, wrong := simulate(t, c.from+i, compose(c.from+i, int(c.steps)), change); wrong != nil {
-						found.CompareAndSwap(nil, &failure{c.from + i, wrong})
+					if log, wrong := simulate(t, c.from+i, compose(c.from+i, int(c.steps)), change); wrong != nil {
+						last := strings.Join(log[max(0, len(log)-lastLines):], "\n")
+						found.CompareAndSwap(nil, &failure{c.from + i, fmt.Errorf("%w\n%s", wrong, last)})
 					}
 				}
 			})
@@ -80,7 +85,7 @@ func TestSimulation(t *testing.T) {
 		t.Logf("%d seeds of %d steps in %v: %.0f steps a second", played, c.steps, took.Round(time.Second), float64(played*c.steps)/took.Seconds())
 		return
 	}
-	t.Errorf("seed %d: %v\nRECONCILER_SEED=%d RECONCILER_STEPS=%d go test -count=1 -run 'TestSimulation$' ./internal/simnode", seed, wrong, seed, c.steps)
+	t.Errorf("seed %d: %v\nagain: RECONCILER_SEED=%d RECONCILER_STEPS=%d go test -count=1 -run 'TestSimulation$' ./internal/simnode", seed, wrong, seed, c.steps)
 	if os.Getenv("RECONCILER_SHRINK") == "0" {
 		return
 	}
