@@ -95,7 +95,7 @@ func (m *Machine) Freeze(name string, frozen bool) {
 	for _, in := range m.instances[name] {
 		switch {
 		case live(in) && frozen:
-			in.Phase = spec.InstancePaused
+			in.freeze()
 		case live(in):
 			in.Phase = spec.InstanceRunning
 		}
