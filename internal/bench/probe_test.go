@@ -57,7 +57,7 @@ func asks(n *machine.Node) asking {
 	means := probe.Means{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		return n.Dial(ctx, "web", 1, network, address)
 	}}
-	p := spec.Probe{HTTP: spec.HTTPProbe{Port: 8080, Path: "/hosts"}, Timeout: spec.Duration(10 * time.Second)}
+	p := spec.Probe{HTTP: &spec.HTTPProbe{Port: 8080, Path: "/hosts"}, Timeout: spec.Duration(10 * time.Second)}
 	return asking{"probe", func() error { return probe.Check(context.Background(), p, means) }}
 }
 

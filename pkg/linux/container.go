@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"net"
 	"os"
 	"slices"
 	"time"
@@ -194,6 +195,12 @@ func (c *Container) Stats(ctx context.Context) (spec.Stats, error) {
 // Processes are those of the container, by their number on the node; none is no error.
 func (c *Container) Processes(ctx context.Context) ([]spec.Process, error) {
 	return c.node.Processes(ctx, c.name, c.id)
+}
+
+// Dial opens a connection of TCP from inside the container's network, whichever that is, to an address and port in digits: no process is started for
+// it. ctx bounds the opening alone. A container that is paused or has no process is spec.ErrNotRunning.
+func (c *Container) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return c.node.Dial(ctx, c.name, c.id, network, address)
 }
 
 // Events gives hints about the container until ctx ends: its exit, kills for want of memory, freezes, and the pressure its spec asks to be told

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/probe"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -46,6 +48,11 @@ func TestDialNetworks(t *testing.T) {
 	must(t, err)
 	defer here.Close()
 	must(t, n.reaches("private", "127.0.0.1:8080"))
+	handle, err := n.Load(t.Context(), "private")
+	must(t, err)
+	conn, err := handle.Dial(t.Context(), "tcp4", "127.0.0.1:8080")
+	must(t, err)
+	must(t, conn.Close())
 	before := descriptors(t)
 	for _, c := range all {
 		name := c.Metadata.Name
@@ -118,4 +125,40 @@ func descriptors(t *testing.T) int {
 	entries, err := os.ReadDir("/proc/self/fd")
 	must(t, err)
 	return len(entries)
+}
+
+// An exec of a probe that hangs is killed at its timeout with what it has started, and one that is not there is an answer.
+func TestProbeExec(t *testing.T) {
+	n := open(t)
+	n.run(n.container("web", "echo up; exec sleep 1000"))
+	n.hear("web", "up")
+	ask := func(script ...string) error {
+		return probe.Check(t.Context(), spec.Probe{Exec: &spec.ExecProbe{Command: script}, Timeout: spec.Duration(500 * time.Millisecond)}, probe.Means{
+			Exec: func(ctx context.Context, command []string) (int, []byte, error) {
+				return probe.Run(ctx, command, func(ctx context.Context, e spec.Exec) (spec.Session, error) { return n.Exec(ctx, "web", 1, e) })
+			},
+		})
+	}
+	must(t, ask("true"))
+	before := descriptors(t)
+	for _, c := range []struct {
+		command []string
+		says    string
+	}{
+		{[]string{"sh", "-c", "echo no database >&2; exit 3"}, "exit code 3: no database"},
+		{[]string{"sh", "-c", "sleep 999 & trap : TERM; sleep 999"}, "no answer within 500ms"},
+		{[]string{"sh", "-c", "yes & yes >&2"}, "no answer within 500ms"},
+		{[]string{"nothing"}, "no such file"},
+	} {
+		if err := ask(c.command...); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%q: got %v, want %q", c.command, err, c.says)
+		}
+	}
+	left, err := n.Processes(t.Context(), "web", 1)
+	if must(t, err); len(left) != 1 {
+		t.Errorf("processes are left: %+v", left)
+	}
+	if after := descriptors(t); after > before {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
 }

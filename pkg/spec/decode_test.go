@@ -106,15 +106,15 @@ func TestDecodeFull(t *testing.T) {
 			}},
 			Stop: spec.Stop{Signal: "SIGRTMIN+3", Timeout: spec.Duration(30 * time.Second)},
 			Probes: spec.Probes{
-				Startup: spec.Probe{Exec: spec.ExecProbe{Command: []string{"/bin/check", "--deep"}}, FailureThreshold: 30, Period: spec.Duration(time.Second)},
-				Readiness: spec.Probe{
-					HTTP: spec.HTTPProbe{
+				Startup: &spec.Probe{Exec: &spec.ExecProbe{Command: []string{"/bin/check", "--deep"}}, FailureThreshold: 30, Period: spec.Duration(time.Second)},
+				Readiness: &spec.Probe{
+					HTTP: &spec.HTTPProbe{
 						Port: 8080, Path: "/ready?full=1", Scheme: spec.SchemeHTTPS, Host: "web.example:8080",
 						Headers: map[string]string{"X-Probe": "yes", "Accept": "text/plain"}, Address: "::1",
 					},
 					InitialDelay: spec.Duration(5 * time.Second), Timeout: spec.Duration(250 * time.Millisecond), SuccessThreshold: 2,
 				},
-				Liveness: spec.Probe{GRPC: spec.GRPCProbe{Port: 9090, Service: "shop.v1.Cart"}},
+				Liveness: &spec.Probe{GRPC: &spec.GRPCProbe{Port: 9090, Service: "shop.v1.Cart"}},
 			},
 			Logs: spec.Logs{MaxSize: 5_000_000, MaxFiles: 3},
 		},

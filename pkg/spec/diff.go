@@ -77,14 +77,14 @@ func (d *differ) leaf(path, class, before, after string) {
 	}
 }
 
-// pointer compares lists that tell "empty" from "not said": an empty one shows as [].
+// pointer compares objects that may not be there, and lists that tell "empty" from "not said": an empty one shows as [].
 func (d *differ) pointer(path string, r role, a, b reflect.Value) {
 	d.leaf(path, r.class, emptyList(a), emptyList(b))
 	d.compare(path, r, elem(a), elem(b))
 }
 
 func emptyList(v reflect.Value) string {
-	if v.IsValid() && !v.IsNil() && v.Elem().Len() == 0 {
+	if v.IsValid() && !v.IsNil() && v.Elem().Kind() == reflect.Slice && v.Elem().Len() == 0 {
 		return "[]"
 	}
 	return ""

@@ -129,7 +129,7 @@ func TestPatterns(t *testing.T) {
 // change is the container with one field set to another value.
 type change struct {
 	path, class string
-	set         func(*Container)
+	at          func(*Container) reflect.Value // the field, in an object that is there
 }
 
 // eachChange gives one change for every field of a struct that follows the indexes from the root.
@@ -140,15 +140,29 @@ func eachChange(path string, t reflect.Type, indexes []int) []change {
 		name, _ := jsonName(f)
 		at := append(slices.Clone(indexes), i)
 		below := joinField(path, name)
-		if f.Type.Kind() == reflect.Struct && !isLeaf(f.Type) {
-			changes = append(changes, eachChange(below, f.Type, at)...)
+		if object, _ := shapeOf(f.Type); object.Kind() == reflect.Struct && !isLeaf(object) && (f.Type == object || f.Type.Kind() == reflect.Pointer) {
+			changes = append(changes, eachChange(below, object, at)...)
 			continue
 		}
-		changes = append(changes, change{below, f.Tag.Get("class"), func(c *Container) {
-			alter(reflect.ValueOf(c).Elem().FieldByIndex(at))
+		changes = append(changes, change{below, f.Tag.Get("class"), func(c *Container) reflect.Value {
+			return fieldAt(reflect.ValueOf(c).Elem(), at)
 		}})
 	}
 	return changes
+}
+
+// fieldAt is FieldByIndex that makes the objects which are not there.
+func fieldAt(v reflect.Value, indexes []int) reflect.Value {
+	for _, i := range indexes {
+		if v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				v.Set(reflect.New(v.Type().Elem()))
+			}
+			v = v.Elem()
+		}
+		v = v.Field(i)
+	}
+	return v
 }
 
 // alter gives a value another one of its type.
@@ -203,9 +217,10 @@ func TestEveryField(t *testing.T) {
 		if change.class == classIdentity {
 			continue
 		}
-		c := base
-		change.set(&c)
-		diff := Diff(base, c)
+		before, c := base, base
+		change.at(&before)
+		alter(change.at(&c))
+		diff := Diff(before, c)
 		if len(diff) == 0 {
 			t.Errorf("%s: no difference", change.path)
 			continue
@@ -215,7 +230,7 @@ func TestEveryField(t *testing.T) {
 				t.Errorf("%s (%s) differs as %+v", change.path, change.class, d)
 			}
 		}
-		if replaced := Identity(c, 1) != Identity(base, 1); replaced != (change.class == ClassReplace) {
+		if replaced := Identity(c, 1) != Identity(before, 1); replaced != (change.class == ClassReplace) {
 			t.Errorf("%s (%s): identity changed: %v", change.path, change.class, replaced)
 		}
 	}

@@ -1,37 +1,33 @@
 package spec
 
 import (
-	"reflect"
+	"cmp"
 	"time"
 )
 
-// Probes say how the health of the container is found out. The startup probe comes first: until it has succeeded the others wait.
+// Probes say how the health of the container is found out. The startup probe comes first: until it has succeeded the others wait. What
+// is not said is nil: a container has them seldom, and is copied often.
 type Probes struct {
 	// Startup tells when the container has started. It ends with its first success; one that fails failureThreshold times in a row is a failed liveness. Default: it has started at once.
-	Startup Probe `json:"startup,omitzero" class:"live"`
+	Startup *Probe `json:"startup,omitzero" class:"live"`
 	// Readiness tells whether the container can do its work now. A container that is not ready runs on. Default: it is ready when it has started.
-	Readiness Probe `json:"readiness,omitzero" class:"live"`
+	Readiness *Probe `json:"readiness,omitzero" class:"live"`
 	// Liveness tells whether the container is beyond help: after failureThreshold failures in a row it ends as its restart policy says. Default: never.
-	Liveness Probe `json:"liveness,omitzero" class:"live"`
-}
-
-// IsZero tells whether no probe is said.
-func (p Probes) IsZero() bool {
-	return p.Startup.IsZero() && p.Readiness.IsZero() && p.Liveness.IsZero()
+	Liveness *Probe `json:"liveness,omitzero" class:"live"`
 }
 
 // Probe is a question that is asked again and again, of one kind: http, tcp, grpc, exec or notify. It is asked from inside the container's network, by
 // the agent and without a process, but for exec. One question is asked at a time.
 type Probe struct {
 	// HTTP succeeds with a status from 200 to 399. Redirects are not followed.
-	HTTP HTTPProbe `json:"http,omitzero" class:"live"`
+	HTTP *HTTPProbe `json:"http,omitzero" class:"live"`
 	// TCP succeeds when a connection is accepted.
-	TCP TCPProbe `json:"tcp,omitzero" class:"live"`
+	TCP *TCPProbe `json:"tcp,omitzero" class:"live"`
 	// GRPC succeeds when grpc.health.v1.Health says SERVING. There is no encryption.
-	GRPC GRPCProbe `json:"grpc,omitzero" class:"live"`
+	GRPC *GRPCProbe `json:"grpc,omitzero" class:"live"`
 	// Exec succeeds when a command ends with 0.
-	Exec ExecProbe `json:"exec,omitzero" class:"live"`
-	// Notify waits for the container to say READY=1 by itself, see sd_notify(3), instead of asking; startup and readiness alone have it.
+	Exec *ExecProbe `json:"exec,omitzero" class:"live"`
+	// Notify waits for the container to say READY=1 by itself, see sd_notify(3), instead of asking; startup and readiness alone have it. Default false.
 	Notify bool `json:"notify,omitzero" class:"live"`
 	// Period is how often it is asked. Default 10s.
 	Period Duration `json:"period,omitzero" class:"live" min:"100ms" max:"24h"`
@@ -103,28 +99,28 @@ const (
 	DefaultProbeAddress     = "127.0.0.1"
 )
 
-// IsZero tells whether nothing is said of a probe: there is none then.
-func (p Probe) IsZero() bool { return reflect.ValueOf(p).IsZero() }
-
-// Defaulted is p with its defaults in place of what it does not say; no probe stays none.
-func (p Probe) Defaulted() Probe {
-	if p.IsZero() {
-		return p
+// Defaulted is p with its defaults in place of what it does not say. Of no probe, nil, it is the zero value. What p points to stays as it is.
+func (p *Probe) Defaulted() Probe {
+	if p == nil {
+		return Probe{}
 	}
-	orElse(&p.Period, DefaultProbePeriod)
-	orElse(&p.Timeout, DefaultProbeTimeout)
-	orElse(&p.FailureThreshold, DefaultFailureThreshold)
-	orElse(&p.SuccessThreshold, DefaultSuccessThreshold)
-	if p.HTTP.Port != 0 {
-		orElse(&p.HTTP.Path, "/")
-		orElse(&p.HTTP.Scheme, SchemeHTTP)
-		orElse(&p.HTTP.Address, DefaultProbeAddress)
+	d := *p
+	orElse(&d.Period, DefaultProbePeriod)
+	orElse(&d.Timeout, DefaultProbeTimeout)
+	orElse(&d.FailureThreshold, DefaultFailureThreshold)
+	orElse(&d.SuccessThreshold, DefaultSuccessThreshold)
+	if d.HTTP != nil {
+		http := *d.HTTP
+		orElse(&http.Path, "/")
+		orElse(&http.Scheme, SchemeHTTP)
+		orElse(&http.Address, DefaultProbeAddress)
+		d.HTTP = &http
 	}
-	if p.TCP.Port != 0 {
-		orElse(&p.TCP.Address, DefaultProbeAddress)
+	if d.TCP != nil {
+		d.TCP = &TCPProbe{Port: d.TCP.Port, Address: cmp.Or(d.TCP.Address, DefaultProbeAddress)}
 	}
-	if p.GRPC.Port != 0 {
-		orElse(&p.GRPC.Address, DefaultProbeAddress)
+	if d.GRPC != nil {
+		d.GRPC = &GRPCProbe{Port: d.GRPC.Port, Service: d.GRPC.Service, Address: cmp.Or(d.GRPC.Address, DefaultProbeAddress)}
 	}
-	return p
+	return d
 }

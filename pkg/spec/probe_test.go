@@ -16,24 +16,28 @@ func TestProbeDefaults(t *testing.T) {
 		return p
 	}
 	for name, c := range map[string]struct{ said, want spec.Probe }{
-		"none": {},
 		"http": {
-			spec.Probe{HTTP: spec.HTTPProbe{Port: 80}},
-			usual(spec.Probe{HTTP: spec.HTTPProbe{Port: 80, Path: "/", Scheme: spec.SchemeHTTP, Address: "127.0.0.1"}}),
+			spec.Probe{HTTP: &spec.HTTPProbe{Port: 80}},
+			usual(spec.Probe{HTTP: &spec.HTTPProbe{Port: 80, Path: "/", Scheme: spec.SchemeHTTP, Address: "127.0.0.1"}}),
 		},
-		"tcp":  {spec.Probe{TCP: spec.TCPProbe{Port: 80, Address: "::1"}}, usual(spec.Probe{TCP: spec.TCPProbe{Port: 80, Address: "::1"}})},
-		"grpc": {spec.Probe{GRPC: spec.GRPCProbe{Port: 80}}, usual(spec.Probe{GRPC: spec.GRPCProbe{Port: 80, Address: "127.0.0.1"}})},
-		"exec": {spec.Probe{Exec: spec.ExecProbe{Command: []string{"x"}}}, usual(spec.Probe{Exec: spec.ExecProbe{Command: []string{"x"}}})},
+		"tcp":  {spec.Probe{TCP: &spec.TCPProbe{Port: 80, Address: "::1"}}, usual(spec.Probe{TCP: &spec.TCPProbe{Port: 80, Address: "::1"}})},
+		"grpc": {spec.Probe{GRPC: &spec.GRPCProbe{Port: 80}}, usual(spec.Probe{GRPC: &spec.GRPCProbe{Port: 80, Address: "127.0.0.1"}})},
+		"exec": {spec.Probe{Exec: &spec.ExecProbe{Command: []string{"x"}}}, usual(spec.Probe{Exec: &spec.ExecProbe{Command: []string{"x"}}})},
 		"all said": {
-			spec.Probe{TCP: spec.TCPProbe{Port: 1, Address: "::1"}, Period: 2, Timeout: 3, InitialDelay: 4, FailureThreshold: 5, SuccessThreshold: 6},
-			spec.Probe{TCP: spec.TCPProbe{Port: 1, Address: "::1"}, Period: 2, Timeout: 3, InitialDelay: 4, FailureThreshold: 5, SuccessThreshold: 6},
+			spec.Probe{TCP: &spec.TCPProbe{Port: 1, Address: "::1"}, Period: 2, Timeout: 3, InitialDelay: 4, FailureThreshold: 5, SuccessThreshold: 6},
+			spec.Probe{TCP: &spec.TCPProbe{Port: 1, Address: "::1"}, Period: 2, Timeout: 3, InitialDelay: 4, FailureThreshold: 5, SuccessThreshold: 6},
 		},
 	} {
+		before := spec.Canonical(spec.Container{Spec: spec.ContainerSpec{Probes: spec.Probes{Liveness: &c.said}}})
 		if got := c.said.Defaulted(); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
 		}
-		if got := c.said.IsZero(); got != (name == "none") {
-			t.Errorf("%s: none at all: %v", name, got)
+		if after := spec.Canonical(spec.Container{Spec: spec.ContainerSpec{Probes: spec.Probes{Liveness: &c.said}}}); string(after) != string(before) {
+			t.Errorf("%s: what was said has become %s", name, after)
 		}
+	}
+	var none *spec.Probe
+	if got := none.Defaulted(); got != (spec.Probe{}) {
+		t.Errorf("no probe has defaults: %+v", got)
 	}
 }

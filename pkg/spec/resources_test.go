@@ -14,7 +14,7 @@ func TestResourcesEqual(t *testing.T) {
 			continue
 		}
 		var c Container
-		change.set(&c)
+		alter(change.at(&c))
 		if r := c.Spec.Resources; r.IsZero() || r.Equal(Resources{}) || !r.Equal(r) {
 			t.Errorf("%s makes no difference", change.path)
 		}

@@ -8,6 +8,10 @@ func tidy(c *Container) { tidyValue(reflect.ValueOf(c).Elem()) }
 
 func tidyValue(v reflect.Value) {
 	switch v.Kind() {
+	case reflect.Pointer:
+		if v.Elem().Kind() == reflect.Struct {
+			tidyValue(v.Elem())
+		}
 	case reflect.Struct:
 		if isLeaf(v.Type()) {
 			return

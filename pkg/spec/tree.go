@@ -50,6 +50,8 @@ func fieldOf(path string, sf reflect.StructField, doc string, sample reflect.Val
 	f.kind, f.Values, f.whole = kindOf(t), enums[t], t.Kind() == reflect.Uint64
 	f.Type = f.typeName()
 	switch {
+	case f.kind == kindObject && sf.Type.Kind() == reflect.Pointer: // which is nil in every sample
+		f.Fields = fieldsOf(f.Path, t, reflect.Value{})
 	case f.kind == kindObject && f.shape == shapeOne:
 		f.Fields = fieldsOf(f.Path, t, sample)
 	case f.kind == kindObject:

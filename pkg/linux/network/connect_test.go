@@ -135,8 +135,17 @@ func TestAddress(t *testing.T) {
 		}
 	}
 	for _, bad := range [][2]string{
-		{"tcp", ""}, {"tcp", "web:80"}, {"tcp", "127.0.0.1"}, {"tcp", "127.0.0.1:0"}, {"tcp", "[fe80::1%lo]:80"}, {"udp", "127.0.0.1:80"},
-		{"tcp4", "[::1]:80"}, {"tcp6", "127.0.0.1:80"}, {"unix", "/run/x.sock"}, {"", "127.0.0.1:80"}, {"tcp", "127.0.0.1:http"},
+		{"tcp", ""},
+		{"tcp", "web:80"},
+		{"tcp", "127.0.0.1"},
+		{"tcp", "127.0.0.1:0"},
+		{"tcp", "[fe80::1%lo]:80"},
+		{"udp", "127.0.0.1:80"},
+		{"tcp4", "[::1]:80"},
+		{"tcp6", "127.0.0.1:80"},
+		{"unix", "/run/x.sock"},
+		{"", "127.0.0.1:80"},
+		{"tcp", "127.0.0.1:http"},
 	} {
 		if at, err := network.Address(bad[0], bad[1]); !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("%v is %v, %v", bad, at, err)

@@ -46,14 +46,14 @@ func Check(ctx context.Context, p spec.Probe, m Means) error {
 
 func check(ctx context.Context, p spec.Probe, m Means) error {
 	switch {
-	case p.HTTP.Port != 0:
-		return checkHTTP(ctx, p.HTTP, m.Dial)
-	case p.TCP.Port != 0:
+	case p.HTTP != nil:
+		return checkHTTP(ctx, *p.HTTP, m.Dial)
+	case p.TCP != nil:
 		return converse(ctx, m.Dial, p.TCP.Address, p.TCP.Port, func(net.Conn) error { return nil })
-	case p.GRPC.Port != 0:
-		return checkGRPC(ctx, p.GRPC, m.Dial)
-	case len(p.Exec.Command) != 0:
-		return checkExec(ctx, p.Exec, m.Exec)
+	case p.GRPC != nil:
+		return checkGRPC(ctx, *p.GRPC, m.Dial)
+	case p.Exec != nil:
+		return checkExec(ctx, *p.Exec, m.Exec)
 	}
 	return fmt.Errorf("nothing to ask: %w", errors.ErrUnsupported)
 }

@@ -116,7 +116,7 @@ func TestHTTP(t *testing.T) {
 		if strings.Contains(c.says, "within") {
 			timeout = soon
 		}
-		want(t, name, probe.Check(t.Context(), spec.Probe{HTTP: spec.HTTPProbe{Port: port}, Timeout: timeout}, direct), c.says)
+		want(t, name, probe.Check(t.Context(), spec.Probe{HTTP: &spec.HTTPProbe{Port: port}, Timeout: timeout}, direct), c.says)
 	}
 }
 
@@ -137,7 +137,7 @@ func TestHTTPRequest(t *testing.T) {
 	at, atSecure := portOf(plain.Listener.Addr()), portOf(secure.Listener.Addr())
 	ask := func(p spec.HTTPProbe, says string) *http.Request {
 		t.Helper()
-		want(t, p.Path, probe.Check(t.Context(), spec.Probe{HTTP: p, Timeout: spec.Duration(5 * time.Second)}, direct), says)
+		want(t, p.Path, probe.Check(t.Context(), spec.Probe{HTTP: &p, Timeout: spec.Duration(5 * time.Second)}, direct), says)
 		select {
 		case r := <-seen:
 			return r
@@ -161,13 +161,13 @@ func TestHTTPRequest(t *testing.T) {
 	ask(spec.HTTPProbe{Port: atSecure}, "HTTP status 400")
 	ask(spec.HTTPProbe{Port: at, Scheme: spec.SchemeHTTPS}, "no TLS: ")
 	hung := peer(t, silent)
-	want(t, "TLS without an answer", probe.Check(t.Context(), spec.Probe{HTTP: spec.HTTPProbe{Port: hung, Scheme: spec.SchemeHTTPS}, Timeout: soon}, direct), "no answer within 50ms")
+	want(t, "TLS without an answer", probe.Check(t.Context(), spec.Probe{HTTP: &spec.HTTPProbe{Port: hung, Scheme: spec.SchemeHTTPS}, Timeout: soon}, direct), "no answer within 50ms")
 }
 
 // A connection is enough for tcp; why there is none is told in few words, and what a node says of the container stays to be asked.
 func TestTCP(t *testing.T) {
 	port := peer(t, silent)
-	tcp := func(port int) spec.Probe { return spec.Probe{TCP: spec.TCPProbe{Port: port}, Timeout: soon} }
+	tcp := func(port int) spec.Probe { return spec.Probe{TCP: &spec.TCPProbe{Port: port}, Timeout: soon} }
 	want(t, "listens", probe.Check(t.Context(), tcp(port), direct), "")
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -184,7 +184,7 @@ func TestTCP(t *testing.T) {
 		asked = network + " " + address
 		return nil, fmt.Errorf("cannot connect into %q: %w", "web", spec.ErrNotRunning)
 	}}
-	if err := probe.Check(t.Context(), spec.Probe{TCP: spec.TCPProbe{Port: 80, Address: "::1"}}, gone); !errors.Is(err, spec.ErrNotRunning) || asked != "tcp [::1]:80" {
+	if err := probe.Check(t.Context(), spec.Probe{TCP: &spec.TCPProbe{Port: 80, Address: "::1"}}, gone); !errors.Is(err, spec.ErrNotRunning) || asked != "tcp [::1]:80" {
 		t.Errorf("got %v, asked %s", err, asked)
 	}
 	hang := probe.Means{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {

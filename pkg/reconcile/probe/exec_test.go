@@ -33,7 +33,7 @@ func TestExec(t *testing.T) {
 			}
 			return c.code, []byte(c.said), c.err
 		}}
-		want(t, name, probe.Check(t.Context(), spec.Probe{Exec: spec.ExecProbe{Command: []string{"/bin/check", "--deep"}}}, m), c.says)
+		want(t, name, probe.Check(t.Context(), spec.Probe{Exec: &spec.ExecProbe{Command: []string{"/bin/check", "--deep"}}}, m), c.says)
 	}
 }
 

@@ -46,8 +46,13 @@ func checkGRPC(ctx context.Context, p spec.GRPCProbe, dial Dialer) error {
 func healthCall(authority, service string) []byte {
 	var fields []byte
 	for _, h := range [][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":path", healthMethod}, {":authority", authority},
-		{"content-type", "application/grpc"}, {"te", "trailers"}, {"user-agent", "reconciler-probe"},
+		{":method", "POST"},
+		{":scheme", "http"},
+		{":path", healthMethod},
+		{":authority", authority},
+		{"content-type", "application/grpc"},
+		{"te", "trailers"},
+		{"user-agent", "reconciler-probe"},
 	} {
 		fields = appendHeader(fields, h[0], h[1])
 	}

@@ -63,7 +63,7 @@ func TestGRPCServer(t *testing.T) {
 		"": "", "shop": "its health is NOT_SERVING", "more": "", "nothing": "its health is UNKNOWN", "none": "status NOT_FOUND", "down": "status UNAVAILABLE",
 		"odd": "status 4711", "web": "HTTP status 404", "proxy": "HTTP status 502", "empty": "without an answer", strings.Repeat("long", 60): "NOT_SERVING",
 	} {
-		p := spec.Probe{GRPC: spec.GRPCProbe{Port: portOf(l.Addr()), Service: service}, Timeout: spec.Duration(5 * time.Second)}
+		p := spec.Probe{GRPC: &spec.GRPCProbe{Port: portOf(l.Addr()), Service: service}, Timeout: spec.Duration(5 * time.Second)}
 		want(t, fmt.Sprintf("service %.10q", service), probe.Check(t.Context(), p, direct), says)
 	}
 }
@@ -157,14 +157,14 @@ func TestGRPCPeers(t *testing.T) {
 			_ = conn.(*net.TCPConn).CloseWrite()
 			silent(conn)
 		})
-		want(t, name, probe.Check(t.Context(), spec.Probe{GRPC: spec.GRPCProbe{Port: port}, Timeout: spec.Duration(5 * time.Second)}, direct), c.says)
+		want(t, name, probe.Check(t.Context(), spec.Probe{GRPC: &spec.GRPCProbe{Port: port}, Timeout: spec.Duration(5 * time.Second)}, direct), c.says)
 	}
 	for name, answer := range map[string]func(net.Conn){
 		"silence":            silent,
 		"silence after half": func(c net.Conn) { _, _ = io.WriteString(c, hello+ok); silent(c) },
 		"reads nothing":      func(c net.Conn) { time.Sleep(time.Second) },
 	} {
-		want(t, name, probe.Check(t.Context(), spec.Probe{GRPC: spec.GRPCProbe{Port: peer(t, answer)}, Timeout: soon}, direct), "no answer within 50ms")
+		want(t, name, probe.Check(t.Context(), spec.Probe{GRPC: &spec.GRPCProbe{Port: peer(t, answer)}, Timeout: soon}, direct), "no answer within 50ms")
 	}
 }
 

@@ -95,19 +95,19 @@ func (p *Prober) Set(name string, t Target) {
 	next := &target{Target: t}
 	switch {
 	case before == nil:
-		next.state = NewState(t.Probes, t.Health, now)
+		next.state = NewState(t.Probes, t.Health, stamp(now))
 	case before.equal(t):
 		return
 	case before.run(t):
-		next.state, next.next = before.state.With(t.Probes, now), before.next
+		next.state, next.next = before.state.With(t.Probes, stamp(now)), before.next
 		for k := range Kind(kinds) {
-			if !reflect.DeepEqual(k.of(t.Probes), k.of(before.Probes)) {
+			if !k.unchanged(t.Probes, before.Probes) {
 				next.next[k] = time.Time{}
 			}
 		}
 	default:
 		next.Health = Health{}
-		next.state = NewState(t.Probes, Health{}, now)
+		next.state = NewState(t.Probes, Health{}, stamp(now))
 	}
 	p.drop(before)
 	next.ctx, next.end = context.WithCancel(context.Background())
@@ -145,7 +145,7 @@ func (p *Prober) Notified(name string, instance uint64, starts int) (changed boo
 	}
 	now, before := time.Now(), t.state.Health()
 	for _, k := range []Kind{Startup, Readiness} {
-		if k.of(t.Probes).Notify && t.state.Feed(k, Result{Time: now}) {
+		if probe := k.of(t.Probes); probe != nil && probe.Notify && t.state.Feed(k, Result{Time: stamp(now)}) {
 			changed = true
 		}
 	}
@@ -154,6 +154,9 @@ func (p *Prober) Notified(name string, instance uint64, starts int) (changed boo
 	}
 	return changed
 }
+
+// stamp is a time that is kept in files: without the monotonic clock, as of one place.
+func stamp(t time.Time) time.Time { return t.Round(0).UTC() }
 
 // drop ends what is under way of a target, and has it asked no more.
 func (p *Prober) drop(t *target) {

@@ -129,8 +129,8 @@ func (w *world) is(t *testing.T, name, want string) {
 }
 
 // every is a probe with a period.
-func every(period time.Duration) spec.Probe {
-	return spec.Probe{TCP: spec.TCPProbe{Port: 80}, Period: spec.Duration(period)}
+func every(period time.Duration) *spec.Probe {
+	return &spec.Probe{TCP: &spec.TCPProbe{Port: 80}, Period: spec.Duration(period)}
 }
 
 // first is the first run of instance 1, which begins now.
@@ -189,6 +189,12 @@ func TestInitialDelay(t *testing.T) {
 		if n := w.times("web/1"); n != 1 {
 			t.Errorf("asked %d times after the delay", n)
 		}
+		target.Instance, target.StartedAt = 2, time.Now().Add(10*time.Hour) // somebody has set the clock
+		w.Set("web", target)
+		time.Sleep(62 * time.Second)
+		if n := w.times("web/2"); n != 1 {
+			t.Errorf("asked %d times with a clock that was set", n)
+		}
 	})
 }
 
@@ -223,7 +229,7 @@ func TestSaysNothing(t *testing.T) {
 			}
 		}
 		w.will("job/1", noCommand{syscall.ENOENT}, 0)
-		w.Set("job", first(spec.Probes{Liveness: spec.Probe{Exec: spec.ExecProbe{Command: []string{"x"}}}}))
+		w.Set("job", first(spec.Probes{Liveness: &spec.Probe{Exec: &spec.ExecProbe{Command: []string{"x"}}}}))
 		time.Sleep(time.Minute)
 		w.is(t, "job", "SRl")
 	})
@@ -362,7 +368,7 @@ func TestDroppedGoesOn(t *testing.T) {
 			close(done)
 		}()
 		for i := range 20 {
-			target := first(spec.Probes{Liveness: spec.Probe{Exec: spec.ExecProbe{Command: []string{"x"}}, Period: spec.Duration(100 * time.Millisecond)}})
+			target := first(spec.Probes{Liveness: &spec.Probe{Exec: &spec.ExecProbe{Command: []string{"x"}}, Period: spec.Duration(100 * time.Millisecond)}})
 			target.Starts = i
 			p.Set("web", target)
 			time.Sleep(time.Second)

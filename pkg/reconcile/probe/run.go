@@ -29,18 +29,15 @@ func (p *Prober) plan(name string, t *target, now time.Time) {
 	}
 }
 
-// first is when a probe is asked first.
+// first is when a probe is asked first. The wall clock, by which runs are known to have begun, may be set at any time: no wait is longer than the delay.
 func first(at place, t *target, now time.Time) time.Time {
-	probe := at.kind.of(t.Probes)
-	period := time.Duration(probe.Period)
+	probe := at.kind.of(t.Probes).Defaulted()
+	period, delay := time.Duration(probe.Period), time.Duration(probe.InitialDelay)
 	if t.Health == (Health{}) {
 		period /= firstSpread
 	}
-	due := t.StartedAt.Add(time.Duration(probe.InitialDelay))
-	if due.Before(now) {
-		due = now
-	}
-	return due.Add(at.spread(period))
+	left := t.StartedAt.Add(delay).Sub(now)
+	return now.Add(min(max(left, 0), delay) + at.spread(period))
 }
 
 // schedule adds a turn to the timetable.
@@ -97,7 +94,7 @@ func (p *Prober) begin(ctx context.Context, questions *sync.WaitGroup) (wait tim
 			p.late[t.place] = t
 		default:
 			p.asking[t.place] = true
-			t.of.next[t.kind] = now.Add(time.Duration(t.kind.of(t.of.Probes).Period))
+			t.of.next[t.kind] = now.Add(time.Duration(t.kind.of(t.of.Probes).Defaulted().Period))
 			questions.Go(func() { p.ask(ctx, t) })
 		}
 	}
@@ -113,7 +110,7 @@ func (p *Prober) ask(ctx context.Context, t *turn) {
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	name, instance := t.name, t.of.Instance
-	err := Check(during, t.kind.of(t.of.Probes), Means{
+	err := Check(during, *t.kind.of(t.of.Probes), Means{
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return p.cfg.Dial(ctx, name, instance, network, address)
 		},
@@ -143,7 +140,7 @@ func (p *Prober) note(t *turn, err error, dropped bool) (changed bool) {
 	}
 	now := time.Now()
 	if !saysNothing(err) {
-		changed = t.of.state.Feed(t.kind, Result{Err: err, Time: now})
+		changed = t.of.state.Feed(t.kind, Result{Err: err, Time: stamp(now)})
 	}
 	if t.kind == Startup && t.of.state.Health().Started {
 		p.plan(t.name, t.of, now)

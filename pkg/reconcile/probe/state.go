@@ -22,10 +22,13 @@ const (
 // String is the manifest's word.
 func (k Kind) String() string { return [kinds]string{"startup", "readiness", "liveness"}[k] }
 
-// of is the probe of a kind with its defaults; zero when there is none.
-func (k Kind) of(p spec.Probes) spec.Probe {
-	return [kinds]spec.Probe{p.Startup, p.Readiness, p.Liveness}[k].Defaulted()
+// of is the probe of a kind, nil when there is none.
+func (k Kind) of(p spec.Probes) *spec.Probe {
+	return [kinds]*spec.Probe{p.Startup, p.Readiness, p.Liveness}[k]
 }
+
+// unchanged tells whether a kind asks the same in two manifests.
+func (k Kind) unchanged(a, b spec.Probes) bool { return reflect.DeepEqual(k.of(a), k.of(b)) }
 
 // Health is what is known of a run of a container. The zero value is that nothing is.
 type Health struct {
@@ -84,7 +87,7 @@ func NewState(p spec.Probes, known Health, now time.Time) State {
 func (s State) With(p spec.Probes, now time.Time) State {
 	next := NewState(p, s.health, now)
 	for k := range Kind(kinds) {
-		if reflect.DeepEqual(k.of(p), k.of(s.probes)) {
+		if k.unchanged(p, s.probes) {
 			next.counts[k], next.messages[k] = s.counts[k], s.messages[k]
 		}
 	}
@@ -97,12 +100,12 @@ func (s State) Health() Health { return s.health }
 // Asks tells whether a kind is to be asked now: startup until it has succeeded, the others from then on. A probe that waits to be told is not asked.
 func (s State) Asks(k Kind) bool {
 	p := k.of(s.probes)
-	return !p.IsZero() && !p.Notify && s.awaits(k)
+	return p != nil && !p.Notify && s.awaits(k)
 }
 
 // awaits tells whether results of a kind mean anything now.
 func (s State) awaits(k Kind) bool {
-	return !k.of(s.probes).IsZero() && (k == Startup) != s.health.Started
+	return k.of(s.probes) != nil && (k == Startup) != s.health.Started
 }
 
 // Feed takes a result, and tells whether Health has changed. One that comes too early or too late means nothing.
@@ -110,7 +113,7 @@ func (s *State) Feed(k Kind, r Result) (changed bool) {
 	if !s.awaits(k) {
 		return false
 	}
-	before, c, p := s.health, &s.counts[k], k.of(s.probes)
+	before, c, p := s.health, &s.counts[k], k.of(s.probes).Defaulted()
 	if r.Err == nil {
 		*c = count{successes: min(c.successes+1, p.SuccessThreshold)}
 		if c.successes == p.SuccessThreshold {
@@ -143,13 +146,13 @@ func (h *Health) set(k Kind, well bool) {
 // failed now and then without consequence is not told, so that Health does not change with every result.
 func (s *State) settle(before Health, now time.Time) {
 	h := &s.health
-	if s.probes.Startup.IsZero() && !h.Started {
+	if s.probes.Startup == nil && !h.Started {
 		h.Started, h.Live = true, true
 	}
-	if h.Started && s.probes.Liveness.IsZero() {
+	if h.Started && s.probes.Liveness == nil {
 		h.Live = true
 	}
-	h.Ready = h.Started && (h.Ready || s.probes.Readiness.IsZero())
+	h.Ready = h.Started && (h.Ready || s.probes.Readiness == nil)
 	if h.Message = s.messages[h.lacks()]; h.good() {
 		h.Message = ""
 	}

@@ -13,11 +13,11 @@ import (
 )
 
 // ask is a probe with thresholds.
-func ask(failures, successes int) spec.Probe {
-	return spec.Probe{TCP: spec.TCPProbe{Port: 80}, FailureThreshold: failures, SuccessThreshold: successes}
+func ask(failures, successes int) *spec.Probe {
+	return &spec.Probe{TCP: &spec.TCPProbe{Port: 80}, FailureThreshold: failures, SuccessThreshold: successes}
 }
 
-var told = spec.Probe{Notify: true}
+var told = &spec.Probe{Notify: true}
 
 // letters show a Health: S started, R ready, L live; small ones that it is not.
 func letters(h probe.Health) string {
@@ -51,7 +51,7 @@ func TestState(t *testing.T) {
 		"liveness comes back":         {probes: spec.Probes{Liveness: ask(1, 1)}, begin: "SRL", steps: "l-=SRl! l-=SRl l+=SRL!"},
 		"liveness and readiness":      {probes: spec.Probes{Readiness: ask(1, 1), Liveness: ask(2, 1)}, begin: "SrL", steps: "l-=SrL r+=SRL! l-=SRl! r-=Srl! l+=SrL!"},
 		"told":                        {probes: spec.Probes{Startup: told, Readiness: told}, begin: "srL", steps: "r+=srL s+=SrL! r+=SRL!"},
-		"defaults":                    {probes: spec.Probes{Liveness: spec.Probe{TCP: spec.TCPProbe{Port: 1}}}, begin: "SRL", steps: "l-=SRL l-=SRL l-=SRl!"},
+		"defaults":                    {probes: spec.Probes{Liveness: &spec.Probe{TCP: &spec.TCPProbe{Port: 1}}}, begin: "SRL", steps: "l-=SRL l-=SRL l-=SRl!"},
 		"known to be ready":           {probes: spec.Probes{Startup: ask(1, 1), Readiness: ask(2, 1)}, known: probe.Health{Started: true, Ready: true, Live: true, Since: time.Unix(1, 0)}, begin: "SRL", steps: "s-=SRL r-=SRL r-=SrL!"},
 		"known to be unready":         {probes: spec.Probes{Readiness: ask(1, 1)}, known: probe.Health{Started: true, Live: true, Message: "readiness: before", Since: time.Unix(1, 0)}, begin: "SrL", steps: "r+=SRL!"},
 		"known to be dead":            {probes: spec.Probes{Liveness: ask(1, 1)}, known: probe.Health{Started: true, Ready: true, Message: "liveness: before", Since: time.Unix(1, 0)}, begin: "SRl", steps: "l+=SRL!"},
