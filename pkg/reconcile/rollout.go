@@ -14,7 +14,7 @@ func (w *world) health(in spec.Instance) record.Health {
 		return h
 	}
 	p := w.wanted.Spec.Probes
-	return record.Health{Started: p.Startup.IsZero(), Ready: p.Startup.IsZero() && p.Readiness.IsZero(), Live: true}
+	return record.Health{Started: p.Startup == nil, Ready: p.Startup == nil && p.Readiness == nil, Live: true}
 }
 
 // serves tells whether an instance runs and is ready.

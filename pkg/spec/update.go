@@ -28,7 +28,7 @@ func (s ContainerSpec) Updating() Update {
 	u := s.Update
 	if u.OnFailure == "" {
 		u.OnFailure = FailureKeep
-		if u.HealthyWithin > 0 || !s.Probes.Startup.IsZero() || !s.Probes.Readiness.IsZero() {
+		if u.HealthyWithin > 0 || s.Probes.Startup != nil || s.Probes.Readiness != nil {
 			u.OnFailure = FailureRollback
 		}
 	}
