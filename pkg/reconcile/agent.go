@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/probe"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 )
 
@@ -53,11 +54,13 @@ type Agent struct {
 	admission Admission
 	confirmed map[string]Confirmation // by source, until it is done
 	names     map[string]*entry
+	frozen    map[string]int // groups of which images are being taken
 	// dependents are those of the manifests in force, and of those removed last.
 	dependents dependents
 	down       Down
 	progress   chan struct{} // closed and replaced after every pass and admission
 
+	prober *probe.Prober
 	synced chan struct{} // closed when everything was looked at once
 }
 
@@ -68,11 +71,12 @@ func New(cfg Config) (*Agent, error) {
 	cfg.Relist = orElse(cfg.Relist, 10*time.Second)
 	a := &Agent{
 		Config: cfg, queue: newQueue(), objects: newObjects(), events: newEvents(),
-		told: map[string]map[string]string{}, confirmed: map[string]Confirmation{}, names: map[string]*entry{},
+		told: map[string]map[string]string{}, confirmed: map[string]Confirmation{}, names: map[string]*entry{}, frozen: map[string]int{},
 		progress: make(chan struct{}), synced: make(chan struct{}),
 		dependents: dependents{},
 		saving:     few{free: max(1, cfg.Workers/2)},
 	}
+	a.prober = a.newProber()
 	for _, source := range cfg.Sources {
 		a.sources = append(a.sources, Snapshot{Source: source.Name()})
 	}
@@ -130,6 +134,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { a.follow(ctx, hints) })
 	work.Go(func() { a.relist(ctx) })
+	work.Go(func() { a.prober.Run(ctx) })
 	read := a.scanAll(ctx, &work)
 	select {
 	case <-read:

@@ -98,10 +98,12 @@ func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 func (a *Agent) decide(ctx context.Context, n *entry, desired *Desired, observed []spec.Instance) Decision {
 	before := n.record
 	a.list(ctx, n, desired, observed)
+	a.ask(n, desired, observed)
 	d := Plan(a.subject(n, desired, observed), now())
 	n.record = d.Record
 	a.tellExit(n, before)
 	a.tellRollout(n, before)
+	a.tellHealth(n, before.Health)
 	a.show(n, desired, observed, d)
 	return d
 }
@@ -165,6 +167,7 @@ func (a *Agent) forget(ctx context.Context, n *entry) {
 	}
 	n.saved, n.record, n.failure = record.Record{}, record.Record{Name: n.id}, Failure{}
 	a.objects.Delete(n.id)
+	a.prober.Remove(n.id)
 	a.queue.Wake(n.id, time.Time{})
 	a.neighbours(n)
 	a.mu.Lock()
@@ -254,6 +257,7 @@ func (a *Agent) do(ctx context.Context, action Action) (taken spec.Image, err er
 func (a *Agent) doWhile(ctx context.Context, action Action) (taken spec.Image, err error) {
 	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(deadlines[action.Verb]), action.Until))
 	defer cancel()
+	defer a.quiet(action)()
 	if action.Verb == VerbCheckpoint {
 		return a.Node.Checkpoint(ctx, action.Name, action.Instance, action.Options)
 	}

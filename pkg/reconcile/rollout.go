@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/probe"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -13,8 +14,8 @@ func (w *world) health(in spec.Instance) record.Health {
 	if h := w.Record.Health; h.Instance == in.ID && h.Starts == in.Starts && h.Instance != 0 {
 		return h
 	}
-	p := w.wanted.Spec.Probes
-	return record.Health{Started: p.Startup == nil, Ready: p.Startup == nil && p.Readiness == nil, Live: true}
+	begin := probe.NewState(w.wanted.Spec.Probes, probe.Health{}, time.Time{})
+	return record.Health{Instance: in.ID, Starts: in.Starts, Health: begin.Health()}
 }
 
 // serves tells whether an instance runs and is ready.
@@ -66,7 +67,7 @@ func (w *world) proven(r *record.Rollout, enough time.Duration) bool {
 	case !ok || !w.serves(in):
 		r.HealthySince = time.Time{}
 		exit := w.exit(in)
-		return ok && in.Phase == spec.InstanceExited && exit.Code == 0 && !requested(exit) && !w.wanted.Spec.Restart.After(exit)
+		return ok && in.Phase == spec.InstanceExited && !exit.Failed() && !requested(exit) && !w.wanted.Spec.Restart.After(exit)
 	case r.HealthySince.IsZero() || r.HealthySince.After(w.now):
 		r.HealthySince = w.now
 	}

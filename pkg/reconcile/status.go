@@ -162,7 +162,7 @@ func (w *world) exitedPhase(in spec.Instance, s step) (spec.Phase, string) {
 		return spec.PhaseBackOff, fmt.Sprintf("%s; restart %d at %s", exitText(exit), w.Record.Runs.Restarts+1, clock(s.wake))
 	case over != "":
 		return spec.PhaseFailed, over
-	case exit.Code == 0:
+	case !exit.Failed():
 		return spec.PhaseCompleted, ""
 	}
 	return spec.PhaseFailed, exitText(exit)

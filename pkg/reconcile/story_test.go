@@ -202,6 +202,11 @@ func init() {
 			generation, _ := strconv.ParseInt(append(args, "0")[1], 10, 64)
 			return s.asked(s.agent.Undo(s.t.Context(), args[0], generation))
 		},
+		// answer NAME healthy | failing | refusing | hanging: what a probe finds
+		"answer": func(s *story, args []string) error {
+			s.machine.Answer(args[0], map[string]simnode.Answer{"healthy": simnode.Healthy, "failing": simnode.Failing, "hanging": simnode.Hanging}[args[1]])
+			return nil
+		},
 		"restart": func(s *story, args []string) error { return s.asked(s.agent.Restart(s.t.Context(), args[0])) },
 		"kill":    func(s *story, args []string) error { return s.asked(s.agent.Kill(s.t.Context(), args[0], args[1])) },
 		"confirm": (*story).stepConfirm,

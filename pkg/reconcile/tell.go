@@ -68,7 +68,7 @@ func (a *Agent) tellExit(n *entry, before record.Record) {
 		e.Reason = reasonOOMKilled
 		kills--
 	}
-	e.Warning = exit.Code != 0 && !requested(*exit)
+	e.Warning = exit.Failed() && !requested(*exit)
 	a.tellKills(n.id, kills)
 	a.tell(e)
 }

@@ -85,6 +85,9 @@ type Exit struct {
 	FinishedAt time.Time `json:"finishedAt,omitzero"`
 }
 
+// Failed tells whether the process did not do what it was there for. An unknown code may have been any, so it is a failure.
+func (e Exit) Failed() bool { return e.Code != 0 || e.Reason == ExitUnhealthy }
+
 // Reasons of an exit.
 const (
 	ExitCompleted           = "Completed"           // code 0 by itself

@@ -62,7 +62,7 @@ func (r RestartRule) fits(e Exit) bool {
 		slices.Contains(r.Reasons, ExitReason(e.Reason))
 }
 
-// After tells whether an exit leads to another start. An unknown code may have been any, so it is a failure.
+// After tells whether an exit leads to another start.
 func (r Restart) After(e Exit) bool {
 	for _, rule := range r.Rules {
 		if rule.fits(e) {
@@ -73,7 +73,7 @@ func (r Restart) After(e Exit) bool {
 	case RestartNever:
 		return false
 	case RestartOnFailure:
-		return e.Code != 0 || e.Reason == ExitUnhealthy
+		return e.Failed()
 	}
 	return true
 }

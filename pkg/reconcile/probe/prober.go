@@ -115,6 +115,19 @@ func (p *Prober) Set(name string, t Target) {
 	p.plan(name, next, now)
 }
 
+// Suspend stops the questions to a name until it is Set again. One that is not known is no error.
+func (p *Prober) Suspend(name string) {
+	p.mu.Lock()
+	t := p.targets[name]
+	p.mu.Unlock()
+	if t == nil {
+		return
+	}
+	suspended := t.Target
+	suspended.Suspended = true
+	p.Set(name, suspended)
+}
+
 // Remove forgets a name. One that is not known is no error.
 func (p *Prober) Remove(name string) {
 	p.mu.Lock()

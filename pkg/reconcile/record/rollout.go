@@ -3,6 +3,7 @@ package record
 import (
 	"time"
 
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/probe"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -38,13 +39,7 @@ type Rollback struct {
 type Health struct {
 	Instance uint64 `json:"instance"`
 	Starts   int    `json:"starts"` // the run that start number Starts of the instance began
-	// Started, Ready and Live are the verdicts of the startup, readiness and liveness probes.
-	Started bool `json:"started,omitzero"`
-	Ready   bool `json:"ready,omitzero"`
-	Live    bool `json:"live,omitzero"`
-	// Message says why the worst of them is not as it should be.
-	Message string    `json:"message,omitzero"`
-	Since   time.Time `json:"since,omitzero"`
+	probe.Health
 }
 
 // Revise puts the record's manifest into the history, which keeps so many, and the newest that has proven itself.
