@@ -8,6 +8,8 @@ CACHE   ?= $(CURDIR)/.cache
 DEMO    ?= /var/lib/reconciler-demo
 SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# Without HTTP/2, which nobody speaks over a unix socket; what never runs, or runs once, is compiled for size.
+LEAN    := -tags nethttpomithttp2 $(foreach p,crypto/tls crypto/x509 github.com/spf13/... github.com/godbus/... github.com/coreos/...,-gcflags=$(p)=-l)
 TOOL    := go tool -modfile=internal/tools/go.mod
 # Tests run as root where sudo or root is there; those that need a kernel feature skip by a named probe.
 TEST    := go test -exec '$(SUDO)'
@@ -22,7 +24,7 @@ help: ## list the targets
 
 build: ## build bin/reconciler, one static binary
 	@scripts/deps.sh run
-	go build -tags nethttpomithttp2 -ldflags '-s -w -X main.version=$(VERSION)' -o bin/reconciler ./cmd/reconciler
+	go build $(LEAN) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/reconciler ./cmd/reconciler
 
 run: build ## run the agent on manifests/ until Ctrl-C; the containers stay (see down)
 	@$(SUDO) scripts/rootfs.sh $(DEMO)/rootfs
@@ -55,7 +57,7 @@ bench: ## measure ratios against crun, runc and a bare clone3
 	$(SUDO) go test -run '^$$' -bench 'Idle|TenThousand' -benchtime 1x ./internal/e2e ./pkg/reconcile/...
 
 check: ## what CI runs besides the tests: generated files, format, vet, lint, budget
-	@scripts/check.sh
+	@LEAN='$(LEAN)' scripts/check.sh
 
 fuzz: ## fuzz every target with FUZZ inputs each (default 20000x)
 	@scripts/fuzz.sh $(or $(FUZZ),20000x)

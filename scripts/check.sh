@@ -1,5 +1,5 @@
 #!/bin/bash
-# Everything that must hold besides the tests: generated files fresh, formatted, vetted, linted, within budget.
+# Everything that must hold besides the tests: generated files fresh, formatted, vetted, linted, within budget. `make check` says LEAN, how the binary is built.
 set -euo pipefail
 export CGO_ENABLED=0
 tool() { go tool -modfile=internal/tools/go.mod "$@"; }
@@ -16,7 +16,8 @@ GOARCH=arm64 go vet ./...
 echo "== staticcheck"
 tool staticcheck ./...
 echo "== budget"
-go build -trimpath -tags nethttpomithttp2 -ldflags '-s -w' -o bin/reconciler ./cmd/reconciler
+# shellcheck disable=SC2086 # words
+go build -trimpath $LEAN -ldflags '-s -w' -o bin/reconciler ./cmd/reconciler
 size=$(stat -c %s bin/reconciler)
 modules=$(go version -m bin/reconciler | grep -c '^	dep')
 cgo=$(go list -deps -f '{{if .CgoFiles}}{{.ImportPath}}{{end}}' ./cmd/reconciler | wc -l)

@@ -84,6 +84,7 @@ func (a *app) describeStatus(o spec.Object) {
 	_, hint, _ := strings.Cut(o.Status.Message, hintMark)
 	a.field("Hint", hint)
 	a.field("Wanted", wanted(o))
+	a.field("Rollout", rolloutText(s.Rollout))
 	if c.Pid != 0 {
 		a.field("Process", fmt.Sprintf("%d, started %s ago", c.Pid, age(c.StartedAt)))
 	}

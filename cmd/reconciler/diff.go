@@ -36,7 +36,7 @@ give a new instance. Containers that are not in PATH differ if PATH is a directo
 }
 
 func (a *app) diff(ctx context.Context, paths []string, s scope, word string) error {
-	m, err := load(paths, a.in)
+	m, err := load(paths, a.in, nil)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"maps"
 	"path/filepath"
 	"slices"
+	"sort"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -47,7 +47,7 @@ func compare(objects []spec.Object, documents []manifest, prune bool) []differen
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		all = append(all, difference{Name: name, Verb: verbRemove, Source: sourceText(before[name].Status.Source)})
 	}
-	slices.SortStableFunc(all, func(a, b difference) int { return cmp.Compare(a.Name, b.Name) })
+	sort.SliceStable(all, func(i, j int) bool { return all[i].Name < all[j].Name })
 	return all
 }
 

@@ -1,13 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v3"
 )
 
 // format is the -o flag of a verb: one of its words.
@@ -38,16 +39,33 @@ func outputFlag(cmd *cobra.Command, words ...string) *format {
 // encode writes v as json or yaml. Both escape control characters.
 func (a *app) encode(word string, v any) error {
 	if word == "yaml" {
-		text, err := yaml.Marshal(v)
-		if err == nil {
-			_, err = a.out.Write(text)
-		}
-		return err
+		return a.encodeYAML(v)
 	}
 	e := json.NewEncoder(a.out)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
+}
+
+// encodeYAML writes what v is in JSON as YAML, keys sorted. The reader takes JSON, whole numbers of 64 bits included, as YAML is a superset of it.
+func (a *app) encodeYAML(v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	var tree any
+	if err := yaml.Unmarshal(text, &tree); err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	e := yaml.NewEncoder(&out)
+	e.SetIndent(2)
+	e.CompactSeqIndent()
+	if err := e.Encode(tree); err != nil {
+		return err
+	}
+	_, err = a.out.Write(out.Bytes())
+	return err
 }
 
 // encodeLine writes v as one line of JSON.

@@ -32,7 +32,7 @@ func examples(t *testing.T) []string {
 
 func TestExamplesAreValid(t *testing.T) {
 	for _, dir := range append(examples(t), "../../manifests") {
-		m, err := load(manifestFiles(t, dir), nil)
+		m, err := load(manifestFiles(t, dir), nil, nil)
 		if err != nil || len(m.problems) > 0 || len(m.documents) == 0 {
 			t.Errorf("%s: %d documents, %v, %v", dir, len(m.documents), m.problems, err)
 		}

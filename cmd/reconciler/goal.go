@@ -92,7 +92,7 @@ var (
 	}
 	conditions = []spec.ConditionType{
 		spec.ConditionReady, spec.ConditionReconciling, spec.ConditionStalled, spec.ConditionAccepted, spec.ConditionDrifted,
-		spec.ConditionOutdated, spec.ConditionCheckpointed, spec.ConditionRestored,
+		spec.ConditionOutdated, spec.ConditionSuspended, spec.ConditionRolledBack, spec.ConditionCheckpointed, spec.ConditionRestored,
 	}
 	statuses = []spec.ConditionStatus{spec.True, spec.False, spec.Unknown}
 )

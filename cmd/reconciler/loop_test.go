@@ -66,7 +66,8 @@ func (l *loop) start() {
 // TestLoopScripts runs testdata/loop: what a user types and sees of images when the real loop decides about them. Beside what testscript has, the
 // scripts know
 //
-//	put FILE, drop FILE     of the manifests
+//	put FILE [AS], drop FILE     of the manifests
+//	revision REV            what the manifests are called
 //	restart                 another agent takes over
 //	reboot                  the machine forgets what ran, and another agent takes over
 //	damage NAME             the newest image of a container is damaged, and nobody knows
@@ -82,9 +83,10 @@ func TestLoopScripts(t *testing.T) {
 	}
 	testscript.RunT(sequential{t}, scripts("testdata/loop", socket, commands{
 		"put": command(func(l *loop, ts *testscript.TestScript, args []string) {
-			l.folder.Put(filepath.Base(args[0]), ts.ReadFile(args[0]))
+			l.folder.Put(filepath.Base(args[len(args)-1]), ts.ReadFile(args[0]))
 		}),
-		"drop": command(func(l *loop, _ *testscript.TestScript, args []string) { l.folder.Remove(args[0]) }),
+		"drop":     command(func(l *loop, _ *testscript.TestScript, args []string) { l.folder.Remove(args[0]) }),
+		"revision": command(func(l *loop, _ *testscript.TestScript, args []string) { l.folder.Call(args[0]) }),
 		"restart": command(func(l *loop, _ *testscript.TestScript, _ []string) {
 			l.stop()
 			l.start()

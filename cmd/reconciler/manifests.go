@@ -1,13 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -31,18 +31,19 @@ type manifests struct {
 	problems  spec.Problems
 	files     int
 	dirs      []string // the directories among the paths: what is not in them is not wanted
+	policy    *spec.NodePolicy
 }
 
-// load reads files, directories and, for "-", in. Names are unique over all of them.
-func load(paths []string, in io.Reader) (*manifests, error) {
-	m := &manifests{}
+// load reads files, directories and, for "-", in, as a policy allows. Names are unique over all of them.
+func load(paths []string, in io.Reader, policy *spec.NodePolicy) (*manifests, error) {
+	m := &manifests{policy: policy}
 	for _, path := range paths {
 		if err := m.add(path, in); err != nil {
 			return nil, err
 		}
 	}
 	m.checkNames()
-	slices.SortStableFunc(m.documents, func(a, b manifest) int { return cmp.Compare(a.name(), b.name()) })
+	sort.SliceStable(m.documents, func(i, j int) bool { return m.documents[i].name() < m.documents[j].name() })
 	return m, nil
 }
 
@@ -97,7 +98,7 @@ func (m *manifests) read(file string, from io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", file, err)
 	}
-	documents, problems := spec.Decode(file, data)
+	documents, problems := m.policy.Decode(file, data)
 	m.files++
 	m.problems = append(m.problems, problems...)
 	for _, d := range documents {

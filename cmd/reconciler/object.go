@@ -39,10 +39,22 @@ func message(o spec.Object) string {
 	case o.Status.Message != "":
 		text, _, _ := strings.Cut(o.Status.Message, hintMark)
 		parts = append(parts, text)
+	case ready(o) != "":
+		parts = append(parts, ready(o))
 	case override.State != "":
 		parts = append(parts, fmt.Sprintf("%s by hand for %s; see `reconciler clear`", override.State, age(override.Since)))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// ready says why a container is not ready; "" when it is, or nobody knows.
+func ready(o spec.Object) string {
+	c, _ := condition(o, spec.ConditionReady)
+	text, _, _ := strings.Cut(c.Message, hintMark)
+	if c.Status == spec.True || text == "" {
+		return ""
+	}
+	return c.Reason + ": " + text
 }
 
 func condition(o spec.Object, t spec.ConditionType) (spec.Condition, bool) {

@@ -31,21 +31,26 @@ var overrides = map[string]struct {
 		"Start stopped containers", "Start containers that are stopped or checkpointed, by hand or by their manifest; the latter go on from their image.",
 		[]spec.Phase{spec.PhaseRunning, spec.PhaseCompleted},
 	},
+	"suspend": {
+		"Do nothing about containers", "Do nothing about containers, whatever happens: what runs runs on, and is watched and shown.",
+		nil,
+	},
 	"clear": {
-		"Follow the manifest again", "Clear the state set by hand: the manifest alone decides again.",
+		"Follow the manifest again", "Clear what was set by hand, and a return to an earlier manifest: the newest manifest alone decides again.",
 		nil,
 	},
 }
 
 const overrideNote = `
 
-What is set by hand goes over the manifest and is shown by get and describe until ` + "`clear`" + `, or
-until a verb, or a change of the manifest's state, makes it needless. It survives restarts of the agent.
+What is set by hand goes over the manifest and is shown by get and describe until ` + "`clear`" + `, for as
+long as --for says, or until a verb, or a change of the manifest's state, makes it needless. It survives restarts of the agent.
 The name of a group stands for all its containers; they are paused and resumed together, whichever is named.`
 
 func newOverride(a *app, verb string) *cobra.Command {
 	row := overrides[verb]
 	w := &waiting{app: a}
+	var lasts time.Duration
 	cmd := &cobra.Command{
 		Use:               verb + " NAME...",
 		Short:             row.short,
@@ -54,14 +59,20 @@ func newOverride(a *app, verb string) *cobra.Command {
 		Args:              atLeastOneName,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if lasts < 0 {
+				return usage(cmd, fmt.Errorf("it cannot last for %s", lasts))
+			}
 			return w.each(cmd.Context(), args, func(ctx context.Context, name string) (goal, error) {
-				_, err := a.client().Do(ctx, name, verb)
+				_, err := a.client().Override(ctx, name, verb, lasts)
 				if len(row.phases) == 0 {
 					return goal{}, err
 				}
 				return phaseGoal(row.phases...), err
 			})
 		},
+	}
+	if verb != "clear" {
+		cmd.Flags().DurationVar(&lasts, "for", 0, "how long it lasts, 90m say; 0 until it is cleared")
 	}
 	if len(row.phases) > 0 {
 		w.flags(cmd)
@@ -155,8 +166,16 @@ func (w *waiting) finish(ctx context.Context, name string, g goal) error {
 
 // aside reminds of an override that stays.
 func (w *waiting) aside(o spec.Object) string {
-	if o.Status.Override.State == "" {
+	override := o.Status.Override
+	if override.IsZero() {
 		return ""
 	}
-	return w.out.dim(" (by hand, over its manifest; `reconciler clear " + o.Metadata.Name + "` ends that)")
+	text := "by hand, over its manifest"
+	if override.Suspended {
+		text = "suspended by hand"
+	}
+	if !override.Until.IsZero() {
+		text += " until " + override.Until.Local().Format(time.DateTime)
+	}
+	return w.out.dim(" (" + text + "; `reconciler clear " + o.Metadata.Name + "` ends that)")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,9 @@ type plan struct {
 	format   *format
 	detailed bool
 	scope    scope
+	policy   policyFlag
+	files    []string
+	state    string
 }
 
 func newPlan(a *app) *cobra.Command {
@@ -28,16 +32,28 @@ func newPlan(a *app) *cobra.Command {
 		Long: `Show what would be done, and why; nothing is done.
 
 Without PATH: what the agent would do now to make the node agree with its manifests.
-With PATH (files, directories, - for stdin): what would be done if the agent followed these instead. Containers that
+With PATH (files, directories, - for stdin; or -f): what would be done if the agent followed these instead. Containers that
 are not in PATH are removed if PATH is a directory, and left out if it is a file.
-Where no agent answers, PATH is compared with an empty node, so everything is to be created.`,
+Where no agent answers, PATH is compared with an empty node, so everything is to be created; with --state, with what
+a node's agent said of itself. This needs neither root nor an agent.
+
+-o json is {"differences": [...]}, each with name, verb (create, update, replace, remove), source and changes, each of which has
+path, class (live, replace), old and new. It is an interface: keys are added, not changed.`,
 		Example: `  reconciler plan                          # what is still to do?
   reconciler plan manifests/               # what would this change?
-  reconciler plan manifests/ --detailed-exitcode || notify`,
+  reconciler plan manifests/ --detailed-exitcode || notify
+  reconciler get -o json > state.json      # on the node; then, in CI:
+  reconciler plan -f manifests/ --state state.json --detailed-exitcode -o json`,
 		Annotations: exits("0  shown; with --detailed-exitcode: nothing to do", "1  error, problems in manifests included",
 			"2  with --detailed-exitcode: there is something to do"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			args = append(slices.Clone(args), p.files...)
+			switch {
+			case len(args) == 0 && (p.state != "" || p.policy.file != ""):
+				return usage(cmd, errors.New("--state and --policy are for manifests: name them"))
+			case p.state == "-" && slices.Contains(args, "-"):
+				return usage(cmd, errors.New("stdin is either manifests or the state"))
+			case len(args) == 0:
 				return p.current(cmd.Context())
 			}
 			return p.proposed(cmd.Context(), args)
@@ -45,7 +61,10 @@ Where no agent answers, PATH is compared with an empty node, so everything is to
 	}
 	p.format = outputFlag(cmd, "text", "json", "yaml")
 	cmd.Flags().BoolVar(&p.detailed, "detailed-exitcode", false, "exit with 2 when there is something to do")
+	cmd.Flags().StringArrayVarP(&p.files, "filename", "f", nil, "a `PATH`, as an argument is; may be repeated")
+	cmd.Flags().StringVar(&p.state, "state", "", "compare with a `FILE` of `reconciler get -o json` instead of an agent; - for stdin")
 	p.scope.flags(cmd)
+	p.policy.flag(cmd)
 	return cmd
 }
 
@@ -98,7 +117,11 @@ func (p *plan) printWaiting(ctx context.Context) error {
 
 // proposed compares manifests with what the agent follows.
 func (p *plan) proposed(ctx context.Context, paths []string) error {
-	m, err := load(paths, p.in)
+	policy, err := p.policy.read(p.app)
+	if err != nil {
+		return err
+	}
+	m, err := load(paths, p.in, policy)
 	if err != nil {
 		return err
 	}
@@ -106,7 +129,7 @@ func (p *plan) proposed(ctx context.Context, paths []string) error {
 		p.printProblems(m.problems)
 		return &exit{code: exitError}
 	}
-	objects, err := p.scope.objects(ctx, p.client(), m.dirs)
+	objects, err := p.before(ctx, m.dirs)
 	switch {
 	case errors.Is(err, client.ErrNotRunning):
 		fmt.Fprintln(p.err, p.err.dim("no agent answers: comparing with an empty node"))
@@ -123,6 +146,18 @@ func (p *plan) proposed(ctx context.Context, paths []string) error {
 	return firstError(err, func() error { return p.end(len(differences)) })
 }
 
+// before is what manifests from dirs are compared with.
+func (p *plan) before(ctx context.Context, dirs []string) ([]spec.Object, error) {
+	if p.state == "" {
+		return p.scope.objects(ctx, p.client(), dirs)
+	}
+	objects, err := readState(p.state, p.in)
+	if err != nil || p.scope.source == "" {
+		return objects, err
+	}
+	return fromSource(objects, p.scope.source), nil
+}
+
 func (p *plan) end(left int) error {
 	if p.detailed && left > 0 {
 		return &exit{code: exitDifferences}
@@ -134,7 +169,7 @@ func (p *plan) end(left int) error {
 type scope struct{ source string }
 
 func (s *scope) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.source, "source", "", "compare with one `SOURCE` of the agent (default: PATH, if that is one, else all)")
+	cmd.Flags().StringVar(&s.source, "source", "", "compare with one `SOURCE` of the agent, the path of its directory (default: PATH, if that is one, else all)")
 }
 
 // objects are those of the agent that manifests from dirs stand for.

@@ -19,7 +19,7 @@ func newPrune(a *app) *cobra.Command {
 and more than half of its source waits for a person (see run --prune), and so do containers whose source
 the agent does not have any more.
 
-Confirming names the source and its revision, so that a later mistake is not confirmed with it.`,
+Confirming names the source and the hash of its contents, so that a later mistake is not confirmed with it.`,
 		Example: "  reconciler prune\n  reconciler prune --confirm /etc/reconciler/manifests.d@6f1c2a98d0e1",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -33,20 +33,20 @@ Confirming names the source and its revision, so that a later mistake is not con
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&confirm, "confirm", "", "let the removals of `SOURCE@REVISION` go on")
+	cmd.Flags().StringVar(&confirm, "confirm", "", "let the removals of `SOURCE@HASH` go on")
 	return cmd
 }
 
 func (a *app) confirmPrune(ctx context.Context, confirm string) error {
 	at := strings.LastIndex(confirm, "@")
 	if at <= 0 || at == len(confirm)-1 {
-		return withHint(fmt.Errorf("cannot understand --confirm %q", confirm), "`reconciler prune` shows what to confirm, as SOURCE@REVISION")
+		return withHint(fmt.Errorf("cannot understand --confirm %q", confirm), "`reconciler prune` shows what to confirm, as SOURCE@HASH")
 	}
-	source, revision := confirm[:at], confirm[at+1:]
-	if _, err := a.client().ConfirmPrune(ctx, source, revision); err != nil {
+	source, hash := confirm[:at], confirm[at+1:]
+	if _, err := a.client().ConfirmPrune(ctx, source, hash); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "confirmed for %s at %s\n", clean(source), clean(revision))
+	fmt.Fprintf(a.out, "confirmed for %s at %s\n", clean(source), clean(hash))
 	return nil
 }
 
@@ -58,7 +58,7 @@ func (a *app) printBlocked(sources []api.Source) (found bool) {
 		}
 		found = true
 		fmt.Fprintf(a.out, "\nheld back: %s\n", clean(strings.Join(s.Blocked, ", ")))
-		fmt.Fprintf(a.out, "%s reconciler prune --confirm %s@%s\n", a.out.bold("hint:"), clean(s.Name), clean(s.Revision))
+		fmt.Fprintf(a.out, "%s reconciler prune --confirm %s@%s\n", a.out.bold("hint:"), clean(s.Name), clean(s.Hash))
 	}
 	return found
 }

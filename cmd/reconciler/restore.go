@@ -3,10 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -82,44 +80,5 @@ func (w *waiting) restored(o spec.Object, from string) error {
 		text += ", from " + cleanLine(c.Message)
 	}
 	fmt.Fprintf(w.out, "%s: %s\n", name, text)
-	return nil
-}
-
-func newShutdown(a *app) *cobra.Command {
-	var timeout time.Duration
-	cmd := &cobra.Command{
-		Use:   "shutdown",
-		Short: "Bring all containers down, because the node goes down",
-		Long: `Bring all containers down because the node goes down, and wait until they are: those whose manifest says
-checkpoint.onShutdown into an image, the others, and those whose image cannot be had in time, by their own stop signal.
-The agent starts nothing any more after that; the next one does, after the boot.
-
-It is meant for a unit that systemd stops before the agent when the system goes down; docs/checkpoint.md has one.`,
-		Example:     "  reconciler shutdown --timeout 80s",
-		Annotations: exits("0    all are down", "1    error, usage included", "124  not all are down within --timeout"),
-		Args:        noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.shutdown(cmd.Context(), timeout)
-		},
-	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 80*time.Second, "how long it may take; 0 for ever")
-	return cmd
-}
-
-func (a *app) shutdown(ctx context.Context, timeout time.Duration) error {
-	list, err := a.client().Shutdown(ctx, timeout)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return &exit{exitTimeout, fmt.Errorf("not all containers are down after %s: %w", timeout, err)}
-	}
-	if err != nil {
-		return err
-	}
-	t := newTable("NAME", "PHASE", "MESSAGE")
-	for _, o := range list.Items {
-		t.add(cell{text: o.Metadata.Name}, cell{text: string(o.Status.Phase), colour: phaseColour(o.Status.Phase)}, cell{text: message(o)})
-	}
-	if t.drawable() {
-		t.draw(a.out)
-	}
 	return nil
 }

@@ -21,13 +21,18 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/machine"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/signature"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // agentFlags are the flags of run.
 type agentFlags struct {
 	manifests     []string
 	manifestOwner uint32
+	watch         string
+	policy        policyFlag
+	signers       string
 	prune         string
 	once          bool
 	runDir        string
@@ -64,6 +69,10 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.manifests, "manifests", []string{"/etc/reconciler/manifests.d"}, "a `DIR` of manifests; may be repeated")
 	flags.Uint32Var(&f.manifestOwner, "manifest-owner", 0, "the `UID` that may own manifests, beside root")
+	f.policy.flag(cmd)
+	flags.StringVar(&f.signers, "require-signatures", "", "take only manifests that one of the allowed signers in `FILE` has signed: ssh-keygen -Y sign -n reconciler (default: any)")
+	flags.StringVar(&f.watch, "watch", string(source.WatchAuto),
+		"`HOW` changes of manifests are noticed, beside a look every 3s: auto asks the kernel, but of network file systems; never reads instead, contents every 10s")
 	flags.StringVar(&f.prune, "prune", string(reconcile.PruneGuarded),
 		"whether containers go with their manifests: always, never or guarded; `POLICY` guarded holds back a scan that removes more than 3 and more than half of a directory until it is confirmed, see prune")
 	flags.BoolVar(&f.once, "once", false, "converge, then leave")
@@ -91,7 +100,11 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 	if err != nil {
 		return err
 	}
-	sources, err := f.sources()
+	policy, err := f.policy.read(a)
+	if err != nil {
+		return err
+	}
+	sources, err := f.sources(policy)
 	if err != nil {
 		return err
 	}
@@ -118,16 +131,36 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 	return a.serve(ctx, f, agent, node, log)
 }
 
-func (f agentFlags) sources() ([]reconcile.Source, error) {
+func (f agentFlags) sources(policy *spec.NodePolicy) ([]reconcile.Source, error) {
+	watch, err := source.ParseWatch(f.watch)
+	if err != nil {
+		return nil, err
+	}
+	signers, err := f.allowedSigners()
+	if err != nil {
+		return nil, err
+	}
 	var sources []reconcile.Source
 	for _, path := range f.manifests {
-		dir, err := source.New(path, f.manifestOwner)
+		dir, err := source.New(path, source.Options{Owners: []uint32{f.manifestOwner}, Watch: watch, Decode: policy.Decode, Signers: signers})
 		if err != nil {
 			return nil, err
 		}
 		sources = append(sources, dir)
 	}
 	return sources, nil
+}
+
+// allowedSigners are those who may sign manifests; nil when no signatures are asked for.
+func (f agentFlags) allowedSigners() (*signature.Signers, error) {
+	if f.signers == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(f.signers)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read allowed signers: %w", err)
+	}
+	return signature.ParseSigners(f.signers, text)
 }
 
 // serve runs API and loop side by side. The first to end ends the other.

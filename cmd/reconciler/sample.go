@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -117,7 +118,10 @@ var orderWords = []string{"cpu", "memory", "pids", "net", "io", "name"}
 
 // sortSamples sorts by one of the words, and by name what is equal.
 func sortSamples(samples []sample, by string) {
-	slices.SortFunc(samples, func(a, b sample) int { return cmp.Or(orders[by](a, b), strings.Compare(a.Name, b.Name)) })
+	sort.Slice(samples, func(i, j int) bool {
+		a, b := samples[i], samples[j]
+		return cmp.Or(orders[by](a, b), strings.Compare(a.Name, b.Name)) < 0
+	})
 }
 
 // clockText is a length of processor time: 0.3s, 1m20s.

@@ -18,11 +18,13 @@ type validation struct {
 
 func newValidate(a *app) *cobra.Command {
 	var format *format
+	var policy policyFlag
 	cmd := &cobra.Command{
 		Use:   "validate PATH...",
 		Short: "Check manifests",
 		Long: `Check manifests: files, directories, or - for stdin. Every problem of every file is reported
-with file:line:column and, where one helps, a hint. Needs neither root nor an agent.`,
+with file:line:column and, where one helps, a hint. With --policy also what a node's policy does not allow. Needs
+neither root nor an agent.`,
 		Example: `  reconciler validate manifests/
   cat web.yaml | reconciler validate -
   reconciler validate manifests/ -o json | jq '.problems[].message'`,
@@ -34,7 +36,11 @@ with file:line:column and, where one helps, a hint. Needs neither root nor an ag
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			m, err := load(args, a.in)
+			rules, err := policy.read(a)
+			if err != nil {
+				return err
+			}
+			m, err := load(args, a.in, rules)
 			if err != nil {
 				return err
 			}
@@ -42,6 +48,7 @@ with file:line:column and, where one helps, a hint. Needs neither root nor an ag
 		},
 	}
 	format = outputFlag(cmd, "text", "json", "yaml")
+	policy.flag(cmd)
 	return cmd
 }
 

@@ -21,6 +21,7 @@ func newWait(a *app) *cobra.Command {
 	w := &waiter{app: a}
 	var all bool
 	var applied []string
+	revision := revisionWait{app: a}
 	cmd := &cobra.Command{
 		Use:   "wait [NAME...]",
 		Short: "Wait until containers are as you say",
@@ -28,12 +29,18 @@ func newWait(a *app) *cobra.Command {
 
 A NAME that does not exist yet is waited for; that of a group stands for all its containers. --applied also waits until the agent has taken notice of what the
 manifests say now: use it after changing them. The conditions are
-  condition=TYPE[=STATUS]   Ready, Reconciling, Stalled, Accepted, Drifted, Outdated, Checkpointed or Restored;
+  condition=TYPE[=STATUS]   Ready, Reconciling, Stalled, Accepted, Drifted, Outdated, Suspended, RolledBack,
+                            Checkpointed or Restored;
                             STATUS is True if not said
   phase=PHASE               Running, Paused, Stopped, Checkpointed, Completed, BackOff, Failed...
-  delete                    the container is gone`,
+  delete                    the container is gone
+
+--revision waits for a source instead: until it shows that revision (a commit that git-sync checked out, of which 7 digits are
+enough, the text of a file .revision, or the hash that sources shows), without problems or removals held back, and every
+container of it is Ready or Completed with nothing left to do.`,
 		Example: `  reconciler wait web --timeout 30s
   git pull && reconciler wait --applied manifests/
+  reconciler wait --revision $(git rev-parse HEAD) --timeout 5m
   reconciler wait --all --for=condition=Ready
   reconciler wait -l app=web --for=phase=Paused
   reconciler wait web --for=delete`,
@@ -41,6 +48,9 @@ manifests say now: use it after changing them. The conditions are
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w.names = args
+			if revision.revision != "" {
+				return revision.wait(cmd, w, all || len(applied) > 0)
+			}
 			if err := w.choose(all, applied); err != nil {
 				return usage(cmd, err)
 			}
@@ -60,6 +70,8 @@ manifests say now: use it after changing them. The conditions are
 	cmd.Flags().VarP(&w.labels, "selector", "l", "all containers with these labels")
 	cmd.Flags().BoolVar(&all, "all", false, "all containers")
 	cmd.Flags().StringArrayVar(&applied, "applied", nil, "the containers of the manifests at `PATH`, once they are as the manifests say; may be repeated")
+	cmd.Flags().StringVar(&revision.revision, "revision", "", "a source at `REV`, and all that comes of it")
+	cmd.Flags().StringVar(&revision.source, "source", "", "with --revision: the `DIR` of manifests; default: the only one")
 	_ = cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(
 		[]string{"condition=Ready", "phase=Running", "phase=Paused", "phase=Stopped", "phase=Checkpointed", "delete"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -117,7 +129,7 @@ func (w *waiter) apply(paths []string) error {
 	if len(paths) == 0 {
 		return nil
 	}
-	m, err := load(paths, w.in)
+	m, err := load(paths, w.in, nil)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type Folder struct {
 	mu     sync.Mutex
 	files  map[string]*reconcile.File
 	gone   bool
+	called string // the revision
 	hinted chan struct{}
 }
 
@@ -50,6 +51,9 @@ func (f *Folder) put(file string, manifest *reconcile.File) {
 
 // Remove removes a file.
 func (f *Folder) Remove(file string) { f.change(func() { delete(f.files, file) }) }
+
+// Call says what the contents are called: the revision.
+func (f *Folder) Call(revision string) { f.change(func() { f.called = revision }) }
 
 // Hide makes the folder unreadable, or readable again.
 func (f *Folder) Hide(gone bool) { f.change(func() { f.gone = gone }) }
@@ -84,6 +88,6 @@ func (f *Folder) Scan(context.Context, bool) reconcile.Snapshot {
 		s.Files = append(s.Files, f.files[name])
 		fmt.Fprintf(h, "%s %p\n", name, f.files[name])
 	}
-	s.Revision = fmt.Sprintf("%012x", h.Sum64())
+	s.Revision, s.Hash = f.called, fmt.Sprintf("%012x", h.Sum64())
 	return s
 }

@@ -111,7 +111,7 @@ type careless struct{ reconcile.Source }
 func (s careless) Scan(ctx context.Context, all bool) reconcile.Snapshot {
 	snapshot := s.Source.Scan(ctx, all)
 	if snapshot.Err != nil {
-		snapshot.Err, snapshot.Revision = nil, "empty"
+		snapshot.Err, snapshot.Hash = nil, "empty"
 	}
 	return snapshot
 }

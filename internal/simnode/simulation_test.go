@@ -360,9 +360,9 @@ func (s *simulation) byHand(name string) {
 	verb := s.r.IntN(7)
 	switch verb {
 	case 0:
-		err = s.agent.Override(s.t.Context(), name, []spec.State{spec.StateStopped, spec.StatePaused, spec.StateRunning, spec.StateCheckpointed}[s.r.IntN(4)])
+		err = s.agent.Override(s.t.Context(), name, spec.Override{State: []spec.State{spec.StateStopped, spec.StatePaused, spec.StateRunning, spec.StateCheckpointed}[s.r.IntN(4)]})
 	case 1:
-		err = s.agent.Override(s.t.Context(), name, "")
+		err = s.agent.Override(s.t.Context(), name, spec.Override{})
 	case 2:
 		err = s.agent.Restart(s.t.Context(), name)
 	case 3:
@@ -391,14 +391,14 @@ func (s *simulation) finish() error {
 	s.revive()
 	time.Sleep(20 * time.Second)
 	for _, name := range names {
-		if err := s.agent.Override(s.t.Context(), name, ""); err == nil {
+		if err := s.agent.Override(s.t.Context(), name, spec.Override{}); err == nil {
 			s.oracle.Hand(name)
 		}
 	}
 	time.Sleep(2 * time.Minute)
 	for _, source := range s.agent.Sources() {
 		if len(source.Blocked) > 0 && source.Name != reconcile.SourceUnclaimed {
-			_ = s.agent.ConfirmPrune(s.t.Context(), source.Name, source.Revision)
+			_ = s.agent.ConfirmPrune(s.t.Context(), source.Name, source.Hash)
 		}
 	}
 	s.forgetUnclaimed()

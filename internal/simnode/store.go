@@ -11,6 +11,7 @@ import (
 type Disk struct {
 	mu    sync.Mutex
 	files map[string][]byte
+	drain record.Drain
 }
 
 // NewDisk is an empty disk.
@@ -51,7 +52,7 @@ func (d *Disk) Store(node *Node) *Store { return &Store{disk: d, node: node} }
 func (s *Store) Load() (record.Inventory, error) {
 	s.disk.mu.Lock()
 	defer s.disk.mu.Unlock()
-	inv := record.Inventory{Records: map[string]record.Record{}, Held: map[string]error{}}
+	inv := record.Inventory{Records: map[string]record.Record{}, Held: map[string]error{}, Drain: s.disk.drain}
 	for name, data := range s.disk.files {
 		r, err := record.Decode(name, data)
 		switch {
@@ -74,6 +75,14 @@ func (s *Store) Save(r record.Record) error {
 			s.disk.files[r.Name] = data
 		}
 		return err
+	})
+}
+
+// SaveDrain writes down whether the node is drained.
+func (s *Store) SaveDrain(d record.Drain) error {
+	return s.do("Save", "drained", func() error {
+		s.disk.drain = d
+		return nil
 	})
 }
 

@@ -27,8 +27,12 @@ type Agent interface {
 	// Plan is what the agent would do now.
 	Plan(ctx context.Context) (Plan, error)
 
-	// Override sets a state over the manifest's; the empty state clears it.
-	Override(ctx context.Context, name string, state spec.State) error
+	// Override sets a state over the manifest's, or has nothing done about a container; the zero value clears it, and a return to an earlier manifest.
+	Override(ctx context.Context, name string, o spec.Override) error
+	// Revisions are the manifests of a container that are remembered, the newest last.
+	Revisions(ctx context.Context, name string) ([]spec.Revision, error)
+	// Undo puts an earlier manifest in force, for 0 the last that has proven itself.
+	Undo(ctx context.Context, name string, generation int64) error
 	// Restart starts the process anew, in the same instance.
 	Restart(ctx context.Context, name string) error
 	// Kill sends a signal to process 1; SIGKILL goes to all processes.
@@ -38,8 +42,8 @@ type Agent interface {
 	Exec(ctx context.Context, name string, e spec.Exec) (spec.Session, error)
 	// Attach joins the input and output of a container's own process. The caller closes the session.
 	Attach(ctx context.Context, name string) (spec.Session, error)
-	// ConfirmPrune lets blocked removals of a source go on, if it still has that revision.
-	ConfirmPrune(ctx context.Context, source, revision string) error
+	// ConfirmPrune lets blocked removals of a source go on, if its contents still have that hash.
+	ConfirmPrune(ctx context.Context, source, hash string) error
 
 	// Checkpoint takes an image of a container that runs or is paused, and of those of its group with it, and returns when it is complete.
 	// When ctx ends before, there is no image and the container runs on. With o.Stop its state is Checkpointed by hand from then on.
@@ -55,6 +59,10 @@ type Agent interface {
 	// Shutdown brings all containers down because the node goes down, with an image where their manifests say so, and starts nothing any
 	// more. It returns when all are down, or ctx ends.
 	Shutdown(ctx context.Context) error
+	// Drain brings all containers down, with checkpoint into images as far as they can, and keeps them so until Undrain. It returns when all are down, or ctx ends.
+	Drain(ctx context.Context, checkpoint bool) error
+	// Undrain lets the manifests decide again.
+	Undrain(ctx context.Context) error
 }
 
 // Images are what a node keeps of containers, as files that can be looked at and carried away. An image that is not there is

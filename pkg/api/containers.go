@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"slices"
+	"sort"
 	"strings"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -60,6 +61,8 @@ var verbs = map[string]func(*Server, context.Context, spec.Object, *http.Request
 	"clear":   override(""),
 	"restart": (*Server).restart,
 	"kill":    (*Server).kill,
+	"suspend": (*Server).suspend,
+	"undo":    (*Server).undo,
 }
 
 // verb carries out one verb and answers with the container as it is right after, before the agent has acted on it.
@@ -81,12 +84,52 @@ func (s *Server) verb(r *http.Request) (any, error) {
 // override sets a state over the manifest's. The manifest's own state needs none: it clears what was set before.
 func override(state spec.State) func(*Server, context.Context, spec.Object, *http.Request) error {
 	return func(s *Server, ctx context.Context, object spec.Object, r *http.Request) error {
-		want := state
-		if want == cmp.Or(object.Spec.State, spec.StateRunning) {
-			want = ""
+		o, err := until(r)
+		if o.State = state; state == cmp.Or(object.Spec.State, spec.StateRunning) || state == "" {
+			o = spec.Override{}
 		}
-		return s.Agent.Override(ctx, object.Metadata.Name, want)
+		if err != nil {
+			return err
+		}
+		return s.Agent.Override(ctx, object.Metadata.Name, o)
 	}
+}
+
+// until reads how long something by hand is to last.
+func until(r *http.Request) (o spec.Override, err error) {
+	var request OverrideRequest
+	if err := readBody(r, &request); err != nil {
+		return o, err
+	}
+	if request.For > 0 {
+		o.Until = time.Now().Add(time.Duration(request.For)).Round(0).UTC()
+	}
+	return o, nil
+}
+
+func (s *Server) suspend(ctx context.Context, object spec.Object, r *http.Request) error {
+	o, err := until(r)
+	if err != nil {
+		return err
+	}
+	o.Suspended = true
+	return s.Agent.Override(ctx, object.Metadata.Name, o)
+}
+
+func (s *Server) undo(ctx context.Context, object spec.Object, r *http.Request) error {
+	var request UndoRequest
+	if err := readBody(r, &request); err != nil {
+		return err
+	}
+	return s.Agent.Undo(ctx, object.Metadata.Name, request.Generation)
+}
+
+func (s *Server) revisions(r *http.Request) (any, error) {
+	name := r.PathValue("name")
+	if _, err := s.object(name); err != nil {
+		return nil, err
+	}
+	return s.Agent.Revisions(r.Context(), name)
 }
 
 func (s *Server) restart(ctx context.Context, object spec.Object, _ *http.Request) error {
@@ -120,7 +163,7 @@ func (s *Server) features(r *http.Request) (any, error) {
 		}
 		features = append(features, f)
 	}
-	slices.SortFunc(features, func(a, b Feature) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(features, func(i, j int) bool { return features[i].Name < features[j].Name })
 	return features, nil
 }
 
@@ -129,10 +172,10 @@ func (s *Server) prune(r *http.Request) (any, error) {
 	if err := readBody(r, &request); err != nil {
 		return nil, err
 	}
-	if request.Source == "" || request.Revision == "" {
-		return nil, &Error{Reason: ReasonInvalid, Message: "a prune names a source and its revision"}
+	if request.Source == "" || request.Hash == "" {
+		return nil, &Error{Reason: ReasonInvalid, Message: "a prune names a source and its hash"}
 	}
-	if err := s.Agent.ConfirmPrune(r.Context(), request.Source, request.Revision); err != nil {
+	if err := s.Agent.ConfirmPrune(r.Context(), request.Source, request.Hash); err != nil {
 		return nil, err
 	}
 	return s.sources(r)

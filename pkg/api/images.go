@@ -137,16 +137,33 @@ func (s *Server) restore(r *http.Request) (any, error) {
 // shutdown brings all containers down, and answers with what became of them.
 func (s *Server) shutdown(r *http.Request) (any, error) {
 	var request ShutdownRequest
-	if err := readBody(r, &request); err != nil {
+	return s.bringDown(r, &request, &request.Timeout, s.Agent.Shutdown)
+}
+
+// drainNode is shutdown of a node that comes up again.
+func (s *Server) drainNode(r *http.Request) (any, error) {
+	var request DrainRequest
+	return s.bringDown(r, &request, &request.Timeout, func(ctx context.Context) error { return s.Agent.Drain(ctx, request.Checkpoint) })
+}
+
+func (s *Server) undrain(r *http.Request) (any, error) {
+	if err := s.Agent.Undrain(r.Context()); err != nil {
+		return nil, err
+	}
+	return s.containers(r)
+}
+
+func (s *Server) bringDown(r *http.Request, request any, timeout *spec.Duration, do func(context.Context) error) (any, error) {
+	if err := readBody(r, request); err != nil {
 		return nil, err
 	}
 	ctx := r.Context()
-	if d := time.Duration(request.Timeout); d > 0 {
+	if d := time.Duration(*timeout); d > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	if err := s.Agent.Shutdown(ctx); err != nil {
+	if err := do(ctx); err != nil {
 		return nil, err
 	}
 	return s.containers(r)

@@ -89,7 +89,7 @@ func FuzzRequest(f *testing.F) {
 		{"POST", "/v1/containers/a/kill", `{"signal":"SIGHUP"}`},
 		{"POST", "/v1/containers/a/exec", `{"command":["ls"],"detach":true}`},
 		{"POST", "/v1/containers/a/attach", `{}`},
-		{"POST", "/v1/prune", `{"source":"a","revision":"b"}`},
+		{"POST", "/v1/prune", `{"source":"a","hash":"b"}`},
 		{"GET", "/v1/containers?resourceVersion=18446744073709551616&watch=1&agent=x", ""},
 		{"GET", "/v1/events?watch=1", ""},
 		{"PUT", "/../..//v1", "\x00"},

@@ -30,7 +30,7 @@ func (nobody) WatchEvents(context.Context, string, uint64) <-chan Event {
 	return c
 }
 
-func (nobody) Override(context.Context, string, spec.State) error { return fs.ErrNotExist }
+func (nobody) Override(context.Context, string, spec.Override) error { return fs.ErrNotExist }
 
 func (nobody) Exec(context.Context, string, spec.Exec) (spec.Session, error) {
 	return nil, fs.ErrNotExist
@@ -58,3 +58,8 @@ func (nobody) Restore(context.Context, string, string) error        { return fs.
 func (nobody) Images(context.Context, string) ([]spec.Image, error) { return nil, nil }
 func (nobody) RemoveImage(context.Context, string) error            { return nil }
 func (nobody) Shutdown(context.Context) error                       { return nil }
+func (nobody) Drain(context.Context, bool) error                    { return nil }
+func (nobody) Undrain(context.Context) error                        { return nil }
+func (nobody) Undo(context.Context, string, int64) error            { return fs.ErrNotExist }
+
+func (nobody) Revisions(context.Context, string) ([]spec.Revision, error) { return nil, fs.ErrNotExist }

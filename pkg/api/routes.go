@@ -20,9 +20,11 @@ func (s *Server) routes() http.Handler {
 		"GET /v1/containers/{name}/stats":     s.stats,
 		"GET /v1/containers/{name}/processes": s.processes,
 		"POST /v1/containers/{name}/{verb}":   s.verb,
+		"GET /v1/containers/{name}/revisions": s.revisions,
 		"GET /v1/sources":                     s.sources,
 		"GET /v1/plan":                        s.plan,
 		"GET /v1/features":                    s.features,
+		"POST /v1/undrain":                    s.undrain,
 		"POST /v1/prune":                      s.prune,
 		"GET /v1/images":                      s.images,
 		"DELETE /v1/images/{name}/{id}":       s.removeImage,
@@ -37,6 +39,7 @@ func (s *Server) routes() http.Handler {
 		"POST /v1/images/{name}/{id}/verify":    s.verifyImage,
 		"GET /v1/images/{name}/{id}":            s.showImage, // which reads all of it
 		"POST /v1/shutdown":                     s.shutdown,
+		"POST /v1/drain":                        s.drainNode,
 	} {
 		mux.Handle(pattern, s.long(h))
 	}

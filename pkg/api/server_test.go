@@ -94,7 +94,7 @@ func problem(response *http.Response) *api.Error {
 func TestErrors(t *testing.T) {
 	agent := apitest.New()
 	agent.Put(object("web"))
-	agent.SetSources(api.Source{Name: "m", Revision: "1"})
+	agent.SetSources(api.Source{Name: "m", Hash: "1"})
 	c := httpClient(serve(t, agent))
 	for name, test := range map[string]refusal{
 		"unknown path":        {"GET", "/v2/containers", "", 404, api.ReasonNotFound},
@@ -109,7 +109,7 @@ func TestErrors(t *testing.T) {
 		"large body":          {"POST", "/v1/containers/web/kill", `{"signal":"` + strings.Repeat("x", 2<<20) + `"}`, 413, api.ReasonTooLarge},
 		"deep body":           {"POST", "/v1/prune", strings.Repeat("[", 100000), 400, api.ReasonInvalid},
 		"no source":           {"POST", "/v1/prune", "", 400, api.ReasonInvalid},
-		"another revision":    {"POST", "/v1/prune", `{"source":"m","revision":"2"}`, 404, api.ReasonNotFound},
+		"another hash":        {"POST", "/v1/prune", `{"source":"m","hash":"2"}`, 404, api.ReasonNotFound},
 		"no number":           {"GET", "/v1/containers?watch=1&resourceVersion=x", "", 400, api.ReasonInvalid},
 		"from the future":     {"GET", "/v1/containers?watch=1&resourceVersion=99", "", 410, api.ReasonExpired},
 		"another life":        {"GET", "/v1/containers?watch=1&resourceVersion=1&agent=old", "", 410, api.ReasonExpired},

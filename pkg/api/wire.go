@@ -79,10 +79,10 @@ type Feature struct {
 	Error string `json:"error,omitzero"`
 }
 
-// PruneRequest lets the removals go on that the guard holds back, for exactly one revision of a source.
+// PruneRequest lets the removals go on that the guard holds back, for exactly the contents of a source that have this hash.
 type PruneRequest struct {
-	Source   string `json:"source"`
-	Revision string `json:"revision"`
+	Source string `json:"source"`
+	Hash   string `json:"hash"`
 }
 
 // KillRequest is the body of a kill; no signal means SIGKILL.
@@ -108,6 +108,23 @@ type RestoreRequest struct {
 // KeepRequest is the body of a keep; no body means to keep.
 type KeepRequest struct {
 	Keep bool `json:"keep"`
+}
+
+// OverrideRequest is the body of pause, resume, start, stop, suspend and clear; none is for ever.
+type OverrideRequest struct {
+	// For is how long what is set by hand lasts. Default: until it is cleared.
+	For spec.Duration `json:"for,omitzero"`
+}
+
+// UndoRequest is the body of undo. Default: the last manifest before that in force that has proven itself.
+type UndoRequest struct {
+	Generation int64 `json:"generation,omitzero"`
+}
+
+// DrainRequest says how long the containers may take to come down, and whether what can goes into an image.
+type DrainRequest struct {
+	Timeout    spec.Duration `json:"timeout,omitzero"`
+	Checkpoint bool          `json:"checkpoint,omitzero"`
 }
 
 // ShutdownRequest says how long the containers may take to come down. Default: as long as the caller waits.

@@ -71,13 +71,12 @@ func TestNotRunning(t *testing.T) {
 func TestQuestions(t *testing.T) {
 	agent := apitest.New()
 	agent.Put(object("web", spec.PhaseRunning))
-	agent.SetSources(api.Source{Name: "m", Path: "/m", Revision: "7", OK: true})
+	agent.SetSources(api.Source{Name: "m", Path: "/m", Hash: "7", OK: true})
 	agent.AddEvent(api.Event{Name: "web", Reason: "Started"})
 	agent.AddEvent(api.Event{Name: "db", Reason: "Started"})
 	path := filepath.Join(t.TempDir(), "s")
 	serve(t, path, agent)
 	c := client.New(path)
-	t.Cleanup(c.Close)
 
 	list, err := c.List(t.Context())
 	check(t, "List", err, len(list.Items) == 1 && list.Metadata.ResourceVersion == 1 && list.Kind == api.KindList)

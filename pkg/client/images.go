@@ -62,6 +62,16 @@ func (c *Client) Shutdown(ctx context.Context, timeout time.Duration) (l api.Lis
 	return l, c.post(ctx, "/shutdown", api.ShutdownRequest{Timeout: spec.Duration(timeout)}, &l)
 }
 
+// Drain brings all containers down until Undrain, with checkpoint into images as far as they can. Otherwise it is as Shutdown.
+func (c *Client) Drain(ctx context.Context, timeout time.Duration, checkpoint bool) (l api.List, err error) {
+	return l, c.post(ctx, "/drain", api.DrainRequest{Timeout: spec.Duration(timeout), Checkpoint: checkpoint}, &l)
+}
+
+// Undrain lets the manifests decide again.
+func (c *Client) Undrain(ctx context.Context) (l api.List, err error) {
+	return l, c.post(ctx, "/undrain", nil, &l)
+}
+
 // onImage asks for something of one image.
 func (c *Client) onImage(ctx context.Context, method, ref, what string, from, into any) error {
 	path, err := imagePath(ref)

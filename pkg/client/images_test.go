@@ -36,7 +36,6 @@ func album(t *testing.T) (*apitest.Agent, *client.Client) {
 	path := filepath.Join(t.TempDir(), "s")
 	serve(t, path, agent)
 	c := client.New(path)
-	t.Cleanup(c.Close)
 	return agent, c
 }
 

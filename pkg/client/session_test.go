@@ -32,7 +32,6 @@ func talk(t testing.TB) (agent *apitest.Agent, c *client.Client, stop func()) {
 	path := filepath.Join(t.TempDir(), "s")
 	stop = serve(t, path, agent)
 	c = client.New(path)
-	t.Cleanup(c.Close)
 	return agent, c, stop
 }
 

@@ -39,7 +39,6 @@ func TestStats(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	serve(t, path, used())
 	c := client.New(path)
-	defer c.Close()
 	if s, err := c.Stats(t.Context(), "web"); err != nil || s.Name != "web" || s.Instance != 3 || s.CPU == nil || s.CPU.UsageUsec != 5 || s.Memory != nil {
 		t.Errorf("Stats: %+v, %v", s, err)
 	}
@@ -66,7 +65,6 @@ func TestWatchStats(t *testing.T) {
 	agent := used()
 	stop := serve(t, path, agent)
 	c := client.New(path)
-	defer c.Close()
 	for l, err := range c.WatchStats(t.Context(), time.Nanosecond) {
 		if !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("an interval of a nanosecond: %+v, %v", l, err)
@@ -100,7 +98,6 @@ func TestWatchStatsOfNobody(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	serve(t, path, used())
 	c := client.New(path)
-	defer c.Close()
 	ended := 0
 	for _, err := range c.WatchStats(t.Context(), time.Second, "nope") {
 		if !errors.Is(err, fs.ErrNotExist) {

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+	"sort"
 
 	"golang.org/x/sys/unix"
 
@@ -116,7 +116,7 @@ func (n *Node) injected(c spec.Container, id uint64) (list []mount.Injected) {
 	for file := range network.Files(c, network.Result{}, network.NodeFiles{}) {
 		list = append(list, mount.Injected{Destination: "/etc/" + file, Source: filepath.Join(n.instanceDir(c.Metadata.Name, id), file)})
 	}
-	slices.SortFunc(list, func(a, b mount.Injected) int { return strings.Compare(a.Destination, b.Destination) })
+	sort.Slice(list, func(i, j int) bool { return list[i].Destination < list[j].Destination })
 	return list
 }
 

@@ -24,7 +24,7 @@ type Admission struct {
 	Problems map[string]spec.Problems
 	// Missing says since which scan a name is missing in its source. It goes into the next Admit.
 	Missing map[string]time.Time
-	// Unclaimed are the revisions by which the names of sources that this agent does not have can be confirmed as removed;
+	// Unclaimed are the hashes by which the names of sources that this agent does not have can be confirmed as removed;
 	// the names are in Blocked.
 	Unclaimed map[string]string
 }
@@ -134,10 +134,10 @@ func (a *admitter) keep() {
 		case own != nil && !own.OK():
 			a.stay(name, d, Acceptance{spec.Unknown, ReasonSourceUnavailable, unavailable(own)})
 		case file != nil:
-			a.stay(name, d, Acceptance{spec.False, ReasonInvalid, problemOf(file, name)})
+			a.refused(name, d, file)
 		case a.claims[name] != nil:
 		case a.claimed[name] != nil:
-			a.stay(name, d, Acceptance{spec.False, ReasonInvalid, problemOf(a.claimed[name], name)})
+			a.refused(name, d, a.claimed[name])
 		case own != nil && a.riddles[own.Source] != nil:
 			a.stay(name, d, Acceptance{spec.False, ReasonInvalid, "it may be in a broken file: " + a.riddles[own.Source].Problems[0].Error()})
 		case own == nil:
@@ -170,6 +170,12 @@ func (a *admitter) known(o Origin) bool {
 }
 
 func (a *admitter) stay(name string, d *Desired, why Acceptance) { a.Desired[name] = d.with(why) }
+
+// refused lets an incumbent stay because of what is wrong with a file.
+func (a *admitter) refused(name string, d *Desired, f *File) {
+	p := problemOf(f, name)
+	a.stay(name, d, Acceptance{spec.False, cmp.Or(p.Reason, ReasonInvalid), p.Error()})
+}
 
 // claimedBy tells whether a document of the file of origin claims the name.
 func (a *admitter) claimedBy(name string, o Origin) bool {
@@ -235,13 +241,13 @@ func choose(claims []claim, incumbent *Desired) claim {
 }
 
 // problemOf is the problem of a file that is most likely about a name.
-func problemOf(f *File, name string) string {
+func problemOf(f *File, name string) spec.Problem {
 	for _, p := range f.Problems {
 		if p.Name == name {
-			return p.Error()
+			return p
 		}
 	}
-	return f.Problems[0].Error()
+	return f.Problems[0]
 }
 
 func unavailable(s *Snapshot) string {

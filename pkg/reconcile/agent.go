@@ -20,6 +20,8 @@ type Store interface {
 	Save(r record.Record) error
 	// Delete forgets a name; one that is not there is no error.
 	Delete(name string) error
+	// SaveDrain writes down that the node is drained, or for the zero value that it is not; Load knows.
+	SaveDrain(d record.Drain) error
 }
 
 // Config is what an Agent works with.
@@ -99,6 +101,7 @@ func orElse[T comparable](value, otherwise T) T {
 // remember takes over what the store holds.
 func (a *Agent) remember(inventory record.Inventory) {
 	a.admission.Desired = map[string]*Desired{}
+	a.down = drained(inventory.Drain)
 	for id, r := range inventory.Records {
 		n := a.entry(id)
 		n.record, n.saved = r, r

@@ -140,8 +140,8 @@ func TestRefusals(t *testing.T) {
 			err  error
 			want error
 		}{
-			"override of nobody":        {s.agent.Override(ctx, "nobody", spec.StatePaused), fs.ErrNotExist},
-			"override with no state":    {s.agent.Override(ctx, "a", "Dancing"), fs.ErrInvalid},
+			"override of nobody":        {s.agent.Override(ctx, "nobody", spec.Override{State: spec.StatePaused}), fs.ErrNotExist},
+			"override with no state":    {s.agent.Override(ctx, "a", spec.Override{State: "Dancing"}), fs.ErrInvalid},
 			"restart of nobody":         {s.agent.Restart(ctx, "nobody"), fs.ErrNotExist},
 			"kill of nobody":            {s.agent.Kill(ctx, "nobody", "SIGTERM"), fs.ErrNotExist},
 			"kill with no signal":       {s.agent.Kill(ctx, "a", "SIGDANCE"), fs.ErrInvalid},

@@ -20,7 +20,7 @@ type planner struct {
 }
 
 func newPlanner(b *testing.B, path string) *planner {
-	dir, err := source.New(path)
+	dir, err := source.New(path, source.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

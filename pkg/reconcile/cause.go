@@ -23,7 +23,7 @@ func (w *world) creationCause() string {
 // stateCause says why the state is what is wanted.
 func (w *world) stateCause() string {
 	if !w.Down.IsZero() {
-		return downCause
+		return w.Down.cause()
 	}
 	if w.Record.Override.State != "" {
 		return fmt.Sprintf("state is %s by hand", w.state())

@@ -13,6 +13,9 @@ import (
 const (
 	ReasonOverridden   = "Overridden"    // Ready: a state set by hand is in force
 	ReasonGoingDown    = "GoingDown"     // Ready: the node goes down
+	ReasonDrained      = "Drained"       // Ready: the node is drained
+	ReasonSuspended    = "Suspended"     // Ready: it is not what its manifest says, and nothing is done about it; Suspended: the manifest says so
+	ReasonByHand       = "ByHand"        // Suspended: somebody said so
 	ReasonHeld         = "Held"          // Ready: nothing may be done about the name
 	ReasonActing       = "Acting"        // Reconciling: actions are pending
 	ReasonStopping     = "Stopping"      // Reconciling: a stop under way has to end
@@ -55,6 +58,13 @@ func (w *world) conditions(in spec.Instance, status spec.Status, actions []Actio
 	}
 	if back, ok := w.Record.RolledBack(); ok && w.Desired != nil {
 		add(spec.ConditionRolledBack, ReasonRolledBack, w.rolledBackText(back))
+	}
+	if w.suspended() {
+		reason := ReasonSuspended
+		if w.Record.Override.Suspended {
+			reason = ReasonByHand
+		}
+		add(spec.ConditionSuspended, reason, w.suspendedText())
 	}
 	if reason, message := w.stalled(in); reason != "" {
 		add(spec.ConditionStalled, reason, message)
@@ -107,8 +117,12 @@ func (w *world) ready(in spec.Instance, status spec.Status, actions []Action, s 
 	case s.blocked != "" && !s.waiting:
 		c.Reason, c.Message = ReasonWaitingForDependency, s.blocked
 	case slices.ContainsFunc(actions, Action.changes) || s.waiting || s.held != nil:
+	case w.Down.Drained:
+		c.Reason, c.Message = ReasonDrained, w.Down.cause()+"; `reconciler undrain` ends that"
 	case !w.Down.IsZero():
-		c.Reason, c.Message = ReasonGoingDown, downCause
+		c.Reason, c.Message = ReasonGoingDown, w.Down.cause()
+	case w.suspended() && !w.inLine():
+		c.Reason, c.Message = ReasonSuspended, w.suspendedText()
 	case w.Record.Override.State != "" && w.Record.Override.State != state(w.wanted):
 		c.Reason = ReasonOverridden
 	case in.Phase == spec.InstanceRunning && !w.serves(in) && !w.ends():

@@ -45,7 +45,9 @@ const SourceUnclaimed = "unclaimed"
 // Reasons of the condition Accepted.
 const (
 	ReasonValid             = "Valid"
-	ReasonInvalid           = "Invalid"           // its file has problems: the last good manifest is in force
+	ReasonInvalid           = "Invalid" // its file has problems: the last good manifest is in force
+	ReasonPolicyDenied      = spec.ReasonPolicyDenied
+	ReasonSignatureInvalid  = spec.ReasonSignatureInvalid
 	ReasonDuplicateName     = "DuplicateName"     // another file claims the name as well, in vain
 	ReasonSourceUnavailable = "SourceUnavailable" // its source cannot be read completely
 	ReasonUnclaimed         = "Unclaimed"         // no source has it, and none ever said that it was removed

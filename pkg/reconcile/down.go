@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -23,6 +25,49 @@ func (a *Agent) Shutdown(ctx context.Context) error {
 	a.down = down
 	a.mu.Unlock()
 	a.tell(Event{Reason: ReasonGoingDown})
+	return a.bringDown(ctx)
+}
+
+// Drain brings the containers down and keeps them so, over restarts of the agent, until Undrain: those whose manifest says checkpoint.onShutdown, and with
+// checkpoint all that can, in images, from which they go on afterwards. It returns when all are down, or with ctx's error and the names of the others; it
+// is in force then all the same.
+func (a *Agent) Drain(ctx context.Context, checkpoint bool) error {
+	d := record.Drain{Since: now(), Checkpoint: checkpoint}
+	if err := a.Store.SaveDrain(d); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.down = drained(d)
+	a.mu.Unlock()
+	a.tell(Event{Reason: ReasonDrained})
+	return a.bringDown(ctx)
+}
+
+// Undrain lets the manifests decide again. On a node that is not drained it does nothing; fs.ErrInvalid on one that goes down.
+func (a *Agent) Undrain(context.Context) error {
+	switch down := a.goingDown(); {
+	case down.IsZero():
+		return nil
+	case !down.Drained:
+		return refuse(fs.ErrInvalid, "the node goes down")
+	}
+	if err := a.Store.SaveDrain(record.Drain{}); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.down = Down{}
+	a.mu.Unlock()
+	a.tell(Event{Reason: "Undrained"})
+	a.enqueueAll()
+	return nil
+}
+
+func drained(d record.Drain) Down {
+	return Down{Since: d.Since, Drained: !d.IsZero(), Checkpoint: d.Checkpoint}
+}
+
+// bringDown waits until all that the agent is responsible for is down.
+func (a *Agent) bringDown(ctx context.Context) error {
 	a.enqueueDown()
 	err := a.awaitDown(ctx)
 	if up := a.up(); err != nil && len(up) > 0 {

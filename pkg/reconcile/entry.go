@@ -110,7 +110,7 @@ func (n *entry) accept(d *Desired, removed bool) (changed bool) {
 	if reflect.DeepEqual(r.Container, d.Container) {
 		return false
 	}
-	if r.Generation > 0 && state(r.Container) != state(d.Container) {
+	if r.Generation > 0 && !r.Override.Suspended && state(r.Container) != state(d.Container) {
 		r.Override = spec.Override{}
 	}
 	if r.Generation > 0 {

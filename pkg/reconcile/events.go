@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 )
@@ -74,7 +75,7 @@ func (e *events) List(name string, since uint64) []Event {
 			}
 		}
 	}
-	slices.SortFunc(list, func(a, b Event) int { return int(int64(a.ID) - int64(b.ID)) })
+	sort.Slice(list, func(i, j int) bool { return list[i].ID < list[j].ID })
 	return list
 }
 

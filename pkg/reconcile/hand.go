@@ -53,10 +53,12 @@ func (a *Agent) Plan(ctx context.Context) (Actions, error) {
 	return actions, nil
 }
 
-// Override sets a state over the manifest's, until the manifest's changes; the empty state clears it. A pause of one container of a
+// Override sets a state over the manifest's, until the manifest's changes, or has nothing done about the container, in both cases until o.Until at the latest;
+// the zero value clears what was set, and a return to an earlier manifest. A pause of one container of a
 // group, and the end of it, is one of all its containers that are not stopped: they are frozen together. So it is with Checkpointed. fs.ErrNotExist for an unknown
 // name, fs.ErrInvalid for an unknown state.
-func (a *Agent) Override(ctx context.Context, name string, state spec.State) error {
+func (a *Agent) Override(ctx context.Context, name string, o spec.Override) error {
+	state := o.State
 	switch state {
 	case "", spec.StateRunning, spec.StatePaused, spec.StateStopped, spec.StateCheckpointed:
 	default:
@@ -73,7 +75,7 @@ func (a *Agent) Override(ctx context.Context, name string, state spec.State) err
 	// No pass before all is said: it would undo for one what was done for all.
 	for _, name := range names {
 		defer a.queue.Add(name)
-		if err := a.override(ctx, name, state); err != nil {
+		if err := a.override(ctx, name, o); err != nil {
 			return err
 		}
 	}
@@ -83,16 +85,18 @@ func (a *Agent) Override(ctx context.Context, name string, state spec.State) err
 // togetherStates are those that a container of a group is in with all others.
 var togetherStates = []spec.State{spec.StatePaused, spec.StateCheckpointed}
 
-func (a *Agent) override(ctx context.Context, name string, state spec.State) error {
+func (a *Agent) override(ctx context.Context, name string, o spec.Override) error {
 	return a.change(ctx, name, func(n *entry) error {
-		n.record.Override = spec.Override{}
-		event := Event{Name: name, Reason: "OverrideCleared"}
-		if state == "" {
+		event := Event{Name: name, Reason: "Overridden", Message: fmt.Sprintf("state is %s by hand%s", o.State, untilText(o))}
+		switch o.Since = now(); {
+		case o.IsZero():
+			o = spec.Override{}
 			redo(&n.record)
-		} else {
-			n.record.Override = spec.Override{State: state, Since: now()}
-			event = Event{Name: name, Reason: "Overridden", Message: fmt.Sprintf("state is %s by hand", state)}
+			event = Event{Name: name, Reason: "OverrideCleared"}
+		case o.Suspended:
+			event = Event{Name: name, Reason: ReasonSuspended, Message: "by hand" + untilText(o)}
 		}
+		n.record.Override = o
 		a.tell(event)
 		return nil
 	})

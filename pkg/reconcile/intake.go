@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -128,6 +129,16 @@ func (a Admission) settling() bool {
 	return len(a.Missing) > blocked
 }
 
+// settlingIn tells whether a removal in one source waits for a second look.
+func (a Admission) settlingIn(source string) bool {
+	for name := range a.Missing {
+		if d := a.Desired[name]; d != nil && d.Origin.Source == source && d.Accepted.Reason == ReasonRemoving {
+			return true
+		}
+	}
+	return false
+}
+
 // Sources are the sources as they were last read, and the names of sources that this agent does not have.
 func (a *Agent) Sources() []SourceStatus {
 	a.intake.Lock()
@@ -142,8 +153,9 @@ func (a *Agent) Sources() []SourceStatus {
 	var list []SourceStatus
 	for _, s := range snapshots {
 		status := SourceStatus{
-			Name: s.Source, Path: s.Source, Revision: s.Revision, OK: s.OK(), ReadAt: s.ReadAt,
-			Objects: counts[s.Source], Blocked: a.admission.Blocked[s.Source],
+			Name: s.Source, Path: s.Source, Revision: cmp.Or(s.Revision, s.Hash), Hash: s.Hash, OK: s.OK(), ReadAt: s.ReadAt,
+			Unsettled: s.Unsettled || a.admission.settlingIn(s.Source),
+			Objects:   counts[s.Source], Blocked: a.admission.Blocked[s.Source],
 		}
 		if !s.OK() {
 			status.Problems = append(status.Problems, unavailable(&s))
@@ -158,34 +170,34 @@ func (a *Agent) Sources() []SourceStatus {
 		}
 		list = append(list, status)
 	}
-	for source, revision := range a.admission.Unclaimed {
+	for source, hash := range a.admission.Unclaimed {
 		blocked := a.admission.Blocked[source]
 		list = append(list, SourceStatus{
-			Name: source, Path: source, Revision: revision, Objects: len(blocked), Blocked: blocked,
+			Name: source, Path: source, Revision: hash, Hash: hash, Objects: len(blocked), Blocked: blocked,
 			Problems: []string{fmt.Sprintf("%d containers belong to no source of this agent", len(blocked))},
 		})
 	}
 	return list
 }
 
-// ConfirmPrune lets the removals go on that are held back now, if the source still has that revision. Later ones need a confirmation of
-// their own. fs.ErrNotExist when there is no such source, fs.ErrInvalid when its revision is another by now.
-func (a *Agent) ConfirmPrune(_ context.Context, source, revision string) error {
+// ConfirmPrune lets the removals go on that are held back now, if the contents of the source still have that hash. Later ones need a confirmation of
+// their own. fs.ErrNotExist when there is no such source, fs.ErrInvalid when its hash is another by now.
+func (a *Agent) ConfirmPrune(_ context.Context, source, hash string) error {
 	var known []string
 	for _, s := range a.Sources() {
 		known = append(known, s.Name)
 		switch {
 		case s.Name != source:
 			continue
-		case s.Revision != revision || revision == "":
-			return refuse(fs.ErrInvalid, "cannot confirm %s@%s: its revision is %s by now\nhint: look again at what is held back: reconciler prune", source, revision, s.Revision)
+		case s.Hash != hash || hash == "":
+			return refuse(fs.ErrInvalid, "cannot confirm %s@%s: its hash is %s by now\nhint: look again at what is held back: reconciler prune", source, hash, s.Hash)
 		}
 		a.intake.Lock()
 		defer a.intake.Unlock()
 		a.mu.Lock()
-		a.confirmed[source] = Confirmation{revision, s.Blocked}
+		a.confirmed[source] = Confirmation{hash, s.Blocked}
 		a.mu.Unlock()
-		a.tell(Event{Reason: "PruneConfirmed", Message: source + "@" + revision})
+		a.tell(Event{Reason: "PruneConfirmed", Message: source + "@" + hash})
 		a.admit()
 		return nil
 	}

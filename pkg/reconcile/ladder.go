@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
@@ -114,7 +115,7 @@ func named(all []spec.Image, ref string) (list []spec.Image) {
 			list = append(list, i)
 		}
 	}
-	slices.SortFunc(list, func(a, b spec.Image) int { return cmp.Compare(b.ID, a.ID) })
+	sort.Slice(list, func(i, j int) bool { return list[i].ID > list[j].ID })
 	return list
 }
 

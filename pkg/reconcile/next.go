@@ -10,12 +10,13 @@ import (
 
 // step is what to do next: an action, or nothing until something happens or it is time.
 type step struct {
-	action  *Action
-	wake    time.Time
-	due     time.Time // when an image is due
-	waiting bool      // a stop has to end first
-	held    *Failure  // the action failed before and is not tried yet, or not at all
-	blocked string    // other containers have to be so far first
+	action   *Action
+	wake     time.Time
+	due      time.Time // when an image is due
+	waiting  bool      // a stop has to end first
+	held     *Failure  // the action failed before and is not tried yet, or not at all
+	orphaned bool      // what is there is left alone from now on
+	blocked  string    // other containers have to be so far first
 }
 
 func wait(until time.Time) step { return step{wake: until} }
@@ -27,6 +28,8 @@ const overdue = 2 * time.Second
 func (w *world) next() step {
 	switch {
 	case w.Desired != nil && (w.Desired.Hold != "" || w.Desired.Accepted.Reason == ReasonRemoving && w.Down.IsZero()):
+		return step{}
+	case w.suspended() && w.Down.IsZero():
 		return step{}
 	case !w.Down.IsZero() && (w.Desired != nil || w.Record.Removed):
 		return w.goDown()
@@ -251,7 +254,48 @@ func (w *world) retireAll() step {
 	if len(w.Observed) == 0 {
 		return step{}
 	}
-	return w.retire(w.Observed[len(w.Observed)-1], false, "its manifest was removed")
+	in := w.Observed[len(w.Observed)-1]
+	switch w.Record.Container.Spec.DeletionPolicy {
+	case spec.DeletionOrphan:
+		return step{orphaned: true}
+	case spec.DeletionCheckpoint:
+		if f := w.Failure; live(in) && in.Stopping.IsZero() && !(f.Verb == VerbCheckpoint && (f.Final || f.Count >= lastImageTries)) {
+			return w.last(w.try(Action{
+				Verb: VerbCheckpoint, Instance: in.ID, Cause: removedCause, Options: spec.CheckpointOptions{Stop: true, Keep: true, Cause: removedCause},
+			}))
+		}
+	}
+	return w.retire(in, false, removedCause)
+}
+
+const removedCause = "its manifest was removed"
+
+// lastImageTries is how often a last image is tried before what is to be removed is removed without one.
+const lastImageTries = 3
+
+// suspended tells whether nothing is to be done about the name.
+func (w *world) suspended() bool {
+	return w.Record.Override.Suspended || w.Desired != nil && w.wanted.Spec.Suspend
+}
+
+// inLine tells whether what is there is of the spec that is wanted.
+func (w *world) inLine() bool {
+	in, ok := w.current()
+	return ok && w.liveCause(in) == ""
+}
+
+func (w *world) suspendedText() string {
+	if o := w.Record.Override; o.Suspended {
+		return fmt.Sprintf("suspended by hand since %s%s; `reconciler clear %s` ends that", clock(o.Since), untilText(o), w.Name)
+	}
+	return "spec.suspend is true"
+}
+
+func untilText(o spec.Override) string {
+	if o.Until.IsZero() {
+		return ""
+	}
+	return " until " + clock(o.Until)
 }
 
 // retire stops an instance the way its own manifest says, and destroys it when it has ended.

@@ -5,8 +5,7 @@ import (
 	"context"
 	"io/fs"
 	"reflect"
-	"slices"
-	"strings"
+	"sort"
 	"sync"
 	"time"
 
@@ -71,7 +70,7 @@ func (o *objects) List() ([]spec.Object, uint64) {
 	for _, object := range o.byName {
 		list = append(list, object)
 	}
-	slices.SortFunc(list, func(a, b spec.Object) int { return strings.Compare(a.Metadata.Name, b.Metadata.Name) })
+	sort.Slice(list, func(i, j int) bool { return list[i].Metadata.Name < list[j].Metadata.Name })
 	return list, o.changes.Last()
 }
 

@@ -88,8 +88,8 @@ func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 			}
 		}()
 	}
-	if verb == VerbCheckpoint && desired.Container.Spec.Group != "" && !n.together {
-		return a.actTogether(ctx, n, desired.Container.Spec.Group)
+	if group := n.record.Container.Spec.Group; verb == VerbCheckpoint && group != "" && !n.together {
+		return a.actTogether(ctx, n, group)
 	}
 	return a.act(ctx, n, d.Actions[0])
 }
@@ -104,6 +104,9 @@ func (a *Agent) decide(ctx context.Context, n *entry, desired *Desired, observed
 	a.tellExit(n, before)
 	a.tellRollout(n, before)
 	a.tellHealth(n, before.Health)
+	if !before.Override.IsZero() && n.record.Override.IsZero() {
+		a.tell(Event{Name: n.id, Reason: "OverrideExpired"})
+	}
 	a.show(n, desired, observed, d)
 	return d
 }
@@ -141,7 +144,11 @@ func (a *Agent) rest(ctx context.Context, n *entry, desired *Desired, observed [
 		n.failure = Failure{}
 		n.restless = 0
 	}
-	if desired == nil && len(observed) == 0 {
+	switch {
+	case d.Orphaned:
+		a.orphan(n)
+		return
+	case desired == nil && len(observed) == 0:
 		a.forget(ctx, n)
 		return
 	}
@@ -165,6 +172,21 @@ func (a *Agent) forget(ctx context.Context, n *entry) {
 			return
 		}
 	}
+	a.drop(n)
+}
+
+// orphan drops a name, and leaves to the next look at the node what is there of it.
+func (a *Agent) orphan(n *entry) {
+	if err := a.Store.Delete(n.id); err != nil {
+		a.fail(n, verbForget, err)
+		return
+	}
+	a.tell(Event{Name: n.id, Reason: "Orphaned", Message: "spec.deletionPolicy is Orphan"})
+	a.drop(n)
+}
+
+// drop takes a name out of everything the agent knows.
+func (a *Agent) drop(n *entry) {
 	n.saved, n.record, n.failure = record.Record{}, record.Record{Name: n.id}, Failure{}
 	a.objects.Delete(n.id)
 	a.prober.Remove(n.id)
@@ -236,7 +258,7 @@ func (a *Agent) failed(n *entry, action Action, err error) (again bool) {
 		return true
 	}
 	a.fail(n, action.Verb, err)
-	return action.Verb == VerbUpdate || action.Verb == VerbCreate || action.Verb == VerbCheckpoint && down
+	return action.Verb == VerbUpdate || action.Verb == VerbCreate || action.Verb == VerbCheckpoint && (down || n.record.Removed)
 }
 
 // deadlines bound each verb: a stuck one holds up its own name only, and not for ever.

@@ -42,6 +42,8 @@ type Decision struct {
 	Waits time.Time
 	// Waiting tells that a stop under way has to end first.
 	Waiting bool
+	// Orphaned tells that the name is to be forgotten, and what is there of it left alone.
+	Orphaned bool
 	// Held tells that the next action failed before and waits, or is given up.
 	Held bool
 	// Record is the subject's with what was observed noted down.
@@ -65,8 +67,8 @@ func Plan(s Subject, now time.Time) Decision {
 	}
 	w = newWorld(s, now)
 	first := w.next()
-	first.due = earlier(first.due, judgement)
-	d := Decision{Record: s.Record, Wake: earlier(first.wake, first.due), Waits: first.wake, Waiting: first.waiting, Held: first.held != nil}
+	first.due = earlier(earlier(first.due, judgement), s.Record.Override.Until)
+	d := Decision{Record: s.Record, Wake: earlier(first.wake, first.due), Waits: first.wake, Waiting: first.waiting, Orphaned: first.orphaned, Held: first.held != nil}
 	for next := first; next.action != nil && len(d.Actions) < maxSteps; next = w.next() {
 		d.Actions = append(d.Actions, *next.action)
 		w.predict(*next.action)

@@ -47,16 +47,16 @@ func (p PrunePolicy) holds(removed, total int) bool {
 
 // Confirmation is what somebody confirmed of one source: the removals that were held back then, and no later ones.
 type Confirmation struct {
-	Revision string
-	Names    []string
+	Hash  string // of the source's contents
+	Names []string
 }
 
-// covers tells whether a source of this revision may lose these names.
-func (c Confirmation) covers(revision string, names []string) bool {
-	return c.Revision == revision && !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(c.Names, name) })
+// covers tells whether a source with these contents may lose these names.
+func (c Confirmation) covers(hash string, names []string) bool {
+	return c.Hash == hash && !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(c.Names, name) })
 }
 
-// done tells whether nothing of a confirmation is left to do: an empty directory has the same revision each time it is emptied.
+// done tells whether nothing of a confirmation is left to do: an empty directory has the same hash each time it is emptied.
 func (c Confirmation) done(a Admission) bool {
 	return !slices.ContainsFunc(c.Names, func(name string) bool { _, missing := a.Missing[name]; return missing })
 }
@@ -66,7 +66,7 @@ func (a *admitter) prune() {
 	for _, source := range slices.Sorted(maps.Keys(a.gone)) {
 		names := slices.Sorted(slices.Values(a.gone[source]))
 		s := a.sources[source]
-		held := a.Prune.holds(len(names), a.held(source)) && !a.Confirmed[source].covers(s.Revision, names)
+		held := a.Prune.holds(len(names), a.held(source)) && !a.Confirmed[source].covers(s.Hash, names)
 		for _, name := range names {
 			since, missing := a.Request.Missing[name]
 			if !missing {
@@ -76,7 +76,7 @@ func (a *admitter) prune() {
 			case held:
 				a.Blocked[source] = append(a.Blocked[source], name)
 				a.Admission.Missing[name] = since
-				a.stay(name, d, Acceptance{spec.False, ReasonPruneBlocked, fmt.Sprintf("removed with %d others at once: confirm with `reconciler prune --confirm %s@%s`", len(names)-1, source, s.Revision)})
+				a.stay(name, d, Acceptance{spec.False, ReasonPruneBlocked, fmt.Sprintf("removed with %d others at once: confirm with `reconciler prune --confirm %s@%s`", len(names)-1, source, s.Hash)})
 			case !missing || s.ReadAt.Sub(since) < Settle:
 				a.Admission.Missing[name] = since
 				a.stay(name, d, Acceptance{spec.True, ReasonRemoving, ""})
@@ -91,26 +91,26 @@ func (a *admitter) prune() {
 func (a *admitter) release() {
 	for source, names := range a.orphans {
 		slices.Sort(names)
-		revision := revisionOf(names)
-		if a.Confirmed[source].covers(revision, names) {
+		hash := hashOf(names)
+		if a.Confirmed[source].covers(hash, names) {
 			a.Removed = append(a.Removed, names...)
 			continue
 		}
 		if a.Unclaimed == nil {
 			a.Unclaimed = map[string]string{}
 		}
-		a.Unclaimed[source], a.Blocked[source] = revision, names
+		a.Unclaimed[source], a.Blocked[source] = hash, names
 		for _, name := range names {
 			a.stay(name, a.Incumbents[name], Acceptance{
 				spec.Unknown, ReasonUnclaimed,
-				fmt.Sprintf("no source of this agent has it: put its manifest back, or remove it with `reconciler prune --confirm %s@%s`", source, revision),
+				fmt.Sprintf("no source of this agent has it: put its manifest back, or remove it with `reconciler prune --confirm %s@%s`", source, hash),
 			})
 		}
 	}
 }
 
-// revisionOf is a short hash of some names.
-func revisionOf(names []string) string {
+// hashOf is a short hash of some names.
+func hashOf(names []string) string {
 	h := sha256.Sum256([]byte(strings.Join(names, "\n")))
 	return hex.EncodeToString(h[:6])
 }

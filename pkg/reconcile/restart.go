@@ -84,12 +84,15 @@ func (w *world) end(in spec.Instance, c spec.Container) time.Time {
 
 // note is the record with what is observed written down.
 func (w *world) note() record.Record {
-	return note(w.Record, w.Observed, w.Down.IsZero() || w.asked() == spec.StateCheckpointed, w.now)
+	return note(w.Record, w.Observed, w.Down.IsZero() || w.Down.Drained || w.asked() == spec.StateCheckpointed, w.now)
 }
 
 // note is a record with what an observation shows written down: runs begun, runs ended. Each is counted once, however often it is seen.
 // suspends tells that a run that ends in an image does so because that is what its container should be doing.
 func note(r record.Record, observed []spec.Instance, suspends bool, now time.Time) record.Record {
+	if until := r.Override.Until; !until.IsZero() && !now.Before(until) {
+		r.Override = spec.Override{}
+	}
 	if len(observed) == 0 {
 		return r
 	}

@@ -57,7 +57,7 @@ func (w *world) judge() (r record.Record, next time.Time) {
 
 // proves tells whether the manifest can prove itself now: nothing else keeps it from running.
 func (w *world) proves() bool {
-	return w.asked() == spec.StateRunning && w.Down.IsZero() && w.Order.Waits == "" && w.Desired.Hold == ""
+	return w.asked() == spec.StateRunning && w.Down.IsZero() && w.Order.Waits == "" && w.Desired.Hold == "" && !w.suspended()
 }
 
 // proven tells whether the manifest's container has been ready for long enough, or has completed; it notes since when it is ready.
@@ -121,7 +121,8 @@ func wantedOf(d *Desired, r record.Record) spec.Container {
 		return d.Container
 	}
 	c := earlier.Container
-	c.Spec.State = d.Container.Spec.State
+	newest := d.Container.Spec
+	c.Spec.State, c.Spec.Suspend, c.Spec.DeletionPolicy = newest.State, newest.Suspend, newest.DeletionPolicy
 	return c
 }
 

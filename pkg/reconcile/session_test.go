@@ -113,7 +113,7 @@ func TestExecRefusals(t *testing.T) {
 	withSessions(t, func(t *testing.T, agent *reconcile.Agent, machine *simnode.Machine, node *talkative) {
 		ctx := t.Context()
 		for name, state := range map[string]spec.State{"b": spec.StatePaused, "c": spec.StateStopped} {
-			if err := agent.Override(ctx, name, state); err != nil {
+			if err := agent.Override(ctx, name, spec.Override{State: state}); err != nil {
 				t.Fatal(err)
 			}
 		}

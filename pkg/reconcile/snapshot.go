@@ -23,8 +23,10 @@ type Snapshot struct {
 	Source string
 	// Err says why the source could not be read completely; nothing is removed then, and Files mean nothing.
 	Err error
-	// Revision is a hash of the contents.
+	// Revision is what whoever put the contents there calls them: the commit that git-sync checked out, the text of a file .revision; "" when nothing says.
 	Revision string
+	// Hash is a short hash of names and contents, hexadecimal.
+	Hash string
 	// Files are the manifest files in the order of their paths. Unchanged files are the same pointers as in the snapshot before.
 	Files  []*File
 	ReadAt time.Time

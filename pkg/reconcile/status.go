@@ -55,7 +55,7 @@ func (w *world) shown() (shown spec.Instance) {
 func (w *world) phase(in spec.Instance, s step) (spec.Phase, string) {
 	switch {
 	case w.Desired == nil:
-		return spec.PhaseTerminating, cmp.Or(s.blocked, "its manifest was removed")
+		return spec.PhaseTerminating, cmp.Or(s.blocked, removedCause)
 	case s.held != nil && !live(in):
 		return w.failedPhase(s)
 	}
@@ -173,8 +173,8 @@ func (w *world) handMessage() string {
 	if w.Record.Override.State == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s by hand since %s; `reconciler clear %s` returns to the manifest's %s",
-		w.Record.Override.State, clock(w.Record.Override.Since), w.Name, state(w.wanted))
+	o := w.Record.Override
+	return fmt.Sprintf("%s by hand since %s%s; `reconciler clear %s` returns to the manifest's %s", o.State, clock(o.Since), untilText(o), w.Name, state(w.wanted))
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05Z") }

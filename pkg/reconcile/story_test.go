@@ -194,9 +194,11 @@ func init() {
 		"reboot": func(s *story, args []string) error { s.machine.Reboot(); return nil },
 		// what people ask of the agent
 		"override": func(s *story, args []string) error {
-			return s.asked(s.agent.Override(s.t.Context(), args[0], spec.State(args[1])))
+			return s.override(args)
 		},
-		"clear": func(s *story, args []string) error { return s.asked(s.agent.Override(s.t.Context(), args[0], "")) },
+		"clear": func(s *story, args []string) error {
+			return s.asked(s.agent.Override(s.t.Context(), args[0], spec.Override{}))
+		},
 		// undo NAME [GENERATION]
 		"undo": func(s *story, args []string) error {
 			generation, _ := strconv.ParseInt(append(args, "0")[1], 10, 64)
@@ -207,6 +209,8 @@ func init() {
 			s.machine.Answer(args[0], map[string]simnode.Answer{"healthy": simnode.Healthy, "failing": simnode.Failing, "hanging": simnode.Hanging}[args[1]])
 			return nil
 		},
+		"drain":   func(s *story, args []string) error { return s.asked(s.agent.Drain(s.t.Context(), len(args) > 0)) },
+		"undrain": func(s *story, _ []string) error { return s.asked(s.agent.Undrain(s.t.Context())) },
 		"restart": func(s *story, args []string) error { return s.asked(s.agent.Restart(s.t.Context(), args[0])) },
 		"kill":    func(s *story, args []string) error { return s.asked(s.agent.Kill(s.t.Context(), args[0], args[1])) },
 		"confirm": (*story).stepConfirm,
@@ -318,7 +322,7 @@ func (s *story) stepDrift(args []string) error {
 func (s *story) stepConfirm(args []string) error {
 	for _, source := range s.agent.Sources() {
 		if len(source.Blocked) > 0 {
-			return s.asked(s.agent.ConfirmPrune(s.t.Context(), source.Name, source.Revision))
+			return s.asked(s.agent.ConfirmPrune(s.t.Context(), source.Name, source.Hash))
 		}
 	}
 	return fmt.Errorf("nothing is blocked")
@@ -374,6 +378,22 @@ func (s *story) stepOrder(args []string) error {
 	}
 	s.order = nil
 	return nil
+}
+
+// override NAME STATE [TIME]
+func (s *story) override(args []string) error {
+	o := spec.Override{State: spec.State(args[1])}
+	if args[1] == "Suspended" {
+		o = spec.Override{Suspended: true}
+	}
+	if len(args) > 2 {
+		d, err := time.ParseDuration(args[2])
+		if err != nil {
+			return err
+		}
+		o.Until = time.Now().Add(d)
+	}
+	return s.asked(s.agent.Override(s.t.Context(), args[0], o))
 }
 
 func (s *story) stepRollout(args []string) error {

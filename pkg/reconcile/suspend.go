@@ -41,8 +41,20 @@ func (w *world) ownSpec(in spec.Instance) spec.Container {
 	return in.Spec
 }
 
-// Down tells of a node that goes down: since when, and when at the latest all has to be over, zero when nobody said.
-type Down struct{ Since, By time.Time }
+// Down tells of a node that goes down or is drained: since when, and when at the latest all has to be over, zero when nobody said.
+type Down struct {
+	Since, By time.Time
+	// Drained tells that it comes up again when somebody says so, Checkpoint that what can goes into images until then.
+	Drained, Checkpoint bool
+}
+
+// cause says why nothing runs.
+func (d Down) cause() string {
+	if d.Drained {
+		return "the node is drained"
+	}
+	return "the node goes down"
+}
 
 // IsZero tells whether the node stays up.
 func (d Down) IsZero() bool { return d == Down{} }
@@ -53,10 +65,10 @@ func (w *world) goDown() step {
 		if !live(in) || !in.Stopping.IsZero() {
 			continue
 		}
-		stop := w.stopAction(in.ID, w.ownSpec(in), downCause)
+		stop := w.stopAction(in.ID, w.ownSpec(in), w.Down.cause())
 		if until, ok := w.imageUntil(in, stop.Timeout); ok {
 			return w.lastIn(w.try(Action{
-				Verb: VerbCheckpoint, Instance: in.ID, Cause: downCause, Until: until, Options: spec.CheckpointOptions{Stop: true, Cause: downCause},
+				Verb: VerbCheckpoint, Instance: in.ID, Cause: w.Down.cause(), Until: until, Options: spec.CheckpointOptions{Stop: true, Cause: w.Down.cause()},
 			}), stop.Timeout)
 		}
 		return w.lastIn(w.try(stop), stop.Timeout)
@@ -68,8 +80,6 @@ func (w *world) goDown() step {
 	}
 	return step{}
 }
-
-const downCause = "the node goes down"
 
 // imageUntil tells whether an instance is to end in an image, and until when that may be tried: its own stop needs time as well.
 func (w *world) imageUntil(in spec.Instance, timeout time.Duration) (until time.Time, ok bool) {
@@ -86,5 +96,5 @@ func (w *world) imageUntil(in spec.Instance, timeout time.Duration) (until time.
 // suspends tells whether a container is to be in an image when the node is down.
 func (w *world) suspends() bool {
 	asked := w.asked()
-	return asked == spec.StateCheckpointed || asked != spec.StateStopped && w.wanted.Spec.Checkpoint.OnShutdown
+	return asked == spec.StateCheckpointed || asked != spec.StateStopped && (w.wanted.Spec.Checkpoint.OnShutdown || w.Down.Checkpoint)
 }

@@ -46,9 +46,14 @@ type Event struct {
 
 // SourceStatus is a source as the agent last read it.
 type SourceStatus struct {
-	Name     string `json:"name"`
-	Path     string `json:"path"`
+	Name string `json:"name"`
+	Path string `json:"path"`
+	// Revision is what its writer calls the contents, as a commit; Hash when nothing says.
 	Revision string `json:"revision,omitzero"`
+	// Hash is a short hash of the contents: what a confirmed removal is bound to.
+	Hash string `json:"hash,omitzero"`
+	// Unsettled tells that what was read may not be all that Revision means: a file is being written, or a removal waits for a second look.
+	Unsettled bool `json:"unsettled,omitzero"`
 	// OK is false while the source cannot be read completely; nothing is removed then.
 	OK bool `json:"ok"`
 	// Objects is how many containers the source gives.

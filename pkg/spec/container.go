@@ -34,6 +34,10 @@ type Metadata struct {
 type ContainerSpec struct {
 	// State is what the container should be doing: Running (default), Paused, Stopped, or Checkpointed (its processes are in an image on disk and take no memory; back to Running restores them).
 	State State `json:"state,omitzero" class:"live"`
+	// Suspend keeps the agent from doing anything about the container: what runs runs on, and is watched and shown. What is removed or goes down with the node does so all the same.
+	Suspend bool `json:"suspend,omitzero" class:"live"`
+	// DeletionPolicy says what becomes of the container when its manifest is removed: Stop (it ends by its own stop, and is destroyed; default), Checkpoint (it ends in an image that is kept, if it can, and is destroyed) or Orphan (it stays as it is, and a manifest of its name takes it over).
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitzero" class:"live"`
 	// Group is the group that the container belongs to. It is set by a manifest of kind Group, and cannot be said.
 	Group string `json:"group,omitzero" class:"replace" format:"name"`
 	// Base is what a container has beside what its manifest says: Standard (the usual mounts, environment, limits and groups; default) or None (nothing: only the mounts and variables that are said, in that order, limits as inherited, numbers for users).
@@ -132,6 +136,16 @@ const (
 	StatePaused       State = "Paused"
 	StateStopped      State = "Stopped"
 	StateCheckpointed State = "Checkpointed"
+)
+
+// DeletionPolicy says what becomes of a container without a manifest.
+type DeletionPolicy string
+
+// The deletion policies.
+const (
+	DeletionStop       DeletionPolicy = "Stop"
+	DeletionCheckpoint DeletionPolicy = "Checkpoint"
+	DeletionOrphan     DeletionPolicy = "Orphan"
 )
 
 // Rootfs is where a container's root file system comes from. One of its sources is set: path today.

@@ -21,6 +21,12 @@ type Document struct {
 // container of the file. Unknown, doubled, empty and wrongly typed fields are problems, and so are anchors, tags and
 // texts that YAML 1.1 reads as something else. No file costs more than bounded time and memory.
 func Decode(file string, data []byte) ([]Document, Problems) {
+	return (*NodePolicy)(nil).Decode(file, data)
+}
+
+// Decode reads the documents of a manifest file as the function of that name does. One that asks for what the policy does not allow has problems
+// with the Reason PolicyDenied, and is not among the documents.
+func (p *NodePolicy) Decode(file string, data []byte) ([]Document, Problems) {
 	problem, ok := checkText(data)
 	if !ok {
 		problem.File = file
@@ -36,7 +42,7 @@ func Decode(file string, data []byte) ([]Document, Problems) {
 	var documents []Document
 	var problems Problems
 	for _, s := range sections {
-		decoded, found := decodeSection(s)
+		decoded, found := p.decodeSection(s)
 		documents = append(documents, decoded...)
 		for _, p := range found {
 			p.File = file
@@ -48,7 +54,7 @@ func Decode(file string, data []byte) ([]Document, Problems) {
 
 // decodeSection reads one document: a container, or the containers of a group. The tree finds and places the problems; the value is
 // what the strict decoder reads.
-func decodeSection(s section) ([]Document, Problems) {
+func (p *NodePolicy) decodeSection(s section) ([]Document, Problems) {
 	root, err := parse(s.text)
 	if err != nil {
 		return nil, Problems{syntaxProblem(s, err)}
@@ -58,6 +64,15 @@ func decodeSection(s section) ([]Document, Problems) {
 	if len(c.problems) > 0 {
 		return nil, c.sorted()
 	}
+	documents, problems := decodeTree(s, root)
+	if refusals := p.refuse(s, root, documents); len(refusals) > 0 {
+		return nil, refusals
+	}
+	return documents, problems
+}
+
+// decodeTree reads one document whose tree is right.
+func decodeTree(s section, root *yamltree.Node) ([]Document, Problems) {
 	if scalar(root, "kind") == KindGroup {
 		return decodeGroup(s, root)
 	}

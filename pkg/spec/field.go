@@ -81,17 +81,18 @@ var kindNames = map[kind][2]string{
 
 // enums are the words of the types that have only a few, the default first.
 var enums = map[reflect.Type][]string{
-	reflect.TypeFor[State]():       words(StateRunning, StatePaused, StateStopped, StateCheckpointed),
-	reflect.TypeFor[Base]():        words(BaseStandard, BaseNone),
-	reflect.TypeFor[UserMode]():    words(UserHost, UserAuto, UserMap, UserJoin),
-	reflect.TypeFor[Propagation](): words(Propagations...),
-	reflect.TypeFor[Medium]():      words(MediumMemory, MediumDisk, MediumDirect),
-	reflect.TypeFor[Life]():        words(LifeStart, LifeInstance, LifeName),
-	reflect.TypeFor[NetworkMode](): words(NetworkPrivate, NetworkHost, NetworkNone, NetworkBridge, NetworkJoin),
-	reflect.TypeFor[Protocol]():    words(ProtocolTCP, ProtocolUDP),
-	reflect.TypeFor[SeccompMode](): words(SeccompDefault, SeccompUnconfined, SeccompByProfile),
-	reflect.TypeFor[Keyring]():     words(KeyringNew, KeyringInherit),
-	reflect.TypeFor[TimeMode]():    words(TimeHost, TimePrivate),
+	reflect.TypeFor[State]():          words(StateRunning, StatePaused, StateStopped, StateCheckpointed),
+	reflect.TypeFor[DeletionPolicy](): words(DeletionStop, DeletionCheckpoint, DeletionOrphan),
+	reflect.TypeFor[Base]():           words(BaseStandard, BaseNone),
+	reflect.TypeFor[UserMode]():       words(UserHost, UserAuto, UserMap, UserJoin),
+	reflect.TypeFor[Propagation]():    words(Propagations...),
+	reflect.TypeFor[Medium]():         words(MediumMemory, MediumDisk, MediumDirect),
+	reflect.TypeFor[Life]():           words(LifeStart, LifeInstance, LifeName),
+	reflect.TypeFor[NetworkMode]():    words(NetworkPrivate, NetworkHost, NetworkNone, NetworkBridge, NetworkJoin),
+	reflect.TypeFor[Protocol]():       words(ProtocolTCP, ProtocolUDP),
+	reflect.TypeFor[SeccompMode]():    words(SeccompDefault, SeccompUnconfined, SeccompByProfile),
+	reflect.TypeFor[Keyring]():        words(KeyringNew, KeyringInherit),
+	reflect.TypeFor[TimeMode]():       words(TimeHost, TimePrivate),
 	reflect.TypeFor[SchedulerPolicy](): words(
 		SchedulerOther, SchedulerBatch, SchedulerIdle, SchedulerFIFO, SchedulerRR, SchedulerDeadline,
 	),
@@ -117,6 +118,8 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[SeccompArch]():    words(SeccompArchs...),
 	reflect.TypeFor[SeccompFlag]():    words(SeccompFlags...),
 	reflect.TypeFor[SeccompOp]():      words(SeccompOps...),
+	reflect.TypeFor[Permission]():     words(Allow, Deny),
+	reflect.TypeFor[Requirement]():    words(Optional, Required),
 	reflect.TypeFor[DeviceType]():     words(DeviceChar, DeviceBlock, DevicePipe),
 	reflect.TypeFor[DeviceRuleType](): words(RuleAll, RuleChar, RuleBlock),
 }

@@ -82,7 +82,9 @@ func TestEnumsComplete(t *testing.T) {
 	for typ, words := range enums {
 		listed[typ.Name()] = words
 	}
-	for _, name := range []string{"container.go", "namespace.go", "network.go", "offset.go", "probe.go", "scheduling.go", "security.go"} {
+	for _, name := range []string{
+		"container.go", "dependency.go", "namespace.go", "network.go", "offset.go", "policy.go", "probe.go", "restart.go", "scheduling.go", "security.go", "update.go",
+	} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -30,6 +30,7 @@ var formats = sync.OnceValue(func() map[string]format {
 	table := map[string]format{
 		"apiVersion": {wants: "an apiVersion", words: []string{APIVersion}},
 		"kind":       {wants: "a kind", words: []string{KindContainer, KindGroup}},
+		"policyKind": {wants: "a kind", words: []string{KindPolicy}},
 		"name":       {wants: "a name: at most 63 of a-z, 0-9 and - between letters or digits", pattern: namePattern, longest: 4096, hint: nameHint},
 		"labelKey": {
 			wants:   "a key such as app or example.com/app",
@@ -61,6 +62,7 @@ var formats = sync.OnceValue(func() map[string]format {
 		"memoryFlag":      {wants: "a flag", words: MemoryFlags, hint: prefixHint("MPOL_F_", MemoryFlags)},
 		"personalityFlag": {wants: "a flag", words: slices.Sorted(maps.Keys(PersonalityFlags))},
 		"signal":          {wants: "a signal", words: stopSignals(), hint: signalHint},
+		"sysctlPattern":   {wants: "a kernel parameter such as net.ipv4.ip_forward, or net.ipv4.*", pattern: `^[a-z0-9_-]+([.][A-Za-z0-9_:@-]+)*([.][*])?$`},
 		"sysctl":          {wants: "a kernel parameter such as net.ipv4.ip_forward", pattern: `^[a-z0-9_-]+([.][A-Za-z0-9_:@-]+)+$`, check: checkSysctl, hint: sysctlHint},
 		"sysctlText":      {wants: "the text of a kernel parameter", pattern: `^.+$`, longest: 4095},
 		"rlimit":          {wants: "a resource limit", words: RlimitNames, hint: rlimitHint},

@@ -26,6 +26,10 @@ type Group struct {
 type GroupSpec struct {
 	// State is what all containers should be doing: Running (default), Paused, Stopped, or Checkpointed (their images are taken at one moment).
 	State State `json:"state,omitzero" class:"live"`
+	// Suspend keeps the agent from doing anything about the containers.
+	Suspend bool `json:"suspend,omitzero" class:"live"`
+	// DeletionPolicy says what becomes of the containers when the manifest is removed, as that of a container.
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitzero" class:"live"`
 	// Hostname is the host name of all containers. Default: the group's name.
 	Hostname string `json:"hostname,omitzero" class:"replace" format:"hostname"`
 	// Domainname is the NIS domain name of all containers. Default: none.
@@ -43,6 +47,8 @@ type GroupSpec struct {
 // groupOwned are the keys of a container that its group says, with the place where the group says it.
 var groupOwned = []struct{ key, instead string }{
 	{"state", "spec.state"},
+	{"suspend", "spec.suspend"},
+	{"deletionPolicy", "spec.deletionPolicy"},
 	{"hostname", "spec.hostname"},
 	{"domainname", "spec.domainname"},
 	{"network", "spec.network"},
@@ -61,6 +67,7 @@ func (g Group) Expand() []Container {
 		c.Metadata.Name = memberName(g.Metadata.Name, name)
 		c.Spec.Group = g.Metadata.Name
 		c.Spec.State, c.Spec.Network, c.Spec.Sysctls = g.Spec.State, g.Spec.Network, g.Spec.Sysctls
+		c.Spec.Suspend, c.Spec.DeletionPolicy = g.Spec.Suspend, g.Spec.DeletionPolicy
 		c.Spec.DependsOn = g.siblings(c.Spec.DependsOn)
 		c.Spec.Domainname, c.Spec.Namespaces.User = g.Spec.Domainname, g.Spec.User
 		if c.Spec.Hostname = g.Spec.Hostname; c.Spec.Hostname == "" {

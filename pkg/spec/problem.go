@@ -3,7 +3,7 @@ package spec
 import (
 	"cmp"
 	"fmt"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -19,7 +19,8 @@ type Problem struct {
 	// Name is the container's, when the document has a readable one.
 	Name    string `json:"name,omitzero"`
 	Message string `json:"message"`
-	// Reason is one word for it, in CamelCase, where there is a better one than invalid.
+	// Reason is one stable word for why it is refused though it could be read: DuplicateName, DependencyCycle, PolicyDenied, SignatureInvalid; "" for all that is
+	// wrong in itself.
 	Reason string `json:"reason,omitzero"`
 	// Hint is one action that helps, if there is one.
 	Hint string `json:"hint,omitzero"`
@@ -63,8 +64,8 @@ func (ps Problems) Err() error {
 
 // sort puts problems into file order, keeping the order of those at one place.
 func (ps Problems) sort() {
-	slices.SortStableFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	sort.SliceStable(ps, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(ps[i].Line, ps[j].Line), cmp.Compare(ps[i].Column, ps[j].Column)) < 0
 	})
 }
 

@@ -42,11 +42,17 @@ type Source struct {
 	Line int    `json:"line,omitzero"`
 }
 
-// Override is a state set by hand over the manifest's; shown until cleared.
+// Override is what somebody set by hand over the manifest: a state, or that nothing is done about the container. It is shown until it is cleared or ends.
 type Override struct {
-	State State     `json:"state,omitzero"`
-	Since time.Time `json:"since,omitzero"`
+	State     State     `json:"state,omitzero"`
+	Suspended bool      `json:"suspended,omitzero"`
+	Since     time.Time `json:"since,omitzero"`
+	// Until is when it ends by itself; zero for never.
+	Until time.Time `json:"until,omitzero"`
 }
+
+// IsZero tells whether the manifest alone decides.
+func (o Override) IsZero() bool { return o.State == "" && !o.Suspended }
 
 // ContainerStatus is the running side of a status.
 type ContainerStatus struct {
@@ -107,6 +113,7 @@ const (
 	ConditionDrifted     ConditionType = "Drifted"     // the kernel differed from the spec and was repaired, or cannot be
 	ConditionOutdated    ConditionType = "Outdated"    // created under older default values
 
+	ConditionSuspended  ConditionType = "Suspended"  // nothing is done about the container
 	ConditionRolledBack ConditionType = "RolledBack" // an earlier manifest is in force in place of the newest
 
 	ConditionCheckpointed ConditionType = "Checkpointed" // the newest image that was due is there

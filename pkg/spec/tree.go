@@ -32,6 +32,9 @@ func fieldsOf(path string, t reflect.Type, sample reflect.Value) []Field {
 	fields := make([]Field, 0, t.NumField())
 	for i := range t.NumField() {
 		sf := t.Field(i)
+		if !sf.IsExported() {
+			continue
+		}
 		fields = append(fields, fieldOf(path, sf, docs[t.Name()+"."+sf.Name], field(sample, i)))
 	}
 	return fields

@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/api"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -231,18 +233,44 @@ func (a *Agent) ask(words ...string) error {
 }
 
 // Override remembers and sets the phase that would follow.
-func (a *Agent) Override(_ context.Context, name string, state spec.State) error {
+func (a *Agent) Override(_ context.Context, name string, override spec.Override) error {
 	o, err := a.Object(name)
 	if err != nil {
 		return err
 	}
-	o.Status.Override.State = state
-	o.Status.Phase = spec.Phase(state)
-	if state == "" {
+	o.Status.Override = override
+	o.Status.Phase = spec.Phase(override.State)
+	if override.State == "" {
 		o.Status.Phase = spec.PhaseRunning
 	}
 	a.Put(o)
-	return a.ask("override", name, string(state))
+	words := []string{"override", name, string(override.State)}
+	if override.Suspended {
+		words = append(words, "suspended")
+	}
+	if !override.Until.IsZero() {
+		words = append(words, "for", time.Until(override.Until).Round(time.Minute).String())
+	}
+	return a.ask(words...)
+}
+
+// Revisions are two, the second of which has failed.
+func (a *Agent) Revisions(_ context.Context, name string) ([]spec.Revision, error) {
+	if _, err := a.Object(name); err != nil {
+		return nil, err
+	}
+	return []spec.Revision{
+		{Rollout: spec.Rollout{Generation: 1, InForce: 1, State: spec.RolloutHealthy}},
+		{
+			Rollout: spec.Rollout{Generation: 2, InForce: 1, State: spec.RolloutRolledBack, Message: "not ready within 5m"},
+			Changes: []spec.Change{{Path: "command", Old: "[web]", New: "[wob]", Class: spec.ClassReplace}},
+		},
+	}, nil
+}
+
+// Undo remembers.
+func (a *Agent) Undo(_ context.Context, name string, generation int64) error {
+	return a.ask("undo", name, strconv.FormatInt(generation, 10))
 }
 
 // Restart remembers.
@@ -253,14 +281,14 @@ func (a *Agent) Kill(_ context.Context, name, signal string) error {
 	return a.ask("kill", name, signal)
 }
 
-// ConfirmPrune remembers, if the source is there with that revision.
-func (a *Agent) ConfirmPrune(_ context.Context, source, revision string) error {
+// ConfirmPrune remembers, if the source is there with that hash.
+func (a *Agent) ConfirmPrune(_ context.Context, source, hash string) error {
 	for _, s := range a.Sources() {
-		if s.Name == source && s.Revision == revision {
-			return a.ask("prune", source, revision)
+		if s.Name == source && s.Hash == hash {
+			return a.ask("prune", source, hash)
 		}
 	}
-	return fmt.Errorf("source %q has no revision %q: %w", source, revision, fs.ErrNotExist)
+	return fmt.Errorf("source %q has no hash %q: %w", source, hash, fs.ErrNotExist)
 }
 
 // Logs gives the lines added.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -182,6 +183,17 @@ func (a *Agent) Shutdown(ctx context.Context) error {
 	}
 	return a.ask("shutdown")
 }
+
+// Drain is Shutdown, remembered as what it is.
+func (a *Agent) Drain(ctx context.Context, checkpoint bool) error {
+	if err := a.Shutdown(ctx); err != nil {
+		return err
+	}
+	return a.ask("drain", strconv.FormatBool(checkpoint))
+}
+
+// Undrain remembers.
+func (a *Agent) Undrain(context.Context) error { return a.ask("undrain") }
 
 // VerifyImage finds the damage that was said.
 func (a *Agent) VerifyImage(ctx context.Context, ref string) error {

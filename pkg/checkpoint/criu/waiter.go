@@ -2,7 +2,6 @@ package criu
 
 import (
 	"bytes"
-	"debug/elf"
 	"encoding/binary"
 	"fmt"
 	"io/fs"
@@ -22,10 +21,10 @@ const (
 
 // waiterCode is that in machine code.
 var waiterCode = map[string]struct {
-	machine elf.Machine
+	machine uint16 // EM_X86_64 and EM_AARCH64 of elf(5)
 	code    []byte
 }{
-	"amd64": {elf.EM_X86_64, []byte{
+	"amd64": {62, []byte{
 		0xbb, 0x00, 0x00, 0x50, 0x00, // mov ebx, counterAddress
 		0xc7, 0x43, 0x10, 0x40, 0x42, 0x0f, 0x00, // mov dword [rbx+16], 1000000
 		0x48, 0xff, 0x03, // inc qword [rbx]
@@ -35,7 +34,7 @@ var waiterCode = map[string]struct {
 		0x0f, 0x05, // syscall
 		0xeb, 0xee, // jmp to the inc
 	}},
-	"arm64": {elf.EM_AARCH64, words(
+	"arm64": {183, words(
 		0xd2a00a13, // movz x19, #0x50, lsl #16
 		0xd2884802, // movz x2, #0x4240
 		0xf2a001e2, // movk x2, #0xf, lsl #16
@@ -58,6 +57,21 @@ func words(all ...uint32) (code []byte) {
 	return code
 }
 
+// header is Elf64_Ehdr of elf(5), segment is Elf64_Phdr. Package debug/elf has them too, and brings three decompressors.
+type header struct {
+	Ident                                                [16]byte
+	Type, Machine                                        uint16
+	Version                                              uint32
+	Entry, Phoff, Shoff                                  uint64
+	Flags                                                uint32
+	Ehsize, Phentsize, Phnum, Shentsize, Shnum, Shstrndx uint16
+}
+
+type segment struct {
+	Type, Flags                             uint32
+	Off, Vaddr, Paddr, Filesz, Memsz, Align uint64
+}
+
 // waiter is the program as an executable file: one segment with headers and code, one with zeros.
 func waiter(arch string) ([]byte, error) {
 	of, ok := waiterCode[arch]
@@ -66,14 +80,14 @@ func waiter(arch string) ([]byte, error) {
 	}
 	const headers = 64 + 2*56
 	size := uint64(headers + len(of.code))
-	head := elf.Header64{
-		Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
-		Type:  uint16(elf.ET_EXEC), Machine: uint16(of.machine), Version: uint32(elf.EV_CURRENT),
+	head := header{
+		Ident: [16]byte{0x7f, 'E', 'L', 'F', 2, 1, 1}, // 64 bits, least significant byte first, version 1
+		Type:  2, Machine: of.machine, Version: 1,     // ET_EXEC
 		Entry: codeAddress + headers, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 2, Shentsize: 64,
 	}
-	segments := []elf.Prog64{
-		{Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_X), Vaddr: codeAddress, Paddr: codeAddress, Filesz: size, Memsz: size, Align: alignment},
-		{Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_W), Vaddr: counterAddress, Paddr: counterAddress, Memsz: dataSize, Align: alignment},
+	segments := []segment{
+		{Type: 1, Flags: 4 | 1, Vaddr: codeAddress, Paddr: codeAddress, Filesz: size, Memsz: size, Align: alignment}, // PT_LOAD, PF_R | PF_X
+		{Type: 1, Flags: 4 | 2, Vaddr: counterAddress, Paddr: counterAddress, Memsz: dataSize, Align: alignment},     // PT_LOAD, PF_R | PF_W
 	}
 	var file bytes.Buffer
 	for _, part := range []any{head, segments, of.code} {

@@ -2,8 +2,7 @@ package image
 
 import (
 	"context"
-	"slices"
-	"strings"
+	"sort"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -55,7 +54,7 @@ func (s *Store) Details(ctx context.Context, ref string) (spec.ImageDetails, err
 		d.Mounts = append(d.Mounts, spec.ImageMount{Destination: m.Point, Type: m.Type, FromManifest: m.Key != "" || m.Point == "/"})
 	}
 	// criu names them as it meets them. Each lies on one with a shorter path.
-	slices.SortStableFunc(d.Mounts, func(a, b spec.ImageMount) int { return strings.Compare(a.Destination, b.Destination) })
+	sort.SliceStable(d.Mounts, func(i, j int) bool { return d.Mounts[i].Destination < d.Mounts[j].Destination })
 	for _, f := range r.record.Files {
 		on := f.stored()
 		d.Files = append(d.Files, spec.ImageFile{Name: on.Path, Bytes: spec.Bytes(on.Size), SHA256: on.SHA256})

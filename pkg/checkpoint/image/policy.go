@@ -9,6 +9,7 @@ import (
 	mathbits "math/bits"
 	"path"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -220,8 +221,12 @@ func (f *Facts) checkIDMaps(p Policy) error {
 }
 
 func sameMap(a, b []IDMap) bool {
-	order := func(x, y IDMap) int { return cmp.Compare(x.Inside, y.Inside) }
-	return slices.Equal(slices.SortedFunc(slices.Values(a), order), slices.SortedFunc(slices.Values(b), order))
+	sorted := func(m []IDMap) []IDMap {
+		m = slices.Clone(m)
+		sort.Slice(m, func(i, j int) bool { return m[i].Inside < m[j].Inside })
+		return m
+	}
+	return slices.Equal(sorted(a), sorted(b))
 }
 
 // openable are the kinds of open files that anybody may have; others need a capability, and the rest nobody may have.

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"sort"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -27,7 +27,8 @@ func RetentionOf(c spec.Checkpoint) Retention {
 //
 // Images of a set go together: mayGo says whether no member of a set has to stay. Nil: all may.
 func Excess(images []spec.Image, r Retention, now time.Time, inUse func(ref string) bool, mayGo func(set string) bool) (remove []spec.Image) {
-	images = slices.SortedFunc(slices.Values(images), func(a, b spec.Image) int { return strings.Compare(a.ID, b.ID) })
+	images = slices.Clone(images)
+	sort.Slice(images, func(i, j int) bool { return images[i].ID < images[j].ID })
 	last := lastGood(images)
 	var bytes spec.Bytes
 	count := 0

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -118,8 +118,8 @@ func (s *Store) List(container string) ([]spec.Image, error) {
 		}
 		list = append(list, images...)
 	}
-	slices.SortStableFunc(list, func(a, b spec.Image) int {
-		return cmp.Or(strings.Compare(a.ID, b.ID), strings.Compare(a.Container, b.Container))
+	sort.SliceStable(list, func(i, j int) bool {
+		return cmp.Or(strings.Compare(list[i].ID, list[j].ID), strings.Compare(list[i].Container, list[j].Container)) < 0
 	})
 	return list, nil
 }

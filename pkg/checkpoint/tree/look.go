@@ -1,9 +1,8 @@
 package tree
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -112,7 +111,7 @@ func list(fd int) (all []dirent, err error) {
 		}
 		all = appendDirents(all, buf[:n])
 	}
-	slices.SortFunc(all, func(a, b dirent) int { return cmp.Compare(a.name, b.name) })
+	sort.Slice(all, func(i, j int) bool { return all[i].name < all[j].name })
 	return all, nil
 }
 

@@ -2,7 +2,7 @@ package tree
 
 import (
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -41,7 +41,7 @@ func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, e
 		}
 		all = append(all, xattr{name, value})
 	}
-	slices.SortFunc(all, func(a, b xattr) int { return strings.Compare(a.name, b.name) })
+	sort.Slice(all, func(i, j int) bool { return all[i].name < all[j].name })
 	return all, nil
 }
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -141,7 +141,7 @@ func canonicalList(s string) (string, error) {
 		}
 		spans = append(spans, span{first, last})
 	}
-	slices.SortFunc(spans, func(a, b span) int { return int(a.first) - int(b.first) })
+	sort.Slice(spans, func(i, j int) bool { return spans[i].first < spans[j].first })
 	merged := spans[:1]
 	for _, next := range spans[1:] {
 		last := &merged[len(merged)-1]

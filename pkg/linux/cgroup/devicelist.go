@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -129,7 +130,9 @@ func (g *Group) setDeviceList(h hierarchy, l deviceList) error {
 func (l deviceList) after(before deviceList) (writes [][2]string) {
 	const allow, deny = "devices.allow", "devices.deny"
 	sorted := func(exceptions map[devices]access) []devices {
-		return slices.SortedFunc(maps.Keys(exceptions), func(a, b devices) int { return strings.Compare(a.String(), b.String()) })
+		all := slices.Collect(maps.Keys(exceptions))
+		sort.Slice(all, func(i, j int) bool { return all[i].String() < all[j].String() })
+		return all
 	}
 	if l.allow {
 		writes = append(writes, [2]string{allow, "a"}) // what is denied does not show, so it is said anew

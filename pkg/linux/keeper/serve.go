@@ -10,7 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 
 	"golang.org/x/sys/unix"
 
@@ -248,8 +248,8 @@ func (k *keeper) list() (ps []Process) {
 	for _, in := range k.all() {
 		ps = append(ps, in.view.Load().process())
 	}
-	slices.SortFunc(ps, func(a, b Process) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Instance, b.Instance))
+	sort.Slice(ps, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(ps[i].Name, ps[j].Name), cmp.Compare(ps[i].Instance, ps[j].Instance)) < 0
 	})
 	return ps
 }

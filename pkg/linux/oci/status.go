@@ -6,8 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
+	"sort"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -65,7 +64,7 @@ func (r *Runtime) List() (all []State, err error) {
 			all = append(all, s)
 		}
 	}
-	slices.SortFunc(all, func(a, b State) int { return strings.Compare(a.ID, b.ID) })
+	sort.Slice(all, func(i, j int) bool { return all[i].ID < all[j].ID })
 	return all, nil
 }
 

@@ -1,9 +1,9 @@
 package process
 
 import (
-	"cmp"
 	"os"
 	"slices"
+	"sort"
 
 	"golang.org/x/sys/unix"
 
@@ -72,7 +72,7 @@ func newParking(p *Program, stub, image, report *os.File) (*parking, error) {
 	for _, fd := range append(k.program.descriptorsOf(k.at), own[2]) {
 		k.keep(fd)
 	}
-	slices.SortStableFunc(k.more, func(a, b added) int { return cmp.Compare(a.before, b.before) })
+	sort.SliceStable(k.more, func(i, j int) bool { return k.more[i].before < k.more[j].before })
 	return k, nil
 }
 

@@ -1,9 +1,9 @@
 package seccomp
 
 import (
-	"cmp"
 	"maps"
 	"slices"
+	"sort"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +35,7 @@ func (l *spanList) add(first uint32, code Filter) {
 // positive numbers each.
 func (p Policy) spans(group []Arch) (all spanList) {
 	all.add(0, returns(p.Foreign))
-	slices.SortFunc(group, func(a, b Arch) int { return cmp.Compare(a.base(), b.base()) })
+	sort.Slice(group, func(i, j int) bool { return group[i].base() < group[j].base() })
 	for _, arch := range group {
 		p.table(arch).add(&all)
 	}

@@ -57,6 +57,16 @@ type Record struct {
 	Suspended bool `json:"suspended,omitzero"`
 }
 
+// Drain tells that the node is drained: all is brought down, until somebody ends that. The zero value is a node that is not.
+type Drain struct {
+	Since time.Time `json:"since"`
+	// Checkpoint tells that what can goes into images, and goes on from them.
+	Checkpoint bool `json:"checkpoint,omitzero"`
+}
+
+// IsZero tells whether the node is not drained.
+func (d Drain) IsZero() bool { return d.Since.IsZero() }
+
 // Intent is an action written down before it is done.
 type Intent struct {
 	Verb     string    `json:"verb"`

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +21,7 @@ const (
 	suffix       = ".json"
 	suffixNew    = ".new"  // being written; left behind by a crash
 	suffixBroken = ".torn" // set aside because it could not be read; the newest one of each name is kept
+	drainFile    = "drained"
 )
 
 // Store keeps records in a directory, one file a name. Records of different names may be written in parallel.
@@ -46,6 +49,8 @@ func (s *Store) Close() error { return s.dir.Close() }
 // Inventory is what Load found.
 type Inventory struct {
 	Records map[string]Record
+	// Drain tells whether the node is drained.
+	Drain Drain
 	// Held are names to be left alone, with the reason: their records could not be read now, or were written by a newer version.
 	Held map[string]error
 	// Problems are files that could not be used and were set aside.
@@ -67,9 +72,40 @@ func (s *Store) Load() (Inventory, error) {
 			inv.load(s, name)
 		case strings.HasSuffix(entry.Name(), suffixNew):
 			inv.note(s.dir.Remove(entry.Name()))
+		case entry.Name() == drainFile:
+			inv.loadDrain(s)
 		}
 	}
 	return inv, nil
+}
+
+// loadDrain reads whether the node is drained. A file that says nothing clear says that it is: nothing is started by mistake.
+func (inv *Inventory) loadDrain(s *Store) {
+	data, err := s.read(drainFile)
+	if err == nil {
+		err = json.Unmarshal(data, &inv.Drain)
+	}
+	if err != nil {
+		inv.note(fmt.Errorf("%s: %w\nhint: `reconciler undrain` ends it", drainFile, err))
+	}
+	if inv.Drain.IsZero() {
+		inv.Drain = Drain{Since: time.Now().Round(0).UTC()}
+	}
+}
+
+// SaveDrain writes down that the node is drained, or for the zero value that it is not.
+func (s *Store) SaveDrain(d Drain) error {
+	if d.IsZero() {
+		return errors.Join(s.remove(drainFile), s.syncDir())
+	}
+	data, err := json.Marshal(d)
+	if err == nil {
+		err = s.replace(drainFile, drainFile+suffixNew, append(data, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write down that the node is drained: %w", err)
+	}
+	return nil
 }
 
 func (inv *Inventory) load(s *Store, name string) {
@@ -125,12 +161,19 @@ func (s *Store) Save(r Record) error {
 	if err != nil {
 		return err
 	}
-	temp := r.Name + suffixNew
-	if err := s.write(temp, data); err != nil {
-		return errors.Join(fmt.Errorf("cannot save the record of %q: %w", r.Name, err), s.remove(temp))
+	if err := s.replace(r.Name+suffix, r.Name+suffixNew, data); err != nil {
+		return fmt.Errorf("cannot save the record of %q: %w", r.Name, err)
 	}
-	if err := s.dir.Rename(temp, r.Name+suffix); err != nil {
-		return errors.Join(fmt.Errorf("cannot save the record of %q: %w", r.Name, err), s.remove(temp))
+	return nil
+}
+
+// replace writes a file by way of another.
+func (s *Store) replace(file, temp string, data []byte) error {
+	if err := s.write(temp, data); err != nil {
+		return errors.Join(err, s.remove(temp))
+	}
+	if err := s.dir.Rename(temp, file); err != nil {
+		return errors.Join(err, s.remove(temp))
 	}
 	return s.syncDir()
 }

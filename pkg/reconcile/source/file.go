@@ -20,11 +20,15 @@ import (
 
 // file is a manifest file as it was last read.
 type file struct {
-	status  status
-	readAt  time.Time
-	sum     [sha256.Size]byte
-	decoded *reconcile.File
-	// open is what was read while somebody could still write: it counts once it is read again unchanged.
+	status    status
+	signature status // of the file with its signature
+	readAt    time.Time
+	sum       [sha256.Size]byte // of both
+	decoded   *reconcile.File
+	// writer tells that somebody could write to it while it was read. Who has mapped it into memory changes it without changing its times: of
+	// each page only the first write counts, see file_update_time() in the kernel's mm/filemap.c.
+	writer bool
+	// open is what was read while somebody could still write, or without the signature that fits: it counts once it is read again unchanged.
 	open *openRead
 }
 
@@ -97,6 +101,8 @@ func (d *Dir) readAll(dir *os.File, names []string, all bool) (files map[string]
 // errOpen tells that a file has a writer and may not be complete.
 var errOpen = errors.New("it is being written")
 
+var errIrregular = errors.New("it is no regular file")
+
 // readOne reads a file, unless its status tells that it is as before. With errOpen the file is what was known before.
 func (d *Dir) readOne(dir int, name string, before *file, all bool) (*file, error) {
 	var st unix.Stat_t
@@ -104,7 +110,7 @@ func (d *Dir) readOne(dir int, name string, before *file, all bool) (*file, erro
 		return nil, err
 	}
 	linked := st.Mode&unix.S_IFMT == unix.S_IFLNK
-	if st.Mode&unix.S_IFMT == unix.S_IFREG && before.current(statusOf(&st)) && !all {
+	if st.Mode&unix.S_IFMT == unix.S_IFREG && before.current(statusOf(&st), d.signatureStatus(dir, name)) && !all {
 		return before, nil
 	}
 	fd, err := open(dir, name)
@@ -122,25 +128,29 @@ func (d *Dir) readOne(dir int, name string, before *file, all bool) (*file, erro
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, err
 	}
-	if before.current(statusOf(&st)) && !all {
+	if before.current(statusOf(&st), d.signatureStatus(dir, name)) && !all {
 		return before, nil
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, errors.New("it is no regular file")
+		return nil, errIrregular
 	}
 	if err := d.trustFile(f, &st, name, linked); err != nil {
 		return nil, err
 	}
-	return d.decode(f, name, statusOf(&st), before)
+	return d.decode(dir, f, name, statusOf(&st), before)
 }
 
-// current tells whether a file with this status still is what was read.
-func (f *file) current(now status) bool {
-	if f == nil || f.open != nil || f.status != now {
+// current tells whether a file with this status, and a signature with that one, still is what was read.
+func (f *file) current(now, signature status) bool {
+	if f == nil || f.open != nil || f.writer || f.status != now || f.signature != signature {
 		return false
 	}
-	changed := time.Unix(now.ctime.Unix())
-	return f.readAt.Sub(changed) > racy
+	return f.after(now) && (signature == status{} || f.after(signature))
+}
+
+// after tells whether a file was read so long after a change that none can hide behind it.
+func (f *file) after(changed status) bool {
+	return f.readAt.Sub(time.Unix(changed.ctime.Unix())) > racy
 }
 
 // openTries bounds the tries to open a file: EAGAIN is a rename that raced, see openat2(2), or somebody's write lease, see fcntl(2), which
@@ -168,8 +178,8 @@ func open(dir int, name string) (int, error) {
 }
 
 // decode reads an open file. While somebody has it open for writing it counts only when it was the same some time ago.
-func (d *Dir) decode(f *os.File, name string, st status, before *file) (*file, error) {
-	free := lease(f)
+func (d *Dir) decode(dir int, f *os.File, name string, st status, before *file) (*file, error) {
+	free, writer := lease(f)
 	now := time.Now()
 	data, err := io.ReadAll(io.LimitReader(f, maxRead))
 	if free {
@@ -178,10 +188,16 @@ func (d *Dir) decode(f *os.File, name string, st status, before *file) (*file, e
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(data)
-	read := &file{status: st, readAt: now, sum: sum}
+	signed := d.signatureFor(dir, name)
+	sum := sumOf(data, signed)
+	read := &file{status: st, signature: signed.status, readAt: now, sum: sum, writer: writer}
 	known := before != nil && before.status != (status{}) && before.sum == sum
-	if !free && !known {
+	if known {
+		read.decoded = before.decoded
+		return read, nil
+	}
+	invalid := d.check(data, signed, now)
+	if !free || invalid != nil { // a manifest and its signature come one after the other
 		if before != nil && before.open != nil && before.open.sum == sum {
 			if now.Sub(before.open.at) < quiet {
 				return before, errOpen
@@ -190,21 +206,21 @@ func (d *Dir) decode(f *os.File, name string, st status, before *file) (*file, e
 			return before.written(d.path, name, openRead{sum, now}), errOpen
 		}
 	}
-	if known {
-		read.decoded = before.decoded
+	if invalid != nil {
+		read.decoded = d.unsigned(name, invalid)
 		return read, nil
 	}
 	path := filepath.Join(d.path, name)
-	documents, problems := spec.Decode(path, data)
+	documents, problems := d.options.Decode(path, data)
 	read.decoded = &reconcile.File{Path: path, Documents: documents, Problems: problems}
 	return read, nil
 }
 
 // lease tells whether nobody can write to a file, and keeps writers waiting until release. See fcntl(2), F_SETLEASE: with a writer it
-// fails with EAGAIN; where leases are not supported it fails as well.
-func lease(f *os.File) bool {
+// fails with EAGAIN; where leases are not supported it fails as well, and nothing is known.
+func lease(f *os.File) (free, writer bool) {
 	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
-	return err == nil
+	return err == nil, errors.Is(err, unix.EAGAIN)
 }
 
 // release lets writers in; closing the file would do so as well.
@@ -214,7 +230,7 @@ func release(f *os.File) { _, _ = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_
 func (f *file) written(dir, name string, read openRead) *file {
 	next := file{open: &read}
 	if f != nil {
-		next.status, next.readAt, next.sum, next.decoded = f.status, f.readAt, f.sum, f.decoded
+		next.status, next.signature, next.readAt, next.sum, next.decoded = f.status, f.signature, f.readAt, f.sum, f.decoded
 	}
 	if next.decoded == nil {
 		next.decoded = problem(filepath.Join(dir, name), errOpen)
@@ -236,8 +252,8 @@ func problem(path string, err error) *reconcile.File {
 	return &reconcile.File{Path: path, Problems: spec.Problems{{File: path, Line: 1, Column: 1, Message: fmt.Sprintf("cannot be read: %s", message), Hint: hint}}}
 }
 
-// revision is a hash of names and contents.
-func revision(names []string, files map[string]*file) string {
+// hashOf is a hash of names and contents.
+func hashOf(names []string, files map[string]*file) string {
 	h := sha256.New()
 	for _, name := range names {
 		if f := files[name]; f != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 const manifest = `apiVersion: reconciler/v1alpha1
@@ -41,14 +42,14 @@ func open(t testing.TB) *folder {
 
 func (f *folder) source(path string, owners ...uint32) *source.Dir {
 	f.Helper()
-	dir, err := source.New(path, owners...)
+	dir, err := source.New(path, source.Options{Owners: owners})
 	f.must(err)
 	return dir
 }
 
-func (f *folder) must(err error) {
+func (f *folder) must(errs ...error) {
 	f.Helper()
-	if err != nil {
+	if err := errors.Join(errs...); err != nil {
 		f.Fatal(err)
 	}
 }
@@ -100,12 +101,12 @@ func TestReads(t *testing.T) {
 	f.put("c.yml", "job")
 	first := f.shows("db", "web", "job")
 	second := f.shows("db", "web", "job")
-	if !slices.Equal(first.Files, second.Files) || first.Revision != second.Revision {
+	if !slices.Equal(first.Files, second.Files) || first.Hash != second.Hash {
 		t.Error("unchanged files are other objects")
 	}
 	f.put("b.yaml", "web2")
 	third := f.shows("db", "web2", "job")
-	if third.Files[0] != first.Files[0] || third.Files[1] == first.Files[1] || third.Revision == first.Revision {
+	if third.Files[0] != first.Files[0] || third.Files[1] == first.Files[1] || third.Hash == first.Hash {
 		t.Error("a change was not told from no change")
 	}
 	f.must(os.Remove(f.at("b.yaml")))
@@ -469,4 +470,41 @@ func BenchmarkScan(b *testing.B) {
 			f.dir.Scan(b.Context(), true)
 		}
 	})
+}
+
+// A directory that is caught while it is removed, empty but still there, was not emptied: what comes in its place is suspect all the same.
+func TestDirectoryGoesWhileRead(t *testing.T) {
+	f := open(t)
+	f.put("web.yaml", "web")
+	f.shows("web")
+	f.must(os.Remove(f.at("web.yaml")))
+	f.shows()
+	f.must(os.Remove(f.path), os.Mkdir(f.path, 0o755))
+	f.shows("is another directory than before and empty")
+	f.put("web.yaml", "web")
+	f.shows("web")
+	f.must(os.Remove(f.at("web.yaml")))
+	f.shows()
+	time.Sleep(reconcile.Settle + 10*time.Millisecond)
+	f.shows()
+	f.must(os.Remove(f.path), os.Mkdir(f.path, 0o755))
+	f.shows() // it was empty for long
+}
+
+// What a policy does not allow is refused as a broken edit is: the last good manifest stays in force, and the reason is told.
+func TestPolicyDenied(t *testing.T) {
+	f := open(t)
+	policy, problems := spec.DecodePolicy("p.yaml", []byte("apiVersion: reconciler/v1alpha1\nkind: NodePolicy\nspec: {rootfs: {allowedPaths: [/srv]}}\n"))
+	f.must(problems.Err())
+	dir, err := source.New(f.path, source.Options{Decode: policy.Decode})
+	f.must(err)
+	f.dir = dir
+	f.put("web.yaml", "web")
+	first := reconcile.Admit(reconcile.Request{Snapshots: []reconcile.Snapshot{f.shows("web")}})
+	f.must(os.WriteFile(f.at("web.yaml"), []byte(strings.Replace(fmt.Sprintf(manifest, "web"), "/srv", "/etc", 1)), 0o644))
+	s := f.shows("web.yaml:4:23: spec.rootfs.path: /etc is not in /srv")
+	second := reconcile.Admit(reconcile.Request{Snapshots: []reconcile.Snapshot{s}, Incumbents: first.Desired})
+	if d := second.Desired["web"]; d.Accepted.Reason != reconcile.ReasonPolicyDenied || d.Accepted.Status != spec.False || d.Container.Spec.Rootfs.Path != "/srv" {
+		t.Errorf("%+v", d)
+	}
 }

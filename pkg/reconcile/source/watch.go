@@ -18,6 +18,9 @@ type watch struct {
 // Hints sends when a manifest may have changed, until ctx ends. Where the kernel gives no hints it never sends.
 func (d *Dir) Hints(ctx context.Context) <-chan struct{} {
 	hints := make(chan struct{}, 1)
+	if d.options.Watch == WatchNever {
+		return hints
+	}
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		return hints
@@ -62,7 +65,7 @@ func (d *Dir) matters(event fsnotify.Event) bool {
 	name := filepath.Base(event.Name)
 	switch {
 	case filepath.Dir(event.Name) == d.path:
-		return IsManifest(name) || strings.HasPrefix(name, "..")
+		return IsManifest(strings.TrimSuffix(name, signatureOf)) || strings.HasPrefix(name, "..") || name == revisionFile
 	case event.Name == d.path:
 		return true
 	}
@@ -84,7 +87,7 @@ func (d *Dir) rewatch(at place) {
 	for _, path := range d.way(at) {
 		_ = d.watch.notify.Add(path)
 	}
-	if at != (place{}) && d.watch.notify.Add(d.path) == nil {
+	if at != (place{}) && (d.polled(at) || d.watch.notify.Add(d.path) == nil) {
 		d.watch.at = at
 	}
 }
