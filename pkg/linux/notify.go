@@ -14,7 +14,7 @@ import (
 )
 
 // notifying is a defaulted container with the directory of its socket for sd_notify(3) among its mounts, made anew for the run to come, and the socket's path in
-// its environment unless that says another. What is created from the manifest stays as it was: this is a matter of one run, and probes are of class live.
+// its environment unless that says another. It is made for one run, and nothing of it is in the record: who reads that finds the manifest.
 func (n *Node) notifying(c spec.Container, id uint64) (spec.Container, error) {
 	dir := filepath.Join(n.instanceDir(c.Metadata.Name, id), keeper.NotifyDir)
 	err := os.RemoveAll(dir)

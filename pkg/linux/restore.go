@@ -71,7 +71,7 @@ const (
 const fileStageConsole = "stage console"
 
 // OpenRestore starts a program that restores an instance without processes. It finds the files that t names: those given, which stay the caller's, and
-// those above. Said is what the image's run had said of itself: it has a socket to say more if that had one, whatever the manifest asks by now. Claim and Wait, or Close,
+// those above. Said is what the image's run had said of itself: it has a socket to say more if that had one. Claim and Wait, or Close,
 // must follow; before the claim nothing is the instance's, and it dies with this process.
 func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.Tool, given map[string]*os.File, content RestoreFiles, said spec.Notified) (_ *Restore, err error) {
 	in, err := n.known(name, id)

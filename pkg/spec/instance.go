@@ -73,7 +73,7 @@ func (s Stopping) IsZero() bool { return s == Stopping{} }
 
 // Notified is what one run of a container has said of itself by sd_notify(3); see Probe.Notify. The next run begins with nothing said.
 type Notified struct {
-	// Socket tells that the run can say something. One that began before its manifest asked to be told has no socket: its next start has.
+	// Socket tells that the run can say something: the instance was created to be waited for.
 	Socket bool `json:"socket,omitzero"`
 	// Started tells that it has been ready once.
 	Started bool `json:"started,omitzero"`

@@ -31,7 +31,7 @@ func awaited(n spec.Notified) string {
 	text := "waits for READY=1"
 	switch {
 	case !n.Socket:
-		return text + " from the next start: this one came before the probe, and has no socket"
+		return text + " of the next instance: this one has no socket to say it by"
 	case n.Started:
 		text = "waits for READY=1 again"
 	}

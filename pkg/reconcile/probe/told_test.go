@@ -47,10 +47,10 @@ func TestTold(t *testing.T) {
 			{away, true, "SrL", "readiness: waits for READY=1 again"},
 			{ready, true, "SRL", ""},
 		}},
-		"startup is asked":       {spec.Probes{Startup: ask(1, 1), Readiness: told}, []step{{ready, false, "srL", ""}}},
-		"another kind":           {spec.Probes{Readiness: ask(1, 1)}, []step{{ready, false, "SrL", ""}}},
-		"no probe":               {spec.Probes{}, []step{{away, false, "SRL", ""}}},
-		"began before the probe": {spec.Probes{Readiness: told}, []step{{deaf, true, "SrL", "readiness: waits for READY=1 from the next start: this one came before the probe, and has no socket"}}},
+		"startup is asked":    {spec.Probes{Startup: ask(1, 1), Readiness: told}, []step{{ready, false, "srL", ""}}},
+		"another kind":        {spec.Probes{Readiness: ask(1, 1)}, []step{{ready, false, "SrL", ""}}},
+		"no probe":            {spec.Probes{}, []step{{away, false, "SRL", ""}}},
+		"an instance without": {spec.Probes{Readiness: told}, []step{{deaf, true, "SrL", "readiness: waits for READY=1 of the next instance: this one has no socket to say it by"}}},
 	} {
 		now := time.Unix(100, 0)
 		state := probe.NewState(c.probes, probe.Health{}, now)
