@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -54,6 +55,12 @@ func TestNotify(t *testing.T) {
 	n := open(t)
 	events, err := n.Events(t.Context())
 	must(t, err)
+	for _, mode := range []spec.UserMode{spec.UserHost, spec.UserAuto} { // what is made once and kept is there from now on
+		c := n.container("warm", "echo up")
+		c.Spec.Rootfs.ReadOnly, c.Spec.Namespaces.User.Mode = false, mode
+		n.say(t, c)
+	}
+	all := kerneltest.Scope{Parent: n.groups(), Dirs: []string{n.dir}, Pids: []int{n.keeper(t)}}
 	for name, change := range map[string]func(*spec.Container){
 		"plain": func(*spec.Container) {},
 		"user":  func(c *spec.Container) { c.Spec.User = "1000:1000" },
@@ -68,6 +75,7 @@ func TestNotify(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			kerneltest.NoLeaks(t, all)
 			c := probed(n.attacker(t, name, "herald", "STATUS=soon", "READY=1|STATUS=up and well", ""))
 			change(&c)
 			n.run(t, c, 1)
@@ -80,6 +88,7 @@ func TestNotify(t *testing.T) {
 					break
 				}
 			}
+			must(t, n.Destroy(t.Context(), name, 1, false))
 		})
 	}
 }
