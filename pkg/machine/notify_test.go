@@ -66,6 +66,21 @@ func TestNotify(t *testing.T) {
 	}
 }
 
+// Who holds on to the socket, as some libraries do, has a connection to outside: there is no image of it, and it goes on.
+func TestNotifyHeld(t *testing.T) {
+	kerneltest.Criu(t)
+	n := open(t)
+	n.run(waited(n.subject("web", "herald")))
+	n.until("up", func() bool { return strings.Contains(n.output("web"), "up\n") })
+	if _, err := n.Checkpoint(t.Context(), "web", 1, spec.CheckpointOptions{}); err == nil || !strings.Contains(err.Error(), "unix socket outside of its container") {
+		t.Errorf("got %v", err)
+	}
+	if failed := n.ask("web"); failed != "" {
+		t.Error(failed)
+	}
+	n.untilNotified("web", spec.Notified{Socket: true, Started: true, Ready: true})
+}
+
 // An image has the socket that its run had, or none: mounts cannot come or go with a restore, so one of another kind does not fit.
 func TestNotifyOtherwise(t *testing.T) {
 	kerneltest.Criu(t)
