@@ -48,6 +48,8 @@ type Action struct {
 	Until     time.Time              `json:"-"`
 	// Unhealthy is the run that Stop ends because its probe failed.
 	Unhealthy record.Restart `json:"-"`
+	// Tick is the run of a schedule that Start begins.
+	Tick record.Tick `json:"-"`
 	// Repair tells that an Update puts back limits that somebody else changed.
 	Repair bool `json:"-"`
 }

@@ -50,6 +50,9 @@ func (w *world) next() step {
 		return w.suspend()
 	}
 	current, ok := w.current()
+	if !ok && len(w.Observed) == 0 && w.completed() {
+		return step{}
+	}
 	if !ok {
 		return w.create()
 	}
@@ -154,13 +157,13 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 	restart := w.Record.Restart == record.Restart{Instance: in.ID, Starts: in.Starts} && !w.Record.Restart.IsZero()
 	switch in.Phase {
 	case spec.InstanceCreated:
-		return w.gate(w.first(in, c))
+		return w.gate(w.begins(in, w.first(in, c)))
 	case spec.InstanceExited:
-		if s := w.restart(in, c, restart); restart {
+		s := w.restart(in, c, restart)
+		if restart {
 			return s
-		} else {
-			return w.gate(s)
 		}
+		return w.gate(w.begins(in, s))
 	}
 	end := w.end(in, c)
 	paused := in.Phase == spec.InstancePaused
@@ -184,7 +187,17 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 	case w.state() != spec.StatePaused && paused:
 		return w.try(Action{Verb: VerbResume, Instance: in.ID, Cause: w.stateCause()})
 	}
-	return step{due: end}
+	s := w.replaced(in, c)
+	s.due = earlier(s.due, end)
+	return s
+}
+
+// begins is the begin of a run, s, as far as its time has come.
+func (w *world) begins(in spec.Instance, s step) step {
+	if w.wanted.Spec.Job.Scheduled() && !w.restoreAsked(in) {
+		return w.scheduledRun(in, s)
+	}
+	return s
 }
 
 // restart starts an ended process again, if and when its restart policy says so.

@@ -206,13 +206,16 @@ var writeAhead = map[string]bool{VerbCreate: true, VerbDestroy: true, VerbRestor
 // ahead tells whether an action is written down before it is done: also what ends a run in an image, and a start that the record would otherwise
 // take for something else than it is.
 func ahead(action Action, r record.Record) bool {
-	return writeAhead[action.Verb] || !action.Unhealthy.IsZero() || action.Verb == VerbCheckpoint && action.Options.Stop ||
+	return writeAhead[action.Verb] || !action.Unhealthy.IsZero() || !action.Tick.Time.IsZero() || action.Verb == VerbCheckpoint && action.Options.Stop ||
 		action.Verb == VerbStart && (action.Origin.Rung != "" || r.Intent.Origin.Rung != "")
 }
 
 // act carries out one action; it tells whether to look again at once.
 func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
 	first := ahead(action, n.record)
+	if !action.Tick.Time.IsZero() {
+		n.record.Job.Tick = action.Tick
+	}
 	if !action.Unhealthy.IsZero() {
 		n.record.Unhealthy = action.Unhealthy
 	} else if first {

@@ -60,6 +60,8 @@ func Plan(s Subject, now time.Time) Decision {
 	w := newWorld(s, now)
 	before := w.note()
 	w.Record = before
+	w.Record = w.noteJob()
+	before = w.Record
 	var judgement time.Time
 	s.Record, judgement = w.judge()
 	if s.Record.Rollback != before.Rollback {

@@ -27,6 +27,7 @@ func (w *world) predict(a Action) {
 	case VerbUpdate:
 		in.Spec, in.Resources = a.Container, in.Wanted
 	case VerbStart:
+		w.Record.Job.Tick = a.Tick
 		*in = begun(*in, w.now)
 	case VerbRestore:
 		*in = begun(*in, w.now)

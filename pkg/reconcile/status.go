@@ -16,6 +16,7 @@ func (w *world) status(actions []Action, s step) spec.Status {
 		ObservedGeneration: w.Record.Generation,
 		Override:           w.Record.Override,
 		Rollout:            rollout(w.Record),
+		Job:                w.jobStatus(),
 		Source:             spec.Source{Path: w.Record.Path, Line: w.Record.Line},
 		Container: spec.ContainerStatus{
 			Instance: in.ID, RestartCount: w.Record.Runs.Restarts, LastExit: w.Record.LastExit, Cgroup: in.Cgroup, Resources: in.Resources,
@@ -70,6 +71,9 @@ func (w *world) phase(in spec.Instance, s step) (spec.Phase, string) {
 	case spec.InstanceBroken:
 		return spec.PhasePending, in.Problem
 	case spec.InstanceCreated:
+		if next := w.jobStatus().Next; !next.IsZero() && s.action == nil && !w.ends() {
+			return spec.PhasePending, "first run at " + next.Format(time.DateTime)
+		}
 		if !w.ends() {
 			return spec.PhaseStarting, ""
 		}
@@ -83,6 +87,9 @@ func (w *world) phase(in spec.Instance, s step) (spec.Phase, string) {
 		return spec.PhaseStopped, w.handMessage()
 	case spec.StateCheckpointed:
 		return w.savedPhase(in)
+	}
+	if in.ID == 0 && w.completed() {
+		return spec.PhaseCompleted, "completed before the node was restarted"
 	}
 	return spec.PhasePending, w.Desired.Hold
 }
