@@ -153,7 +153,7 @@ func inode(t testing.TB, path string) uint64 {
 // What is said in the moment between two keepers is not lost once it was taken, and the keeper that comes first finds what a killed one left.
 func TestNotifyBetweenKeepers(t *testing.T) {
 	n := newNode(t)
-	r, _ := n.notifying("web", "exec sleep 1000", spec.Notified{})
+	r, s := n.notifying("web", "exec sleep 1000", spec.Notified{})
 	exe := build(t)
 	done := make(chan struct{})
 	var sent int
@@ -192,10 +192,19 @@ func TestNotifyBetweenKeepers(t *testing.T) {
 		n.hears(r, 1, said(isReady, "200"))
 		n.killKeeper()
 	}
+	// What cannot be replaced is left: the run goes on unheard, and is no worse kept for it.
+	if err := errors.Join(os.Remove(socketOf(r)), os.MkdirAll(filepath.Join(socketOf(r), "x"), 0o755), os.MkdirAll(filepath.Join(left, "x"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	n.client = n.ensure()
+	n.eventually("complaint", func() bool { return strings.Contains(n.says(), "readiness is not heard") })
+	if err := n.client.Kill(t.Context(), r.Key, "SIGKILL"); err != nil {
+		t.Error(err)
+	}
+	n.exit(r, s)
 	if st, err := os.Stat("/etc/passwd"); err != nil || st.Mode() != 0o644 {
 		t.Errorf("a link was followed: %v, %v", st.Mode(), err)
 	}
-	n.client = n.ensure()
 }
 
 // Nothing that is sent kills the keeper, or stays with it.
