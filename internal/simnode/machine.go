@@ -159,6 +159,7 @@ func (m *Machine) begin(in *instance, p program) {
 	in.Starts++
 	in.StartedAt = time.Now().Round(0)
 	in.Stopping = spec.Stopping{}
+	in.Notified = spec.Notified{Socket: in.Spec.Spec.Probes.Notify()}
 	m.runs(in)
 }
 

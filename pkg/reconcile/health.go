@@ -22,6 +22,7 @@ func (a *Agent) ask(n *entry, desired *Desired, observed []spec.Instance) {
 		return
 	}
 	a.prober.Set(n.id, t)
+	a.prober.Notified(n.id, in.ID, in.Starts, in.Notified)
 	health, _ := a.prober.Health(n.id)
 	n.record.Health = record.Health{Instance: in.ID, Starts: in.Starts, Health: health}
 }

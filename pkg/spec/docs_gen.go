@@ -281,7 +281,7 @@ var docs = map[string]string{
 	"Probe.TCP":                       "TCP succeeds when a connection is accepted.",
 	"Probe.GRPC":                      "GRPC succeeds when grpc.health.v1.Health says SERVING. There is no encryption.",
 	"Probe.Exec":                      "Exec succeeds when a command ends with 0.",
-	"Probe.Notify":                    "Notify waits for the container to say READY=1 by itself, see sd_notify(3), instead of asking; startup and readiness alone have it. Default false.",
+	"Probe.Notify":                    "Notify waits for the container to say READY=1 by itself, see sd_notify(3), instead of asking; startup and readiness alone have it. It finds the path of the socket in NOTIFY_SOCKET, /run/notify/notify.sock unless env says another; RELOADING=1 and STOPPING=1 make it not ready until the next READY=1. Default false.",
 	"Probe.Period":                    "Period is how often it is asked. Default 10s.",
 	"Probe.Timeout":                   "Timeout is how long an answer may take. Default 1s.",
 	"Probe.InitialDelay":              "InitialDelay is how long after the start of the process it is asked first. Default 0s.",
