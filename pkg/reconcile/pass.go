@@ -243,7 +243,11 @@ func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
 	if err != nil {
 		return a.failed(n, action, err)
 	}
-	a.Log.Info("done", "name", n.id, "verb", action.Verb, "instance", action.Instance, "cause", action.Cause, "took", time.Since(began))
+	log := a.Log
+	if action.Verb == VerbStart && !loud(n.record.Runs.Streak) {
+		log = log.V(1)
+	}
+	log.Info("done", "name", n.id, "verb", action.Verb, "instance", action.Instance, "cause", action.Cause, "took", time.Since(began))
 	if n.failure.Verb == action.Verb {
 		n.failure = Failure{}
 	}
