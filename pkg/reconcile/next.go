@@ -288,9 +288,9 @@ const removedCause = "its manifest was removed"
 // lastImageTries is how often a last image is tried before what is to be removed is removed without one.
 const lastImageTries = 3
 
-// suspended tells whether nothing is to be done about the name.
+// suspended tells whether nothing is to be done about the name. What is removed goes all the same.
 func (w *world) suspended() bool {
-	return w.Record.Override.Suspended || w.Desired != nil && w.wanted.Spec.Suspend
+	return w.Desired != nil && (w.Record.Override.Suspended || w.wanted.Spec.Suspend)
 }
 
 // inLine tells whether what is there is of the spec that is wanted.
