@@ -5,7 +5,9 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -13,16 +15,43 @@ import (
 // alone are left out, and so are those of skip.
 func (o *Oracle) Converged(m *Machine, skip ...string) (wrong []string) {
 	o.mu.Lock()
-	asked, overrides := maps.Clone(o.history), o.ledger.overrides()
-	maps.DeleteFunc(asked, func(name string, _ []Version) bool { return o.ledger.held[name] || slices.Contains(skip, name) })
+	asked, overrides, down := maps.Clone(o.history), o.ledger.overrides(), o.down.on
+	records, fars := maps.Clone(o.ledger.records), maps.Clone(o.far)
+	maps.DeleteFunc(asked, func(name string, _ []Version) bool {
+		return o.ledger.held[name] || o.orphans[name] || slices.Contains(skip, name)
+	})
 	o.mu.Unlock() // the machine asks the oracle while it is locked itself
 	shown := m.Instances()
 	for name, history := range asked {
 		want := history[len(history)-1].Container
+		r := records[name]
+		if back := returned(r); back != nil && want != nil {
+			want = back
+		}
 		if state := overrides[name]; state != "" && want != nil {
 			set := *want
 			set.Spec.State = state
 			want = &set
+		}
+		switch done := fars[name].done; {
+		case want != nil && !r.Override.Until.IsZero() && time.Since(r.Override.Until) > seen && !down:
+			wrong = append(wrong, name+": what was set by hand is over")
+		case down && fars[name].up.on && want != nil:
+			wrong = append(wrong, name+": the node is down, but it has a process")
+			continue
+		case down, want != nil && (r.Override.Suspended || want.Spec.Suspend):
+			continue
+		case want != nil && want.Spec.Job.History > 0 && done != nil && r.Job.Completed != "" && sameFrozen(*want, *done) && len(shown[name]) == 0:
+			continue
+		case want != nil && runs(*want) && (len(shown[name]) > 1 || !fars[name].up.on) && o.held(*want): // what runs makes room for a successor that can begin
+			continue
+		case want != nil && len(shown[name]) == 1 && !fars[name].up.on && ended(*want, r, shown[name][0]):
+			continue
+		case want != nil && len(shown[name]) == 1 && want.Spec.Job.Scheduled():
+			if why := lost(*want, shown[name][0], r); why != "" {
+				wrong = append(wrong, name+": "+why)
+			}
+			continue
 		}
 		if why := differs(want, shown[name], m.Images(name), m.Refuses(name)); why != "" {
 			wrong = append(wrong, name+": "+why)
@@ -30,6 +59,18 @@ func (o *Oracle) Converged(m *Machine, skip ...string) (wrong []string) {
 	}
 	slices.Sort(wrong)
 	return wrong
+}
+
+// held tells whether something that a container depends on may not be so far.
+func (o *Oracle) held(c spec.Container) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.ContainsFunc(c.Spec.DependsOn, func(d spec.Dependency) bool { return !o.sure(d) })
+}
+
+// ended tells whether an exit is one that nothing follows: what was ended because it answered nothing good is not restarted by every policy.
+func ended(want spec.Container, r record.Record, in spec.Instance) bool {
+	return in.Exit != nil && r.LastExit != nil && r.LastExit.FinishedAt.Equal(in.Exit.FinishedAt) && r.LastExit.Reason == spec.ExitUnhealthy && !restartsAfter(want, *r.LastExit)
 }
 
 // differs says what is not as it should be. One that cannot be saved may run on.
@@ -56,7 +97,7 @@ func differs(want *spec.Container, instances []spec.Instance, images []spec.Imag
 	if want.Spec.State == spec.StatePaused || want.Spec.State == spec.StateCheckpointed && in.Phase == spec.InstancePaused {
 		phase = spec.InstancePaused
 	}
-	done := in.Phase == spec.InstanceExited && in.Exit != nil && byItself(in.Exit.Reason) && !restartsAfter(*want, in.Exit.Code)
+	done := in.Phase == spec.InstanceExited && in.Exit != nil && byItself(in.Exit.Reason) && !restartsAfter(*want, *in.Exit)
 	got, asked := in.Spec.Spec, want.Spec
 	got.State, asked.State = "", ""
 	switch {

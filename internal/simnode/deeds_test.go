@@ -21,6 +21,12 @@ func init() { // some play others
 		do     func(s *simulation, name string)
 	}{
 		"put":      {30, (*simulation).put},
+		"equip":    {30, (*simulation).equip},
+		"tie":      {8, (*simulation).tie},
+		"answer":   {12, (*simulation).answer},
+		"suspend":  {3, (*simulation).suspend},
+		"undo":     {4, (*simulation).undo},
+		"drain":    {3, (*simulation).drain},
 		"flip":     {12, (*simulation).flip},
 		"remove":   {8, (*simulation).remove},
 		"break":    {4, (*simulation).breakFile},
@@ -94,7 +100,7 @@ func (s *simulation) write(name string, c spec.Container) {
 	if s.files[name] == "" {
 		s.files[name] = name + ".yaml"
 	}
-	s.say("put %s %s", s.files[name], brief(c))
+	s.say("put %s %s; %s", s.files[name], brief(c), said(c))
 	s.broken[name] = false
 	s.oracle.Asks(name, &c)
 	s.folder.PutContainers(s.files[name], c)
@@ -104,7 +110,7 @@ func (s *simulation) write(name string, c spec.Container) {
 // flip changes nothing but the state.
 func (s *simulation) flip(name string) {
 	last, ok := s.puts[name]
-	if s.files[name] == "" || !ok {
+	if s.files[name] == "" || !ok || !last.Spec.Job.IsZero() {
 		return
 	}
 	c := last

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -54,6 +55,9 @@ func (m *Machine) Answer(name string, a Answer) {
 	m.answers[name] = a
 }
 
+// inVain is how often a frozen container may be asked something: before its end, which may have to be tried again, and before it is seen that it is frozen.
+const inVain = 20
+
 // answer is what who connects finds now.
 func (m *Machine) answer(name string, id uint64, port uint16) (Answer, error) {
 	m.mu.Lock()
@@ -63,7 +67,13 @@ func (m *Machine) answer(name string, id uint64, port uint16) (Answer, error) {
 	case err != nil:
 		return nil, err
 	case in.Phase != spec.InstanceRunning:
+		if in.vain++; in.Phase == spec.InstancePaused && time.Since(in.frozen) > seen && in.vain > inVain {
+			m.misfits = append(m.misfits, fmt.Sprintf("%s is asked something %d times, although it is frozen", name, in.vain))
+		}
 		return nil, fmt.Errorf("instance %d of %q is %s: %w", id, name, in.Phase, spec.ErrNotRunning)
+	}
+	if !in.Stopping.IsZero() && time.Since(in.asked) > time.Second {
+		m.misfits = append(m.misfits, fmt.Sprintf("%s is asked something, although it was asked to end", name))
 	}
 	a, scripted := m.answers[name]
 	if !scripted && in.program.port == int(port) {

@@ -3,10 +3,11 @@ package simnode_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/seed31d4122e/reconciler/internal/simnode"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -33,15 +34,12 @@ func (s *simulation) mend() {
 	s.hidden = false
 	s.folder.Hide(false)
 	for _, name := range names {
-		c := s.puts[name]
-		switch {
-		case s.files[name] == "":
-		case s.broken[name], len(c.Spec.Command) == 0, strings.Contains(c.Spec.Command[2], "exit 1"), strings.HasPrefix(c.Spec.Command[2], "sleep"), c.Spec.Rootfs.Path != "/srv":
-			c.Spec.Command = []string{"/bin/sh", "-c", "one"}
-			c.Spec.Rootfs.Path = "/srv"
-			s.write(name, c)
+		s.answers(name, simnode.Healthy, true)
+		if c := s.puts[name]; s.files[name] != "" && (s.broken[name] || !reflect.DeepEqual(c, lasting(c))) {
+			s.write(name, lasting(c))
 		}
 	}
+	s.open()
 	s.see()
 }
 
@@ -60,6 +58,7 @@ func (s *simulation) finish() error {
 	s.say("finish")
 	s.release()
 	s.mend()
+	s.undrained()
 	s.rest(40 * time.Second)
 	s.confirm()
 	s.insist()
@@ -80,13 +79,17 @@ func (s *simulation) finish() error {
 	}
 	s.late = append(s.late, s.planned()...)
 	s.late = append(s.late, s.oracle.Converged(s.machine)...)
+	s.late = append(s.late, s.oracle.Returned()...)
+	if name := s.oracle.Circle(); name != "" {
+		s.late = append(s.late, name+" depends on itself by what is in force")
+	}
 	if len(s.machine.Instances()["foreign"]) != 1 {
 		s.late = append(s.late, "the foreign container is gone")
 	}
 	if len(s.late) == 0 { // all has run so long by now that earlier crashes are forgotten
 		s.knock()
 		time.Sleep(3 * time.Second)
-		for _, why := range s.oracle.Converged(s.machine) {
+		for _, why := range s.oracle.Converged(s.machine, s.slow()...) {
 			s.late = append(s.late, "3s after one crash, "+why)
 		}
 	}
@@ -142,10 +145,20 @@ func (s *simulation) clear() {
 // knock crashes what is to be restarted.
 func (s *simulation) knock() {
 	for _, name := range names {
-		if c := s.puts[name].Spec; c.Restart.Policy != spec.RestartNever && c.State == "" && !c.Checkpoints() && c.Group == "" {
+		if c := s.puts[name].Spec; c.Restart.Policy != spec.RestartNever && c.State == "" && c.Job.IsZero() && !c.Checkpoints() && c.Group == "" {
 			s.machine.Crash(name, 1)
 		}
 	}
+}
+
+// slow are names that take their time to begin: others, or they themselves, have to answer first.
+func (s *simulation) slow() (list []string) {
+	for _, name := range names {
+		if c := s.puts[name].Spec; len(c.DependsOn) > 0 || !c.Job.IsZero() {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 // planned are actions that an agent still has in mind.
@@ -155,7 +168,7 @@ func (s *simulation) planned() (list []string) {
 		return []string{err.Error()}
 	}
 	for _, a := range actions.Actions {
-		if !a.Scheduled {
+		if !a.Scheduled && a.Tick.Time.IsZero() {
 			list = append(list, fmt.Sprintf("%s of %s/%d is planned after everything had settled: %s", a.Verb, a.Name, a.Instance, a.Cause))
 		}
 	}

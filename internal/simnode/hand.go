@@ -114,6 +114,7 @@ func (m *Machine) Freeze(name string, frozen bool) {
 			in.Phase = spec.InstanceRunning
 		}
 	}
+	m.changed(name)
 	m.tell(name, spec.EventFreeze)
 }
 
@@ -125,6 +126,7 @@ func (m *Machine) Wipe(name string) {
 		in.halt()
 	}
 	delete(m.instances, name)
+	m.changed(name)
 }
 
 // Reboot ends everything and forgets every instance, as a boot does.

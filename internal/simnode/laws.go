@@ -18,6 +18,9 @@ type trial struct {
 	handled  bool
 	down     bool // the node goes down
 	late     bool // and has done so for a while
+	beyond   bool // its time is over, or it answers nothing good
+	saves    bool // what goes down goes into an image
+	keeps    bool // what is removed leaves an image
 	saved    bool // the latest run ended in an image, as was asked for then
 }
 
@@ -59,14 +62,14 @@ var laws = map[string]func(trial) string{
 			return ""
 		case !c.asked(runs):
 			return "nobody asked for it to run"
-		case c.in.Exit != nil && !c.in.Exit.FinishedAt.IsZero() && byItself(c.in.Exit.Reason) && !c.asked(func(v spec.Container) bool { return restartsAfter(v, c.in.Exit.Code) }):
+		case c.in.Exit != nil && !c.in.Exit.FinishedAt.IsZero() && byItself(c.in.Exit.Reason) && !c.asked(func(v spec.Container) bool { return scheduled(v) || restartsAfter(v, *c.in.Exit) }):
 			return "its restart policy says no"
 		}
 		return ""
 	},
 	"Stop": func(c trial) string {
 		switch {
-		case c.handled || c.down || c.removed() || len(c.others) > 0:
+		case c.handled || c.down || c.removed() || len(c.others) > 0 || c.beyond:
 		case c.asked(func(v spec.Container) bool { return v.Spec.State == spec.StateStopped || !sameFrozen(v, c.in.Spec) }):
 		default:
 			return "its manifest did not change"
@@ -103,7 +106,7 @@ var laws = map[string]func(trial) string{
 		case !c.asked(func(v spec.Container) bool { return v.Spec.Checkpoints() }) && !c.saved && (c.in.Exit == nil || c.in.Exit.Reason != spec.ExitCheckpointed):
 			return "nobody asked for it to begin from an image"
 		case c.in.Exit != nil && !c.in.Exit.FinishedAt.IsZero() && byItself(c.in.Exit.Reason) && !c.asked(func(v spec.Container) bool {
-			return restartsAfter(v, c.in.Exit.Code) && v.Spec.Checkpoint.OnCrash == spec.CrashRestore
+			return restartsAfter(v, *c.in.Exit) && v.Spec.Checkpoint.OnCrash == spec.CrashRestore
 		}):
 			return "its restart policy says no, or not from an image"
 		}
@@ -119,7 +122,8 @@ var laws = map[string]func(trial) string{
 	"Suspend": func(c trial) string {
 		switch {
 		case c.handled, c.asked(func(v spec.Container) bool { return v.Spec.State == spec.StateCheckpointed }):
-		case c.down && c.asked(func(v spec.Container) bool { return v.Spec.Checkpoint.OnShutdown }):
+		case c.down && (c.saves || c.asked(func(v spec.Container) bool { return v.Spec.Checkpoint.OnShutdown })):
+		case c.removed() && c.keeps:
 		default:
 			return "nobody asked for it"
 		}
@@ -164,22 +168,14 @@ func byItself(reason string) bool {
 	return slices.Contains([]string{spec.ExitCompleted, spec.ExitError, spec.ExitOOMKilled, spec.ExitKilled}, reason)
 }
 
-func restartsAfter(c spec.Container, code int) bool {
-	switch c.Spec.Restart.Policy {
-	case spec.RestartNever:
-		return false
-	case spec.RestartOnFailure:
-		return code != 0
-	}
-	return true
-}
-
 // sameFrozen compares what cannot change while an instance lives, field for field as written.
 func sameFrozen(a, b spec.Container) bool {
 	for _, c := range []*spec.Container{&a, &b} {
 		c.Metadata.Labels, c.Metadata.Annotations = nil, nil
 		c.Spec.State, c.Spec.Resources, c.Spec.Restart, c.Spec.Stop, c.Spec.Logs = "", spec.Resources{}, spec.Restart{}, spec.Stop{}, spec.Logs{}
 		c.Spec.Pressure, c.Spec.Checkpoint = spec.Pressure{}, spec.Checkpoint{}
+		c.Spec.Suspend, c.Spec.DeletionPolicy, c.Spec.Job, c.Spec.Deadline, c.Spec.DependsOn = false, "", spec.JobRuns{}, 0, nil
+		c.Spec.Probes, c.Spec.Lifecycle, c.Spec.Update = spec.Probes{}, spec.Lifecycle{}, spec.Update{}
 	}
 	return reflect.DeepEqual(a.Spec, b.Spec)
 }

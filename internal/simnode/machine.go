@@ -35,6 +35,8 @@ type Machine struct {
 	answers          map[string]Answer // by name, what whoever connects finds
 	// Judge is told of every effective verb before it takes effect, with the instances of the name as they are then.
 	Judge func(verb string, name string, id uint64, instances []spec.Instance)
+	// Watch is told after every change of a process, with the instances of the name as they are then.
+	Watch func(name string, instances []spec.Instance)
 }
 
 // Nowhere is a rootfs path that every machine refuses for good.
@@ -49,6 +51,8 @@ type instance struct {
 	endsAt  time.Time
 	kills   *time.Timer // at the stop deadline
 	frozen  time.Time   // since when, the latest time
+	asked   time.Time   // when it was asked to end, the latest time
+	vain    int         // how often somebody connected although it could not answer
 }
 
 // New is a machine on which nothing runs.
@@ -110,6 +114,13 @@ func (m *Machine) judge(verb, name string, id uint64) {
 	}
 }
 
+// changed lets who watches look after something has changed.
+func (m *Machine) changed(name string) {
+	if m.Watch != nil {
+		m.Watch(name, m.all(name))
+	}
+}
+
 // tell hints at a name in every session.
 func (m *Machine) tell(name string, kind spec.EventKind) {
 	for _, s := range m.sessions {
@@ -159,8 +170,9 @@ func (m *Machine) begin(in *instance, p program) {
 	in.Starts++
 	in.StartedAt = time.Now().Round(0)
 	in.Stopping = spec.Stopping{}
-	in.Notified = spec.Notified{Socket: in.Spec.Spec.Probes.Notify()}
+	in.Notified, in.vain = spec.Notified{Socket: in.Spec.Spec.Probes.Notify()}, 0
 	m.runs(in)
+	m.changed(in.Name)
 }
 
 // runs sets the end of a process that ends by itself. A frozen process does not run on, so its end is set anew when it is thawed.
@@ -200,6 +212,7 @@ func (m *Machine) exit(in *instance, code int, signal, reason string) {
 	in.halt()
 	in.Exit = &spec.Exit{Code: code, Signal: signal, Reason: reason, Pid: in.Pid, StartedAt: in.StartedAt, FinishedAt: time.Now().Round(0)}
 	in.Phase, in.Pid, in.Stopping = spec.InstanceExited, 0, spec.Stopping{}
+	m.changed(in.Name)
 	m.tell(in.Name, spec.EventExit)
 }
 
@@ -214,7 +227,7 @@ func (m *Machine) stop(name string, id uint64, signal string, timeout time.Durat
 	if in.Stopping.IsZero() {
 		m.judge("Stop", name, id)
 	}
-	in.Phase = spec.InstanceRunning
+	in.Phase, in.asked = spec.InstanceRunning, time.Now()
 	reaction, handled := in.program.traps[signal]
 	switch {
 	case !handled:
@@ -232,6 +245,7 @@ func (m *Machine) stop(name string, id uint64, signal string, timeout time.Durat
 		in.kills.Stop()
 	}
 	in.Stopping = spec.Stopping{Signal: signal, Deadline: deadline, Reason: spec.ExitStopped}
+	m.changed(name)
 	start := in.Starts
 	in.kills = time.AfterFunc(timeout, func() {
 		m.mu.Lock()
@@ -287,6 +301,7 @@ func (m *Machine) pause(name string, id uint64) error {
 		in.ends.Stop()
 	}
 	in.freeze()
+	m.changed(name)
 	return nil
 }
 
@@ -317,6 +332,7 @@ func (m *Machine) resume(name string, id uint64) error {
 	m.judge("Resume", name, id)
 	in.Phase = spec.InstanceRunning
 	m.runs(in)
+	m.changed(name)
 	return nil
 }
 
@@ -340,6 +356,7 @@ func (m *Machine) destroyOne(name string, id uint64) {
 	if len(m.instances[name]) == 0 {
 		delete(m.instances, name)
 	}
+	m.changed(name)
 }
 
 func live(in *instance) bool {

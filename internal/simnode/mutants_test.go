@@ -71,6 +71,25 @@ var mutants = []mutant{
 	},
 	{"entry.go", `r.Removed = false`, `r.Removed = r.Removed && d.Hold == ""`, "a manifest that was put back is taken for a removed one after the agent's next start"},
 	{"suspend.go", `if !live(in) || !in.Stopping.IsZero() {`, `if !live(in) || !in.Stopping.IsZero() || in.Phase == spec.InstancePaused {`, "what is paused is killed when its node goes down, instead of asked to stop"},
+	{"order.go", `if s.action == nil || w.Order.Waits == "" {`, `if s.action == nil || w.Order.Waits == "" || w.Name != "" {`, "what depends on others is started before they are so far"},
+	{"order.go", `if s.action == nil || w.Order.After == "" {`, `if s.action == nil || w.Order.After == "" || w.Name != "" {`, "a database ends before those that write to it"},
+	{"job.go", `r.Job.Last, r.Job.Tick = t.Time, record.Tick{}`, `r.Job.Tick = record.Tick{}`, "a run of a schedule is begun again and again"},
+	{
+		"rollout.go", `good, ok := r.Good()`, `good, ok := record.Revision{}, len(r.History) > 0; if ok { good = r.History[len(r.History)-1] }`,
+		"a manifest that fails makes room for another that has failed",
+	},
+	{"next.go", `return w.Desired != nil && (w.Record.Override.Suspended || w.wanted.Spec.Suspend)`, `return false`, "what is suspended is changed"},
+	{"next.go", `case spec.DeletionOrphan:`, `case "never":`, "what was to stay without its manifest is removed"},
+	{"restart.go", `limit, exit := c.Spec.Restart.MaxRestarts, w.exit(in)`, `limit, exit := 0, w.exit(in)`, "what was to be given up is started for ever"},
+	{"restart.go", `if end := w.end(in, c); !end.IsZero() && !w.now.Before(end) {`, `if end := w.end(in, c); end.IsZero() && w.now.IsZero() {`, "what had its time is started again"},
+	{"circle.go", `for len(graph) > 0 {`, `for len(graph) > len(a.Desired) {`, "containers wait for each other for ever"},
+	{"health.go", `Suspended: frozen || in.Phase == spec.InstancePaused || !in.Stopping.IsZero(),`, `Suspended: frozen,`, "what is paused is asked how it does, and ended because it says nothing"},
+	{"agent.go", `a.down = drained(inventory.Drain)`, `_ = inventory.Drain`, "a drained node fills again when its agent is restarted"},
+	{"next.go", `if !ok && len(w.Observed) == 0 && w.completed() {`, `if !ok && len(w.Observed) == 0 && w.completed() && w.Name == "" {`, "a job that has completed runs again after each boot"},
+	{"next.go", `case !paused && !w.health(in).Live:`, `case !paused && !w.health(in).Ready:`, "what is busy for a moment is ended"},
+	{"rollout.go", `return !w.now.Before(r.HealthySince.Add(enough))`, `return true`, "a manifest counts as proven before its time"},
+	{"undo.go", `r.Rollback = record.Rollback{}`, `_ = r`, "a manifest that failed once is never tried again, whatever somebody says"},
+	{"restart.go", `if until := r.Override.Until; !until.IsZero() && !now.Before(until) {`, `if until := r.Override.Until; !until.IsZero() && now.IsZero() {`, "what was stopped for an hour is stopped for ever"},
 }
 
 // sampled is how many of them a normal run breaks.
@@ -141,7 +160,7 @@ func (m mutant) build(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	broken, overlay, binary := filepath.Join(dir, m.file), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "simnode.test")
+	broken, overlay, binary := filepath.Join(dir, filepath.Base(m.file)), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "simnode.test")
 	replace, err := json.Marshal(map[string]map[string]string{"Replace": {path: broken}})
 	if err != nil {
 		t.Fatal(err)

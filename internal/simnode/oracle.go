@@ -23,6 +23,13 @@ type Oracle struct {
 	blinds     map[string]span // when the agent was kept from what is asked for of a name
 	doubt      span            // when it could not know what was removed
 	down       span            // when the node went down
+	downBy     time.Time       // when all had to be over
+	saves      bool            // and whether what can goes into images
+	circled    map[string]span // when it was in a circle of dependencies
+	far        map[string]far
+	orphans    map[string]bool // what was left as it is
+	rows       map[string]row
+	ticks      map[string]time.Time // of the schedule, that of the latest run
 	ledger     ledger
 	starts     map[string][]time.Time // after ends that nobody asked for, of each instance
 	violations []string
@@ -42,6 +49,7 @@ const lag = 15 * time.Second
 func NewOracle() *Oracle {
 	return &Oracle{
 		history: map[string][]Version{}, hands: map[string]hand{}, blinds: map[string]span{}, ledger: newLedger(), starts: map[string][]time.Time{},
+		circled: map[string]span{}, far: map[string]far{}, orphans: map[string]bool{}, rows: map[string]row{}, ticks: map[string]time.Time{},
 	}
 }
 
@@ -50,6 +58,7 @@ func (o *Oracle) Asks(name string, c *spec.Container) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.history[name] = append(o.history[name], Version{c, time.Now()})
+	o.round()
 }
 
 // Forgets tells that nobody can know any more what is asked for of a name.
@@ -118,11 +127,11 @@ func (o *Oracle) Doubt(doubt bool) {
 	o.doubt = o.doubt.set(doubt)
 }
 
-// Down tells whether the node goes down.
-func (o *Oracle) Down(down bool) {
+// Down tells whether the node goes down, by when, zero when nobody said, and whether what can goes into images.
+func (o *Oracle) Down(down bool, by time.Time, saves bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.down = span{}.set(down)
+	o.down, o.downBy, o.saves = o.down.to(down), by, saves || o.saves && !down
 }
 
 // Begins tells that a new agent begins, which knows what is on disk.
@@ -136,7 +145,16 @@ func (o *Oracle) Begins() {
 func (o *Oracle) Writes(name string, r *record.Record) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	before := o.ledger.records[name]
+	o.orphans[name] = r == nil && (o.orphans[name] || before.Removed && before.Container.Spec.DeletionPolicy == spec.DeletionOrphan)
 	o.ledger.write(name, r)
+	o.round()
+	if r == nil {
+		return
+	}
+	if why := o.returns(before, *r); why != "" {
+		o.violations = append(o.violations, name+": "+why)
+	}
 }
 
 // Holds tells whether the agent has to leave a name alone.
@@ -164,11 +182,15 @@ func (o *Oracle) Verbs() int {
 func (o *Oracle) Judge(verb, name string, id uint64, instances []spec.Instance) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if verb != "Checkpoint" { // which goes on for ever, where it is asked for
+	if verb != "Checkpoint" && !scheduled(o.last(name)) { // which go on for ever, where they are asked for
 		o.verbs++
 	}
-	c := trial{down: o.down.on, name: name, id: id, versions: o.versions(name), handled: o.handled(name), saved: o.ledger.records[name].Suspended}
-	c.late = c.down && time.Since(o.down.since) > lag
+	c := trial{down: o.down.may(), saves: o.saves, name: name, id: id, versions: o.versions(name), handled: o.handled(name), saved: o.ledger.records[name].Suspended}
+	c.keeps = o.ledger.records[name].Container.Spec.DeletionPolicy == spec.DeletionCheckpoint
+	c.late = o.down.on && time.Since(o.down.since) > lag
+	if r := o.ledger.records[name]; returned(r) != nil {
+		c.versions = append(c.versions, Version{Container: returned(r)})
+	}
 	for _, in := range instances {
 		if in.ID == id {
 			c.in = in
@@ -180,7 +202,11 @@ func (o *Oracle) Judge(verb, name string, id uint64, instances []spec.Instance) 
 		o.violate(verb, c, "nobody ever asked for this name")
 		return
 	}
-	for _, why := range []string{laws[verb](c), o.ledger.judge(verb, name, id, c.handled), o.pauses(verb, c)} {
+	c.beyond = o.beyond(c)
+	for _, why := range []string{
+		laws[verb](c), o.ledger.judge(verb, name, id, c.handled), o.pauses(verb, c), o.waits(verb, c), o.before(verb, c), o.given(verb, c),
+		o.jobs(verb, c), o.alone(verb, c),
+	} {
 		if why != "" {
 			o.violate(verb, c, why)
 		}
@@ -207,10 +233,13 @@ func (o *Oracle) violate(verb string, c trial, why string) {
 	o.violations = append(o.violations, fmt.Sprintf("%s of %s/%d (%s): %s", verb, c.name, c.id, c.in.Phase, why))
 }
 
+// blinded tells whether an agent may be kept from what is asked for of a name, because it cannot read it or must not.
+func (o *Oracle) blinded(name string) bool { return o.blinds[name].may() || o.circled[name].may() }
+
 // versions are those that an agent may act on now: those of the last moments, those that it last saw, and of what was removed also what was before
 // where it cannot know, or has to wait.
 func (o *Oracle) versions(name string) (list []Version) {
-	all, blind := o.history[name], o.blinds[name].may()
+	all, blind := o.history[name], o.blinded(name)
 	if len(all) == 0 {
 		return nil
 	}
@@ -225,7 +254,8 @@ func (o *Oracle) versions(name string) (list []Version) {
 	for i, v := range slices.Backward(all) {
 		switch {
 		case i == len(all)-1, time.Since(all[i+1].From) < lag:
-		case blind && o.blinds[name].since.Sub(all[i+1].From) < lag:
+		case o.blinds[name].may() && o.blinds[name].since.Sub(all[i+1].From) < lag:
+		case o.circled[name].may() && o.circled[name].since.Sub(all[i+1].From) < lag:
 		case unsure && i == last-1:
 		default:
 			return list

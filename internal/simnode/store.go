@@ -41,6 +41,13 @@ func (d *Disk) Change(name string, change func([]byte) []byte) {
 	}
 }
 
+// Drained tells whether the node is drained, as far as is written down.
+func (d *Disk) Drained() record.Drain {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.drain
+}
+
 func (d *Disk) wrote(name string, r *record.Record) {
 	if d.Wrote != nil {
 		d.Wrote(name, r)

@@ -110,11 +110,16 @@ func (s *simulation) wipeAll() {
 	}
 }
 
+func contextFor(s *simulation, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(s.t.Context(), d)
+}
+
 // shutdown brings the node down, and up again after a boot or as if it had not gone.
 func (s *simulation) shutdown(string) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Duration(1+s.r.IntN(40))*time.Second)
 	defer cancel()
-	s.oracle.Down(true)
+	by, _ := ctx.Deadline()
+	s.oracle.Down(true, by, false)
 	err := s.agent.Shutdown(ctx)
 	s.say("shutdown: %v", err)
 	if err == nil {
@@ -127,7 +132,7 @@ func (s *simulation) shutdown(string) {
 		}
 	}
 	s.end(true)
-	s.oracle.Down(false)
+	s.downs()
 	if s.r.IntN(2) == 0 {
 		s.wipeAll()
 		s.start()

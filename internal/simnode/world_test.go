@@ -60,6 +60,10 @@ func newSimulation(t *testing.T, faults *simnode.Faults, prune reconcile.PrunePo
 		s.say("  %s %s/%d", verb, name, id)
 		s.oracle.Judge(verb, name, id, instances)
 	}
+	s.machine.Watch = s.oracle.Watches
+	for _, name := range names {
+		s.machine.Answer(name, simnode.Healthy)
+	}
 	s.oracle.Guarded = prune != reconcile.PruneAlways
 	s.machine.Foreign("foreign", spec.Instance{ID: 7, Phase: spec.InstanceRunning, Pid: 1, Hash: "x", Defaults: 1})
 	return s

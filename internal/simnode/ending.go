@@ -1,0 +1,47 @@
+package simnode
+
+import (
+	"slices"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// ends tells whether a name is to end for sure, and has been for a while: it is removed, to be stopped, or goes down with the node.
+func (o *Oracle) ends(name string) bool {
+	all := o.history[name]
+	r, known := o.ledger.records[name]
+	switch {
+	case len(all) == 0 || o.ledger.held[name] || o.handled(name) || o.blinded(name):
+		return false
+	case o.down.on:
+		return time.Since(o.down.since) > lag && all[len(all)-1].Container != nil
+	}
+	last := all[len(all)-1]
+	if time.Since(last.From) < lag {
+		return false
+	}
+	if last.Container == nil {
+		return known && r.Removed && !r.Override.Suspended
+	}
+	return last.Container.Spec.State == spec.StateStopped && !last.Container.Spec.Suspend && !r.Override.Suspended
+}
+
+// before says who depends on a name that is asked to end, is to end as well, and was not asked yet.
+func (o *Oracle) before(verb string, c trial) string {
+	if verb != "Stop" && verb != "Suspend" || c.handled || !o.ends(c.name) || o.down.on && !o.downBy.IsZero() {
+		return ""
+	}
+	for name, f := range o.far {
+		if name == c.name || !f.up.on || f.asked || !o.ends(name) || time.Since(f.up.since) < seen {
+			continue
+		}
+		depends := slices.ContainsFunc(o.last(name).Spec.DependsOn, func(d spec.Dependency) bool {
+			return d.Name == c.name || o.history[d.Name] == nil && d.Name == o.last(c.name).Spec.Group
+		})
+		if depends {
+			return name + " depends on it, is to end as well, and was not asked to"
+		}
+	}
+	return ""
+}

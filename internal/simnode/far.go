@@ -1,0 +1,167 @@
+package simnode
+
+import (
+	"slices"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// seen is how long after a change of a process an agent may not have looked: hints are lost, and looks fail.
+const seen = 45 * time.Second
+
+// far is how far the container of a name has come, as the machine knows it.
+type far struct {
+	up, runs, completed span      // it has a process, one that is not frozen, or has exited with 0
+	asked               bool      // to end
+	since               time.Time // when the run began that it has
+	sick                span      // whoever asks it is not told that it is healthy
+	done                *spec.Container
+}
+
+// lasted tells whether a span was on at some moment of the last time.
+func (s span) lasted(d time.Duration) bool { return s.on || !s.till.IsZero() && time.Since(s.till) < d }
+
+// to begins or ends a span, exactly.
+func (s span) to(on bool) span {
+	switch {
+	case on == s.on:
+	case on:
+		s.since = time.Now()
+	default:
+		s.till = time.Now()
+	}
+	s.on = on
+	return s
+}
+
+// Watches is for Machine.Watch.
+func (o *Oracle) Watches(name string, instances []spec.Instance) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f := o.far[name]
+	f.up = f.up.to(slices.ContainsFunc(instances, hasProcess))
+	f.runs = f.runs.to(slices.ContainsFunc(instances, func(in spec.Instance) bool { return in.Phase == spec.InstanceRunning }))
+	f.asked = slices.ContainsFunc(instances, func(in spec.Instance) bool { return !in.Stopping.IsZero() })
+	switch {
+	case len(instances) > 0:
+		last := instances[len(instances)-1]
+		done := last.Phase == spec.InstanceExited && last.Exit.Code == 0 && byItself(last.Exit.Reason)
+		f.completed, f.since = f.completed.to(done), last.StartedAt
+		if done && last.Spec.Metadata.Name != "" {
+			f.done = &last.Spec
+		}
+	default:
+		delete(o.ticks, name)
+		f.completed = f.completed.to(f.completed.on && o.last(name).Spec.Job.History > 0) // a job has completed for good
+	}
+	o.far[name] = f
+}
+
+// Answers tells what whoever asks a container is told from now on.
+func (o *Oracle) Answers(name string, healthy bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f := o.far[name]
+	f.sick = f.sick.set(!healthy)
+	o.far[name] = f
+}
+
+// last is what was asked for of a name last, if it was not removed before it.
+func (o *Oracle) last(name string) (c spec.Container) {
+	for _, v := range slices.Backward(o.history[name]) {
+		if v.Container != nil {
+			return *v.Container
+		}
+	}
+	return c
+}
+
+// so tells whether a container may have come as far as a milestone by what an agent saw last.
+func (o *Oracle) so(name string, m spec.Milestone) bool {
+	f := o.far[name]
+	switch {
+	case f.completed.lasted(seen):
+		return true
+	case m == spec.MilestoneCompleted:
+		return false
+	case m == spec.MilestoneStarted:
+		return f.up.lasted(seen)
+	}
+	p := o.last(name).Spec.Probes
+	asked := p.Startup != nil || p.Readiness != nil
+	return f.runs.lasted(seen) && (!asked || !f.sick.on || time.Since(f.sick.since) < 2*seen)
+}
+
+// met tells whether a dependency may be so far.
+func (o *Oracle) met(d spec.Dependency) bool {
+	if o.so(d.Name, d.Condition) {
+		return true
+	}
+	member, all := false, true
+	for name := range o.history {
+		may, must := false, true
+		for _, v := range o.versions(name) {
+			in := v.Container != nil && v.Container.Spec.Group == d.Name
+			may, must = may || in, must && in
+		}
+		member = member || may
+		all = all && (!must || o.so(name, d.Condition))
+	}
+	return member && all
+}
+
+// waits says which dependency a run that begins has not waited for.
+func (o *Oracle) waits(verb string, c trial) string {
+	if verb != "Start" && verb != "Restore" || c.handled {
+		return ""
+	}
+	missing := ""
+	for _, v := range o.versions(c.name) { // not that of a manifest that was returned to: the newest says what it waits for
+		if v.Container == nil {
+			continue
+		}
+		i := slices.IndexFunc(v.Container.Spec.DependsOn, func(d spec.Dependency) bool { return !o.met(d) })
+		if i < 0 {
+			return ""
+		}
+		missing = v.Container.Spec.DependsOn[i].Name
+	}
+	if missing == "" {
+		return ""
+	}
+	return "it depends on " + missing + ", which is not so far"
+}
+
+// sure tells whether a dependency is so far for sure, and has been for a while.
+func (o *Oracle) sure(d spec.Dependency) bool {
+	if o.history[d.Name] != nil {
+		return o.surely(d.Name, d.Condition)
+	}
+	members := 0
+	for name, all := range o.history {
+		if last := all[len(all)-1].Container; last == nil || last.Spec.Group != d.Name {
+			continue
+		}
+		if members++; !o.surely(name, d.Condition) {
+			return false
+		}
+	}
+	return members > 0
+}
+
+func (o *Oracle) surely(name string, m spec.Milestone) bool {
+	f, r, all := o.far[name], o.ledger.records[name], o.history[name]
+	c := all[len(all)-1].Container
+	if c == nil || !runs(*c) || o.ledger.held[name] || !r.Override.IsZero() || c.Spec.Suspend || o.blinded(name) {
+		return false
+	}
+	completed := f.completed.on && time.Since(f.completed.since) > seen && !scheduled(*c) && !restartsAfter(*c, spec.Exit{Reason: spec.ExitCompleted})
+	switch m {
+	case spec.MilestoneCompleted:
+		return completed
+	case spec.MilestoneStarted:
+		return completed || f.up.on && time.Since(f.since) > seen
+	}
+	return completed || f.runs.on && time.Since(f.since) > 2*seen && !f.sick.lasted(2*seen)
+}
