@@ -105,7 +105,7 @@ func (a *Agent) remember(inventory record.Inventory) {
 	for id, r := range inventory.Records {
 		n := a.entry(id)
 		n.record, n.saved = r, r
-		n.left = r.Container.Spec.DependsOn
+		n.left, n.team, n.override = r.Container.Spec.DependsOn, r.Container.Spec.Group, r.Override
 		a.dependents.note(id, nil, n.left)
 		if r.Removed {
 			n.removed = true

@@ -38,11 +38,15 @@ func (d dependents) of(name, group string) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// order is what others mean for a name.
-func (a *Agent) order(n *entry) (o Order) {
+// order is what others mean for a name, by the manifest that its pass goes by, which may be another by now, and by what is set by hand.
+func (a *Agent) order(n *entry, desired *Desired) (o Order) {
 	a.mu.Lock()
-	depends, ending := n.left, a.ending(n)
+	n.override = n.record.Override
+	depends, ending := n.left, a.endingBy(n, desired)
 	a.mu.Unlock()
+	if desired != nil {
+		depends = desired.Container.Spec.DependsOn
+	}
 	if ending {
 		o.After = a.after(n)
 		return o
@@ -119,28 +123,33 @@ func behind(o spec.Object, m spec.Milestone) string {
 }
 
 // ending tells whether what runs of a name is to end. The caller holds mu.
-func (a *Agent) ending(n *entry) bool {
+func (a *Agent) ending(n *entry) bool { return a.endingBy(n, n.desired) }
+
+// endingBy is ending by a manifest.
+func (a *Agent) endingBy(n *entry, d *Desired) bool {
 	switch {
-	case n.hold != "" || n.desired != nil && n.desired.Hold != "":
+	case n.hold != "" || d != nil && d.Hold != "":
 		return false
-	case n.desired == nil:
+	case d == nil:
 		return n.removed
 	case !a.down.IsZero():
 		return true
-	case n.override != "":
-		return slices.Contains(endStates, n.override)
+	case n.override.Suspended || d.Container.Spec.Suspend:
+		return false
+	case n.override.State != "":
+		return slices.Contains(endStates, n.override.State)
 	}
-	return slices.Contains(endStates, state(n.desired.Container))
+	return slices.Contains(endStates, state(d.Container))
 }
 
-// after says which dependents of a name that are to end as well have processes still.
+// after says which dependents of a name that are to end as well have processes still, as far as is known.
 func (a *Agent) after(n *entry) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var first []string
 	for _, id := range a.dependents.of(n.id, n.group()) {
 		other := a.names[id]
-		if other != nil && a.ending(other) && slices.ContainsFunc(other.observed, live) && !a.leads(n, id) {
+		if other != nil && a.ending(other) && (!other.looked || slices.ContainsFunc(other.observed, live)) && !a.leads(n, id) {
 			first = append(first, id)
 		}
 	}
@@ -159,9 +168,24 @@ func (a *Agent) leads(from *entry, to string) bool {
 			return false
 		}
 		seen[n.id] = true
-		return slices.ContainsFunc(n.left, func(d spec.Dependency) bool { return d.Name == to || walk(a.names[d.Name]) })
+		return slices.ContainsFunc(n.left, func(d spec.Dependency) bool {
+			return slices.ContainsFunc(a.called(d.Name), func(id string) bool { return id == to || walk(a.names[id]) })
+		})
 	}
 	return walk(from)
+}
+
+// called are the names that a dependency stands for, also those that are removed. The caller holds mu.
+func (a *Agent) called(name string) (names []string) {
+	if a.names[name] != nil {
+		return []string{name}
+	}
+	for id, n := range a.names {
+		if n.group() == name {
+			names = append(names, id)
+		}
+	}
+	return names
 }
 
 // far is what of a status matters to others.
@@ -179,7 +203,7 @@ func (n *entry) group() string {
 	if n.desired != nil {
 		return n.desired.Container.Spec.Group
 	}
-	return ""
+	return n.team
 }
 
 // neighbours hands out the names to which it matters how far another is.
@@ -187,11 +211,7 @@ func (a *Agent) neighbours(n *entry) {
 	a.mu.Lock()
 	names := a.dependents.of(n.id, n.group())
 	for _, d := range n.left {
-		if a.names[d.Name] == nil {
-			names = append(names, a.membersOf(d.Name)...)
-			continue
-		}
-		names = append(names, d.Name)
+		names = append(names, a.called(d.Name)...)
 	}
 	a.mu.Unlock()
 	for _, name := range names {

@@ -100,7 +100,7 @@ func (a *Agent) admit() (unsettled bool) {
 		if before.Desired[id] != d {
 			n := a.entry(id)
 			a.dependents.note(id, n.left, d.Container.Spec.DependsOn)
-			n.desired, n.removed, n.left = d, false, d.Container.Spec.DependsOn
+			n.desired, n.removed, n.left, n.team = d, false, d.Container.Spec.DependsOn, d.Container.Spec.Group
 			changed = append(changed, id)
 		}
 	}

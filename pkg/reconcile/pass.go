@@ -129,7 +129,7 @@ func (a *Agent) actTogether(ctx context.Context, n *entry, group string) (again 
 
 // subject is what is known of a name, with instances as they were seen.
 func (a *Agent) subject(n *entry, desired *Desired, observed []spec.Instance) Subject {
-	order := a.order(n)
+	order := a.order(n, desired)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return Subject{
@@ -364,7 +364,7 @@ func (a *Agent) save(n *entry) error {
 func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Decision) {
 	shown, before := farOf(d.Status, observed), n.far
 	a.mu.Lock()
-	n.observed, n.looked, n.far, n.override = observed, true, shown, n.record.Override.State
+	n.observed, n.looked, n.far, n.override = observed, true, shown, n.record.Override
 	n.waiting = d.Waiting
 	if d.Held {
 		n.retrying = !n.failure.stalled()

@@ -172,6 +172,8 @@ func (w *world) exitedPhase(in spec.Instance, s step) (spec.Phase, string) {
 		return spec.PhaseBackOff, fmt.Sprintf("%s; restart %d at %s", exitText(exit), w.Record.Runs.Restarts+1, clock(s.wake))
 	case over != "":
 		return spec.PhaseFailed, over
+	case requested(exit): // and nothing is done about it
+		return spec.PhaseStopped, exitText(exit)
 	case !exit.Failed():
 		return spec.PhaseCompleted, ""
 	}
