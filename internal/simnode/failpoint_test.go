@@ -16,24 +16,34 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// TestFailpoints plays one life of a container again and again. Each time the agent dies at another of the calls that it makes on node and store, before
+// TestFailpoints plays lives of a container again and again. Each time the agent dies at another of the calls that it makes on node and store, before
 // it takes effect or after, or leaves an instance half-made there (a look only now and then, but in a soak); another one is started, and within half a minute of each step all has to be as asked.
 func TestFailpoints(t *testing.T) {
-	calls, _, err := live(t, simnode.Point{})
+	for name, l := range lives {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l.failpoints(t)
+		})
+	}
+}
+
+// failpoints plays one life.
+func (l life) failpoints(t *testing.T) {
+	calls, _, err := l.live(t, simnode.Point{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	died, missed := map[string]*[3]int{}, 0
 	for i, call := range calls {
 		seldom := os.Getenv("RECONCILER_SOAK") == "" && i%5 > 0
-		if call.Name != "a" || call.Verb == "Event" || seldom && (call.Verb == "Observe" || call.Verb == "Images") {
+		if call.Name != "a" && call.Name != "drained" || call.Verb == "Event" || seldom && (call.Verb == "Observe" || call.Verb == "Images") {
 			continue
 		}
 		if died[call.Verb] == nil {
 			died[call.Verb] = new([3]int)
 		}
 		for way, p := range points(call) {
-			_, reached, err := live(t, p)
+			_, reached, err := l.live(t, p)
 			switch {
 			case err != nil:
 				t.Errorf("%+v: %v", p, err)
@@ -53,7 +63,7 @@ func TestFailpoints(t *testing.T) {
 	if missed > len(calls)/5 {
 		t.Errorf("%d of %d calls come otherwise each time", missed, len(calls))
 	}
-	for _, verb := range []string{"Create", "Start", "Stop", "Kill", "Update", "Pause", "Resume", "Destroy", "Checkpoint", "Restore", "Images", "Observe", "Save", "Delete"} {
+	for _, verb := range l.verbs {
 		if died[verb] == nil {
 			t.Errorf("no agent died at %s", verb)
 		}
@@ -71,17 +81,21 @@ func points(call simnode.Point) []simnode.Point {
 	return list
 }
 
-// live is one life of a container with one death of its agent. It gives the calls that were made, and whether the agent died.
-func live(t *testing.T, p simnode.Point) (calls []simnode.Point, died bool, wrong error) {
+// live is one life with one death of its agent. It gives the calls that were made, and whether the agent died.
+func (l life) live(t *testing.T, p simnode.Point) (calls []simnode.Point, died bool, wrong error) {
 	synctest.Test(t, func(t *testing.T) {
 		faults := simnode.At(p)
 		s := newSimulation(t, faults, reconcile.PruneGuarded)
 		s.start()
 		s.rest(time.Second)
-		for _, step := range life {
+		for _, step := range l.steps {
 			step.do(s)
 			s.rest(30 * time.Second)
-			if v := append(s.wrong(), s.oracle.Converged(s.machine)...); len(v) > 0 {
+			v := append(s.wrong(), s.oracle.Converged(s.machine)...)
+			if step.so != nil && !step.so(s) {
+				v = append(v, "it is not so")
+			}
+			if len(v) > 0 {
 				wrong = errors.Join(wrong, fmt.Errorf("%s: %s\n%s", step.what, v[0], strings.Join(s.log, "\n")))
 				break
 			}
@@ -96,39 +110,49 @@ func live(t *testing.T, p simnode.Point) (calls []simnode.Point, died bool, wron
 	return calls, died, wrong
 }
 
-// life is all that can be asked of one container.
-var life = []struct {
+// life is what happens to one container, and at which verbs its agent has to die.
+type life struct {
+	verbs []string
+	steps []happening
+}
+
+// happening is one thing that happens, and what has to be so then besides what is asked for.
+type happening struct {
 	what string
 	do   func(*simulation)
-}{
-	{"created", asks(func(*spec.Container) {})},
-	{"a label changed", asks(func(c *spec.Container) { c.Metadata.Labels = map[string]string{"l": "1"} })},
-	{"a limit changed", asks(func(c *spec.Container) { c.Spec.Resources.Memory.Max = spec.NewLimit(2 << 20) })},
-	{"a limit drifted", func(s *simulation) { s.drift("a") }},
-	{"the command changed", asks(func(c *spec.Container) { c.Spec.Command[2] = "trap 'exit 0' TERM; two" })},
-	{"it crashed", func(s *simulation) { s.machine.Crash("a", 1) }},
-	{"it was wiped", func(s *simulation) { s.machine.Wipe("a") }},
-	{"paused", asks(func(c *spec.Container) { c.Spec.State = spec.StatePaused })},
-	{"resumed", asks(func(c *spec.Container) { c.Spec.State = "" })},
-	{"stopped by hand", byHand(func(s *simulation) error {
+	so   func(*simulation) bool
+}
+
+// everything is all that can be asked of one container by itself.
+var everything = []happening{
+	{what: "created", do: asks(func(*spec.Container) {})},
+	{what: "a label changed", do: asks(func(c *spec.Container) { c.Metadata.Labels = map[string]string{"l": "1"} })},
+	{what: "a limit changed", do: asks(func(c *spec.Container) { c.Spec.Resources.Memory.Max = spec.NewLimit(2 << 20) })},
+	{what: "a limit drifted", do: func(s *simulation) { s.drift("a") }},
+	{what: "the command changed", do: asks(func(c *spec.Container) { c.Spec.Command[2] = "trap 'exit 0' TERM; two" })},
+	{what: "it crashed", do: func(s *simulation) { s.machine.Crash("a", 1) }},
+	{what: "it was wiped", do: func(s *simulation) { s.machine.Wipe("a") }},
+	{what: "paused", do: asks(func(c *spec.Container) { c.Spec.State = spec.StatePaused })},
+	{what: "resumed", do: asks(func(c *spec.Container) { c.Spec.State = "" })},
+	{what: "stopped by hand", do: byHand(func(s *simulation) error {
 		return s.agent.Override(s.t.Context(), "a", spec.Override{State: spec.StateStopped})
 	})},
-	{"cleared", byHand(func(s *simulation) error { return s.agent.Override(s.t.Context(), "a", spec.Override{}) })},
-	{"restarted by hand", byHand(func(s *simulation) error { return s.agent.Restart(s.t.Context(), "a") })},
-	{"killed by hand", byHand(func(s *simulation) error { return s.agent.Kill(s.t.Context(), "a", "SIGKILL") })},
-	{"saved by hand", byHand(func(s *simulation) error {
+	{what: "cleared", do: byHand(func(s *simulation) error { return s.agent.Override(s.t.Context(), "a", spec.Override{}) })},
+	{what: "restarted by hand", do: byHand(func(s *simulation) error { return s.agent.Restart(s.t.Context(), "a") })},
+	{what: "killed by hand", do: byHand(func(s *simulation) error { return s.agent.Kill(s.t.Context(), "a", "SIGKILL") })},
+	{what: "saved by hand", do: byHand(func(s *simulation) error {
 		_, err := s.agent.Checkpoint(s.t.Context(), "a", spec.CheckpointOptions{})
 		return err
 	})},
-	{"restored by hand", byHand(func(s *simulation) error { return s.agent.Restore(s.t.Context(), "a", "") })},
-	{"into an image", asks(func(c *spec.Container) { c.Spec.State = spec.StateCheckpointed })},
-	{"and back", asks(func(c *spec.Container) { c.Spec.State = "" })},
-	{"images by schedule", asks(func(c *spec.Container) { c.Spec.Checkpoint.Every = spec.Duration(20 * time.Second) })},
-	{"deaf", asks(func(c *spec.Container) {
+	{what: "restored by hand", do: byHand(func(s *simulation) error { return s.agent.Restore(s.t.Context(), "a", "") })},
+	{what: "into an image", do: asks(func(c *spec.Container) { c.Spec.State = spec.StateCheckpointed })},
+	{what: "and back", do: asks(func(c *spec.Container) { c.Spec.State = "" })},
+	{what: "images by schedule", do: asks(func(c *spec.Container) { c.Spec.Checkpoint.Every = spec.Duration(20 * time.Second) })},
+	{what: "deaf", do: asks(func(c *spec.Container) {
 		c.Spec.Command[2], c.Spec.Stop.Timeout, c.Spec.Checkpoint = "trap ':' TERM; deaf", spec.Duration(5*time.Second), spec.Checkpoint{}
 	})},
-	{"rebooted", func(s *simulation) { s.reboot("") }},
-	{"removed", func(s *simulation) { s.remove("a") }},
+	{what: "rebooted", do: func(s *simulation) { s.reboot("") }},
+	{what: "removed", do: func(s *simulation) { s.remove("a") }},
 }
 
 // asks changes the manifest.

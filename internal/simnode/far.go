@@ -88,8 +88,10 @@ func (o *Oracle) so(name string, m spec.Milestone) bool {
 	case m == spec.MilestoneStarted:
 		return f.up.lasted(seen)
 	}
-	p := o.last(name).Spec.Probes
-	asked := p.Startup != nil || p.Readiness != nil
+	asked := returned(o.ledger.records[name]) == nil
+	for _, v := range o.versions(name) {
+		asked = asked && v.Container != nil && (v.Container.Spec.Probes.Startup != nil || v.Container.Spec.Probes.Readiness != nil)
+	}
 	return f.runs.lasted(seen) && (!asked || !f.sick.on || time.Since(f.sick.since) < 2*seen)
 }
 

@@ -212,7 +212,9 @@ func (m *Machine) canRestore(in spec.Instance, ref string) error {
 		return fmt.Errorf("image %s: %s: %w", ref, i.Problem, fs.ErrInvalid)
 	}
 	if err := spec.Restorable(i.Image, in.Spec, in.Defaults); err != nil {
-		m.misfits = append(m.misfits, err.Error())
+		if in.Spec.Metadata.Name != "" { // it may have lost its record since somebody looked
+			m.misfits = append(m.misfits, err.Error())
+		}
 		return err
 	}
 	return nil

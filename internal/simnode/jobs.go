@@ -57,8 +57,12 @@ func lost(want spec.Container, in spec.Instance, r record.Record) string {
 	if want.Spec.Job.Schedule.Cron[0] == '*' && want.Spec.Job.Schedule.Cron[1] == '/' {
 		every = 2 * time.Minute
 	}
-	if hasProcess(in) || time.Since(r.Job.Last) < 2*every+time.Minute || !want.Spec.Job.Scheduled() {
+	last := r.Job.Last
+	if last.Before(r.Rollout.Accepted) {
+		last = r.Rollout.Accepted
+	}
+	if hasProcess(in) || time.Since(last) < 2*every+time.Minute || !want.Spec.Job.Scheduled() {
 		return ""
 	}
-	return fmt.Sprintf("the latest run of its schedule is that of %v", r.Job.Last)
+	return fmt.Sprintf("the latest run of its schedule is that of %v", last)
 }

@@ -30,9 +30,13 @@ func rollsBack(s spec.ContainerSpec) bool {
 
 // returns says why a manifest may not have proven itself, and why an earlier one may not have taken its place, by what is written down.
 func (o *Oracle) returns(before, now record.Record) string {
-	if now.Rollout.Outcome == spec.RolloutHealthy && before.Rollout.Outcome != spec.RolloutHealthy && before.Generation == now.Generation && returned(now) == nil {
+	if now.Rollout.Outcome == spec.RolloutHealthy && before.Rollout.Outcome != spec.RolloutHealthy && before.Generation == now.Generation {
 		f, enough := o.far[now.Name], time.Duration(now.Container.Spec.Updating().HealthyFor)
-		if !f.completed.lasted(seen) && !now.Container.Spec.Job.Scheduled() && !(f.runs.lasted(seen) && time.Since(f.runs.since) >= enough) {
+		done := now.Job.Completed != "" && !f.up.on
+		switch {
+		case returned(now) != nil:
+			return fmt.Sprintf("generation %d has proven itself, but %d is in force", now.Generation, now.Rollback.To)
+		case !done && !f.completed.lasted(seen) && !now.Container.Spec.Job.Scheduled() && !(f.runs.lasted(seen) && time.Since(f.runs.since) >= enough):
 			return fmt.Sprintf("generation %d has proven itself, but did not run for %v", now.Generation, enough)
 		}
 	}

@@ -38,21 +38,14 @@ func (d dependents) of(name, group string) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// order is what others mean for a name, by the manifest that its pass goes by, which may be another by now, and by what is set by hand.
+// order is what others mean for a name, by the manifest that its pass goes by. Whether it is to begin or to end is for the plan to say.
 func (a *Agent) order(n *entry, desired *Desired) (o Order) {
-	a.mu.Lock()
-	n.override = n.record.Override
-	depends, ending := n.left, a.endingBy(n, desired)
-	a.mu.Unlock()
-	if desired != nil {
-		depends = desired.Container.Spec.DependsOn
-	}
-	if ending {
-		o.After = a.after(n)
+	o.After = a.after(n)
+	if desired == nil {
 		return o
 	}
 	var waits []string
-	for _, d := range depends {
+	for _, d := range desired.Container.Spec.DependsOn {
 		if why := a.missing(d); why != "" {
 			waits = append(waits, why)
 		}
@@ -123,10 +116,8 @@ func behind(o spec.Object, m spec.Milestone) string {
 }
 
 // ending tells whether what runs of a name is to end. The caller holds mu.
-func (a *Agent) ending(n *entry) bool { return a.endingBy(n, n.desired) }
-
-// endingBy is ending by a manifest.
-func (a *Agent) endingBy(n *entry, d *Desired) bool {
+func (a *Agent) ending(n *entry) bool {
+	d := n.desired
 	switch {
 	case n.hold != "" || d != nil && d.Hold != "":
 		return false

@@ -364,7 +364,8 @@ func (a *Agent) save(n *entry) error {
 func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Decision) {
 	shown, before := farOf(d.Status, observed), n.far
 	a.mu.Lock()
-	n.observed, n.looked, n.far, n.override = observed, true, shown, n.record.Override
+	n.observed, n.far, n.override = observed, shown, n.record.Override
+	n.looked = n.looked || n.failure.Verb != verbObserve
 	n.waiting = d.Waiting
 	if d.Held {
 		n.retrying = !n.failure.stalled()

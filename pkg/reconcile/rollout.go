@@ -29,6 +29,9 @@ func (w *world) judge() (r record.Record, next time.Time) {
 	if w.Desired == nil || r.Generation == 0 || r.Rollout.Outcome != "" {
 		return r, next
 	}
+	if _, back := r.RolledBack(); back { // what runs is another's
+		return r, next
+	}
 	if !w.proves() {
 		r.Rollout.Began, r.Rollout.HealthySince = time.Time{}, time.Time{}
 		return r, next
@@ -65,6 +68,8 @@ func (w *world) proven(r *record.Rollout, enough time.Duration) bool {
 	in, ok := w.current()
 	switch {
 	case ok && w.wanted.Spec.Job.Scheduled(): // when it runs, and how that ends, is another matter
+		return true
+	case !ok && w.completed(): // in an earlier boot
 		return true
 	case !ok || !w.serves(in):
 		r.HealthySince = time.Time{}
