@@ -26,7 +26,13 @@ func (o *Oracle) Converged(m *Machine, skip ...string) (wrong []string) {
 		want := history[len(history)-1].Container
 		r := records[name]
 		if back := returned(r); back != nil && want != nil {
+			dependsOn := want.Spec.DependsOn // is that of the newest
 			want = back
+			waits := *back
+			waits.Spec.DependsOn = dependsOn
+			if o.held(waits) && !fars[name].up.on {
+				continue
+			}
 		}
 		if state := overrides[name]; state != "" && want != nil {
 			set := *want

@@ -53,7 +53,7 @@ func (o *Oracle) Watches(name string, instances []spec.Instance) {
 		}
 	default:
 		delete(o.ticks, name)
-		f.completed = f.completed.to(f.completed.on && o.last(name).Spec.Job.History > 0) // a job has completed for good
+		f.completed = f.completed.to(f.completed.on && f.done != nil && f.done.Spec.Job.History > 0) // a job has completed for good
 	}
 	o.far[name] = f
 }

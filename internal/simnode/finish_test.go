@@ -23,7 +23,7 @@ func (s *simulation) calm(string) {
 	s.rest(20 * time.Second)
 	s.confirm()
 	s.rest(settling)
-	s.late = append(s.late, s.oracle.Converged(s.machine, s.unclaimed()...)...)
+	s.late = append(s.late, s.oracle.Converged(s.machine, append(s.unclaimed(), s.oracle.Returned()...)...)...)
 	s.faults.Off(false)
 }
 
@@ -79,7 +79,9 @@ func (s *simulation) finish() error {
 	}
 	s.late = append(s.late, s.planned()...)
 	s.late = append(s.late, s.oracle.Converged(s.machine)...)
-	s.late = append(s.late, s.oracle.Returned()...)
+	for _, name := range s.oracle.Returned() {
+		s.late = append(s.late, name+": an earlier manifest is in force")
+	}
 	if name := s.oracle.Circle(); name != "" {
 		s.late = append(s.late, name+" depends on itself by what is in force")
 	}

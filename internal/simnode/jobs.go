@@ -26,7 +26,12 @@ func (o *Oracle) jobs(verb string, c trial) string {
 	if verb != "Start" && verb != "Create" || c.handled {
 		return ""
 	}
-	r, done := o.ledger.records[c.name], o.far[c.name].done
+	f, r := o.far[c.name], o.ledger.records[c.name]
+	if len(c.others) > 0 { // what it runs has changed
+		f.done = nil
+		o.far[c.name] = f
+	}
+	done := f.done
 	if done != nil && r.Job.Completed != "" && c.surely(func(v spec.Container) bool {
 		return v.Spec.Job.History > 0 && !scheduled(v) && sameFrozen(v, *done) && v.Spec.Group == done.Spec.Group
 	}) {

@@ -34,7 +34,7 @@ func (o *Oracle) returns(before, now record.Record) string {
 		f, enough := o.far[now.Name], time.Duration(now.Container.Spec.Updating().HealthyFor)
 		done := now.Job.Completed != "" && !f.up.on
 		switch {
-		case returned(now) != nil:
+		case returned(before) != nil && returned(now) != nil:
 			return fmt.Sprintf("generation %d has proven itself, but %d is in force", now.Generation, now.Rollback.To)
 		case !done && !f.completed.lasted(seen) && !now.Container.Spec.Job.Scheduled() && !(f.runs.lasted(seen) && time.Since(f.runs.since) >= enough):
 			return fmt.Sprintf("generation %d has proven itself, but did not run for %v", now.Generation, enough)
@@ -80,13 +80,13 @@ func (o *Oracle) alone(verb string, c trial) string {
 }
 
 // Returned are the names for which an earlier manifest is in force.
-func (o *Oracle) Returned() (list []string) {
+func (o *Oracle) Returned() (names []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for name, r := range o.ledger.records {
 		if returned(r) != nil && !o.ledger.held[name] && !r.Removed {
-			list = append(list, name+": an earlier manifest is in force: "+r.Rollback.Why)
+			names = append(names, name)
 		}
 	}
-	return list
+	return names
 }

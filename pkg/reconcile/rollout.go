@@ -69,7 +69,7 @@ func (w *world) proven(r *record.Rollout, enough time.Duration) bool {
 	switch {
 	case ok && w.wanted.Spec.Job.Scheduled(): // when it runs, and how that ends, is another matter
 		return true
-	case !ok && w.completed(): // in an earlier boot
+	case !ok && len(w.Observed) == 0 && w.completed(): // in an earlier boot
 		return true
 	case !ok || !w.serves(in):
 		r.HealthySince = time.Time{}
