@@ -75,7 +75,7 @@ func (w *world) proven(r *record.Rollout, enough time.Duration) bool {
 		r.HealthySince = time.Time{}
 		exit := w.exit(in)
 		return ok && in.Phase == spec.InstanceExited && !exit.Failed() && !requested(exit) && !w.wanted.Spec.Restart.After(exit)
-	case r.HealthySince.IsZero() || r.HealthySince.After(w.now):
+	case r.HealthySince.IsZero() || r.HealthySince.After(w.now) || r.HealthySince.Before(w.past(in.StartedAt)): // of a run that nobody saw the end of
 		r.HealthySince = w.now
 	}
 	return !w.now.Before(r.HealthySince.Add(enough))
