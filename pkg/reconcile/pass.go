@@ -130,6 +130,7 @@ func (a *Agent) actTogether(ctx context.Context, n *entry, group string) (again 
 // subject is what is known of a name, with instances as they were seen.
 func (a *Agent) subject(n *entry, desired *Desired, observed []spec.Instance) Subject {
 	order := a.order(n)
+	n.order = order
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return Subject{
@@ -365,7 +366,7 @@ func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Dec
 	shown, before := farOf(d.Status, observed), n.far
 	a.mu.Lock()
 	n.observed, n.looked, n.far, n.override = observed, true, shown, n.record.Override.State
-	n.waiting = d.Waiting
+	n.waiting, n.probing = d.Waiting, undecided(d.Status) || n.order.Soon
 	if d.Held {
 		n.retrying = !n.failure.stalled()
 	} else {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -171,11 +172,20 @@ func (w *world) exitedPhase(in spec.Instance, s step) (spec.Phase, string) {
 	case !s.wake.IsZero():
 		return spec.PhaseBackOff, fmt.Sprintf("%s; restart %d at %s", exitText(exit), w.Record.Runs.Restarts+1, clock(s.wake))
 	case over != "":
-		return spec.PhaseFailed, over
+		return spec.PhaseFailed, over + w.nextText()
 	case !exit.Failed():
-		return spec.PhaseCompleted, ""
+		return spec.PhaseCompleted, strings.TrimPrefix(w.nextText(), "; ")
 	}
-	return spec.PhaseFailed, exitText(exit)
+	return spec.PhaseFailed, exitText(exit) + w.nextText()
+}
+
+// nextText says when a job runs next; "" when nobody knows.
+func (w *world) nextText() string {
+	next := w.jobStatus().Next
+	if next.IsZero() {
+		return ""
+	}
+	return "; next run at " + next.Format(time.DateTime)
 }
 
 // handMessage tells of a state set by hand.
