@@ -207,7 +207,11 @@ func (a *admitter) admit(incumbent *Desired, winner claim, why Acceptance) *Desi
 	if incumbent != nil && incumbent.Origin == winner.origin && incumbent.Accepted == why && incumbent.is(winner.document) {
 		return incumbent
 	}
-	return &Desired{Container: winner.document.Container, Origin: winner.origin, Accepted: why, document: winner.document, hashes: newHashes()}
+	d := &Desired{Container: winner.document.Container, Origin: winner.origin, Accepted: why, document: winner.document, hashes: newHashes()}
+	if d.Since = a.sources[winner.origin.Source].ReadAt; incumbent != nil && incumbent.is(winner.document) {
+		d.Since = incumbent.Since
+	}
+	return d
 }
 
 // refuse reports claims on a name that is taken.

@@ -54,10 +54,29 @@ func (a *Agent) order(n *entry) (o Order) {
 			o.Soon = o.Soon || d.Condition == spec.MilestoneCompleted && a.runs(d.Name)
 		}
 	}
+	if group := n.record.Container.Spec.Group; group != "" {
+		o.Mate = a.mate(n, group)
+	}
 	if len(waits) > 0 {
 		o.Waits = "waits for " + strings.Join(waits, ", and for ")
 	}
 	return o
+}
+
+// withIt stands between the name of who has failed and why, where another returns because of it.
+const withIt = ", which changed with it: "
+
+// mate says why another container of a group has returned to an earlier manifest, from one that came with this one's.
+func (a *Agent) mate(n *entry, group string) string {
+	for _, name := range a.members(group) {
+		o, err := a.objects.Get(name)
+		r := o.Status.Rollout
+		own := r.State == spec.RolloutRolledBack && r.Message != byHand && !strings.Contains(r.Message, withIt)
+		if err == nil && name != n.id && own && r.Since.Equal(n.record.Rollout.Accepted) {
+			return name + withIt + r.Message
+		}
+	}
+	return ""
 }
 
 // missing says how a dependency is not so far yet; "" when it is. A group is so far when all its containers are.

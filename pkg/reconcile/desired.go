@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"reflect"
 	"sync"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -15,6 +16,8 @@ type Desired struct {
 	Origin    Origin
 	// Accepted says whether Container is what the newest file says.
 	Accepted Acceptance
+	// Since is when the scan was made in which it came; containers of a group that changed together have the same.
+	Since time.Time
 	// Hold says why nothing may be done about this name; "" when all may.
 	Hold string
 
@@ -82,7 +85,7 @@ const (
 
 // Incumbent is what holds a name before the first Admit: the manifest of its record.
 func Incumbent(r record.Record) *Desired {
-	return &Desired{Container: r.Container, Origin: Origin{r.Source, r.Path, r.Line}, hashes: newHashes()}
+	return &Desired{Container: r.Container, Origin: Origin{r.Source, r.Path, r.Line}, Since: r.Rollout.Accepted, hashes: newHashes()}
 }
 
 // with is d as another admission has it; d itself when that is the same.

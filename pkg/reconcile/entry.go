@@ -121,7 +121,7 @@ func (n *entry) accept(d *Desired, removed bool) (changed bool) {
 	}
 	r.Container = d.Container
 	r.Generation++
-	r.Rollout, r.Rollback = record.Rollout{Accepted: now()}, record.Rollback{}
+	r.Rollout, r.Rollback = record.Rollout{Accepted: d.Since}, record.Rollback{}
 	r.Drift = record.Drift{}
 	r.Images = record.Images{}
 	r.Runs.Streak, r.Runs.Began = 0, time.Time{}

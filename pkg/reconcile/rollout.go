@@ -26,7 +26,16 @@ func (w *world) serves(in spec.Instance) bool {
 // judge is the record with what its manifest has proven by now, and when to look again. One that has failed makes room for the last that has proven itself.
 func (w *world) judge() (r record.Record, next time.Time) {
 	r = w.Record
-	if w.Desired == nil || r.Generation == 0 || r.Rollout.Outcome != "" {
+	if w.Desired == nil || r.Generation == 0 {
+		return r, next
+	}
+	if _, back := r.RolledBack(); w.Order.Mate != "" && !back && w.Down.IsZero() && !w.suspended() {
+		if _, ok := r.Good(); ok {
+			w.rollBack(&r, w.Order.Mate)
+			return r, next
+		}
+	}
+	if r.Rollout.Outcome != "" {
 		return r, next
 	}
 	if !w.proves() {

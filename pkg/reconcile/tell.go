@@ -85,6 +85,7 @@ func (a *Agent) tellRollout(n *entry, before record.Record) {
 	r := n.record
 	if r.Rollback != before.Rollback {
 		n.failure = Failure{}
+		a.wakeMates(r)
 	}
 	if r.Rollout.Outcome == before.Rollout.Outcome || r.Rollout.Outcome == "" {
 		return
@@ -98,6 +99,15 @@ func (a *Agent) tellRollout(n *entry, before record.Record) {
 		e.Message += fmt.Sprintf("; back to generation %d", back.Generation)
 	}
 	a.tell(e)
+}
+
+// wakeMates has the others of a group look whether they return with it.
+func (a *Agent) wakeMates(r record.Record) {
+	if group := r.Container.Spec.Group; group != "" {
+		for _, name := range a.members(group) {
+			a.queue.Add(name)
+		}
+	}
 }
 
 // rolloutReasons are the events of rollouts.
