@@ -149,12 +149,14 @@ func (a *Agent) ending(n *entry) bool {
 	switch {
 	case n.hold != "" || n.desired != nil && n.desired.Hold != "":
 		return false
-	case n.desired == nil:
-		return n.removed
 	case !a.down.IsZero():
 		return true
-	case n.override != "":
-		return slices.Contains(endStates, n.override)
+	case n.override.Suspended || n.desired != nil && n.desired.Container.Spec.Suspend:
+		return false
+	case n.desired == nil:
+		return n.removed
+	case n.override.State != "":
+		return slices.Contains(endStates, n.override.State)
 	}
 	return slices.Contains(endStates, state(n.desired.Container))
 }

@@ -17,7 +17,7 @@ type entry struct {
 	removed  bool // the removal is confirmed
 	hold     string
 	left     []spec.Dependency // what its latest manifest depended on
-	override spec.State        // as the latest pass saw it
+	override spec.Override     // as the latest pass saw it
 	far      far               // as the latest pass showed it
 	observed []spec.Instance   // as the latest pass saw them
 	looked   bool              // a pass has seen them

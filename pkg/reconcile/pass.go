@@ -370,7 +370,7 @@ func (a *Agent) save(n *entry) error {
 func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Decision) {
 	shown, before := farOf(d.Status, observed), n.far
 	a.mu.Lock()
-	n.observed, n.looked, n.far, n.override = observed, true, shown, n.record.Override.State
+	n.observed, n.looked, n.far, n.override = observed, true, shown, n.record.Override
 	n.waiting, n.probing = d.Waiting, undecided(d.Status) || n.order.Soon
 	if d.Held {
 		n.retrying = !n.failure.stalled()
