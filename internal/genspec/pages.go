@@ -34,6 +34,12 @@ func reference() []byte {
 	section(&b, "Group", group, false)
 	below, _ := spec.Explain(spec.KindGroup + ".spec")
 	section(&b, "Group: spec", below, false)
+	config, _ := spec.Explain(spec.KindConfig)
+	section(&b, "Config", config, false)
+	inside, _ := spec.Explain(spec.KindConfig + ".spec")
+	section(&b, "Config: spec", inside, false)
+	file, _ := spec.Explain(spec.KindConfig + ".spec.files")
+	section(&b, "Config: spec.files", file, false)
 	return b.Bytes()
 }
 

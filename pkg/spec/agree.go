@@ -29,6 +29,7 @@ func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeDependencies(spec)
 	c.agreeProbes(spec)
 	c.agreeMounts(spec)
+	c.agreeConfigs(spec)
 	c.agreeSeccomp(spec)
 	c.agreeObjects(spec)
 	c.agreeUTS(spec)

@@ -65,11 +65,18 @@ func (c *checker) document(root *yamltree.Node) {
 		c.agreeGroup(root)
 		return
 	}
-	c.object("", fieldTree(), root)
-	c.agree(root)
+	kind := ""
+	if scalar(root, "kind") == KindConfig {
+		kind = KindConfig
+		c.object("", trees()[KindConfig], root)
+		c.agreeConfig(root)
+	} else {
+		c.object("", fieldTree(), root)
+		c.agree(root)
+	}
 	name := scalar(root, "metadata", "name")
 	for i := range c.problems {
-		if ValidName(name) == nil {
+		if c.problems[i].Kind = kind; ValidName(name) == nil {
 			c.problems[i].Name = name
 		}
 	}

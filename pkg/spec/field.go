@@ -105,6 +105,7 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[RestartAction]():     words(ActionRestart, ActionStop),
 	reflect.TypeFor[ExitReason]():        words(exitReasons...),
 	reflect.TypeFor[OnFailure]():         words(FailureRollback, FailureKeep),
+	reflect.TypeFor[OnChange]():          words(OnChangeRestart, OnChangeSignal, OnChangeIgnore),
 	reflect.TypeFor[Milestone]():         words(MilestoneReady, MilestoneStarted, MilestoneCompleted),
 
 	reflect.TypeFor[Scheme](): words(SchemeHTTP, SchemeHTTPS),

@@ -16,20 +16,26 @@ func Schema() []byte {
 	spec := container["properties"].(node)["spec"]
 	group["properties"].(node)["spec"].(node)["properties"].(node)["containers"].(node)["additionalProperties"] = node{"$ref": "#/$defs/containerSpec"}
 	container["properties"].(node)["spec"] = node{"$ref": "#/$defs/containerSpec"}
+	rest := node{"if": isKind(KindConfig), "then": trees()[KindConfig].schema(), "else": container}
 	root := node{
 		"$schema": "https://json-schema.org/draft/2020-12/schema",
-		"title":   KindContainer + " or " + KindGroup + " of " + APIVersion,
+		"title":   KindContainer + ", " + KindGroup + " or " + KindConfig + " of " + APIVersion,
 		"type":    "object",
 		"$defs":   node{"containerSpec": spec},
-		"if":      node{"properties": node{"kind": node{"const": KindGroup}}, "required": []string{"kind"}},
+		"if":      isKind(KindGroup),
 		"then":    group,
-		"else":    container,
+		"else":    rest,
 	}
 	data, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
 		panic("spec: a schema is always JSON: " + err.Error())
 	}
 	return append(data, '\n')
+}
+
+// isKind is the schema of a document of a kind.
+func isKind(kind string) node {
+	return node{"properties": node{"kind": node{"const": kind}}, "required": []string{"kind"}}
 }
 
 // schema is the schema of a field with its shape, comment, class and default.

@@ -135,7 +135,7 @@ func readSchema(t *testing.T) *schema {
 		t.Fatal(err)
 	}
 	container := s.Defs["containerSpec"]
-	for _, of := range []*schema{s.Else.Properties["spec"], s.Then.Properties["spec"].Properties["containers"]} {
+	for _, of := range []*schema{s.Else.Else.Properties["spec"], s.Then.Properties["spec"].Properties["containers"]} {
 		if of.Ref == "" {
 			of = new(schema)
 			if err := json.Unmarshal(s.Then.Properties["spec"].Properties["containers"].AdditionalProperties, of); err != nil {
@@ -146,7 +146,7 @@ func readSchema(t *testing.T) *schema {
 			t.Fatalf("a container's spec is %q", of.Ref)
 		}
 	}
-	s.Else.Properties["spec"] = container
+	s.Else.Else.Properties["spec"] = container
 	var document struct {
 		Defs map[string]json.RawMessage `json:"$defs"`
 	}
