@@ -83,7 +83,7 @@ func TestProject(t *testing.T) {
 	if both.Project(c).Hash == both.Project(other).Hash {
 		t.Error("another value has the same hash")
 	}
-	if got := spec.ChangedKeys(c.Keys(), other.Keys()); !reflect.DeepEqual(got, []string{"env.LOG"}) {
+	if got := spec.ChangedKeys(c.Hashes(), other.Hashes()); !reflect.DeepEqual(got, []string{"env.LOG"}) {
 		t.Errorf("changed are %v", got)
 	}
 }
@@ -100,7 +100,7 @@ func TestContentsPrint(t *testing.T) {
 			}
 		}
 	}
-	if c.Keys() != nil {
-		t.Errorf("keys are %v", c.Keys())
+	if c.Hashes() != nil || p.Keys != nil {
+		t.Errorf("keys are %v, %v", c.Hashes(), p.Keys)
 	}
 }

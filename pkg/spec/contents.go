@@ -45,8 +45,8 @@ func (c Contents) size() (n int) {
 	return n
 }
 
-// Keys are short hashes of all values, by the paths of their keys: env.LOG, files.app.conf. None of what is sensitive: a short secret can be found by its hash.
-func (c Contents) Keys() map[string]string {
+// Hashes are short hashes of all values, by the paths of their keys: env.LOG, files.app.conf. None of what is sensitive: a short secret can be found by its hash.
+func (c Contents) Hashes() map[string]string {
 	if c.Sensitive {
 		return nil
 	}
@@ -89,8 +89,10 @@ type Projection struct {
 	Hash string
 	// Mode is that of the files.
 	Mode uint32
-	// Seen tells that the process knows of it, or need not.
-	Seen bool
+	// Keys are short hashes of what the container gets, by key of the config; see Contents.Hashes.
+	Keys map[string]string
+	// Seen tells that the process knows of it, or need not. With Noted that is all: nothing is written, and if Hash is not what is written nothing is noted.
+	Seen, Noted bool
 }
 
 // Project is what a container gets of a config by its use of it: no files without a path, no variables without env.
@@ -99,7 +101,8 @@ func (u ConfigUse) Project(c Contents) Projection {
 	if u.Path != "" {
 		p.Files = c.Files
 	}
-	if u.Env {
+	if p.Keys = p.Hashes(); u.Env {
+		p.Keys = Contents{c.Sensitive, c.Env, p.Files}.Hashes()
 		p.Env = map[string]string{}
 		for name, value := range c.Env {
 			p.Env[u.Prefix+name] = value
@@ -108,6 +111,17 @@ func (u ConfigUse) Project(c Contents) Projection {
 	fmt.Sscanf(u.Defaulted().Mode, "%o", &p.Mode)
 	p.Hash = p.hash()
 	return p
+}
+
+// Note is the state of an instance's config with the projection in it.
+func (p Projection) Note(s ConfigState) ConfigState {
+	if !p.Noted {
+		s.Written, s.Keys, s.Sensitive = p.Hash, p.Keys, p.Sensitive
+	}
+	if p.Seen && s.Written == p.Hash {
+		s.Seen = p.Hash
+	}
+	return s
 }
 
 // hash is of everything that is given, in an order.
@@ -140,4 +154,31 @@ func (c Contents) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.Strin
 // decodeBase64 reads a base64 text, whatever lines it is broken into.
 func decodeBase64(s string) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(strings.Join(strings.Fields(s), ""))
+}
+
+// SeenConfigs are the hashes of what the process of an instance has seen, by config, for an image of it; none of a sensitive one.
+func SeenConfigs(in Instance) (seen map[string]string) {
+	for name, state := range in.Configs {
+		if state.Sensitive || state.Seen == "" {
+			continue
+		}
+		if seen == nil {
+			seen = map[string]string{}
+		}
+		seen[name] = state.Seen
+	}
+	return seen
+}
+
+// Restored is what an instance has of its configs once it was restored from an image: what the image's process had seen. Where the image does not say
+// that, it is what the instance's own process had, if it is the image's.
+func (i Image) Restored(in Instance) map[string]ConfigState {
+	configs := maps.Clone(in.Configs)
+	for name, state := range configs {
+		if seen := i.Configs[name]; seen != "" || i.Instance != in.ID || i.Container != in.Name {
+			state.Seen = seen
+			configs[name] = state
+		}
+	}
+	return configs
 }

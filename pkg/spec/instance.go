@@ -53,8 +53,9 @@ type ConfigState struct {
 	// Written is the hash of what is in the instance, Seen of what its process knows of, or need not; "" when nobody knows. See Projection.
 	Written string `json:"written"`
 	Seen    string `json:"seen,omitzero"`
-	// Keys are short hashes of what is written, by key; none of a sensitive config. See Contents.Keys.
-	Keys map[string]string `json:"keys,omitzero"`
+	// Keys are short hashes of what is written, by key; none of a sensitive config. See Contents.Hashes.
+	Keys      map[string]string `json:"keys,omitzero"`
+	Sensitive bool              `json:"sensitive,omitzero"`
 }
 
 // InstancePhase is what the kernel shows of an instance.

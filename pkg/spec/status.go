@@ -32,6 +32,8 @@ type Status struct {
 	Container          ContainerStatus `json:"container,omitzero"`
 	// Rollout is how the newest manifest proves itself.
 	Rollout Rollout `json:"rollout,omitzero"`
+	// Configs are those that the container uses.
+	Configs []ConfigStatus `json:"configs,omitzero"`
 	// Pending are the actions still to do, empty when converged.
 	Pending []PendingAction `json:"pending,omitzero"`
 }
@@ -67,6 +69,18 @@ type ContainerStatus struct {
 	OOMKills  uint64    `json:"oomKills,omitzero"`
 	Cgroup    string    `json:"cgroup,omitzero"`
 	Resources Resources `json:"resources,omitzero"`
+}
+
+// ConfigStatus is a config that a container uses.
+type ConfigStatus struct {
+	Name string `json:"name"`
+	// Hash is a short hash of what the container gets of it, Keys are those of its single keys; of a sensitive one there are none.
+	Hash string            `json:"hash,omitzero"`
+	Keys map[string]string `json:"keys,omitzero"`
+	// Found tells that there is a manifest of it, Seen that the process knows of the newest, or need not.
+	Found     bool `json:"found"`
+	Seen      bool `json:"seen"`
+	Sensitive bool `json:"sensitive,omitzero"`
 }
 
 // PendingAction is an action the planner wants, with its cause.
