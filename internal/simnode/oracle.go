@@ -22,6 +22,7 @@ type Oracle struct {
 	blind      bool                 // the agent cannot know the newest version at all
 	violations []string
 	verbs      int
+	configs    map[string]*spec.Contents // as they are asked for
 }
 
 // Version is what was asked for of a name from a moment on; no Container is nothing.
@@ -187,7 +188,7 @@ var laws = map[string]func(trial) string{
 	},
 	"Stop": func(c trial) string {
 		switch {
-		case c.handled || c.down || c.removed() || len(c.others) > 0:
+		case c.handled || c.down || c.removed() || len(c.others) > 0 || unseen(c.in, "", spec.OnChangeRestart):
 		case c.asked(func(v spec.Container) bool { return v.Spec.State == spec.StateStopped || !sameFrozen(v, c.in.Spec) }):
 		default:
 			return "its manifest did not change"
@@ -195,7 +196,7 @@ var laws = map[string]func(trial) string{
 		return ""
 	},
 	"Kill": func(c trial) string {
-		if c.handled || overdue(c.in) {
+		if c.handled || overdue(c.in) || unseen(c.in, spec.OnChangeSignal) {
 			return ""
 		}
 		return "nobody asked for it"
@@ -284,7 +285,7 @@ func sameFrozen(a, b spec.Container) bool {
 	for _, c := range []*spec.Container{&a, &b} {
 		c.Metadata.Labels, c.Metadata.Annotations = nil, nil
 		c.Spec.State, c.Spec.Resources, c.Spec.Restart, c.Spec.Stop, c.Spec.Logs = "", spec.Resources{}, spec.Restart{}, spec.Stop{}, spec.Logs{}
-		c.Spec.Pressure, c.Spec.Checkpoint = spec.Pressure{}, spec.Checkpoint{}
+		c.Spec.Pressure, c.Spec.Checkpoint, c.Spec.Configs = spec.Pressure{}, spec.Checkpoint{}, withoutChange(c.Spec.Configs)
 	}
 	return reflect.DeepEqual(a.Spec, b.Spec)
 }
@@ -296,7 +297,14 @@ func (o *Oracle) Converged(m *Machine) (wrong []string) {
 	o.mu.Unlock() // the machine asks the oracle while it is locked itself
 	shown := m.Instances()
 	for name, history := range asked {
-		if why := differs(history[len(history)-1].Container, shown[name], m.Images(name), m.Refuses(name)); why != "" {
+		want := history[len(history)-1].Container
+		why := differs(want, shown[name], m.Images(name), m.Refuses(name))
+		if o.lacks(want, shown[name]) {
+			why = ""
+		} else if why == "" {
+			why = o.ungiven(want, shown[name])
+		}
+		if why != "" {
 			wrong = append(wrong, name+": "+why)
 		}
 	}

@@ -31,6 +31,7 @@ type simulation struct {
 	puts    map[string]spec.Container
 	broken  map[string]bool
 	hidden  bool
+	uses    bool // containers use configs
 	log     []string
 	late    []string // what was up when the node was to be down
 
@@ -128,6 +129,9 @@ func (s *simulation) container(name string) spec.Container {
 	c.Spec.Restart.Policy = []spec.RestartPolicy{"", "", spec.RestartNever, spec.RestartOnFailure}[s.r.IntN(4)]
 	c.Spec.Stop.Timeout = spec.Duration(s.r.IntN(3)) * spec.Duration(2*time.Second)
 	c.Spec.Resources.Memory.Max = spec.NewLimit(uint64(1+s.r.IntN(3)) << 20)
+	if s.uses {
+		s.use(&c)
+	}
 	if s.r.IntN(3) == 0 {
 		c.Metadata.Labels = map[string]string{"l": strconv.Itoa(s.r.IntN(2))}
 	}
@@ -158,6 +162,13 @@ func (s *simulation) step() {
 		{1, s.reboot},
 		{2, s.lose},
 		{4, s.byHand},
+	}
+	if s.uses {
+		deeds[0].weight = 15
+		deeds = append(deeds, struct {
+			weight int
+			do     func(name string)
+		}{40, s.config})
 	}
 	total := 0
 	for _, d := range deeds {

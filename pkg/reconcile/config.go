@@ -181,6 +181,17 @@ func (w *world) signal(in spec.Instance) *step {
 	return &s
 }
 
+// stale says of an image whose process knows another config than is in force that what began from it would be restarted at once; "" of any other.
+func (w *world) stale(i spec.Image) string {
+	for _, use := range w.wanted.Spec.Configs {
+		known, seen := w.Configs[use.Name], i.Configs[use.Name]
+		if seen != "" && known.Contents != nil && use.Defaulted().OnChange == spec.OnChangeRestart && use.Project(*known.Contents).Hash != seen {
+			return fmt.Sprintf("image %s is of a process that knows another config %s", i.Ref(), use.Name)
+		}
+	}
+	return ""
+}
+
 // waitReason is why a step waits for others, as a condition names it.
 func (s step) waitReason() string {
 	if s.missing {
