@@ -116,7 +116,9 @@ func (a *configAdmitter) claim(name string, claims []*ConfigInForce) {
 // keep lets a config stay that its own file does not claim any more, while its source may still mean it.
 func (a *configAdmitter) keep(c *ConfigInForce, snapshots []Snapshot) {
 	i := slices.IndexFunc(snapshots, func(s Snapshot) bool { return s.Source == c.Origin.Source })
-	own := func(o *ConfigInForce) bool { return o.Origin.Source == c.Origin.Source && o.Origin.Path == c.Origin.Path }
+	own := func(o *ConfigInForce) bool {
+		return o.Origin.Source == c.Origin.Source && o.Origin.Path == c.Origin.Path
+	}
 	if i < 0 || slices.ContainsFunc(a.claims[c.Name], own) {
 		return
 	}

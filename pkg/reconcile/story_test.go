@@ -231,9 +231,9 @@ func init() {
 		"holds": (*story).stepHolds,
 		// config NAME CONFIG WORDS...: what its status says: found, seen, sensitive, hash
 		"config": (*story).stepConfig,
-		"phase": (*story).stepPhase,
-		"gone":  (*story).stepGone,
-		"did":   (*story).stepDid,
+		"phase":  (*story).stepPhase,
+		"gone":   (*story).stepGone,
+		"did":    (*story).stepDid,
 		// rollout NAME STATE IN-FORCE [MESSAGE...]
 		"rollout":  (*story).stepRollout,
 		"same-pid": (*story).stepSamePid,

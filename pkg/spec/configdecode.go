@@ -3,6 +3,7 @@ package spec
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -52,8 +53,7 @@ func (c *Config) Contents(read func(path string) ([]byte, error)) (contents Cont
 			data, err = decodeBase64(f.Base64)
 		}
 		if err != nil {
-			message, hint, _ := strings.Cut(err.Error(), "\nhint: ")
-			problems = append(problems, c.problem("spec.files."+name, fmt.Sprintf("%s cannot be read: %s", quoteBare(f.FromFile), message), hint))
+			problems = append(problems, c.unreadable(name, err))
 			continue
 		}
 		contents.Files[name] = data
@@ -62,6 +62,16 @@ func (c *Config) Contents(read func(path string) ([]byte, error)) (contents Cont
 		problems = append(problems, c.problem("spec", fmt.Sprintf("holds %d bytes, more than %d", n, MaxConfig), "mount a directory with spec.mounts in place of it"))
 	}
 	return contents, problems
+}
+
+// unreadable is the problem of a file of a config. An error that is a Problem says its reason.
+func (c *Config) unreadable(name string, err error) Problem {
+	message, hint, _ := strings.Cut(err.Error(), "\nhint: ")
+	p := c.problem("spec.files."+name, fmt.Sprintf("%s cannot be read: %s", quoteBare(c.Spec.Files[name].FromFile), message), hint)
+	if said, ok := errors.AsType[Problem](err); ok {
+		p.Reason = said.Reason
+	}
+	return p
 }
 
 func (c *Config) problem(path, message, hint string) Problem {

@@ -110,8 +110,11 @@ func (b *beside) check(d *Dir, dir int, path string, now time.Time) error {
 	signed := d.signatureFor(dir, path)
 	b.files = append(b.files, neighbour{path + signatureOf, signed.status, now})
 	err := d.check(b.data[path], signed, now)
-	b.doubtful = b.doubtful || err != nil
-	return err
+	if err == nil {
+		return nil
+	}
+	b.doubtful = true
+	return spec.Problem{Message: err.Error(), Reason: spec.ReasonSignatureInvalid, Hint: signHint(filepath.Join(d.path, path))}
 }
 
 // sum is the hash of a text with all that it names.

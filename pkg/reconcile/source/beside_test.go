@@ -2,6 +2,8 @@ package source_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/signature"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -120,5 +124,32 @@ func TestBesideRefuses(t *testing.T) {
 		if got := f.settled().Files[0].Problems.Error(); !strings.Contains(got, "belongs to user 1234") {
 			t.Errorf("got %q", got)
 		}
+	}
+}
+
+// Where manifests need signatures, a file beside one needs its own.
+func TestBesideSigned(t *testing.T) {
+	f := open(t)
+	public, private, err := ed25519.GenerateKey(nil)
+	f.must(err)
+	signers, err := signature.ParseSigners("a", fmt.Appendf(nil, "ops ssh-ed25519 %s\n", base64.StdEncoding.EncodeToString([]byte(texts("", "ssh-ed25519", string(public))))))
+	f.must(err)
+	f.dir, err = source.New(f.path, source.Options{Signers: signers})
+	f.must(err)
+	text := fmt.Sprintf(configManifest, "web")
+	f.write("cert.pem", "one")
+	f.write("conf.yaml.sig", string(sign(private, text)))
+	f.write("conf.yaml", text)
+	s := f.settled()
+	if p := s.Files[0].Problems; len(p) != 1 || p[0].Reason != spec.ReasonSignatureInvalid || !strings.Contains(p[0].Error(), "it has no signature cert.pem.sig\nhint: ssh-keygen -Y sign") {
+		t.Fatalf("got %+v", p)
+	}
+	f.write("cert.pem.sig", string(sign(private, "one")))
+	if got := cert(f.settled()); got != "one" {
+		t.Errorf("got %q", got)
+	}
+	f.write("cert.pem", "two")
+	if got := f.settled().Files[0].Problems.Error(); !strings.Contains(got, "cert.pem cannot be read") {
+		t.Errorf("got %q", got)
 	}
 }
