@@ -2,7 +2,9 @@ package simnode_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -37,17 +39,24 @@ func (s *simulation) config(string) {
 		"apiVersion: reconciler/v1alpha1\nkind: Config\nmetadata: {name: %s}\nspec: {env: {V: %q}, files: {v: {text: %q}}}\n", name, value, value))
 }
 
+// withConfigs is a script in which every third deed is one about a config; the last of them come after a calm, and have to be seen without any other deed.
+func withConfigs(seed uint64, steps int) []deed {
+	script := compose(seed, steps)
+	for i := range script {
+		if i%3 == 0 {
+			script[i].Do = "config"
+		}
+	}
+	calm := deed{Do: "calm", Name: "a"}
+	return append(script, calm, deed{"config", "a", seed, time.Minute}, deed{"config", "a", seed + 1, time.Minute}, calm)
+}
+
 // TestSimulationConfigs plays seeds with configs that come, change and go.
 func TestSimulationConfigs(t *testing.T) {
 	for seed := uint64(1); seed <= 60; seed++ {
-		log, wrong := simulate(t, seed, 80, func(s *simulation) { s.uses = true })
-		if wrong == nil {
-			continue
+		if log, wrong := simulate(t, seed, withConfigs(seed, 80), func(s *simulation) { s.uses = true }); wrong != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, wrong, strings.Join(log[max(0, len(log)-lastLines):], "\n"))
 		}
-		for _, line := range log {
-			t.Log(line)
-		}
-		t.Fatalf("seed %d: %v", seed, wrong)
 	}
 }
 
@@ -76,7 +85,7 @@ func TestPlantedConfigBugs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(20) {
-				if _, wrong := simulate(t, seed+1, 40, func(s *simulation) { s.uses = true; planted(s) }); wrong != nil {
+				if _, wrong := simulate(t, seed+1, withConfigs(seed+1, 40), func(s *simulation) { s.uses = true; planted(s) }); wrong != nil {
 					t.Logf("seed %d: %v", seed+1, wrong)
 					return
 				}

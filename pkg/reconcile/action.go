@@ -18,6 +18,9 @@ const (
 	VerbResume  = "Resume"
 	VerbDestroy = "Destroy"
 
+	// VerbPostStart is no verb of Node: something is done in what runs.
+	VerbPostStart = "PostStart"
+
 	VerbCheckpoint = "Checkpoint"
 	VerbRestore    = "Restore"
 )
@@ -50,6 +53,10 @@ type Action struct {
 	Until     time.Time              `json:"-"`
 	// Unhealthy is the run that Stop ends because its probe failed.
 	Unhealthy record.Restart `json:"-"`
+	// Handler is what PostStart does, and what is done before Stop.
+	Handler *spec.Handler `json:"-"`
+	// Tick is the run of a schedule that Start begins.
+	Tick record.Tick `json:"-"`
 	// Repair tells that an Update puts back limits that somebody else changed.
 	Repair bool `json:"-"`
 }

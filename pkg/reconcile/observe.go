@@ -143,7 +143,7 @@ func (a *Agent) settled() bool {
 		return false
 	}
 	for _, n := range a.names {
-		if !n.looked || n.waiting || n.retrying {
+		if !n.looked || n.waiting || n.retrying || n.probing {
 			return false
 		}
 	}

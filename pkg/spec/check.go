@@ -66,11 +66,15 @@ func (c *checker) document(root *yamltree.Node) {
 		return
 	}
 	kind := ""
-	if scalar(root, "kind") == KindConfig {
+	switch scalar(root, "kind") {
+	case KindJob:
+		c.object("", trees()[KindJob], root)
+		c.agreeJob(root)
+	case KindConfig:
 		kind = KindConfig
 		c.object("", trees()[KindConfig], root)
 		c.agreeConfig(root)
-	} else {
+	default:
 		c.object("", fieldTree(), root)
 		c.agree(root)
 	}

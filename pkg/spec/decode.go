@@ -83,6 +83,8 @@ func decodeTree(s section, root *yamltree.Node) ([]Document, Problems) {
 		return decodeGroup(s, root)
 	case KindConfig:
 		return decodeConfig(s, root)
+	case KindJob:
+		return decodeJob(s, root)
 	}
 	d := Document{Line: s.line + root.Line}
 	if err := yaml.UnmarshalStrict(s.text, &d.Container); err != nil {
@@ -90,6 +92,17 @@ func decodeTree(s section, root *yamltree.Node) ([]Document, Problems) {
 	}
 	tidy(&d.Container)
 	return []Document{d}, nil
+}
+
+// decodeJob reads the container of a job.
+func decodeJob(s section, root *yamltree.Node) ([]Document, Problems) {
+	var j Job
+	if err := yaml.UnmarshalStrict(s.text, &j); err != nil {
+		return nil, Problems{undecodable(s, j.Metadata.Name, err)}
+	}
+	c := j.Expand()
+	tidy(&c)
+	return []Document{{Container: c, Line: s.line + root.Line}}, nil
 }
 
 // decodeGroup reads the containers of a group, each at the line of its name.

@@ -12,19 +12,20 @@ type node map[string]any
 // Schema is the JSON Schema (2020-12) of a manifest document, for editors and pipelines. It says what a schema can say;
 // Decode says the rest.
 func Schema() []byte {
-	container, group := fieldTree().schema(), trees()[KindGroup].schema()
+	container, group, job := fieldTree().schema(), trees()[KindGroup].schema(), trees()[KindJob].schema()
 	spec := container["properties"].(node)["spec"]
 	group["properties"].(node)["spec"].(node)["properties"].(node)["containers"].(node)["additionalProperties"] = node{"$ref": "#/$defs/containerSpec"}
+	job["properties"].(node)["spec"].(node)["properties"].(node)["template"] = node{"$ref": "#/$defs/containerSpec"}
 	container["properties"].(node)["spec"] = node{"$ref": "#/$defs/containerSpec"}
 	rest := node{"if": isKind(KindConfig), "then": trees()[KindConfig].schema(), "else": container}
 	root := node{
 		"$schema": "https://json-schema.org/draft/2020-12/schema",
-		"title":   KindContainer + ", " + KindGroup + " or " + KindConfig + " of " + APIVersion,
+		"title":   KindContainer + ", " + KindGroup + ", " + KindJob + " or " + KindConfig + " of " + APIVersion,
 		"type":    "object",
 		"$defs":   node{"containerSpec": spec},
 		"if":      isKind(KindGroup),
 		"then":    group,
-		"else":    rest,
+		"else":    node{"if": isKind(KindJob), "then": job, "else": rest},
 	}
 	data, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
