@@ -110,13 +110,23 @@ func TestConfigUsers(t *testing.T) {
 	n.hear("web", "1000\none\n0 0 444\n0 0 755\n")
 }
 
-// An image of a container with configs is restored, into its instance and into another; what its process had seen is known.
+// An image of a container with configs is restored, into its instance and into another, with users of its own or without; what its process had seen is
+// known.
 func TestConfigImage(t *testing.T) {
 	kerneltest.Criu(t)
+	for name, mode := range map[string]spec.UserMode{"node's users": "", "its own users": spec.UserAuto} {
+		t.Run(name, func(t *testing.T) { configImage(t, mode) })
+	}
+}
+
+func configImage(t *testing.T, mode spec.UserMode) {
+	if mode != "" {
+		kerneltest.Require(t, feature.UserNamespaces)
+	}
 	n := open(t)
 	use := spec.ConfigUse{Name: "conf", Path: "/conf", Env: true}
 	c := n.container("web", "exec 5</conf/b; "+counter)
-	c.Spec.Configs = []spec.ConfigUse{use}
+	c.Spec.Configs, c.Spec.Namespaces.User.Mode = []spec.ConfigUse{use}, mode
 	one, two := conf(use, "one"), conf(use, "two")
 	n.begin(c, one)
 	n.until("a count", func() bool { return n.count("web") > 3 })
@@ -131,8 +141,39 @@ func TestConfigImage(t *testing.T) {
 	if got := n.look("web").Configs["conf"]; got.Written != two.Hash || got.Seen != one.Hash {
 		t.Errorf("restored: %+v", got)
 	}
-	if said, _, err := n.sh("web", "cat /conf/b"); err != nil || said != "two" {
+	if said, _, err := n.sh("web", "cat /conf/b; stat -Lc ' %u' /conf/b"); err != nil || said != "two 0\n" {
 		t.Errorf("it sees %q, %v", said, err)
+	}
+	n.checkpoint("web", spec.CheckpointOptions{Stop: true, Keep: true})
+	must(t, n.Create(t.Context(), c, 2, spec.DefaultsVersion))
+	must(t, n.Configure(t.Context(), "web", 2, []spec.Projection{one}))
+	must(t, n.Destroy(t.Context(), "web", 1, true))
+	if err := n.Restore(t.Context(), "web", 2, img.Ref()); err != nil {
+		t.Fatalf("into another instance: %v", err)
+	}
+	if got := n.look("web").Configs["conf"]; n.look("web").ID != 2 || got.Written != one.Hash || got.Seen != one.Hash {
+		t.Errorf("restored into another instance: %+v", got)
+	}
+}
+
+// Without anything that is not said, and on a root that nobody writes to, a config is where it is to be as well.
+func TestConfigBases(t *testing.T) {
+	n := open(t)
+	use := spec.ConfigUse{Name: "conf", Path: "/some/where/else"}
+	for name, change := range map[string]func(*spec.ContainerSpec){
+		"ro":     func(s *spec.ContainerSpec) { s.Rootfs.ReadOnly = true },
+		"none":   func(s *spec.ContainerSpec) { s.Base = spec.BaseNone },
+		"direct": func(s *spec.ContainerSpec) { s.Rootfs.Writable.Medium = spec.MediumDirect },
+		"below": func(s *spec.ContainerSpec) {
+			s.Mounts = []spec.Mount{{Type: spec.MountTmpfs, Destination: "/some"}}
+		},
+	} {
+		c := n.container(name, "cat /some/where/else/b; echo x >/some/where/else/x")
+		c.Spec.Configs = []spec.ConfigUse{use}
+		change(&c.Spec)
+		n.begin(c, conf(use, "one"))
+		n.hear(name, "one")
+		n.hear(name, "Read-only file system")
 	}
 }
 

@@ -64,8 +64,12 @@ func (w *world) explained(in spec.Instance, s step) step {
 // stoppedBefore begins the cause of a start after a stop that somebody asked for.
 const stoppedBefore = "stopped before; "
 
-// unseen are the causes of a restart: configs that the process has not seen. One of which nobody knows, as after a restore, has been seen.
+// unseen are the causes of a restart: configs that the process has not seen. One of which nobody knows, as after a restore, has been seen. The run of a job
+// is not begun again for one: the next run sees it.
 func (w *world) unseen(in spec.Instance) (causes []string) {
+	if !w.wanted.Spec.Job.IsZero() {
+		return nil
+	}
 	for _, use := range w.wanted.Spec.Configs {
 		if state := in.Configs[use.Name]; state.Seen != "" && state.Seen != state.Written && use.Defaulted().OnChange == spec.OnChangeRestart {
 			causes = append(causes, configCause(use.Name, nil, nil))
