@@ -16,6 +16,9 @@ type ConfigInForce struct {
 	Contents spec.Contents
 	Origin   Origin
 	Accepted Acceptance
+
+	document *spec.Document // what it was read from
+	uses     *projections
 }
 
 // Configs are which configs are in force. They are in memory alone: a new agent reads them again, and what an instance was given it has.
@@ -73,10 +76,14 @@ func (a *configAdmitter) read(s *Snapshot) {
 		}
 		for i := range f.Documents {
 			if d := &f.Documents[i]; d.Config != nil {
-				a.claims[d.Name()] = append(a.claims[d.Name()], &ConfigInForce{Name: d.Name(), Contents: d.Contents, Origin: Origin{s.Source, f.Path, d.Line}})
+				a.claims[d.Name()] = append(a.claims[d.Name()], newConfig(s, f, d))
 			}
 		}
 	}
+}
+
+func newConfig(s *Snapshot, f *File, d *spec.Document) *ConfigInForce {
+	return &ConfigInForce{Name: d.Name(), Contents: d.Contents, Origin: Origin{s.Source, f.Path, d.Line}, document: d, uses: &projections{}}
 }
 
 // claim gives a name to one of its claimants: the incumbent's own place first, then its file, its source, and the first of all.
@@ -99,9 +106,12 @@ func (a *configAdmitter) claim(name string, claims []*ConfigInForce) {
 	if winner == nil {
 		winner = slices.MinFunc(claims, func(x, y *ConfigInForce) int { return cmp.Compare(rank(x), rank(y)) })
 		winner.Accepted = Acceptance{Status: spec.True, Reason: ReasonValid}
+		if incumbent != nil && incumbent.document == winner.document && incumbent.Accepted == winner.Accepted && incumbent.Origin == winner.Origin {
+			winner = incumbent // the very one when nothing changed
+		}
 	}
 	for _, c := range claims {
-		if c == winner {
+		if c.Origin == winner.Origin {
 			continue
 		}
 		a.Problems[c.Origin.Source] = append(a.Problems[c.Origin.Source], spec.Problem{
@@ -161,7 +171,7 @@ func (c *ConfigInForce) with(a Acceptance) *ConfigInForce {
 // changedConfigs are the names of configs that are in force with other contents than before, or not any more, sorted.
 func changedConfigs(before, after map[string]*ConfigInForce) (names []string) {
 	for name, c := range after {
-		if old := before[name]; old == nil || !old.Contents.Equal(c.Contents) {
+		if old := before[name]; old == nil || old.document != c.document && !old.Contents.Equal(c.Contents) {
 			names = append(names, name)
 		}
 	}

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -12,6 +13,32 @@ import (
 type KnownConfig struct {
 	Contents *spec.Contents
 	Problem  string
+
+	uses *projections
+}
+
+// projections are what containers get of one config, each hashed once. The zero value is none yet.
+type projections struct {
+	mu sync.Mutex
+	by map[spec.ConfigUse]spec.Projection
+}
+
+// project is what a container gets of a config that is known.
+func (k KnownConfig) project(use spec.ConfigUse) spec.Projection {
+	if k.uses == nil {
+		return use.Project(*k.Contents)
+	}
+	k.uses.mu.Lock()
+	defer k.uses.mu.Unlock()
+	p, ok := k.uses.by[use]
+	if !ok {
+		p = use.Project(*k.Contents)
+		if k.uses.by == nil {
+			k.uses.by = map[spec.ConfigUse]spec.Projection{}
+		}
+		k.uses.by[use] = p
+	}
+	return p
 }
 
 // ReasonMissingReference is the reason of Ready for a container that is not started before a config is there that it uses.
@@ -91,7 +118,7 @@ func (w *world) given(in spec.Instance) *step {
 		case known.Contents == nil:
 			continue
 		}
-		if p := use.Project(*known.Contents); p.Hash != state.Written {
+		if p := known.project(use); p.Hash != state.Written {
 			fresh, causes = append(fresh, p), append(causes, writeCause(state, p))
 		}
 	}
@@ -147,7 +174,7 @@ func (w *world) news(in spec.Instance) *step {
 		if known.Contents == nil {
 			continue
 		}
-		p, state := use.Project(*known.Contents), in.Configs[use.Name]
+		p, state := known.project(use), in.Configs[use.Name]
 		p.Seen = use.Defaulted().OnChange == spec.OnChangeIgnore
 		if p.Hash != state.Written || p.Seen && p.Hash != state.Seen {
 			fresh, causes = append(fresh, p), append(causes, writeCause(state, p))
@@ -189,7 +216,7 @@ func (w *world) signal(in spec.Instance) *step {
 func (w *world) stale(i spec.Image) string {
 	for _, use := range w.wanted.Spec.Configs {
 		known, seen := w.Configs[use.Name], i.Configs[use.Name]
-		if seen != "" && known.Contents != nil && use.Defaulted().OnChange == spec.OnChangeRestart && use.Project(*known.Contents).Hash != seen {
+		if seen != "" && known.Contents != nil && use.Defaulted().OnChange == spec.OnChangeRestart && known.project(use).Hash != seen {
 			return fmt.Sprintf("image %s is of a process that knows another config %s", i.Ref(), use.Name)
 		}
 	}

@@ -74,7 +74,7 @@ func (a *Agent) configsOf(n *entry, desired *Desired) (list map[string]KnownConf
 		n.uses = append(n.uses, use.Name)
 		known := KnownConfig{Problem: a.configs.Broken[use.Name]}
 		if c := a.configs.ByName[use.Name]; c != nil {
-			known = KnownConfig{Contents: &c.Contents}
+			known = KnownConfig{Contents: &c.Contents, uses: c.uses}
 		}
 		list[use.Name] = known
 	}

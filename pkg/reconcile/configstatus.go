@@ -12,11 +12,11 @@ const shortHash = 12
 // configStatus is what to show of the configs that a container uses.
 func (w *world) configStatus(in spec.Instance) (list []spec.ConfigStatus) {
 	for _, use := range w.wanted.Spec.Configs {
-		state, known := in.Configs[use.Name], w.Configs[use.Name].Contents
-		c := spec.ConfigStatus{Name: use.Name, Found: known != nil, Sensitive: state.Sensitive, Keys: state.Keys}
+		state, known := in.Configs[use.Name], w.Configs[use.Name]
+		c := spec.ConfigStatus{Name: use.Name, Found: known.Contents != nil, Sensitive: state.Sensitive, Keys: state.Keys}
 		newest := state.Written
-		if known != nil {
-			p := use.Project(*known)
+		if known.Contents != nil {
+			p := known.project(use)
 			c.Sensitive, c.Keys, newest = p.Sensitive, p.Keys, p.Hash
 		}
 		if c.Sensitive {
