@@ -26,6 +26,7 @@ type entry struct {
 	waiting  bool              // the latest pass waits for a stop
 	retrying bool              // the latest pass has an action to try again soon
 	probing  bool              // probes have not said yet how it does
+	moved    time.Duration     // by which the clock was set since the latest pass
 
 	turn    chan struct{}
 	record  record.Record

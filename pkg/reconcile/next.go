@@ -145,7 +145,7 @@ func (w *world) update(in spec.Instance) step {
 	case w.liveCause(in) != "":
 		a.Cause = w.liveCause(in)
 	case !in.Resources.Equal(in.Wanted):
-		if due := driftDue(w.Record.Drift); due.After(w.now) {
+		if due := driftDue(w.Record.Drift, w.now); due.After(w.now) {
 			return wait(due)
 		}
 		a.Cause, a.Repair = driftCause(in), true

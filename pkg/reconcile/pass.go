@@ -34,7 +34,12 @@ func (a *Agent) pass(ctx context.Context, id string) {
 	if ctx.Err() != nil {
 		return
 	}
-	if n.notBefore.After(now()) && a.goingDown().IsZero() {
+	a.keepTime()
+	a.mu.Lock()
+	move(&n.record, n.moved)
+	n.moved = 0
+	a.mu.Unlock()
+	if wait := time.Until(n.notBefore); wait > 0 && wait <= lastRetry && a.goingDown().IsZero() {
 		a.queue.Wake(id, n.notBefore)
 		return
 	}
