@@ -35,17 +35,14 @@ func (f *folder) write(name, text string) {
 	f.must(os.Rename(f.at(".new"), f.at(name)))
 }
 
-// cert is what the config of a snapshot has for cert.pem, or what is wrong.
+// cert is what the config of a snapshot of one file has for cert.pem, or what is wrong.
 func cert(s reconcile.Snapshot) string {
-	for _, file := range s.Files {
-		for _, d := range file.Documents {
-			if d.Config != nil {
-				return string(d.Contents.Files["cert.pem"])
-			}
+	for _, d := range s.Files[0].Documents {
+		if d.Config != nil {
+			return string(d.Contents.Files["cert.pem"])
 		}
-		return file.Problems.Error()
 	}
-	return ""
+	return s.Files[0].Problems.Error()
 }
 
 // A file beside a manifest is read with it, and its change is one of the manifest.
