@@ -60,6 +60,7 @@ func (a *app) describe(ctx context.Context, name string) error {
 	}
 	a.describeStatus(o)
 	a.describeSpec(o.Spec)
+	a.describeConfigs(o.Status.Configs)
 	a.describeConditions(o.Status.Conditions)
 	a.describeImages(images.Items)
 	a.describeEvents(events)

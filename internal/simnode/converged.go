@@ -24,7 +24,13 @@ func (o *Oracle) Converged(m *Machine, skip ...string) (wrong []string) {
 			set.Spec.State = state
 			want = &set
 		}
-		if why := differs(want, shown[name], m.Images(name), m.Refuses(name)); why != "" {
+		why := differs(want, shown[name], m.Images(name), m.Refuses(name))
+		if o.lacks(want, shown[name]) {
+			why = ""
+		} else if why == "" {
+			why = o.ungiven(want, shown[name])
+		}
+		if why != "" {
 			wrong = append(wrong, name+": "+why)
 		}
 	}

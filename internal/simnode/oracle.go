@@ -27,6 +27,7 @@ type Oracle struct {
 	starts     map[string][]time.Time // after ends that nobody asked for, of each instance
 	violations []string
 	verbs      int
+	configs    map[string]*spec.Contents // as they are asked for
 }
 
 // Version is what was asked for of a name from a moment on; no Container is nothing.

@@ -114,12 +114,15 @@ func (a *admitter) readFile(source string, f *File) {
 		a.broken[Origin{Source: source, Path: f.Path}] = f
 	}
 	for _, p := range f.Problems {
-		if p.Name != "" {
+		if p.Name != "" && p.Kind == "" {
 			a.claimed[p.Name] = f
 		}
 	}
 	for i := range f.Documents {
 		d := &f.Documents[i]
+		if d.Config != nil {
+			continue
+		}
 		name := d.Container.Metadata.Name
 		a.claims[name] = append(a.claims[name], claim{Origin{source, f.Path, d.Line}, d})
 	}

@@ -54,6 +54,7 @@ type Agent struct {
 
 	mu        sync.Mutex
 	admission Admission
+	configs   Configs
 	confirmed map[string]Confirmation // by source, until it is done
 	names     map[string]*entry
 	frozen    map[string]int // groups of which images are being taken

@@ -19,6 +19,7 @@ type entry struct {
 	left     []spec.Dependency // what its latest manifest depended on
 	override spec.Override     // as the latest pass saw it
 	far      far               // as the latest pass showed it
+	uses     []string          // configs, as the latest plan used them
 	observed []spec.Instance   // as the latest pass saw them
 	looked   bool              // a pass has seen them
 	images   []spec.Image      // as the latest pass saw them, as far as it needed them

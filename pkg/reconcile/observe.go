@@ -140,7 +140,7 @@ func (a *Agent) enqueueAll() {
 func (a *Agent) settled() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.admission.settling() || !a.queue.Idle() {
+	if a.admission.settling() || len(a.configs.Missing) > 0 || !a.queue.Idle() {
 		return false
 	}
 	for _, n := range a.names {

@@ -141,6 +141,7 @@ func (a *Agent) subject(n *entry, desired *Desired, observed []spec.Instance) Su
 	return Subject{
 		Name: n.id, Desired: desired, Observed: observed, Record: n.record, Failure: n.failure,
 		Images: n.images, Unlisted: n.unlisted, Unable: n.unable, Order: order, Down: a.down,
+		Configs: a.configsOf(n, desired), Frozen: a.frozen[n.group()] > 0,
 	}
 }
 
@@ -288,6 +289,7 @@ var deadlines = map[string]time.Duration{
 	VerbUpdate: 10 * time.Second, VerbPause: 10 * time.Second, VerbResume: 10 * time.Second,
 	// Much memory takes its time; how long the container may stand still meanwhile is for its node to watch.
 	VerbCheckpoint: 20 * time.Minute, VerbRestore: 20 * time.Minute,
+	VerbConfigure: 10 * time.Second, VerbSignal: 10 * time.Second,
 }
 
 // do asks the node for a verb. An action begun is ended even when the agent is asked to end. What is taken is an image.
@@ -309,6 +311,10 @@ func (a *Agent) doWhile(ctx context.Context, action Action) (taken spec.Image, e
 func (a *Agent) doQuietly(ctx context.Context, action Action) error {
 	name, id := action.Name, action.Instance
 	switch action.Verb {
+	case VerbConfigure:
+		return a.Node.Configure(ctx, name, id, action.Configs)
+	case VerbSignal:
+		return a.signal(ctx, action)
 	case VerbRestore:
 		return a.Node.Restore(ctx, name, id, action.Image)
 	case VerbCreate:

@@ -26,6 +26,9 @@ type Subject struct {
 	Unable string
 	// Order is what other containers mean for this one.
 	Order Order
+	// Configs are those that the wanted container uses, as far as they are known. Frozen tells that an image is being taken of its group.
+	Configs map[string]KnownConfig
+	Frozen  bool
 	// Down tells that the node goes down: nothing is begun, and everything ends.
 	Down Down
 }

@@ -66,7 +66,7 @@ func (w *world) judge() (r record.Record, next time.Time) {
 
 // proves tells whether the manifest can prove itself now: nothing else keeps it from running.
 func (w *world) proves() bool {
-	return w.asked() == spec.StateRunning && w.Down.IsZero() && w.Order.Waits == "" && w.Desired.Hold == "" && !w.suspended()
+	return w.asked() == spec.StateRunning && w.Down.IsZero() && w.Order.Waits == "" && w.Desired.Hold == "" && !w.suspended() && !w.lacks()
 }
 
 // proven tells whether the manifest's container has been ready for long enough, or has completed; it notes since when it is ready.

@@ -33,6 +33,7 @@ func (w *world) status(actions []Action, s step) spec.Status {
 	for _, a := range actions {
 		status.Pending = append(status.Pending, PendingAction(a))
 	}
+	status.Configs = w.configStatus(in)
 	status.Phase, status.Message = w.phase(in, s)
 	status.Conditions = w.conditions(in, status, actions, s)
 	return status

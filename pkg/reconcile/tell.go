@@ -16,6 +16,7 @@ var doneReasons = map[string]string{
 	VerbCreate: "Created", VerbStart: "Started", VerbStop: "Killing", VerbKill: "Killing", VerbUpdate: "Updated",
 	VerbPostStart: "PostStarted", VerbPause: "Paused", VerbResume: "Resumed", VerbDestroy: "Destroyed",
 	VerbCheckpoint: "Checkpointed", VerbRestore: "Restored",
+	VerbConfigure: "Configured", VerbSignal: "Signalled",
 }
 
 // tellDone tells what was done. A start from the command in place of an image is told besides; images of the schedule are told alike, so that
@@ -161,7 +162,11 @@ func (a *Agent) tellProblems(of, reason string, problems spec.Problems) {
 		reason := cmp.Or(p.Reason, reason)
 		said[text] = reason
 		if a.told[of][text] == "" {
-			a.tell(Event{Name: p.Name, Warning: true, Reason: reason, Message: text})
+			e := Event{Name: p.Name, Warning: true, Reason: reason, Message: text}
+			if p.Kind != "" {
+				e.Name = "" // of a config
+			}
+			a.tell(e)
 		}
 	}
 	a.told[of] = said
