@@ -48,7 +48,8 @@ func (a *app) diff(ctx context.Context, paths []string, s scope, word string) er
 	if err != nil {
 		return err
 	}
-	differences := compare(objects, m.documents, len(m.dirs) > 0)
+	differences := compare(objects, m)
+	a.note(m.sensitive())
 	if word != "text" {
 		err = a.encode(word, map[string]any{"differences": append([]difference{}, differences...)})
 	} else {

@@ -27,21 +27,21 @@ const (
 )
 
 // compare is what differs from the objects of an agent to manifests, by name. What only says a default is no difference.
-// Objects that the manifests do not have are removed, if prune is said.
-func compare(objects []spec.Object, documents []manifest, prune bool) []difference {
+// Objects that the manifests do not have are removed, if these are of directories.
+func compare(objects []spec.Object, wanted *manifests) []difference {
 	before := map[string]spec.Object{}
 	for _, o := range objects {
 		before[o.Metadata.Name] = o
 	}
 	var all []difference
-	for _, m := range documents {
+	for _, m := range wanted.documents {
 		o, there := before[m.name()]
 		delete(before, m.name())
-		if d := compareOne(o, there, m); d.Verb != "" {
+		if d := wanted.compareOne(o, there, m); d.Verb != "" {
 			all = append(all, d)
 		}
 	}
-	if !prune {
+	if len(wanted.dirs) == 0 {
 		clear(before)
 	}
 	for _, name := range slices.Sorted(maps.Keys(before)) {
@@ -51,7 +51,7 @@ func compare(objects []spec.Object, documents []manifest, prune bool) []differen
 	return all
 }
 
-func compareOne(o spec.Object, there bool, m manifest) difference {
+func (wanted *manifests) compareOne(o spec.Object, there bool, m manifest) difference {
 	d := difference{Name: m.name(), Source: sourceText(spec.Source{Path: m.File, Line: m.Line})}
 	if !there {
 		d.Verb = verbCreate
@@ -59,6 +59,7 @@ func compareOne(o spec.Object, there bool, m manifest) difference {
 	}
 	accepted := spec.Container{Metadata: o.Metadata.Metadata, Spec: o.Spec}
 	d.Changes = spec.Diff(spec.Defaulted(accepted, spec.DefaultsVersion), spec.Defaulted(m.Container, spec.DefaultsVersion))
+	d.Changes = append(d.Changes, wanted.changes(o, m.Container)...)
 	switch {
 	case len(d.Changes) == 0:
 	case slices.ContainsFunc(d.Changes, func(c spec.Change) bool { return c.Class == spec.ClassReplace }):

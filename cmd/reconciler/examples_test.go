@@ -75,7 +75,9 @@ func TestExamples(t *testing.T) {
 func (n *node) example(t *testing.T, dir string) {
 	expect, err := os.ReadFile(filepath.Join(dir, "expect"))
 	must(t, err)
-	for _, file := range manifestFiles(t, dir) {
+	beside, err := filepath.Glob(filepath.Join(dir, "*.txt"))
+	must(t, err)
+	for _, file := range append(beside, manifestFiles(t, dir)...) {
 		text, err := os.ReadFile(file)
 		must(t, err)
 		must(t, n.put(filepath.Base(file), string(text)))

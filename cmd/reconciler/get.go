@@ -162,7 +162,7 @@ func (g *get) printChange(t *table, change api.Change) error {
 func (g *get) table() *table {
 	header := []string{"NAME", "PHASE", "RESTARTS", "AGE", "MESSAGE"}
 	if g.format.word == "wide" {
-		header = []string{"NAME", "PHASE", "WANTED", "RESTARTS", "AGE", "PID", "INSTANCE", "LAST EXIT", "LABELS", "SOURCE", "MESSAGE"}
+		header = []string{"NAME", "PHASE", "WANTED", "RESTARTS", "AGE", "PID", "INSTANCE", "LAST EXIT", "CONFIGS", "LABELS", "SOURCE", "MESSAGE"}
 	}
 	t := newTable(header...)
 	t.bare = g.noHeader
@@ -186,6 +186,7 @@ func (g *get) row(o spec.Object) []cell {
 		{text: dash(c.Pid)},
 		{text: dash(c.Instance)},
 		{text: cmp.Or(exitText(c.LastExit), "-")},
+		{text: cmp.Or(configWords(o), "-")},
 		{text: cmp.Or(labelText(o.Metadata.Labels), "-")},
 		{text: cmp.Or(sourceText(o.Status.Source), "-"), end: true},
 		message,

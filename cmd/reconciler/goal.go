@@ -70,10 +70,10 @@ func conditionGoal(t spec.ConditionType, status spec.ConditionStatus) goal {
 }
 
 // appliedGoal is reached when g is, by a container that the agent runs as one of the documents says; another one has to go.
-func appliedGoal(g goal, documents []manifest) goal {
+func appliedGoal(g goal, wanted *manifests) goal {
 	return goal{g.text, func(o spec.Object, there bool) bool {
-		return g.reached(o, there) && slices.ContainsFunc(documents, func(m manifest) bool {
-			return m.name() == o.Metadata.Name && compareOne(o, there, m).Verb == ""
+		return g.reached(o, there) && slices.ContainsFunc(wanted.documents, func(m manifest) bool {
+			return m.name() == o.Metadata.Name && wanted.compareOne(o, there, m).Verb == ""
 		})
 	}}
 }

@@ -16,7 +16,10 @@ import (
 // maxManifest bounds one file; spec refuses what is larger with a better message.
 const maxManifest = 64 << 20
 
-// manifest is one document and where it stands.
+// stdinName stands for the file of what is on stdin.
+const stdinName = "<stdin>"
+
+// manifest is one container and where it stands.
 type manifest struct {
 	Container spec.Container
 	File      string
@@ -28,6 +31,7 @@ func (m manifest) name() string { return m.Container.Metadata.Name }
 // manifests are the documents of some files, and everything that is wrong with them.
 type manifests struct {
 	documents []manifest
+	configs   []configManifest
 	problems  spec.Problems
 	files     int
 	dirs      []string // the directories among the paths: what is not in them is not wanted
@@ -49,7 +53,7 @@ func load(paths []string, in io.Reader, policy *spec.NodePolicy) (*manifests, er
 
 func (m *manifests) add(path string, in io.Reader) error {
 	if path == "-" {
-		return m.read("<stdin>", in)
+		return m.read(stdinName, in)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -102,6 +106,10 @@ func (m *manifests) read(file string, from io.Reader) error {
 	m.files++
 	m.problems = append(m.problems, problems...)
 	for _, d := range documents {
+		if d.Config != nil {
+			m.addConfig(d, file)
+			continue
+		}
 		m.documents = append(m.documents, manifest{d.Container, file, d.Line})
 	}
 	return nil

@@ -136,7 +136,8 @@ func (p *plan) proposed(ctx context.Context, paths []string) error {
 	case err != nil:
 		return err
 	}
-	differences := compare(objects, m.documents, len(m.dirs) > 0)
+	differences := compare(objects, m)
+	p.note(m.sensitive())
 	if p.format.word != "text" {
 		err = p.encode(p.format.word, map[string]any{"differences": append([]difference{}, differences...)})
 	} else {

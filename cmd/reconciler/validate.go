@@ -13,6 +13,7 @@ type validation struct {
 	Valid      bool          `json:"valid"`
 	Files      int           `json:"files"`
 	Containers []string      `json:"containers"`
+	Configs    []string      `json:"configs,omitzero"`
 	Problems   spec.Problems `json:"problems"`
 }
 
@@ -60,12 +61,22 @@ func (a *app) validate(m *manifests, word string) error {
 	for _, d := range m.documents {
 		v.Containers = append(v.Containers, d.name())
 	}
+	for _, c := range m.configs {
+		v.Configs = append(v.Configs, c.name)
+	}
+	for _, note := range m.strangers() {
+		a.note(note)
+	}
 	if word != "text" {
 		if err := a.encode(word, v); err != nil {
 			return err
 		}
 	} else if v.Valid {
-		fmt.Fprintf(a.out, "valid: %s in %s\n", count(len(v.Containers), "container"), count(v.Files, "file"))
+		what := count(len(v.Containers), "container")
+		if n := len(v.Configs); n > 0 {
+			what += " and " + count(n, "config")
+		}
+		fmt.Fprintf(a.out, "valid: %s in %s\n", what, count(v.Files, "file"))
 	} else {
 		a.printProblems(m.problems)
 	}
@@ -86,6 +97,13 @@ func (a *app) printProblems(problems spec.Problems) {
 		}
 	}
 	fmt.Fprintln(a.err, a.err.red(count(len(problems), "problem")))
+}
+
+// note writes a line that is no problem, "" for none.
+func (a *app) note(text string) {
+	if text != "" {
+		fmt.Fprintln(a.err, a.err.dim("note: "+clean(text)))
+	}
 }
 
 // count is "1 file", "2 files".

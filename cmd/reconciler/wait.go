@@ -147,7 +147,7 @@ func (w *waiter) apply(paths []string) error {
 		}
 		w.dirs = append(w.dirs, path)
 	}
-	w.goal = appliedGoal(w.goal, m.documents)
+	w.goal = appliedGoal(w.goal, m)
 	return nil
 }
 

@@ -92,6 +92,17 @@ func TestStartOrder(t *testing.T) {
 	n.inOrder()
 }
 
+// No process stands beside a container: the keeper has as many children as there are containers, and the agent none but the keeper that it has started.
+func TestNoHelpers(t *testing.T) {
+	n := newNode(t)
+	n.put("all.yaml", layered(1, 10, true))
+	n.start()
+	n.allReady(10)
+	if kept, own := children(n.keepers()[0]), children(n.agent.Process.Pid); kept != 10 || own != 1 {
+		t.Errorf("the keeper has %d children, the agent %d", kept, own)
+	}
+}
+
 // BenchmarkOrder starts 1,000 containers in ten layers, and the same without dependencies: the ideal schedule of a node that has that much to do anyway.
 func BenchmarkOrder(b *testing.B) {
 	var flat time.Duration

@@ -40,6 +40,12 @@ func reference() []byte {
 	section(&b, "Job: spec", runs, false)
 	times, _ := spec.Explain(spec.KindJob + ".spec.schedule")
 	section(&b, "Job: spec.schedule", times, false)
+	config, _ := spec.Explain(spec.KindConfig)
+	section(&b, "Config", config, false)
+	inside, _ := spec.Explain(spec.KindConfig + ".spec")
+	section(&b, "Config: spec", inside, false)
+	file, _ := spec.Explain(spec.KindConfig + ".spec.files")
+	section(&b, "Config: spec.files", file, false)
 	return b.Bytes()
 }
 

@@ -59,7 +59,13 @@ func (o *Oracle) Converged(m *Machine, skip ...string) (wrong []string) {
 			}
 			continue
 		}
-		if why := differs(want, shown[name], m.Images(name), m.Refuses(name)); why != "" {
+		why := differs(want, shown[name], m.Images(name), m.Refuses(name))
+		if o.lacks(want, shown[name]) {
+			why = ""
+		} else if why == "" {
+			why = o.ungiven(want, shown[name])
+		}
+		if why != "" {
 			wrong = append(wrong, name+": "+why)
 		}
 	}

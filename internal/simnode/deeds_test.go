@@ -47,6 +47,7 @@ func init() { // some play others
 		"shutdown": {2, (*simulation).shutdown},
 		"byhand":   {5, (*simulation).byHand},
 		"calm":     {1, (*simulation).calm},
+		"config":   {0, (*simulation).config}, // where containers use them
 	}
 }
 
@@ -83,6 +84,9 @@ func (s *simulation) container(name string) spec.Container {
 	c.Spec.Resources.Memory.Max = spec.NewLimit(uint64(1+s.r.IntN(3)) << 20)
 	if s.r.IntN(3) == 0 {
 		c.Metadata.Labels = map[string]string{"l": strconv.Itoa(s.r.IntN(2))}
+	}
+	if s.uses {
+		s.use(&c)
 	}
 	return c
 }

@@ -9,26 +9,32 @@ import (
 )
 
 // TestFieldBugs holds the table of bugs to the stories, scripts and tests that it names.
-func TestFieldBugs(t *testing.T) {
+func TestFieldBugs(t *testing.T) { holdTable(t, "docs/field-bugs.md", "bug", 20) }
+
+// TestComplaints holds the table of what users of others complain about to the same.
+func TestComplaints(t *testing.T) { holdTable(t, "docs/convergence.md", "complaint", 20) }
+
+// holdTable looks for what the last column of a page's table names. The first row begins with a word.
+func holdTable(t *testing.T, page, first string, atLeast int) {
 	root := "../.."
-	text, err := os.ReadFile(filepath.Join(root, "docs/field-bugs.md"))
+	text, err := os.ReadFile(filepath.Join(root, page))
 	if err != nil {
 		t.Fatal(err)
 	}
 	rows := 0
 	for line := range strings.Lines(string(text)) {
 		cells := strings.Split(line, "|")
-		if len(cells) != 4 || strings.HasPrefix(cells[1], "---") || strings.TrimSpace(cells[1]) == "bug" {
+		if len(cells) < 4 || strings.HasPrefix(cells[1], "---") || strings.TrimSpace(cells[1]) == first {
 			continue
 		}
 		rows++
-		for where := range strings.SplitSeq(cells[2], ",") {
+		for where := range strings.SplitSeq(cells[len(cells)-2], ",") {
 			if why := missing(root, strings.TrimSpace(where)); why != "" {
 				t.Errorf("%s: %s", strings.TrimSpace(cells[1]), why)
 			}
 		}
 	}
-	if rows < 20 {
+	if rows < atLeast {
 		t.Errorf("%d rows", rows)
 	}
 }

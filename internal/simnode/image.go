@@ -101,7 +101,7 @@ func (m *Machine) together(in *instance) (members []*instance) {
 func (m *Machine) take(in *instance, o spec.CheckpointOptions, set string, f imageFault) *image {
 	i := &image{program: in.program, notified: in.Notified, Image: spec.Image{
 		Container: in.Name, ID: m.nextID(in.Name), Set: set, CreatedAt: time.Now().Round(0), Cause: o.Cause, Instance: in.ID, Starts: in.Starts, StartedAt: in.StartedAt,
-		Hash: in.Hash, Defaults: in.Defaults, Spec: in.Spec, Bytes: imageBytes, Memory: imageBytes, Frozen: imageFrozen, Took: imageFrozen, Kept: o.Keep,
+		Hash: in.Hash, Defaults: in.Defaults, Spec: in.Spec, Configs: spec.SeenConfigs(in.Instance), Bytes: imageBytes, Memory: imageBytes, Frozen: imageFrozen, Took: imageFrozen, Kept: o.Keep,
 	}}
 	if in.program.ends && in.Phase == spec.InstanceRunning {
 		i.program.after = max(0, time.Until(in.endsAt))
@@ -191,8 +191,13 @@ func (m *Machine) restore(name string, id uint64, ref string) error {
 	if err := m.canRestore(in.Instance, ref); err != nil {
 		return err
 	}
-	m.begin(in, m.findImage(ref).program)
-	in.Notified = m.findImage(ref).notified
+	i, before := m.findImage(ref), in.Instance
+	if err := m.configured(in); err != nil {
+		return err
+	}
+	in.Configs = i.Restored(before)
+	m.begin(in, i.program)
+	in.Notified = i.notified
 	return nil
 }
 

@@ -43,7 +43,7 @@ func (o *Oracle) jobs(verb string, c trial) string {
 	tick := r.Job.Tick
 	switch {
 	case !o.ticking(c):
-		if c.in.Exit != nil && byItself(c.in.Exit.Reason) && c.in.Exit.Code != 0 || r.LastExit != nil && r.LastExit.Reason == spec.ExitUnhealthy {
+		if c.in.Exit != nil && byItself(c.in.Exit.Reason) && c.in.Exit.Code != 0 || r.LastExit != nil && r.LastExit.Reason == spec.ExitUnhealthy || r.Unhealthy.Instance == c.id && r.Unhealthy.Starts == c.in.Starts {
 			return "" // another try of the run that failed
 		}
 		return "no run of the schedule is written down"

@@ -69,7 +69,7 @@ var laws = map[string]func(trial) string{
 	},
 	"Stop": func(c trial) string {
 		switch {
-		case c.handled || c.down || c.removed() || len(c.others) > 0 || c.beyond:
+		case c.handled || c.down || c.removed() || len(c.others) > 0 || c.beyond || unseen(c.in, "", spec.OnChangeRestart):
 		case c.asked(func(v spec.Container) bool { return v.Spec.State == spec.StateStopped || !sameFrozen(v, c.in.Spec) }):
 		default:
 			return "its manifest did not change"
@@ -77,7 +77,7 @@ var laws = map[string]func(trial) string{
 		return ""
 	},
 	"Kill": func(c trial) string {
-		if c.handled || overdue(c.in) {
+		if c.handled || overdue(c.in) || unseen(c.in, spec.OnChangeSignal) {
 			return ""
 		}
 		return "nobody asked for it"
@@ -135,6 +135,12 @@ var laws = map[string]func(trial) string{
 		}
 		return "it is asked for, and its images are gone"
 	},
+	"Configure": func(c trial) string {
+		if c.asked(func(v spec.Container) bool { return len(v.Spec.Configs) > 0 }) {
+			return ""
+		}
+		return "nobody asked for it"
+	},
 	"Update": func(c trial) string {
 		if c.asked(func(spec.Container) bool { return true }) {
 			return ""
@@ -173,7 +179,7 @@ func sameFrozen(a, b spec.Container) bool {
 	for _, c := range []*spec.Container{&a, &b} {
 		c.Metadata.Labels, c.Metadata.Annotations = nil, nil
 		c.Spec.State, c.Spec.Resources, c.Spec.Restart, c.Spec.Stop, c.Spec.Logs = "", spec.Resources{}, spec.Restart{}, spec.Stop{}, spec.Logs{}
-		c.Spec.Pressure, c.Spec.Checkpoint = spec.Pressure{}, spec.Checkpoint{}
+		c.Spec.Pressure, c.Spec.Checkpoint, c.Spec.Configs = spec.Pressure{}, spec.Checkpoint{}, withoutChange(c.Spec.Configs)
 		c.Spec.Suspend, c.Spec.DeletionPolicy, c.Spec.Job, c.Spec.Deadline, c.Spec.DependsOn = false, "", spec.JobRuns{}, 0, nil
 		c.Spec.Probes, c.Spec.Lifecycle, c.Spec.Update = spec.Probes{}, spec.Lifecycle{}, spec.Update{}
 	}

@@ -33,6 +33,7 @@ type Machine struct {
 	refused          map[string]bool   // of which names the latest image was
 	misfits          []string          // what was asked of it that nobody may ask for
 	answers          map[string]Answer // by name, what whoever connects finds
+	given            map[*instance][]spec.Projection
 	// Judge is told of every effective verb before it takes effect, with the instances of the name as they are then.
 	Judge func(verb string, name string, id uint64, instances []spec.Instance)
 	// Watch is told after every change of a process, with the instances of the name as they are then.
@@ -60,7 +61,7 @@ func New() *Machine {
 	return &Machine{
 		instances: map[string][]*instance{}, pids: 1000,
 		images: map[string][]*image{}, newest: map[string]string{}, uncheckpointable: map[string]bool{}, refused: map[string]bool{},
-		answers: map[string]Answer{},
+		answers: map[string]Answer{}, given: map[*instance][]spec.Projection{},
 	}
 }
 
@@ -155,6 +156,9 @@ func (m *Machine) create(c spec.Container, id uint64, defaults int) error {
 func (m *Machine) start(name string, id uint64) error {
 	in, err := m.usable(name, id)
 	if err != nil || live(in) {
+		return err
+	}
+	if err := m.configured(in); err != nil {
 		return err
 	}
 	m.judge("Start", name, id)

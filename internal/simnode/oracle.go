@@ -34,6 +34,7 @@ type Oracle struct {
 	starts     map[string][]time.Time // after ends that nobody asked for, of each instance
 	violations []string
 	verbs      int
+	configs    map[string]*spec.Contents // as they are asked for
 }
 
 // Version is what was asked for of a name from a moment on; no Container is nothing.
@@ -250,6 +251,9 @@ func (o *Oracle) versions(name string) (list []Version) {
 	unsure := all[last].Container == nil && (o.Guarded || o.doubt.may())
 	if r, ok := o.ledger.records[name]; ok && (blind || unsure) { // an agent that begins has seen no other, where it could not write
 		list = append(list, Version{Container: &r.Container})
+		if r.Removed {
+			list = append(list, Version{})
+		}
 	}
 	for i, v := range slices.Backward(all) {
 		switch {

@@ -54,6 +54,7 @@ func (o *Oracle) returns(before, now record.Record) string {
 	case b.Hand && !o.handled(now.Name):
 		return "somebody is said to have returned to an earlier manifest"
 	case b.Hand:
+	case now.Container.Spec.Group != "": // it may return with another of its group
 	case !rollsBack(now.Container.Spec):
 		return "the manifest does not ask for an earlier one when it fails"
 	case b.To != newest:

@@ -31,6 +31,7 @@ type simulation struct {
 	broken  map[string]bool
 	held    map[string]bool // names whose record is a newer agent's
 	hidden  bool
+	uses    bool     // containers use configs
 	late    []string // what was up when the node was to be down
 
 	agent *reconcile.Agent

@@ -182,6 +182,12 @@ func (c *Container) Update(ctx context.Context, change func(*spec.ContainerSpec)
 	})
 }
 
+// Configure gives the container configs that its spec uses, by spec.ConfigUse.Project: files that it sees at once, and variables from its next start on. A
+// container that uses configs is not started before it was given all of them.
+func (c *Container) Configure(ctx context.Context, configs ...spec.Projection) error {
+	return c.turn(ctx, func() error { return c.node.Configure(ctx, c.name, c.id, configs) })
+}
+
 // Destroy kills what runs and removes every trace: processes, cgroups, mounts, namespaces, layers and output. One that is gone is no error.
 func (c *Container) Destroy(ctx context.Context) error {
 	return c.turn(ctx, func() error { return c.node.Destroy(ctx, c.name, c.id, false) })

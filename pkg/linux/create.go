@@ -34,7 +34,9 @@ func (n *Node) Create(ctx context.Context, c spec.Container, id uint64, defaults
 	if err != nil {
 		return err
 	}
-	if _, err := start.NewPlan(full, facts, n.host); err != nil {
+	planned := full
+	planned.Spec.Mounts = configMounts(full.Spec, func(string) string { return n.stateDir("") }) // in place of directories that are made later
+	if _, err := start.NewPlan(planned, facts, n.host); err != nil {
 		return err
 	}
 	if unknown := seccomp.Ignored(full.Spec.Security.SeccompProfile); len(unknown) > 0 {

@@ -34,7 +34,11 @@ func (n *Node) Exec(ctx context.Context, name string, id uint64, e spec.Exec) (_
 		return nil, err
 	}
 	defer target.Close()
-	plan, err := start.NewExec(spec.Defaulted(in.Spec, in.Defaults), e, target.Root, target.IDs, n.host)
+	full := spec.Defaulted(in.Spec, in.Defaults)
+	if full.Spec.Env, err = n.configEnv(full.Spec, in); err != nil {
+		return nil, err
+	}
+	plan, err := start.NewExec(full, e, target.Root, target.IDs, n.host)
 	if err != nil {
 		return nil, err
 	}

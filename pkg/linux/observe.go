@@ -153,6 +153,7 @@ func (n *Node) look(name string, id uint64) (spec.Instance, error) {
 	in.Cgroup = group.Path()
 	// The cgroup is read last: an exit that is recorded between the reads is then seen with its process gone.
 	n.identify(&in, group)
+	in.Configs = n.configsOf(in)
 	lost := n.observeProcess(&in)
 	state, err := group.State()
 	switch {

@@ -95,7 +95,10 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 	if err := n.clearGroup(ctx, group, have); err != nil {
 		return nil, err
 	}
-	full := spec.Defaulted(have.Spec, have.Defaults)
+	full, err := n.withConfigs(spec.Defaulted(have.Spec, have.Defaults), in)
+	if err != nil {
+		return nil, err
+	}
 	r := &Restore{Root: start.Stage, node: n, full: full, said: said, group: group, id: id}
 	defer func() {
 		if err != nil {

@@ -46,7 +46,10 @@ func (n *Node) start(ctx context.Context, name string, id uint64, extra []*os.Fi
 	if err := n.clearGroup(ctx, group, have); err != nil {
 		return err
 	}
-	full := spec.Defaulted(have.Spec, have.Defaults)
+	full, err := n.withConfigs(spec.Defaulted(have.Spec, have.Defaults), in)
+	if err != nil {
+		return err
+	}
 	if err := n.prepareLayer(full, id, in.Starts, spec.LifeInstance, spec.LifeName); err != nil {
 		return err
 	}
@@ -69,6 +72,9 @@ func (n *Node) start(ctx context.Context, name string, id uint64, extra []*os.Fi
 	}
 	plan, err := start.NewPlan(full, facts, n.host)
 	if err != nil {
+		return err
+	}
+	if err := n.ownConfigs(in, facts.IDs); err != nil {
 		return err
 	}
 	if uid, gid, ok := facts.IDs.Root(); ok && cgroup.Owned(full.Spec) {
@@ -114,6 +120,9 @@ func (n *Node) start(ctx context.Context, name string, id uint64, extra []*os.Fi
 		request.Files[keeper.FileConsole] = files.Console
 	}
 	attendance.join(&request)
+	if err := n.seeConfigs(in); err != nil {
+		return err
+	}
 	err = n.hooked(ctx, full, id, func() error {
 		done, err := n.joinPID(ctx, namespaces.files[namespace.FilePID], plan.Exposes(namespaces.files[namespace.FileUser]))
 		if err != nil {

@@ -224,7 +224,7 @@ func (m *member) facts() spec.Image {
 	}
 	return spec.Image{
 		CreatedAt: time.Now(), Cause: m.s.options.Cause, Kept: m.s.options.Keep, Stopped: m.s.options.Stop,
-		Instance: in.ID, Starts: in.Starts, StartedAt: in.StartedAt, Boot: m.s.node.Boot(), Hash: in.Hash, Defaults: in.Defaults, Spec: in.Spec,
+		Instance: in.ID, Starts: in.Starts, StartedAt: in.StartedAt, Boot: m.s.node.Boot(), Hash: in.Hash, Defaults: in.Defaults, Spec: in.Spec, Configs: spec.SeenConfigs(in),
 		Frozen: spec.Duration(frozen), Took: spec.Duration(time.Since(m.s.began)), CRIU: m.s.tool.Version,
 	}
 }

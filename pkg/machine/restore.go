@@ -46,6 +46,9 @@ func (n *Node) Restore(ctx context.Context, name string, instance uint64, ref st
 		r.eager = true
 		err = r.restore(ctx)
 	}
+	if err == nil {
+		err = n.NoteConfigs(in, r.source.Image().Restored(in))
+	}
 	return err
 }
 

@@ -29,7 +29,7 @@ const (
 type Action struct {
 	Name     string `json:"name"`
 	Instance uint64 `json:"instance,omitzero"`
-	// Verb is what is done: Create, Start, Stop, Kill, Update, Pause, Resume, Destroy, Checkpoint, Restore.
+	// Verb is what is done: Create, Start, Stop, Kill, Update, Pause, Resume, Destroy, Checkpoint, Restore, Configure, Signal.
 	Verb string `json:"verb"`
 	// Cause says why, naming the field that differs where one does.
 	Cause string `json:"cause"`
@@ -40,6 +40,8 @@ type Action struct {
 	// Signal and Timeout are how Stop and Kill ask.
 	Signal  string        `json:"-"`
 	Timeout time.Duration `json:"-"`
+	// Configs are what Configure writes, and what is seen after Signal.
+	Configs []spec.Projection `json:"-"`
 	// Keep tells Destroy that a successor stays.
 	Keep bool `json:"-"`
 	// Image is what Restore begins from, NAME/ID, and Origin what is written down of the run that Start or Restore begins.

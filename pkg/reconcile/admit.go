@@ -114,12 +114,15 @@ func (a *admitter) readFile(source string, f *File) {
 		a.broken[Origin{Source: source, Path: f.Path}] = f
 	}
 	for _, p := range f.Problems {
-		if p.Name != "" {
+		if p.Name != "" && p.Kind == "" {
 			a.claimed[p.Name] = f
 		}
 	}
 	for i := range f.Documents {
 		d := &f.Documents[i]
+		if d.Config != nil {
+			continue
+		}
 		name := d.Container.Metadata.Name
 		a.claims[name] = append(a.claims[name], claim{Origin{source, f.Path, d.Line}, d})
 	}
@@ -207,7 +210,11 @@ func (a *admitter) admit(incumbent *Desired, winner claim, why Acceptance) *Desi
 	if incumbent != nil && incumbent.Origin == winner.origin && incumbent.Accepted == why && incumbent.is(winner.document) {
 		return incumbent
 	}
-	return &Desired{Container: winner.document.Container, Origin: winner.origin, Accepted: why, document: winner.document}
+	d := &Desired{Container: winner.document.Container, Origin: winner.origin, Accepted: why, document: winner.document, hashes: newHashes()}
+	if d.Since = a.sources[winner.origin.Source].ReadAt; incumbent != nil && incumbent.is(winner.document) {
+		d.Since = incumbent.Since
+	}
+	return d
 }
 
 // refuse reports claims on a name that is taken.

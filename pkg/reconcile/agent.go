@@ -54,6 +54,7 @@ type Agent struct {
 
 	mu        sync.Mutex
 	admission Admission
+	configs   Configs
 	confirmed map[string]Confirmation // by source, until it is done
 	names     map[string]*entry
 	frozen    map[string]int // groups of which images are being taken
@@ -63,6 +64,8 @@ type Agent struct {
 	progress   chan struct{} // closed and replaced after every pass and admission
 
 	prober *probe.Prober
+	times  timekeeper
+	began  time.Time
 	synced chan struct{} // closed when everything was looked at once
 }
 
@@ -75,8 +78,8 @@ func New(cfg Config) (*Agent, error) {
 		Config: cfg, queue: newQueue(), objects: newObjects(), events: newEvents(),
 		told: map[string]map[string]string{}, confirmed: map[string]Confirmation{}, names: map[string]*entry{}, frozen: map[string]int{},
 		progress: make(chan struct{}), synced: make(chan struct{}),
-		dependents: dependents{},
-		saving:     few{free: max(1, cfg.Workers/2)},
+		dependents: dependents{}, began: time.Now(),
+		saving: few{free: max(1, cfg.Workers/2)},
 	}
 	a.prober = a.newProber()
 	for _, source := range cfg.Sources {

@@ -111,8 +111,8 @@ const (
 )
 
 // driftDue is when limits may be repaired again.
-func driftDue(d record.Drift) time.Time {
-	if d.Count < freeRepairs {
+func driftDue(d record.Drift, now time.Time) time.Time {
+	if d.Count < freeRepairs || d.Last.After(now) { // the clock was set back
 		return time.Time{}
 	}
 	return d.Last.Add(doubled(firstRepair, d.Count-freeRepairs, lastRepair))

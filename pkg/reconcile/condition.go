@@ -51,7 +51,7 @@ func (w *world) conditions(in spec.Instance, status spec.Status, actions []Actio
 	case s.waiting:
 		add(spec.ConditionReconciling, ReasonStopping, status.Message)
 	case s.blocked != "":
-		add(spec.ConditionReconciling, ReasonWaitingForDependency, s.blocked)
+		add(spec.ConditionReconciling, s.waitReason(), s.blocked)
 	case !s.wake.IsZero():
 		add(spec.ConditionReconciling, ReasonBackOff, status.Message)
 	case in.Phase == spec.InstanceRunning && !w.serves(in) && !w.ends():
@@ -116,7 +116,7 @@ func (w *world) ready(in spec.Instance, status spec.Status, actions []Action, s 
 	case w.Desired.Hold != "":
 		c.Reason, c.Message = ReasonHeld, w.Desired.Hold
 	case s.blocked != "" && !s.waiting:
-		c.Reason, c.Message = ReasonWaitingForDependency, s.blocked
+		c.Reason, c.Message = s.waitReason(), s.blocked
 	case slices.ContainsFunc(actions, Action.changes) || s.waiting || s.held != nil:
 	case w.Down.Drained:
 		c.Reason, c.Message = ReasonDrained, w.Down.cause()+"; `reconciler undrain` ends that"

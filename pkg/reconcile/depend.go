@@ -48,12 +48,32 @@ func (a *Agent) order(n *entry, desired *Desired) (o Order) {
 	for _, d := range desired.Container.Spec.DependsOn {
 		if why := a.missing(d); why != "" {
 			waits = append(waits, why)
+			o.Soon = o.Soon || d.Condition == spec.MilestoneCompleted && a.runs(d.Name)
 		}
+	}
+	if group := n.record.Container.Spec.Group; group != "" {
+		o.Mate = a.mate(n, group)
 	}
 	if len(waits) > 0 {
 		o.Waits = "waits for " + strings.Join(waits, ", and for ")
 	}
 	return o
+}
+
+// withIt stands between the name of who has failed and why, where another returns because of it.
+const withIt = ", which changed with it: "
+
+// mate says why another container of a group has returned to an earlier manifest, from one that came with this one's.
+func (a *Agent) mate(n *entry, group string) string {
+	for _, name := range a.members(group) {
+		o, err := a.objects.Get(name)
+		r := o.Status.Rollout
+		own := r.State == spec.RolloutRolledBack && r.Message != byHand && !strings.Contains(r.Message, withIt)
+		if err == nil && name != n.id && own && r.Since.Equal(n.record.Rollout.Accepted) {
+			return name + withIt + r.Message
+		}
+	}
+	return ""
 }
 
 // missing says how a dependency is not so far yet; "" when it is. A group is so far when all its containers are.
@@ -76,6 +96,12 @@ func (a *Agent) missing(d spec.Dependency) string {
 		return d.Name + ", for which there is no manifest"
 	}
 	return ""
+}
+
+// runs tells whether a container's process runs, as far as was seen.
+func (a *Agent) runs(name string) bool {
+	object, err := a.objects.Get(name)
+	return err == nil && object.Status.Phase == spec.PhaseRunning
 }
 
 // members are the containers of a group, sorted.

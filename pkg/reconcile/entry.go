@@ -20,16 +20,20 @@ type entry struct {
 	team     string            // the group of its latest manifest
 	override spec.Override     // as the latest pass saw it
 	far      far               // as the latest pass showed it
+	uses     []string          // configs, as the latest plan used them
 	observed []spec.Instance   // as the latest pass saw them
 	looked   bool              // a pass has seen them
 	images   []spec.Image      // as the latest pass saw them, as far as it needed them
 	waiting  bool              // the latest pass waits for a stop
 	retrying bool              // the latest pass has an action to try again soon
+	probing  bool              // probes have not said yet how it does
+	moved    time.Duration     // by which the clock was set since the latest pass
 
 	turn    chan struct{}
 	record  record.Record
 	saved   record.Record // as the store has it
 	failure Failure
+	order   Order
 	// together tells that it is the turn of its group as well.
 	together bool
 	// unlisted is why the images could not be listed, if they could not be.
@@ -119,7 +123,7 @@ func (n *entry) accept(d *Desired, removed bool) (changed bool) {
 	}
 	r.Container = d.Container
 	r.Generation++
-	r.Rollout, r.Rollback = record.Rollout{Accepted: now()}, record.Rollback{}
+	r.Rollout, r.Rollback = record.Rollout{Accepted: d.Since}, record.Rollback{}
 	r.Drift = record.Drift{}
 	r.Images = record.Images{}
 	r.Runs.Streak, r.Runs.Began = 0, time.Time{}

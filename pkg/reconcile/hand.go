@@ -72,6 +72,10 @@ func (a *Agent) Override(ctx context.Context, name string, o spec.Override) erro
 	if object.Spec.Group != "" && (slices.Contains(togetherStates, state) || slices.Contains(togetherStates, inForce(object))) {
 		names = a.frozenWith(object)
 	}
+	if object.Spec.Group != "" && o.IsZero() && object.Status.Rollout.State == spec.RolloutRolledBack {
+		names = a.members(object.Spec.Group) // one alone would return again
+	}
+	o.Since = now()
 	// No pass before all is said: it would undo for one what was done for all.
 	for _, name := range names {
 		defer a.queue.Add(name)
@@ -88,10 +92,11 @@ var togetherStates = []spec.State{spec.StatePaused, spec.StateCheckpointed}
 func (a *Agent) override(ctx context.Context, name string, o spec.Override) error {
 	return a.change(ctx, name, func(n *entry) error {
 		event := Event{Name: name, Reason: "Overridden", Message: fmt.Sprintf("state is %s by hand%s", o.State, untilText(o))}
-		switch o.Since = now(); {
+		switch {
 		case o.IsZero():
+			since := o.Since
 			o = spec.Override{}
-			redo(&n.record)
+			redo(&n.record, since)
 			event = Event{Name: name, Reason: "OverrideCleared"}
 		case o.Suspended:
 			event = Event{Name: name, Reason: ReasonSuspended, Message: "by hand" + untilText(o)}
@@ -123,6 +128,7 @@ func inForce(o spec.Object) spec.State {
 func (a *Agent) Restart(ctx context.Context, name string) error {
 	return a.byHand(ctx, name, func(n *entry) error {
 		n.failure = Failure{}
+		n.record.Job.Completed = "" // a job that has completed, in another boot perhaps, runs once more
 		in, ok, err := a.newest(ctx, n)
 		if err != nil || !ok {
 			return err

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/probe"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
@@ -108,6 +109,16 @@ func (a *Agent) execNow(ctx context.Context, name string, instance uint64, e spe
 	return a.within(ctx, instance, func(ctx context.Context, id uint64) (spec.Session, error) {
 		session, err := a.Node.Exec(ctx, name, id, e)
 		return session, commandError(err)
+	})
+}
+
+// undecided tells whether a process runs of which nothing has said yet that it is ready, or why it is not.
+func undecided(s spec.Status) bool {
+	if s.Phase == spec.PhaseStarting {
+		return s.Container.Pid != 0
+	}
+	return s.Phase == spec.PhaseRunning && !s.Container.Ready && slices.ContainsFunc(s.Conditions, func(c spec.Condition) bool {
+		return c.Type == spec.ConditionReady && c.Reason == ReasonNotReady && c.Message == ""
 	})
 }
 

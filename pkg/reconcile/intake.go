@@ -73,7 +73,7 @@ func (a *Agent) takeIn(i int, s Snapshot) (unsettled bool) {
 	before := a.sources[i]
 	a.sources[i] = s
 	a.mu.Lock()
-	missing := len(a.admission.Missing)
+	missing := len(a.admission.Missing) + len(a.configs.Missing)
 	a.mu.Unlock()
 	if missing == 0 && before.same(s) {
 		return s.Unsettled
@@ -84,6 +84,7 @@ func (a *Agent) takeIn(i int, s Snapshot) (unsettled bool) {
 
 // admit decides anew what is in force and hands out the names for which that changed. The caller holds intake.
 func (a *Agent) admit() (unsettled bool) {
+	users := a.admitConfigs()
 	a.mu.Lock()
 	request := Request{
 		Snapshots: a.sources, Incumbents: a.admission.Desired, Missing: a.admission.Missing, Prune: a.Prune, Confirmed: a.confirmed,
@@ -111,11 +112,13 @@ func (a *Agent) admit() (unsettled bool) {
 	}
 	a.mu.Unlock()
 	slices.Sort(changed)
-	for _, id := range changed {
+	for _, id := range append(changed, users...) {
 		a.queue.Add(id)
 	}
 	a.progressed()
-	return admission.settling()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return admission.settling() || len(a.configs.Missing) > 0
 }
 
 // settling tells whether a removal waits for a second look.
@@ -166,6 +169,9 @@ func (a *Agent) Sources() []SourceStatus {
 			}
 		}
 		for _, p := range a.admission.Problems[s.Source] {
+			status.Problems = append(status.Problems, p.Error())
+		}
+		for _, p := range a.configs.Problems[s.Source] {
 			status.Problems = append(status.Problems, p.Error())
 		}
 		list = append(list, status)

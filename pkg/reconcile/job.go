@@ -81,7 +81,7 @@ func noteTick(r *record.Record, in spec.Instance) bool {
 // completed tells whether a job without a schedule has completed, in whatever boot.
 func (w *world) completed() bool {
 	job := w.wanted.Spec.Job
-	return !job.IsZero() && !job.Scheduled() && w.Record.Job.Completed == spec.Identity(w.wanted, spec.DefaultsVersion)
+	return !job.IsZero() && !job.Scheduled() && w.Record.Job.Completed == w.identity(spec.DefaultsVersion)
 }
 
 // scheduledRun begins a run of a job when it is due, and nothing else: fallback is what happens in between to one that has ended.

@@ -141,6 +141,9 @@ func (w *world) unfit(i spec.Image, in spec.Instance) string {
 	} else if bad.Quick >= poisonLimit {
 		return fmt.Sprintf("what began from image %s ended within %s, %d times", i.Ref(), spec.Duration(quickEnd), bad.Quick)
 	}
+	if why := w.stale(i); why != "" {
+		return why
+	}
 	target := in.Spec
 	if target.Metadata.Name == "" {
 		target = w.wanted

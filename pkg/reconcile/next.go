@@ -17,6 +17,7 @@ type step struct {
 	held     *Failure  // the action failed before and is not tried yet, or not at all
 	orphaned bool      // what is there is left alone from now on
 	blocked  string    // other containers have to be so far first
+	missing  bool      // then: it is a config that has to be there
 }
 
 func wait(until time.Time) step { return step{wake: until} }
@@ -60,8 +61,10 @@ func (w *world) next() step {
 		if in.ID == current.ID {
 			continue
 		}
-		if live(in) && !live(current) && w.Order.Waits != "" && in.Stopping.IsZero() {
-			return step{blocked: w.Order.Waits} // what runs is stopped when its successor can be started
+		if live(in) && !live(current) && in.Stopping.IsZero() { // what runs is stopped when its successor can be started
+			if first := w.prepared(current); first != nil {
+				return *first
+			}
 		}
 		return w.retire(in, true, w.supersededCause(in, current))
 	}
@@ -118,7 +121,7 @@ func (w *world) keepUp(in spec.Instance) step {
 	if update.action != nil {
 		return update
 	}
-	s := w.run(in, w.wanted)
+	s := w.configured(in, w.run(in, w.wanted))
 	if s.action != nil {
 		return s
 	}
@@ -142,7 +145,7 @@ func (w *world) update(in spec.Instance) step {
 	case w.liveCause(in) != "":
 		a.Cause = w.liveCause(in)
 	case !in.Resources.Equal(in.Wanted):
-		if due := driftDue(w.Record.Drift); due.After(w.now) {
+		if due := driftDue(w.Record.Drift, w.now); due.After(w.now) {
 			return wait(due)
 		}
 		a.Cause, a.Repair = driftCause(in), true
@@ -217,7 +220,7 @@ func (w *world) restart(in spec.Instance, c spec.Container, asked bool) step {
 	case exit.Reason == spec.ExitCheckpointed:
 		return w.climb(in, "its processes are in an image; "+w.stateCause())
 	case requested(exit):
-		a.Cause = "stopped before; " + w.stateCause()
+		a.Cause = stoppedBefore + w.stateCause()
 	case exit.Reason == spec.ExitMemoryLost:
 		due, _ := restartDue(c, exit, w.Record.Runs, w.now)
 		if due.After(w.now) {

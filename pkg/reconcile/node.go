@@ -40,6 +40,11 @@ type Node interface {
 	// Update writes the limits in place, resets those no longer said to the kernel's default, and records
 	// the live fields of c in the instance's Spec.
 	Update(ctx context.Context, c spec.Container, instance uint64) error
+	// Configure gives an instance configs that its Spec uses, in place of what it had of them: all files of one at one moment, so that who reads sees the
+	// old ones or the new ones, and never none. Its process sees the files at once, and variables from its next start on. A config whose Hash is written is
+	// not written again; with Seen it is noted as seen, and with Noted nothing is ever written. A Start notes as seen all that is written then; a config of the Spec that was never given is
+	// fs.ErrNotExist to it. What is written is gone with the instance, and on no disk. A name that the Spec does not use is fs.ErrInvalid.
+	Configure(ctx context.Context, name string, instance uint64, configs []spec.Projection) error
 	// Pause freezes a Running instance and returns when it is frozen; Resume thaws it.
 	Pause(ctx context.Context, name string, instance uint64) error
 	Resume(ctx context.Context, name string, instance uint64) error

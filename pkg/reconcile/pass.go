@@ -34,7 +34,12 @@ func (a *Agent) pass(ctx context.Context, id string) {
 	if ctx.Err() != nil {
 		return
 	}
-	if n.notBefore.After(now()) && a.goingDown().IsZero() {
+	a.keepTime()
+	a.mu.Lock()
+	move(&n.record, n.moved)
+	n.moved = 0
+	a.mu.Unlock()
+	if wait := time.Until(n.notBefore); wait > 0 && wait <= lastRetry && a.goingDown().IsZero() {
 		a.queue.Wake(id, n.notBefore)
 		return
 	}
@@ -130,11 +135,13 @@ func (a *Agent) actTogether(ctx context.Context, n *entry, group string) (again 
 // subject is what is known of a name, with instances as they were seen.
 func (a *Agent) subject(n *entry, desired *Desired, observed []spec.Instance) Subject {
 	order := a.order(n, desired)
+	n.order = order
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return Subject{
 		Name: n.id, Desired: desired, Observed: observed, Record: n.record, Failure: n.failure,
 		Images: n.images, Unlisted: n.unlisted, Unable: n.unable, Order: order, Down: a.down,
+		Configs: a.configsOf(n, desired), Frozen: a.frozen[n.group()] > 0,
 	}
 }
 
@@ -282,6 +289,7 @@ var deadlines = map[string]time.Duration{
 	VerbUpdate: 10 * time.Second, VerbPause: 10 * time.Second, VerbResume: 10 * time.Second,
 	// Much memory takes its time; how long the container may stand still meanwhile is for its node to watch.
 	VerbCheckpoint: 20 * time.Minute, VerbRestore: 20 * time.Minute,
+	VerbConfigure: 10 * time.Second, VerbSignal: 10 * time.Second,
 }
 
 // do asks the node for a verb. An action begun is ended even when the agent is asked to end. What is taken is an image.
@@ -303,6 +311,10 @@ func (a *Agent) doWhile(ctx context.Context, action Action) (taken spec.Image, e
 func (a *Agent) doQuietly(ctx context.Context, action Action) error {
 	name, id := action.Name, action.Instance
 	switch action.Verb {
+	case VerbConfigure:
+		return a.Node.Configure(ctx, name, id, action.Configs)
+	case VerbSignal:
+		return a.signal(ctx, action)
 	case VerbRestore:
 		return a.Node.Restore(ctx, name, id, action.Image)
 	case VerbCreate:
@@ -366,7 +378,7 @@ func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Dec
 	a.mu.Lock()
 	n.observed, n.far, n.override = observed, shown, n.record.Override
 	n.looked = n.looked || n.failure.Verb != verbObserve
-	n.waiting = d.Waiting
+	n.waiting, n.probing = d.Waiting, undecided(d.Status) || n.order.Soon
 	if d.Held {
 		n.retrying = !n.failure.stalled()
 	} else {

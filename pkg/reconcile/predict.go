@@ -22,6 +22,7 @@ func (w *world) predict(a Action) {
 		return
 	}
 	in := &w.Observed[i]
+	predictConfigs(in, a)
 	switch a.Verb {
 	case VerbDestroy:
 		w.Observed = slices.Delete(w.Observed, i, i+1)

@@ -26,7 +26,16 @@ func (w *world) serves(in spec.Instance) bool {
 // judge is the record with what its manifest has proven by now, and when to look again. One that has failed makes room for the last that has proven itself.
 func (w *world) judge() (r record.Record, next time.Time) {
 	r = w.Record
-	if w.Desired == nil || r.Generation == 0 || r.Rollout.Outcome != "" {
+	if w.Desired == nil || r.Generation == 0 {
+		return r, next
+	}
+	if _, back := r.RolledBack(); w.Order.Mate != "" && !back && w.Down.IsZero() && !w.suspended() {
+		if _, ok := r.Good(); ok {
+			w.rollBack(&r, w.Order.Mate)
+			return r, next
+		}
+	}
+	if r.Rollout.Outcome != "" {
 		return r, next
 	}
 	if _, back := r.RolledBack(); back { // what runs is another's
@@ -60,7 +69,7 @@ func (w *world) judge() (r record.Record, next time.Time) {
 
 // proves tells whether the manifest can prove itself now: nothing else keeps it from running.
 func (w *world) proves() bool {
-	return w.asked() == spec.StateRunning && w.Down.IsZero() && w.Order.Waits == "" && w.Desired.Hold == "" && !w.suspended()
+	return w.asked() == spec.StateRunning && w.Down.IsZero() && w.Order.Waits == "" && w.Desired.Hold == "" && !w.suspended() && !w.lacks()
 }
 
 // proven tells whether the manifest's container has been ready for long enough, or has completed; it notes since when it is ready.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -32,6 +33,7 @@ func (w *world) status(actions []Action, s step) spec.Status {
 	for _, a := range actions {
 		status.Pending = append(status.Pending, PendingAction(a))
 	}
+	status.Configs = w.configStatus(in)
 	status.Phase, status.Message = w.phase(in, s)
 	status.Conditions = w.conditions(in, status, actions, s)
 	return status
@@ -171,13 +173,22 @@ func (w *world) exitedPhase(in spec.Instance, s step) (spec.Phase, string) {
 	case !s.wake.IsZero():
 		return spec.PhaseBackOff, fmt.Sprintf("%s; restart %d at %s", exitText(exit), w.Record.Runs.Restarts+1, clock(s.wake))
 	case over != "":
-		return spec.PhaseFailed, over
+		return spec.PhaseFailed, over + w.nextText()
 	case requested(exit): // and nothing is done about it
-		return spec.PhaseStopped, exitText(exit)
+		return spec.PhaseStopped, exitText(exit) + w.nextText()
 	case !exit.Failed():
-		return spec.PhaseCompleted, ""
+		return spec.PhaseCompleted, strings.TrimPrefix(w.nextText(), "; ")
 	}
-	return spec.PhaseFailed, exitText(exit)
+	return spec.PhaseFailed, exitText(exit) + w.nextText()
+}
+
+// nextText says when a job runs next; "" when nobody knows.
+func (w *world) nextText() string {
+	next := w.jobStatus().Next
+	if next.IsZero() {
+		return ""
+	}
+	return "; next run at " + next.Format(time.DateTime)
 }
 
 // handMessage tells of a state set by hand.

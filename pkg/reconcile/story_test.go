@@ -50,6 +50,7 @@ type story struct {
 	did     map[string][]string // verbs since they were last asked for, by name
 	order   []string            // all of them, NAME:VERB
 	pids    map[string]int
+	dies    string // the verb in the middle of which the agent is killed, NAME:VERB
 
 	node  *simnode.Node
 	agent *reconcile.Agent
@@ -71,6 +72,10 @@ func newStory(t *testing.T, archive *txtar.Archive) *story {
 		defer s.mu.Unlock()
 		s.did[name] = append(s.did[name], verb+strconv.FormatUint(id, 10))
 		s.order = append(s.order, name+":"+verb+strconv.FormatUint(id, 10))
+		if s.dies == name+":"+verb {
+			s.dies = ""
+			s.node.Die()
+		}
 	}
 	return s
 }
@@ -226,10 +231,16 @@ func init() {
 		"restore":    (*story).stepRestore,
 		"shutdown":   (*story).stepShutdown,
 		"refused":    (*story).stepRefused,
+		// dies NAME:VERB: the agent is killed in the middle of it, when it has taken effect
+		"dies": func(s *story, args []string) error { s.dies = args[0]; return nil },
 		// what has to be
-		"phase": (*story).stepPhase,
-		"gone":  (*story).stepGone,
-		"did":   (*story).stepDid,
+		// holds NAME CONFIG KEY [VALUE...]: what it was given
+		"holds": (*story).stepHolds,
+		// config NAME CONFIG WORDS...: what its status says: found, seen, sensitive, hash
+		"config": (*story).stepConfig,
+		"phase":  (*story).stepPhase,
+		"gone":   (*story).stepGone,
+		"did":    (*story).stepDid,
 		// rollout NAME STATE IN-FORCE [MESSAGE...]
 		"rollout":  (*story).stepRollout,
 		"same-pid": (*story).stepSamePid,
@@ -624,4 +635,30 @@ func (s *story) stepForgetImages(args []string) error {
 		}
 	}
 	return s.asked(nil)
+}
+
+func (s *story) stepHolds(args []string) error {
+	if got := s.machine.Holds(args[0], args[1], args[2]); got != strings.Join(args[3:], " ") {
+		return fmt.Errorf("got %q", got)
+	}
+	return nil
+}
+
+func (s *story) stepConfig(args []string) error {
+	o, err := s.agent.Object(args[0])
+	for _, c := range o.Status.Configs {
+		var got []string
+		for word, is := range map[string]bool{"found": c.Found, "seen": c.Seen, "sensitive": c.Sensitive, "hash": c.Hash != "" && c.Keys != nil} {
+			if is {
+				got = append(got, word)
+			}
+		}
+		want := slices.Clone(args[2:])
+		slices.Sort(got)
+		slices.Sort(want)
+		if c.Name == args[1] && slices.Equal(got, want) {
+			return nil
+		}
+	}
+	return fmt.Errorf("got %+v, %v", o.Status.Configs, err)
 }

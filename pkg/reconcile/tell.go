@@ -16,6 +16,7 @@ var doneReasons = map[string]string{
 	VerbCreate: "Created", VerbStart: "Started", VerbStop: "Killing", VerbKill: "Killing", VerbUpdate: "Updated",
 	VerbPostStart: "PostStarted", VerbPause: "Paused", VerbResume: "Resumed", VerbDestroy: "Destroyed",
 	VerbCheckpoint: "Checkpointed", VerbRestore: "Restored",
+	VerbConfigure: "Configured", VerbSignal: "Signalled",
 }
 
 // tellDone tells what was done. A start from the command in place of an image is told besides; images of the schedule are told alike, so that
@@ -85,6 +86,7 @@ func (a *Agent) tellRollout(n *entry, before record.Record) {
 	r := n.record
 	if r.Rollback != before.Rollback {
 		n.failure = Failure{}
+		a.wakeMates(r)
 	}
 	if r.Rollout.Outcome == before.Rollout.Outcome || r.Rollout.Outcome == "" {
 		return
@@ -98,6 +100,15 @@ func (a *Agent) tellRollout(n *entry, before record.Record) {
 		e.Message += fmt.Sprintf("; back to generation %d", back.Generation)
 	}
 	a.tell(e)
+}
+
+// wakeMates has the others of a group look whether they return with it.
+func (a *Agent) wakeMates(r record.Record) {
+	if group := r.Container.Spec.Group; group != "" {
+		for _, name := range a.members(group) {
+			a.queue.Add(name)
+		}
+	}
 }
 
 // rolloutReasons are the events of rollouts.
@@ -151,7 +162,11 @@ func (a *Agent) tellProblems(of, reason string, problems spec.Problems) {
 		reason := cmp.Or(p.Reason, reason)
 		said[text] = reason
 		if a.told[of][text] == "" {
-			a.tell(Event{Name: p.Name, Warning: true, Reason: reason, Message: text})
+			e := Event{Name: p.Name, Warning: true, Reason: reason, Message: text}
+			if p.Kind != "" {
+				e.Name = "" // of a config
+			}
+			a.tell(e)
 		}
 	}
 	a.told[of] = said

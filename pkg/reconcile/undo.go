@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -49,12 +50,15 @@ func (a *Agent) Undo(ctx context.Context, name string, generation int64) error {
 		case !ok:
 			return refuse(fs.ErrNotExist, "generation %d of %q is not remembered\nhint: `reconciler rollout history %s` shows what is", generation, name, name)
 		}
-		n.record.Rollback = record.Rollback{From: n.record.Generation, To: to.Generation, Hand: true, Why: "by hand", Since: now()}
+		n.record.Rollback = record.Rollback{From: n.record.Generation, To: to.Generation, Hand: true, Why: byHand, Since: now()}
 		n.failure = Failure{}
 		a.tell(Event{Name: name, Reason: ReasonRolledBack, Message: fmt.Sprintf("generation %d by hand", to.Generation)})
 		return nil
 	})
 }
+
+// byHand is why an earlier manifest is in force that somebody asked for.
+const byHand = "by hand"
 
 // before is a record that remembers only what was in force before what is now.
 func before(r record.Record) record.Record {
@@ -71,10 +75,10 @@ func before(r record.Record) record.Record {
 	return r
 }
 
-// redo puts the manifest in force again that an earlier one has taken the place of, to prove itself anew.
-func redo(r *record.Record) {
+// redo puts the manifest in force again that an earlier one has taken the place of, to prove itself anew from now on.
+func redo(r *record.Record, now time.Time) {
 	if _, back := r.RolledBack(); back {
 		r.Rollback = record.Rollback{}
-		r.Rollout = record.Rollout{Accepted: r.Rollout.Accepted}
+		r.Rollout = record.Rollout{Accepted: now}
 	}
 }

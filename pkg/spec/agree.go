@@ -33,6 +33,7 @@ func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeProbes(spec)
 	c.agreeLifecycle(spec)
 	c.agreeMounts(spec)
+	c.agreeConfigs(spec)
 	c.agreeSeccomp(spec)
 	c.agreeObjects(spec)
 	c.agreeUTS(spec)

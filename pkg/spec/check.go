@@ -65,16 +65,22 @@ func (c *checker) document(root *yamltree.Node) {
 		c.agreeGroup(root)
 		return
 	}
-	if scalar(root, "kind") == KindJob {
+	kind := ""
+	switch scalar(root, "kind") {
+	case KindJob:
 		c.object("", trees()[KindJob], root)
 		c.agreeJob(root)
-	} else {
+	case KindConfig:
+		kind = KindConfig
+		c.object("", trees()[KindConfig], root)
+		c.agreeConfig(root)
+	default:
 		c.object("", fieldTree(), root)
 		c.agree(root)
 	}
 	name := scalar(root, "metadata", "name")
 	for i := range c.problems {
-		if ValidName(name) == nil {
+		if c.problems[i].Kind = kind; ValidName(name) == nil {
 			c.problems[i].Name = name
 		}
 	}

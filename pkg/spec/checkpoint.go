@@ -103,6 +103,8 @@ type Image struct {
 	Hash     string    `json:"hash"`
 	Defaults int       `json:"defaults"`
 	Spec     Container `json:"spec,omitzero"`
+	// Configs are the hashes of what its process had seen, see SeenConfigs.
+	Configs map[string]string `json:"configs,omitzero"`
 
 	// Bytes is what it takes on disk, Memory the size of the container's memory in it.
 	Bytes       Bytes       `json:"bytes"`

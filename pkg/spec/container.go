@@ -1,6 +1,6 @@
 package spec
 
-// APIVersion is the version of a manifest's words, KindContainer the kind of most. See also KindGroup.
+// APIVersion is the version of a manifest's words, KindContainer the kind of most. See also KindGroup and KindConfig.
 const (
 	APIVersion    = "reconciler/v1alpha1"
 	KindContainer = "Container"
@@ -50,6 +50,8 @@ type ContainerSpec struct {
 	Command []string `json:"command" class:"replace" format:"argument"`
 	// Env is the environment. Values are strings: quote numbers and booleans.
 	Env map[string]string `json:"env,omitzero" class:"replace" keys:"envName" format:"argument"`
+	// Configs are configs that the container uses: files and variables of manifests of their own, which change without a new instance.
+	Configs []ConfigUse `json:"configs,omitzero" class:"replace"`
 	// User is the user to run as: a name or uid, with an optional :group name or gid, looked up in the rootfs's /etc/passwd and /etc/group. Default 0, the superuser.
 	User string `json:"user,omitzero" class:"replace" format:"user"`
 	// AdditionalGroups are further group names or gids, beside those /etc/group gives the user.

@@ -10,10 +10,15 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Document is one valid container of a file.
+// Document is one valid container of a file, or one config.
 type Document struct {
 	Container Container
-	Line      int // where its first key stands, from 1; in a group, its name
+	// Config is what was decoded if it is no container, Contents what that holds; without the files beside the manifest until Fill has read them.
+	Config   *Config
+	Contents Contents
+	Line     int // where its first key stands, from 1; in a group, its name
+
+	spots map[string]spot // of the files of a config
 }
 
 // Decode reads the documents of a manifest file and reports every problem of every document, in file order, under the given file name.
@@ -52,12 +57,12 @@ func (p *NodePolicy) Decode(file string, data []byte) ([]Document, Problems) {
 	return documents, problems
 }
 
-// decodeSection reads one document: a container, or the containers of a group. The tree finds and places the problems; the value is
+// decodeSection reads one document: a container, the containers of a group, or a config. The tree finds and places the problems; the value is
 // what the strict decoder reads.
 func (p *NodePolicy) decodeSection(s section) ([]Document, Problems) {
 	root, err := parse(s.text)
 	if err != nil {
-		return nil, Problems{syntaxProblem(s, err)}
+		return nil, Problems{hideAll(s, syntaxProblem(s, err))}
 	}
 	c := checker{offset: s.line}
 	c.document(root)
@@ -73,10 +78,12 @@ func (p *NodePolicy) decodeSection(s section) ([]Document, Problems) {
 
 // decodeTree reads one document whose tree is right.
 func decodeTree(s section, root *yamltree.Node) ([]Document, Problems) {
-	if scalar(root, "kind") == KindGroup {
+	switch scalar(root, "kind") {
+	case KindGroup:
 		return decodeGroup(s, root)
-	}
-	if scalar(root, "kind") == KindJob {
+	case KindConfig:
+		return decodeConfig(s, root)
+	case KindJob:
 		return decodeJob(s, root)
 	}
 	d := Document{Line: s.line + root.Line}
@@ -120,6 +127,8 @@ func undecodable(s section, name string, err error) Problem {
 	p := Problem{Name: name, Message: "cannot be decoded: " + quoteBare(err.Error())}
 	if bytes.Contains(s.text, []byte("! ")) {
 		p.Message, p.Hint = "the tag !", tagHint
+	} else {
+		p = hideAll(s, p)
 	}
 	p.Line, p.Column = place(s.text, "! ")
 	p.Line += s.line

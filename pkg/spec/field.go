@@ -106,6 +106,7 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[ExitReason]():        words(exitReasons...),
 	reflect.TypeFor[Concurrency]():       words(ConcurrencyForbid, ConcurrencyReplace),
 	reflect.TypeFor[OnFailure]():         words(FailureRollback, FailureKeep),
+	reflect.TypeFor[OnChange]():          words(OnChangeRestart, OnChangeSignal, OnChangeIgnore),
 	reflect.TypeFor[Milestone]():         words(MilestoneReady, MilestoneStarted, MilestoneCompleted),
 
 	reflect.TypeFor[Scheme](): words(SchemeHTTP, SchemeHTTPS),

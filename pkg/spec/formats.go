@@ -29,7 +29,7 @@ const optionFormat = "option"
 var formats = sync.OnceValue(func() map[string]format {
 	table := map[string]format{
 		"apiVersion": {wants: "an apiVersion", words: []string{APIVersion}},
-		"kind":       {wants: "a kind", words: []string{KindContainer, KindGroup, KindJob}},
+		"kind":       {wants: "a kind", words: []string{KindContainer, KindGroup, KindJob, KindConfig}},
 		"policyKind": {wants: "a kind", words: []string{KindPolicy}},
 		"name":       {wants: "a name: at most 63 of a-z, 0-9 and - between letters or digits", pattern: namePattern, longest: 4096, hint: nameHint},
 		"labelKey": {
@@ -86,6 +86,7 @@ var formats = sync.OnceValue(func() map[string]format {
 	}
 	maps.Copy(table, networkFormats)
 	maps.Copy(table, probeFormats)
+	maps.Copy(table, configFormats)
 	for name, f := range table {
 		f.match = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(f.pattern) })
 		table[name] = f

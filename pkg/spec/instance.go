@@ -44,6 +44,19 @@ type Instance struct {
 	Stopping  Stopping  // a stop that was asked for and has not ended yet
 	Exit      *Exit     // of the latest start, once it has ended
 	Problem   string    // why Phase is Broken, for people
+
+	// Configs say by name what it was given of the configs that it uses; none of one that it was not given yet.
+	Configs map[string]ConfigState
+}
+
+// ConfigState is how far a config has come in an instance.
+type ConfigState struct {
+	// Written is the hash of what is in the instance, Seen of what its process knows of, or need not; "" when nobody knows. See Projection.
+	Written string `json:"written"`
+	Seen    string `json:"seen,omitzero"`
+	// Keys are short hashes of what is written, by key; none of a sensitive config. See Contents.Hashes.
+	Keys      map[string]string `json:"keys,omitzero"`
+	Sensitive bool              `json:"sensitive,omitzero"`
 }
 
 // InstancePhase is what the kernel shows of an instance.

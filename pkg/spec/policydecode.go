@@ -69,6 +69,9 @@ func (p *NodePolicy) refuse(s section, root *yamltree.Node, documents []Document
 	}
 	for i := range documents {
 		c := &documents[i].Container
+		if documents[i].Config != nil {
+			continue
+		}
 		for _, rule := range policyRules {
 			if !rule.said(&p.Spec) {
 				continue

@@ -16,8 +16,9 @@ type Problem struct {
 	Column int    `json:"column"` // from 1, in characters
 	// Path is the key, such as spec.mounts[0].source; "" when the text itself is wrong.
 	Path string `json:"path,omitzero"`
-	// Name is the container's, when the document has a readable one.
+	// Name is the container's, when the document has a readable one; of a config, with its Kind.
 	Name    string `json:"name,omitzero"`
+	Kind    string `json:"kind,omitzero"`
 	Message string `json:"message"`
 	// Reason is one stable word for why it is refused though it could be read: DuplicateName, DependencyCycle, PolicyDenied, SignatureInvalid; "" for all that is
 	// wrong in itself.

@@ -17,14 +17,15 @@ func Schema() []byte {
 	group["properties"].(node)["spec"].(node)["properties"].(node)["containers"].(node)["additionalProperties"] = node{"$ref": "#/$defs/containerSpec"}
 	job["properties"].(node)["spec"].(node)["properties"].(node)["template"] = node{"$ref": "#/$defs/containerSpec"}
 	container["properties"].(node)["spec"] = node{"$ref": "#/$defs/containerSpec"}
+	rest := node{"if": isKind(KindConfig), "then": trees()[KindConfig].schema(), "else": container}
 	root := node{
 		"$schema": "https://json-schema.org/draft/2020-12/schema",
-		"title":   KindContainer + ", " + KindGroup + " or " + KindJob + " of " + APIVersion,
+		"title":   KindContainer + ", " + KindGroup + ", " + KindJob + " or " + KindConfig + " of " + APIVersion,
 		"type":    "object",
 		"$defs":   node{"containerSpec": spec},
 		"if":      isKind(KindGroup),
 		"then":    group,
-		"else":    node{"if": isKind(KindJob), "then": job, "else": container},
+		"else":    node{"if": isKind(KindJob), "then": job, "else": rest},
 	}
 	data, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
@@ -33,6 +34,7 @@ func Schema() []byte {
 	return append(data, '\n')
 }
 
+// isKind is the schema of a document of a kind.
 func isKind(kind string) node {
 	return node{"properties": node{"kind": node{"const": kind}}, "required": []string{"kind"}}
 }

@@ -135,7 +135,7 @@ func readSchema(t *testing.T) *schema {
 		t.Fatal(err)
 	}
 	container, job := s.Defs["containerSpec"], s.Else.Then.Properties["spec"].Properties
-	for _, of := range []*schema{s.Else.Else.Properties["spec"], job["template"], s.Then.Properties["spec"].Properties["containers"]} {
+	for _, of := range []*schema{s.Else.Else.Else.Properties["spec"], job["template"], s.Then.Properties["spec"].Properties["containers"]} {
 		if of.Ref == "" {
 			of = new(schema)
 			if err := json.Unmarshal(s.Then.Properties["spec"].Properties["containers"].AdditionalProperties, of); err != nil {
@@ -146,7 +146,7 @@ func readSchema(t *testing.T) *schema {
 			t.Fatalf("a container's spec is %q", of.Ref)
 		}
 	}
-	s.Else.Else.Properties["spec"], job["template"] = container, container
+	s.Else.Else.Else.Properties["spec"], job["template"] = container, container
 	var document struct {
 		Defs map[string]json.RawMessage `json:"$defs"`
 	}

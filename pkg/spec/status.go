@@ -34,6 +34,8 @@ type Status struct {
 	Rollout Rollout `json:"rollout,omitzero"`
 	// Job is what there is to tell of a job.
 	Job JobStatus `json:"job,omitzero"`
+	// Configs are those that the container uses.
+	Configs []ConfigStatus `json:"configs,omitzero"`
 	// Pending are the actions still to do, empty when converged.
 	Pending []PendingAction `json:"pending,omitzero"`
 }
@@ -80,6 +82,18 @@ type ContainerStatus struct {
 	OOMKills  uint64    `json:"oomKills,omitzero"`
 	Cgroup    string    `json:"cgroup,omitzero"`
 	Resources Resources `json:"resources,omitzero"`
+}
+
+// ConfigStatus is a config that a container uses.
+type ConfigStatus struct {
+	Name string `json:"name"`
+	// Hash is a short hash of what the container gets of it, Keys are those of its single keys; of a sensitive one there are none.
+	Hash string            `json:"hash,omitzero"`
+	Keys map[string]string `json:"keys,omitzero"`
+	// Found tells that there is a manifest of it, Seen that the process knows of the newest, or need not.
+	Found     bool `json:"found"`
+	Seen      bool `json:"seen"`
+	Sensitive bool `json:"sensitive,omitzero"`
 }
 
 // PendingAction is an action the planner wants, with its cause.

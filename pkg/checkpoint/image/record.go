@@ -148,6 +148,11 @@ func (r *record) checkTexts() error {
 			return fmt.Errorf("the record has the text %.64q: %w", text, fs.ErrInvalid)
 		}
 	}
+	for name, hash := range i.Configs {
+		if spec.ValidName(name) != nil || !sumText.MatchString(hash) {
+			return fmt.Errorf("the record has the config %.64q: %w", name, fs.ErrInvalid)
+		}
+	}
 	return nil
 }
 

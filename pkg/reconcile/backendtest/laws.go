@@ -38,23 +38,25 @@ var laws = []struct {
 	{"statistics of what runs and what has ended", (*suite).stats},
 	{"processes of what runs", (*suite).processes},
 	{"connections from inside", (*suite).dial},
+	{"configs are given and seen", (*suite).configs},
 }
 
 // verbs are all verbs on instance 1 of a container.
 func (s *suite) verbs(c spec.Container) map[string]func() error {
 	name := c.Metadata.Name
 	return map[string]func() error{
-		reconcile.VerbCreate:  func() error { return s.Node.Create(s.ctx, c, 1, spec.DefaultsVersion) },
-		reconcile.VerbStart:   func() error { return s.Node.Start(s.ctx, name, 1) },
-		reconcile.VerbStop:    func() error { return s.Node.Stop(s.ctx, name, 1, "SIGTERM", s.Patience) },
-		reconcile.VerbKill:    func() error { return s.Node.Kill(s.ctx, name, 1, "SIGKILL") },
-		reconcile.VerbUpdate:  func() error { return s.Node.Update(s.ctx, c, 1) },
-		reconcile.VerbPause:   func() error { return s.Node.Pause(s.ctx, name, 1) },
-		reconcile.VerbResume:  func() error { return s.Node.Resume(s.ctx, name, 1) },
-		reconcile.VerbDestroy: func() error { return s.Node.Destroy(s.ctx, name, 1, false) },
-		"Stats":               func() error { _, err := s.Node.Stats(s.ctx, name, 1); return err },
-		"Dial":                func() error { return s.reach(name, "127.0.0.1:8080") },
-		"Processes":           func() error { _, err := s.Node.Processes(s.ctx, name, 1); return err },
+		reconcile.VerbCreate:    func() error { return s.Node.Create(s.ctx, c, 1, spec.DefaultsVersion) },
+		reconcile.VerbStart:     func() error { return s.Node.Start(s.ctx, name, 1) },
+		reconcile.VerbStop:      func() error { return s.Node.Stop(s.ctx, name, 1, "SIGTERM", s.Patience) },
+		reconcile.VerbKill:      func() error { return s.Node.Kill(s.ctx, name, 1, "SIGKILL") },
+		reconcile.VerbUpdate:    func() error { return s.Node.Update(s.ctx, c, 1) },
+		reconcile.VerbPause:     func() error { return s.Node.Pause(s.ctx, name, 1) },
+		reconcile.VerbResume:    func() error { return s.Node.Resume(s.ctx, name, 1) },
+		reconcile.VerbDestroy:   func() error { return s.Node.Destroy(s.ctx, name, 1, false) },
+		reconcile.VerbConfigure: func() error { return s.Node.Configure(s.ctx, name, 1, nil) },
+		"Stats":                 func() error { _, err := s.Node.Stats(s.ctx, name, 1); return err },
+		"Dial":                  func() error { return s.reach(name, "127.0.0.1:8080") },
+		"Processes":             func() error { _, err := s.Node.Processes(s.ctx, name, 1); return err },
 	}
 }
 

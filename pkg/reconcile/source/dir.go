@@ -33,7 +33,8 @@ type Dir struct {
 	reread time.Time        // when all files were last read because they are polled
 
 	mu    sync.Mutex
-	watch *watch // nil when nobody wants hints, or the kernel gives none
+	watch *watch          // nil when nobody wants hints, or the kernel gives none
+	named map[string]bool // what manifests name beside them
 }
 
 // Options say how a directory is read. The zero value trusts root and the user of this process, and watches where the kernel can tell.
@@ -112,6 +113,7 @@ func (d *Dir) scan(s *reconcile.Snapshot, all bool) error {
 		return fmt.Errorf("%s was replaced while it was being read", d.path)
 	}
 	d.files = files
+	d.besides(files)
 	s.Unsettled, s.Revision = unsettled, revision
 	d.fill(s, names)
 	return nil

@@ -23,7 +23,9 @@ type file struct {
 	status    status
 	signature status // of the file with its signature
 	readAt    time.Time
-	sum       [sha256.Size]byte // of both
+	sum       [sha256.Size]byte // of both, and of what is beside it
+	words     words
+	beside    []neighbour
 	decoded   *reconcile.File
 	// writer tells that somebody could write to it while it was read. Who has mapped it into memory changes it without changing its times: of
 	// each page only the first write counts, see file_update_time() in the kernel's mm/filemap.c.
@@ -110,7 +112,7 @@ func (d *Dir) readOne(dir int, name string, before *file, all bool) (*file, erro
 		return nil, err
 	}
 	linked := st.Mode&unix.S_IFMT == unix.S_IFLNK
-	if st.Mode&unix.S_IFMT == unix.S_IFREG && before.current(statusOf(&st), d.signatureStatus(dir, name)) && !all {
+	if st.Mode&unix.S_IFMT == unix.S_IFREG && before.current(statusOf(&st), d.signatureStatus(dir, name)) && before.sameBeside(dir) && !all {
 		return before, nil
 	}
 	fd, err := open(dir, name)
@@ -128,7 +130,7 @@ func (d *Dir) readOne(dir int, name string, before *file, all bool) (*file, erro
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, err
 	}
-	if before.current(statusOf(&st), d.signatureStatus(dir, name)) && !all {
+	if before.current(statusOf(&st), d.signatureStatus(dir, name)) && before.sameBeside(dir) && !all {
 		return before, nil
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
@@ -189,15 +191,24 @@ func (d *Dir) decode(dir int, f *os.File, name string, st status, before *file) 
 		return nil, err
 	}
 	signed := d.signatureFor(dir, name)
-	sum := sumOf(data, signed)
-	read := &file{status: st, signature: signed.status, readAt: now, sum: sum, writer: writer}
+	path, text := filepath.Join(d.path, name), words{sum: sumOf(data, signed)}
+	var invalid error
+	if before != nil && before.words.sum == text.sum {
+		text = before.words
+	} else if invalid = d.check(data, signed, now); invalid == nil {
+		text.documents, text.problems = d.options.Decode(path, data)
+	} else {
+		text = words{}
+	}
+	beside := d.readBeside(dir, text.documents, now)
+	sum := beside.sum(sumOf(data, signed))
+	read := &file{status: st, signature: signed.status, readAt: now, sum: sum, writer: writer || beside.writer, words: text, beside: beside.files}
 	known := before != nil && before.status != (status{}) && before.sum == sum
 	if known {
 		read.decoded = before.decoded
 		return read, nil
 	}
-	invalid := d.check(data, signed, now)
-	if !free || invalid != nil { // a manifest and its signature come one after the other
+	if !free || !beside.free || beside.doubtful || invalid != nil { // a manifest and its signature come one after the other
 		if before != nil && before.open != nil && before.open.sum == sum {
 			if now.Sub(before.open.at) < quiet {
 				return before, errOpen
@@ -210,9 +221,8 @@ func (d *Dir) decode(dir int, f *os.File, name string, st status, before *file) 
 		read.decoded = d.unsigned(name, invalid)
 		return read, nil
 	}
-	path := filepath.Join(d.path, name)
-	documents, problems := d.options.Decode(path, data)
-	read.decoded = &reconcile.File{Path: path, Documents: documents, Problems: problems}
+	read.decoded = &reconcile.File{Path: path}
+	read.decoded.Documents, read.decoded.Problems = beside.fill(path, text)
 	return read, nil
 }
 
@@ -231,6 +241,7 @@ func (f *file) written(dir, name string, read openRead) *file {
 	next := file{open: &read}
 	if f != nil {
 		next.status, next.signature, next.readAt, next.sum, next.decoded = f.status, f.signature, f.readAt, f.sum, f.decoded
+		next.words, next.beside = f.words, f.beside
 	}
 	if next.decoded == nil {
 		next.decoded = problem(filepath.Join(dir, name), errOpen)

@@ -78,6 +78,11 @@ func (d *Dir) unsigned(name string, err error) *reconcile.File {
 	path := filepath.Join(d.path, name)
 	return &reconcile.File{Path: path, Problems: spec.Problems{{
 		File: path, Line: 1, Column: 1, Message: err.Error(), Reason: spec.ReasonSignatureInvalid,
-		Hint: fmt.Sprintf("ssh-keygen -Y sign -n %s -f KEY %s", signature.Namespace, path),
+		Hint: signHint(path),
 	}}}
+}
+
+// signHint is the command that signs a file.
+func signHint(path string) string {
+	return fmt.Sprintf("ssh-keygen -Y sign -n %s -f KEY %s", signature.Namespace, path)
 }

@@ -65,7 +65,7 @@ func (d *Dir) matters(event fsnotify.Event) bool {
 	name := filepath.Base(event.Name)
 	switch {
 	case filepath.Dir(event.Name) == d.path:
-		return IsManifest(strings.TrimSuffix(name, signatureOf)) || strings.HasPrefix(name, "..") || name == revisionFile
+		return IsManifest(strings.TrimSuffix(name, signatureOf)) || strings.HasPrefix(name, "..") || name == revisionFile || d.isNamed(name)
 	case event.Name == d.path:
 		return true
 	}
