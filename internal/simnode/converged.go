@@ -39,7 +39,7 @@ func (o *Oracle) Converged(m *Machine, skip ...string) (wrong []string) {
 			set.Spec.State = state
 			want = &set
 		}
-		switch done := fars[name].done; {
+		switch {
 		case want != nil && !r.Override.Until.IsZero() && time.Since(r.Override.Until) > seen && !down:
 			wrong = append(wrong, name+": what was set by hand is over")
 		case down && fars[name].up.on && want != nil:
@@ -47,7 +47,7 @@ func (o *Oracle) Converged(m *Machine, skip ...string) (wrong []string) {
 			continue
 		case down, want != nil && (r.Override.Suspended || want.Spec.Suspend):
 			continue
-		case want != nil && want.Spec.Job.History > 0 && done != nil && r.Job.Completed != "" && sameFrozen(*want, *done) && len(shown[name]) == 0:
+		case want != nil && want.Spec.Job.History > 0 && r.Job.Completed == spec.Identity(*want, spec.DefaultsVersion) && len(shown[name]) == 0:
 			continue
 		case want != nil && runs(*want) && (len(shown[name]) > 1 || !fars[name].up.on) && o.held(*want): // what runs makes room for a successor that can begin
 			continue

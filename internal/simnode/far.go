@@ -13,7 +13,7 @@ const seen = 45 * time.Second
 // far is how far the container of a name has come, as the machine knows it.
 type far struct {
 	up, runs, completed span      // it has a process, one that is not frozen, or has exited with 0
-	asked               bool      // to end
+	asked, there        bool      // to end; there is an instance
 	since               time.Time // when the run began that it has
 	sick                span      // whoever asks it is not told that it is healthy
 	done                *spec.Container
@@ -42,6 +42,7 @@ func (o *Oracle) Watches(name string, instances []spec.Instance) {
 	f := o.far[name]
 	f.up = f.up.to(slices.ContainsFunc(instances, hasProcess))
 	f.runs = f.runs.to(slices.ContainsFunc(instances, func(in spec.Instance) bool { return in.Phase == spec.InstanceRunning }))
+	f.there = len(instances) > 0
 	f.asked = slices.ContainsFunc(instances, func(in spec.Instance) bool { return !in.Stopping.IsZero() })
 	switch {
 	case len(instances) > 0:
@@ -90,7 +91,12 @@ func (o *Oracle) so(name string, m spec.Milestone) bool {
 	}
 	asked := returned(o.ledger.records[name]) == nil
 	for _, v := range o.versions(name) {
-		asked = asked && v.Container != nil && (v.Container.Spec.Probes.Startup != nil || v.Container.Spec.Probes.Readiness != nil)
+		if v.Container == nil {
+			return f.runs.lasted(seen)
+		}
+		p := v.Container.Spec.Probes
+		begun := p.Startup != nil && !v.From.IsZero() && v.From.Add(lag).Before(f.since) // a run that had started before has started
+		asked = asked && (begun || p.Readiness != nil)
 	}
 	return f.runs.lasted(seen) && (!asked || !f.sick.on || time.Since(f.sick.since) < 2*seen)
 }
@@ -142,12 +148,16 @@ func (o *Oracle) sure(d spec.Dependency) bool {
 	}
 	members := 0
 	for name, all := range o.history {
-		if last := all[len(all)-1].Container; last == nil || last.Spec.Group != d.Name {
+		last := all[len(all)-1].Container
+		switch {
+		case last == nil && o.last(name).Spec.Group == d.Name && o.far[name].there: // which nobody claims
+			return false
+		case last == nil || last.Spec.Group != d.Name:
 			continue
-		}
-		if members++; !o.surely(name, d.Condition) {
+		case !o.surely(name, d.Condition):
 			return false
 		}
+		members++
 	}
 	return members > 0
 }

@@ -110,10 +110,6 @@ func (s *simulation) wipeAll() {
 	}
 }
 
-func contextFor(s *simulation, d time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(s.t.Context(), d)
-}
-
 // shutdown brings the node down, and up again after a boot or as if it had not gone.
 func (s *simulation) shutdown(string) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Duration(1+s.r.IntN(40))*time.Second)
@@ -155,13 +151,9 @@ func (s *simulation) agentKnows(name string) bool {
 	return true
 }
 
-// byHand asks the agent for something. What is asked of one of a group may be done to all.
+// byHand asks the agent for something.
 func (s *simulation) byHand(name string) {
-	for _, member := range names {
-		if member == name || member >= "d" && name >= "d" {
-			defer s.oracle.Hand(member)()
-		}
-	}
+	defer s.hands(name)()
 	ctx := s.t.Context()
 	asks := []struct {
 		what string

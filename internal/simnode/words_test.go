@@ -1,6 +1,7 @@
 package simnode_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -165,7 +166,7 @@ func (s *simulation) drain(string) {
 }
 
 func (s *simulation) drainNow(within time.Duration, checkpoint bool) {
-	ctx, cancel := contextFor(s, within)
+	ctx, cancel := context.WithTimeout(s.t.Context(), within)
 	defer cancel()
 	s.say("drain, images %v", checkpoint)
 	s.oracle.Down(true, time.Time{}, checkpoint)
