@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // secretConfig is a sensitive config with a value in every place that one can have, and a container that uses it.
@@ -111,4 +112,40 @@ func (n *node) holding(t *testing.T, folder string) (found []string) {
 		return err
 	}))
 	return found
+}
+
+// A signal for a changed config comes, whenever the agent is killed in between: perhaps twice, never not at all.
+func TestSignalSurvives(t *testing.T) {
+	n := newNode(t)
+	t.Cleanup(func() {
+		for _, err := range n.dispose() {
+			t.Error(err)
+		}
+	})
+	const text = `apiVersion: reconciler/v1alpha1
+kind: Config
+metadata: {name: conf}
+spec: {files: {round: {text: "%d"}}}
+---
+apiVersion: reconciler/v1alpha1
+kind: Container
+metadata: {name: web}
+spec:
+  rootfs: {path: /var/lib/reconciler-demo/rootfs}
+  command: [sh, -c, "trap 'echo told $(cat /conf/round).' HUP; trap 'exit 0' TERM; echo up; while :; do sleep 0.02; done"]
+  configs: [{name: conf, path: /conf, onChange: Signal}]
+`
+	must(t, n.put("web.yaml", fmt.Sprintf(text, 0)))
+	must(t, n.start())
+	must(t, n.eventually("up", func() error { return n.expect("web log up") }))
+	for round := 1; round <= 12; round++ {
+		must(t, n.put("web.yaml", fmt.Sprintf(text, round)))
+		time.Sleep(time.Duration(round) * 4 * time.Millisecond) // the write comes after some, the signal after others
+		must(t, n.agent.Process.Kill())
+		_ = n.agent.Wait()
+		must(t, n.start())
+		told := fmt.Sprintf("told %d.", round)
+		must(t, n.eventually(told, func() error { return n.expect("web log " + told) }))
+	}
+	must(t, n.expect("web restarts 0"))
 }

@@ -28,6 +28,11 @@ func TestQueueOneAtATime(t *testing.T) {
 		q := newQueue()
 		var mu sync.Mutex
 		busy, done := map[string]bool{}, map[string]int{}
+		for range 5 { // before anybody works: who begins at once would find the rest added meanwhile
+			for i := range 8 {
+				q.Add(fmt.Sprint(i))
+			}
+		}
 		stop := work(t, q, 4, func(name string) {
 			mu.Lock()
 			if busy[name] {
@@ -42,11 +47,6 @@ func TestQueueOneAtATime(t *testing.T) {
 			done[name]++
 		})
 		defer stop()
-		for range 5 {
-			for i := range 8 {
-				q.Add(fmt.Sprint(i))
-			}
-		}
 		time.Sleep(500 * time.Millisecond)
 		for range 5 {
 			q.Add("0")
