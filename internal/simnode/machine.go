@@ -32,6 +32,7 @@ type Machine struct {
 	refused          map[string]bool // of which names the latest image was
 	misfits          []string
 	answers          map[string]Answer // by name, what whoever connects finds
+	unrepaired       map[string]Mending
 	// Judge is told of every effective verb before it takes effect, with the instances of the name as they are then.
 	Judge func(verb string, name string, id uint64, instances []spec.Instance)
 }
@@ -47,6 +48,7 @@ type instance struct {
 	ends    *time.Timer // of the process by itself
 	endsAt  time.Time
 	kills   *time.Timer // at the stop deadline
+	drifts  []spec.Drift
 }
 
 // New is a machine on which nothing runs.
@@ -54,7 +56,7 @@ func New() *Machine {
 	return &Machine{
 		instances: map[string][]*instance{}, pids: 1000,
 		images: map[string][]*image{}, newest: map[string]string{}, uncheckpointable: map[string]bool{}, refused: map[string]bool{},
-		answers: map[string]Answer{},
+		answers: map[string]Answer{}, unrepaired: map[string]Mending{},
 	}
 }
 
@@ -196,7 +198,7 @@ func (in *instance) halt() {
 func (m *Machine) exit(in *instance, code int, signal, reason string) {
 	in.halt()
 	in.Exit = &spec.Exit{Code: code, Signal: signal, Reason: reason, Pid: in.Pid, StartedAt: in.StartedAt, FinishedAt: time.Now().Round(0)}
-	in.Phase, in.Pid, in.Stopping = spec.InstanceExited, 0, spec.Stopping{}
+	in.Phase, in.Pid, in.Stopping, in.drifts = spec.InstanceExited, 0, spec.Stopping{}, nil
 	m.tell(in.Name, spec.EventExit)
 }
 

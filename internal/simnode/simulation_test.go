@@ -306,6 +306,7 @@ func (s *simulation) crash(name string) {
 
 func (s *simulation) drift(name string) {
 	s.say("drift %s", name)
+	s.machine.Stray(name, spec.Drift{Field: "hostname", Found: "stray", Wanted: name, Repairable: true})
 	s.machine.Drift(name, spec.Resources{Memory: spec.Memory{Max: spec.NewLimit(7 << 20)}})
 }
 
@@ -409,7 +410,7 @@ func (s *simulation) finish() error {
 	if more := s.oracle.Verbs() - verbs; more > 0 {
 		errs = append(errs, fmt.Errorf("%d verbs after everything had settled", more))
 	}
-	for _, v := range slices.Concat(s.oracle.Violations(), s.late, s.oracle.Converged(s.machine), s.machine.Misfits()) {
+	for _, v := range slices.Concat(s.oracle.Violations(), s.late, s.oracle.Converged(s.machine), s.machine.Misfits(), s.machine.Strayed()) {
 		errs = append(errs, errors.New(v))
 	}
 	if len(s.machine.Instances()["foreign"]) != 1 {

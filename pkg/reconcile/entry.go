@@ -24,6 +24,7 @@ type entry struct {
 	images   []spec.Image      // as the latest pass saw them, as far as it needed them
 	waiting  bool              // the latest pass waits for a stop
 	retrying bool              // the latest pass has an action to try again soon
+	deepDue  time.Time         // when its next deep look is due; zero for never
 
 	turn    chan struct{}
 	record  record.Record
@@ -39,6 +40,7 @@ type entry struct {
 	restless  int
 	notBefore time.Time
 	phase     spec.Phase // shown last
+	deep      Deep       // what the latest deep look found
 }
 
 // entry is what is known of a name. The caller holds mu, or nobody else knows the agent yet.

@@ -26,6 +26,8 @@ type Subject struct {
 	Unable string
 	// Order is what other containers mean for this one.
 	Order Order
+	// Deep is what the latest deep look found.
+	Deep Deep
 	// Down tells that the node goes down: nothing is begun, and everything ends.
 	Down Down
 }

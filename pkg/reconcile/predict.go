@@ -26,6 +26,8 @@ func (w *world) predict(a Action) {
 		w.Observed = slices.Delete(w.Observed, i, i+1)
 	case VerbUpdate:
 		in.Spec, in.Resources = a.Container, in.Wanted
+	case VerbRepair:
+		w.Deep.Drifts = w.Deep.without(a.Fields)
 	case VerbStart:
 		*in = begun(*in, w.now)
 	case VerbRestore:

@@ -16,6 +16,7 @@ var doneReasons = map[string]string{
 	VerbCreate: "Created", VerbStart: "Started", VerbStop: "Killing", VerbKill: "Killing", VerbUpdate: "Updated",
 	VerbPause: "Paused", VerbResume: "Resumed", VerbDestroy: "Destroyed",
 	VerbCheckpoint: "Checkpointed", VerbRestore: "Restored",
+	VerbRepair: "DriftCorrected",
 }
 
 // tellDone tells what was done. A start from the command in place of an image is told besides; images of the schedule are told alike, so that

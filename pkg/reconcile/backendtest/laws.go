@@ -38,6 +38,7 @@ var laws = []struct {
 	{"statistics of what runs and what has ended", (*suite).stats},
 	{"processes of what runs", (*suite).processes},
 	{"connections from inside", (*suite).dial},
+	{"what just started has not drifted", (*suite).undrifted},
 }
 
 // verbs are all verbs on instance 1 of a container.
@@ -54,6 +55,8 @@ func (s *suite) verbs(c spec.Container) map[string]func() error {
 		reconcile.VerbDestroy: func() error { return s.Node.Destroy(s.ctx, name, 1, false) },
 		"Stats":               func() error { _, err := s.Node.Stats(s.ctx, name, 1); return err },
 		"Dial":                func() error { return s.reach(name, "127.0.0.1:8080") },
+		"Drift":               func() error { _, err := s.Node.Drift(s.ctx, name, 1); return err },
+		reconcile.VerbRepair:  func() error { return s.Node.Repair(s.ctx, name, 1, "hostname", "cgroup") },
 		"Processes":           func() error { _, err := s.Node.Processes(s.ctx, name, 1); return err },
 	}
 }
