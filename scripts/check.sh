@@ -2,6 +2,7 @@
 # Everything that must hold besides the tests: generated files fresh, formatted, vetted, linted, within budget. `make check` says LEAN, how the binary is built.
 set -euo pipefail
 export CGO_ENABLED=0
+: "${LEAN:?it is said by make check}"
 tool() { go tool -modfile=internal/tools/go.mod "$@"; }
 
 echo "== generated files"

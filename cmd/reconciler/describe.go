@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -96,9 +97,24 @@ func (a *app) describeStatus(o spec.Object) {
 		a.field("OOM kills", fmt.Sprint(c.OOMKills))
 	}
 	a.field("Last exit", exitText(c.LastExit))
+	a.describeJob(s.Job)
 	a.field("Cgroup", c.Cgroup)
 	for _, p := range s.Pending {
 		a.field("Pending", p.Verb+": "+p.Cause)
+	}
+}
+
+// describeJob prints when a job ran, and will.
+func (a *app) describeJob(j spec.JobStatus) {
+	if !j.Next.IsZero() {
+		a.field("Next run", j.Next.Local().Format(time.DateTime))
+	}
+	if j.LeftOut > 0 {
+		a.field("Left out", fmt.Sprintf("%d runs, because one went on", j.LeftOut))
+	}
+	for i := range j.Runs {
+		run := j.Runs[len(j.Runs)-1-i]
+		a.field("Run", fmt.Sprintf("%s, for %s: %s", run.StartedAt.Local().Format(time.DateTime), run.FinishedAt.Sub(run.StartedAt).Round(time.Millisecond), exitText(&run)))
 	}
 }
 

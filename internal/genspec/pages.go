@@ -34,6 +34,12 @@ func reference() []byte {
 	section(&b, "Group", group, false)
 	below, _ := spec.Explain(spec.KindGroup + ".spec")
 	section(&b, "Group: spec", below, false)
+	job, _ := spec.Explain(spec.KindJob)
+	section(&b, "Job", job, false)
+	runs, _ := spec.Explain(spec.KindJob + ".spec")
+	section(&b, "Job: spec", runs, false)
+	times, _ := spec.Explain(spec.KindJob + ".spec.schedule")
+	section(&b, "Job: spec.schedule", times, false)
 	return b.Bytes()
 }
 

@@ -71,7 +71,8 @@ func (p Promise) mounts() Section {
 		Title: Mounts,
 		Text: "In this order. All are private: nothing passes to the node or comes from it. With `rootfs.readOnly: true` the root is the " +
 			"directory itself, read-only. A mount of the manifest with the same destination takes the place of one of these, but for /, /proc and /sys; " +
-			"those of /etc are there if the rootfs has the directory.",
+			"those of /etc are there if the rootfs has the directory. A container with a probe that says `notify` has besides a directory " + spec.NotifyDir +
+			" (`bind`, `ro,nosuid,nodev,noexec`), with the socket that NOTIFY_SOCKET names.",
 		Columns: []string{"destination", "type", "flags", "options", ""}, Facts: 4,
 	}
 	root := p.tree.Root

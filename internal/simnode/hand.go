@@ -61,6 +61,20 @@ func (m *Machine) StarveFirst(name string, seen bool) {
 	}
 }
 
+// Notify has the container that runs say whether it is ready. It tells whether somebody could hear it: there is one, and it has a socket.
+func (m *Machine) Notify(name string, ready bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, in := range m.instances[name] {
+		if live(in) && in.Notified.Socket {
+			in.Notified.Ready, in.Notified.Started = ready, ready || in.Notified.Started
+			m.tell(name, spec.EventNotify)
+			return true
+		}
+	}
+	return false
+}
+
 // Press hints at pressure.
 func (m *Machine) Press(name string, kind spec.EventKind, count uint64) {
 	m.mu.Lock()
@@ -95,7 +109,7 @@ func (m *Machine) Freeze(name string, frozen bool) {
 	for _, in := range m.instances[name] {
 		switch {
 		case live(in) && frozen:
-			in.Phase = spec.InstancePaused
+			in.freeze()
 		case live(in):
 			in.Phase = spec.InstanceRunning
 		}

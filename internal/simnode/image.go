@@ -18,8 +18,9 @@ import (
 // image is a checkpoint: what a node shows of it, and what is in it.
 type image struct {
 	spec.Image
-	program program // of the process, with the time that was left to it
-	hidden  string  // what is wrong with it, before anybody has looked
+	program  program       // of the process, with the time that was left to it
+	notified spec.Notified // what the process had said of itself
+	hidden   string        // what is wrong with it, before anybody has looked
 }
 
 // What an image takes on this machine, whatever is in it.
@@ -98,7 +99,7 @@ func (m *Machine) together(in *instance) (members []*instance) {
 
 // take commits one image.
 func (m *Machine) take(in *instance, o spec.CheckpointOptions, set string, f imageFault) *image {
-	i := &image{program: in.program, Image: spec.Image{
+	i := &image{program: in.program, notified: in.Notified, Image: spec.Image{
 		Container: in.Name, ID: m.nextID(in.Name), Set: set, CreatedAt: time.Now().Round(0), Cause: o.Cause, Instance: in.ID, Starts: in.Starts, StartedAt: in.StartedAt,
 		Hash: in.Hash, Defaults: in.Defaults, Spec: in.Spec, Bytes: imageBytes, Memory: imageBytes, Frozen: imageFrozen, Took: imageFrozen, Kept: o.Keep,
 	}}
@@ -191,6 +192,7 @@ func (m *Machine) restore(name string, id uint64, ref string) error {
 		return err
 	}
 	m.begin(in, m.findImage(ref).program)
+	in.Notified = m.findImage(ref).notified
 	return nil
 }
 

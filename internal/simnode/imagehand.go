@@ -3,6 +3,7 @@ package simnode
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -17,11 +18,11 @@ func (m *Machine) Images(name string) []spec.Image {
 	return m.shownImages(name)
 }
 
-// Misfits are the images that the machine was asked to restore into a container that they do not fit.
+// Misfits are what the machine was asked for that nobody may ask for: images into containers that they do not fit, two verbs of a name at once.
 func (m *Machine) Misfits() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.misfits
+	return slices.Clone(m.misfits)
 }
 
 // Damage spoils the newest image of a name that nothing is known against. known tells whether the machine shows it before somebody tries to restore it.

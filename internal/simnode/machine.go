@@ -6,6 +6,7 @@ package simnode
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -29,8 +30,8 @@ type Machine struct {
 	full             bool
 	slow             time.Duration // how long an image takes
 	uncheckpointable map[string]bool
-	refused          map[string]bool // of which names the latest image was
-	misfits          []string
+	refused          map[string]bool   // of which names the latest image was
+	misfits          []string          // what was asked of it that nobody may ask for
 	answers          map[string]Answer // by name, what whoever connects finds
 	unrepaired       map[string]Mending
 	// Judge is told of every effective verb before it takes effect, with the instances of the name as they are then.
@@ -48,6 +49,7 @@ type instance struct {
 	ends    *time.Timer // of the process by itself
 	endsAt  time.Time
 	kills   *time.Timer // at the stop deadline
+	frozen  time.Time   // since when, the latest time
 	drifts  []spec.Drift
 }
 
@@ -159,6 +161,7 @@ func (m *Machine) begin(in *instance, p program) {
 	in.Starts++
 	in.StartedAt = time.Now().Round(0)
 	in.Stopping = spec.Stopping{}
+	in.Notified = spec.Notified{Socket: in.Spec.Spec.Probes.Notify()}
 	m.runs(in)
 }
 
@@ -285,8 +288,27 @@ func (m *Machine) pause(name string, id uint64) error {
 	if in.ends != nil {
 		in.ends.Stop()
 	}
-	in.Phase = spec.InstancePaused
+	in.freeze()
 	return nil
+}
+
+func (in *instance) freeze() {
+	if in.Phase != spec.InstancePaused {
+		in.Phase, in.frozen = spec.InstancePaused, time.Now()
+	}
+}
+
+func (m *Machine) exec(name string, id uint64) error {
+	in, err := m.usable(name, id)
+	switch {
+	case err != nil:
+		return err
+	case in.Phase == spec.InstancePaused && time.Since(in.frozen) > lag:
+		m.misfits = append(m.misfits, fmt.Sprintf("Exec in %s, which is frozen", name))
+	case in.Phase != spec.InstanceRunning:
+		return fmt.Errorf("instance %d of %q is %s: %w", id, name, in.Phase, spec.ErrNotRunning)
+	}
+	return errors.ErrUnsupported
 }
 
 func (m *Machine) resume(name string, id uint64) error {

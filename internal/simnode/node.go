@@ -3,6 +3,8 @@ package simnode
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,13 +22,14 @@ type Node struct {
 	dead    atomic.Bool
 	events  atomic.Pointer[chan spec.Event]
 	onDeath func()
+	busy    map[string]string // verbs under way, by name; the machine guards it
 }
 
 var _ reconcile.Node = (*Node)(nil)
 
 // Attach gives an agent access to a machine, with faults or, if nil, without. onDeath is called when a fault kills the agent in the middle of a verb.
 func (m *Machine) Attach(faults *Faults, onDeath func()) *Node {
-	n := &Node{machine: m, faults: faults, onDeath: onDeath}
+	n := &Node{machine: m, faults: faults, onDeath: onDeath, busy: map[string]string{}}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sessions = append(m.sessions, n)
@@ -49,6 +52,7 @@ func (n *Node) meet(ctx context.Context, verb, name string, effect func(fate) er
 	if n.dead.Load() {
 		return ErrDead
 	}
+	defer n.begin(verb, name)()
 	f := n.faults.next(verb, name)
 	if f.delay > 0 {
 		select {
@@ -82,6 +86,27 @@ func (n *Node) meet(ctx context.Context, verb, name string, effect func(fate) er
 		return ErrDead
 	}
 	return err
+}
+
+// looks are the verbs that change nothing, and may come at any time.
+var looks = []string{"Observe", "Drift", "Stats", "Processes", "Images", "RemoveImage"}
+
+// begin notes that a verb is under way, until the function it gives is called: the caller runs the verbs of one name one at a time.
+func (n *Node) begin(verb, name string) (end func()) {
+	if slices.Contains(looks, verb) {
+		return func() {}
+	}
+	n.machine.mu.Lock()
+	defer n.machine.mu.Unlock()
+	if other := n.busy[name]; other != "" {
+		n.machine.misfits = append(n.machine.misfits, fmt.Sprintf("%s of %s in the middle of its %s", verb, name, other))
+	}
+	n.busy[name] = verb
+	return func() {
+		n.machine.mu.Lock()
+		defer n.machine.mu.Unlock()
+		delete(n.busy, name)
+	}
 }
 
 // hint sends an event, unless a fault loses it or the reader is slow.
@@ -178,9 +203,9 @@ func (n *Node) Processes(ctx context.Context, name string, id uint64) (all []spe
 // Features says that all is there.
 func (n *Node) Features(ctx context.Context) map[string]error { return n.machine.features(ctx) }
 
-// Exec is for machines with real processes.
-func (n *Node) Exec(context.Context, string, uint64, spec.Exec) (spec.Session, error) {
-	return nil, errors.ErrUnsupported
+// Exec starts nothing: it is for machines with real processes. This one looks at whether somebody may ask for it.
+func (n *Node) Exec(ctx context.Context, name string, id uint64, _ spec.Exec) (spec.Session, error) {
+	return nil, n.do(ctx, "Exec", name, func() error { return n.machine.exec(name, id) })
 }
 
 // Attach is for machines with real processes.

@@ -3,23 +3,28 @@ package simnode
 import (
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Oracle judges what is done to a machine by what was asked for. It shares no code and no rule with the planner: it does not say what
 // should be done next, only what never may be done, and what has to be so in the end.
 type Oracle struct {
+	// Guarded tells that removals may wait for somebody to confirm them.
+	Guarded bool
+
 	mu         sync.Mutex
 	history    map[string][]Version // of every name that was ever asked for
-	hands      map[string]time.Time // when somebody last asked the agent for something
-	loose      time.Time            // until when the agent may know old versions only
-	down       bool                 // the node goes down
-	blind      bool                 // the agent cannot know the newest version at all
+	hands      map[string]hand
+	blinds     map[string]span // when the agent was kept from what is asked for of a name
+	doubt      span            // when it could not know what was removed
+	down       span            // when the node went down
+	ledger     ledger
+	starts     map[string][]time.Time // after ends that nobody asked for, of each instance
 	violations []string
 	verbs      int
 }
@@ -35,7 +40,9 @@ const lag = 15 * time.Second
 
 // NewOracle knows of no name.
 func NewOracle() *Oracle {
-	return &Oracle{history: map[string][]Version{}, hands: map[string]time.Time{}}
+	return &Oracle{
+		history: map[string][]Version{}, hands: map[string]hand{}, blinds: map[string]span{}, ledger: newLedger(), starts: map[string][]time.Time{},
+	}
 }
 
 // Asks tells the oracle what is asked for from now on; nil is nothing.
@@ -52,25 +59,91 @@ func (o *Oracle) Forgets(name string) {
 	delete(o.history, name)
 }
 
-// Hand tells that somebody asks the agent for something about a name.
-func (o *Oracle) Hand(name string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.hands[name] = time.Now()
+// span is a time that lasts, or has ended.
+type span struct {
+	on          bool
+	since, till time.Time
 }
 
-// Blind tells whether the agent is kept from what is asked for.
-func (o *Oracle) Blind(blind bool) {
+// set begins or ends it. One that begins again before an agent can have used the time between goes on.
+func (s span) set(on bool) span {
+	switch {
+	case on && !s.may():
+		s.since = time.Now()
+	case !on && s.on:
+		s.till = time.Now()
+	}
+	s.on = on
+	return s
+}
+
+// may tells whether an agent may still act as if it lasted.
+func (s span) may() bool { return s.on || !s.till.IsZero() && time.Since(s.till) < lag }
+
+// hand is when somebody asked the agent for something about a name.
+type hand struct {
+	asking int
+	last   time.Time
+}
+
+// Hand tells that somebody asks the agent for something about a name, until the function it gives is called.
+func (o *Oracle) Hand(name string) (done func()) {
+	o.reach(name, 1)
+	return func() { o.reach(name, -1) }
+}
+
+func (o *Oracle) reach(name string, more int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.blind, o.loose = blind, time.Now().Add(lag)
+	o.hands[name] = hand{o.hands[name].asking + more, time.Now()}
+}
+
+// handled tells whether something by hand may be in force.
+func (o *Oracle) handled(name string) bool {
+	h := o.hands[name]
+	return h.asking > 0 || time.Since(h.last) < lag || o.ledger.byHand(name)
+}
+
+// Blind tells whether the agent is kept from what is asked for of a name.
+func (o *Oracle) Blind(name string, blind bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.blinds[name] = o.blinds[name].set(blind)
+}
+
+// Doubt tells whether the agent cannot know what was removed.
+func (o *Oracle) Doubt(doubt bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.doubt = o.doubt.set(doubt)
 }
 
 // Down tells whether the node goes down.
 func (o *Oracle) Down(down bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.down = down
+	o.down = span{}.set(down)
+}
+
+// Begins tells that a new agent begins, which knows what is on disk.
+func (o *Oracle) Begins() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ledger.acted = maps.Clone(o.ledger.kept)
+}
+
+// Writes tells what is on disk of a name from now on; nil is nothing.
+func (o *Oracle) Writes(name string, r *record.Record) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ledger.write(name, r)
+}
+
+// Holds tells whether the agent has to leave a name alone.
+func (o *Oracle) Holds(name string, held bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ledger.held[name] = held
 }
 
 // Violations are what was done and never may be.
@@ -94,7 +167,8 @@ func (o *Oracle) Judge(verb, name string, id uint64, instances []spec.Instance) 
 	if verb != "Checkpoint" { // which goes on for ever, where it is asked for
 		o.verbs++
 	}
-	c := trial{down: o.down, name: name, id: id, versions: o.versions(name), handled: time.Since(o.hands[name]) < lag || o.overridden(name)}
+	c := trial{down: o.down.on, name: name, id: id, versions: o.versions(name), handled: o.handled(name), saved: o.ledger.records[name].Suspended}
+	c.late = c.down && time.Since(o.down.since) > lag
 	for _, in := range instances {
 		if in.ID == id {
 			c.in = in
@@ -102,257 +176,61 @@ func (o *Oracle) Judge(verb, name string, id uint64, instances []spec.Instance) 
 			c.others = append(c.others, in)
 		}
 	}
-	law, ok := laws[verb]
-	switch {
-	case o.history[name] == nil:
+	if o.history[name] == nil {
 		o.violate(verb, c, "nobody ever asked for this name")
-	case ok:
-		if why := law(c); why != "" {
+		return
+	}
+	for _, why := range []string{laws[verb](c), o.ledger.judge(verb, name, id, c.handled), o.pauses(verb, c)} {
+		if why != "" {
 			o.violate(verb, c, why)
 		}
 	}
 }
 
-// overridden tells whether a state set by hand may be in force: any time after a hand, until the end.
-func (o *Oracle) overridden(name string) bool { _, ok := o.hands[name]; return ok }
+// tooMany is how many starts of one instance in a minute, after ends that nobody asked for, no back-off leads to.
+const tooMany = 14
+
+// pauses says whether an instance is started again and again without a pause.
+func (o *Oracle) pauses(verb string, c trial) string {
+	if verb != "Start" && verb != "Restore" || c.handled || c.in.Exit == nil || !byItself(c.in.Exit.Reason) {
+		return ""
+	}
+	key := fmt.Sprintf("%s/%d", c.name, c.id)
+	o.starts[key] = append(slices.DeleteFunc(o.starts[key], func(t time.Time) bool { return time.Since(t) > time.Minute }), time.Now())
+	if len(o.starts[key]) > tooMany {
+		return fmt.Sprintf("%d starts in a minute", len(o.starts[key]))
+	}
+	return ""
+}
 
 func (o *Oracle) violate(verb string, c trial, why string) {
 	o.violations = append(o.violations, fmt.Sprintf("%s of %s/%d (%s): %s", verb, c.name, c.id, c.in.Phase, why))
 }
 
-// versions are those that an agent may act on now.
+// versions are those that an agent may act on now: those of the last moments, those that it last saw, and of what was removed also what was before
+// where it cannot know, or has to wait.
 func (o *Oracle) versions(name string) (list []Version) {
-	all := o.history[name]
-	for i, v := range all {
-		until := time.Now()
-		if i+1 < len(all) {
-			until = all[i+1].From
+	all, blind := o.history[name], o.blinds[name].may()
+	if len(all) == 0 {
+		return nil
+	}
+	last := len(all) - 1
+	if n := last; n > 0 && all[n].Container != nil && time.Since(all[n].From) < lag {
+		last-- // which may have been put back after a removal that nobody could know of
+	}
+	unsure := all[last].Container == nil && (o.Guarded || o.doubt.may())
+	if r, ok := o.ledger.records[name]; ok && (blind || unsure) { // an agent that begins has seen no other, where it could not write
+		list = append(list, Version{Container: &r.Container})
+	}
+	for i, v := range slices.Backward(all) {
+		switch {
+		case i == len(all)-1, time.Since(all[i+1].From) < lag:
+		case blind && o.blinds[name].since.Sub(all[i+1].From) < lag:
+		case unsure && i == last-1:
+		default:
+			return list
 		}
-		if o.blind || time.Now().Before(o.loose) || time.Since(until) < lag {
-			list = append(list, v)
-		}
+		list = append(list, v)
 	}
 	return list
-}
-
-// trial is one verb to be judged: the instance it is about, the others of the name, and what was asked for lately.
-type trial struct {
-	name     string
-	id       uint64
-	in       spec.Instance
-	others   []spec.Instance
-	versions []Version
-	handled  bool
-	down     bool // the node goes down
-}
-
-// asked tells whether some version is as a test says; nothing asked for is no version.
-func (c trial) asked(test func(spec.Container) bool) bool {
-	return slices.ContainsFunc(c.versions, func(v Version) bool { return v.Container != nil && test(*v.Container) })
-}
-
-func (c trial) removed() bool {
-	return slices.ContainsFunc(c.versions, func(v Version) bool { return v.Container == nil })
-}
-
-func hasProcess(in spec.Instance) bool {
-	return in.Phase == spec.InstanceRunning || in.Phase == spec.InstancePaused
-}
-
-// laws say of each verb why it may not be done; "" when it may.
-var laws = map[string]func(trial) string{
-	"Create": func(c trial) string {
-		switch {
-		case !c.asked(runs) && !c.handled:
-			return "nobody asked for it to run"
-		case slices.ContainsFunc(c.others, func(in spec.Instance) bool {
-			return in.Phase != spec.InstanceBroken && in.Spec.Metadata.Name != "" && !c.asked(func(v spec.Container) bool { return !sameFrozen(v, in.Spec) })
-		}):
-			return "there is an instance of just what is asked for"
-		}
-		return ""
-	},
-	"Start": func(c trial) string {
-		switch {
-		case slices.ContainsFunc(c.others, hasProcess):
-			return "another instance has a process"
-		case c.handled:
-			return ""
-		case !c.asked(runs):
-			return "nobody asked for it to run"
-		case c.in.Exit != nil && !c.in.Exit.FinishedAt.IsZero() && byItself(c.in.Exit.Reason) && !c.asked(func(v spec.Container) bool { return restartsAfter(v, c.in.Exit.Code) }):
-			return "its restart policy says no"
-		}
-		return ""
-	},
-	"Stop": func(c trial) string {
-		switch {
-		case c.handled || c.down || c.removed() || len(c.others) > 0:
-		case c.asked(func(v spec.Container) bool { return v.Spec.State == spec.StateStopped || !sameFrozen(v, c.in.Spec) }):
-		default:
-			return "its manifest did not change"
-		}
-		return ""
-	},
-	"Kill": func(c trial) string {
-		if c.handled || overdue(c.in) {
-			return ""
-		}
-		return "nobody asked for it"
-	},
-	"Destroy": func(c trial) string {
-		switch {
-		case c.in.Phase == spec.InstanceBroken:
-		case hasProcess(c.in) && !overdue(c.in):
-			return "its process was not asked to end first"
-		case !c.removed() && len(c.others) == 0:
-			return "it is asked for, and there is no other"
-		}
-		return ""
-	},
-	"Restore": func(c trial) string {
-		switch {
-		case slices.ContainsFunc(c.others, hasProcess):
-			return "another instance has a process"
-		case c.handled:
-		case !c.asked(runs):
-			return "nobody asked for it to run"
-		case !c.asked(func(v spec.Container) bool { return v.Spec.Checkpoints() }) && (c.in.Exit == nil || c.in.Exit.Reason != spec.ExitCheckpointed):
-			return "nobody asked for it to begin from an image"
-		case c.in.Exit != nil && !c.in.Exit.FinishedAt.IsZero() && byItself(c.in.Exit.Reason) && !c.asked(func(v spec.Container) bool {
-			return restartsAfter(v, c.in.Exit.Code) && v.Spec.Checkpoint.OnCrash == spec.CrashRestore
-		}):
-			return "its restart policy says no, or not from an image"
-		}
-		return ""
-	},
-	"Checkpoint": func(c trial) string {
-		switch {
-		case c.handled, c.asked(func(v spec.Container) bool { return v.Spec.Checkpoint.Every > 0 }):
-			return ""
-		}
-		return "nobody asked for it"
-	},
-	"Suspend": func(c trial) string {
-		switch {
-		case c.handled, c.asked(func(v spec.Container) bool { return v.Spec.State == spec.StateCheckpointed }):
-		case c.down && c.asked(func(v spec.Container) bool { return v.Spec.Checkpoint.OnShutdown }):
-		default:
-			return "nobody asked for it"
-		}
-		return ""
-	},
-	"RemoveImages": func(c trial) string {
-		if c.removed() {
-			return ""
-		}
-		return "it is asked for, and its images are gone"
-	},
-	"Pause": func(c trial) string {
-		if c.handled || c.asked(func(v spec.Container) bool { return v.Spec.State == spec.StatePaused }) {
-			return ""
-		}
-		return "nobody asked for it"
-	},
-}
-
-// runs tells whether a manifest asks for a process.
-func runs(c spec.Container) bool {
-	return c.Spec.State != spec.StateStopped && c.Spec.State != spec.StateCheckpointed
-}
-
-func overdue(in spec.Instance) bool {
-	return !in.Stopping.IsZero() && time.Now().After(in.Stopping.Deadline)
-}
-
-func byItself(reason string) bool {
-	return slices.Contains([]string{spec.ExitCompleted, spec.ExitError, spec.ExitOOMKilled, spec.ExitKilled}, reason)
-}
-
-func restartsAfter(c spec.Container, code int) bool {
-	switch c.Spec.Restart.Policy {
-	case spec.RestartNever:
-		return false
-	case spec.RestartOnFailure:
-		return code != 0
-	}
-	return true
-}
-
-// sameFrozen compares what cannot change while an instance lives, field for field as written.
-func sameFrozen(a, b spec.Container) bool {
-	for _, c := range []*spec.Container{&a, &b} {
-		c.Metadata.Labels, c.Metadata.Annotations = nil, nil
-		c.Spec.State, c.Spec.Resources, c.Spec.Restart, c.Spec.Stop, c.Spec.Logs = "", spec.Resources{}, spec.Restart{}, spec.Stop{}, spec.Logs{}
-		c.Spec.Pressure, c.Spec.Checkpoint = spec.Pressure{}, spec.Checkpoint{}
-	}
-	return reflect.DeepEqual(a.Spec, b.Spec)
-}
-
-// Converged says what is not as it was last asked for, when everything has had its time and no state is set by hand.
-func (o *Oracle) Converged(m *Machine) (wrong []string) {
-	o.mu.Lock()
-	asked := maps.Clone(o.history)
-	o.mu.Unlock() // the machine asks the oracle while it is locked itself
-	shown := m.Instances()
-	for name, history := range asked {
-		if why := differs(history[len(history)-1].Container, shown[name], m.Images(name), m.Refuses(name)); why != "" {
-			wrong = append(wrong, name+": "+why)
-		}
-	}
-	slices.Sort(wrong)
-	return wrong
-}
-
-// differs says what is not as it should be. One that cannot be saved may run on.
-func differs(want *spec.Container, instances []spec.Instance, images []spec.Image, refused bool) string {
-	live := slices.ContainsFunc(instances, hasProcess)
-	switch {
-	case want == nil && len(instances) > 0:
-		return fmt.Sprintf("removed, but %d instances are left", len(instances))
-	case want == nil:
-		return ""
-	case want.Spec.State == spec.StateStopped && live:
-		return "stopped, but it has a process"
-	case want.Spec.State == spec.StateStopped:
-		return ""
-	case want.Spec.State == spec.StateCheckpointed && live && !refused:
-		return "is to be in an image, but it has a process"
-	case want.Spec.State == spec.StateCheckpointed && !live:
-		return unsaved(instances, images)
-	case len(instances) != 1:
-		return fmt.Sprintf("%d instances", len(instances))
-	}
-	in := instances[0]
-	phase := spec.InstanceRunning
-	if want.Spec.State == spec.StatePaused || want.Spec.State == spec.StateCheckpointed && in.Phase == spec.InstancePaused {
-		phase = spec.InstancePaused
-	}
-	done := in.Phase == spec.InstanceExited && in.Exit != nil && !restartsAfter(*want, in.Exit.Code)
-	got, asked := in.Spec.Spec, want.Spec
-	got.State, asked.State = "", ""
-	switch {
-	case in.Phase != phase && !done:
-		return fmt.Sprintf("is %s, not %s", in.Phase, phase)
-	case !reflect.DeepEqual(got, asked):
-		return fmt.Sprintf("has spec %+v, not %+v", got, asked)
-	case !reflect.DeepEqual(in.Spec.Metadata, want.Metadata):
-		return fmt.Sprintf("has metadata %+v, not %+v", in.Spec.Metadata, want.Metadata)
-	case !in.Resources.Equal(want.Spec.Resources):
-		return fmt.Sprintf("has limits %+v, not %+v", in.Resources, want.Spec.Resources)
-	}
-	return ""
-}
-
-// unsaved says what of an instance that ended in an image is not in one.
-func unsaved(instances []spec.Instance, images []spec.Image) string {
-	for _, in := range instances {
-		if in.Exit == nil || in.Exit.Reason != spec.ExitCheckpointed {
-			continue
-		}
-		if !slices.ContainsFunc(images, func(i spec.Image) bool { return i.IsOf(in) && i.Stopped }) {
-			return fmt.Sprintf("instance %d ended in an image that is not there", in.ID)
-		}
-	}
-	return ""
 }

@@ -1,469 +1,135 @@
 package simnode_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"slices"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/seed31d4122e/reconciler/internal/simnode"
-	"github.com/seed31d4122e/reconciler/pkg/reconcile"
-	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// simulation is a world in one bubble of time: somebody edits manifests, processes crash, faults happen, agents die, and an oracle
-// looks on.
-type simulation struct {
-	t       *testing.T
-	r       *rand.Rand
-	machine *simnode.Machine
-	disk    *simnode.Disk
-	folder  *simnode.Folder
-	oracle  *simnode.Oracle
-	faults  *simnode.Faults
-	files   map[string]string // file of each name
-	puts    map[string]spec.Container
-	broken  map[string]bool
-	hidden  bool
-	log     []string
-	late    []string // what was up when the node was to be down
-
-	agent *reconcile.Agent
-	node  *simnode.Node
-	done  chan error
-	stop  context.CancelFunc
-
-	variant func(reconcile.Node) reconcile.Node // a node with a planted bug
-	blinded func(reconcile.Source) reconcile.Source
+// TestMain lets the garbage wait, up to a limit: each agent that starts has room for 8,192 changes.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(512 << 20)
+	os.Exit(m.Run())
 }
 
-func newSimulation(t *testing.T, seed uint64) *simulation {
-	s := &simulation{
-		t: t, r: rand.New(rand.NewPCG(seed, 1)), machine: simnode.New(), disk: simnode.NewDisk(), folder: simnode.NewFolder("main"),
-		oracle: simnode.NewOracle(), faults: simnode.NewFaults(seed), files: map[string]string{}, puts: map[string]spec.Container{}, broken: map[string]bool{},
-		variant: func(n reconcile.Node) reconcile.Node { return n },
-		blinded: func(s reconcile.Source) reconcile.Source { return s },
+// campaign is how many seeds are played, and how many deeds each has.
+type campaign struct{ from, seeds, steps uint64 }
+
+// asked is the campaign that the environment asks for: RECONCILER_SEED plays one seed, RECONCILER_SEEDS so many, RECONCILER_STEPS deeds of each.
+func (c campaign) asked() campaign {
+	if os.Getenv("RECONCILER_SOAK") != "" {
+		c = campaign{1, 50_000, 1000}
 	}
-	s.machine.Judge = s.oracle.Judge
-	s.machine.Foreign("foreign", spec.Instance{ID: 7, Phase: spec.InstanceRunning, Pid: 1, Hash: "x", Defaults: 1})
-	return s
-}
-
-// run plays a number of random steps, then lets everything settle and asks the oracle. It gives what is wrong.
-func (s *simulation) run(steps int) error {
-	s.start()
-	for range steps {
-		s.step()
-		if v := append(s.oracle.Violations(), s.late...); len(v) > 0 {
-			s.end(false)
-			return errors.New(v[0])
+	for name, n := range map[string]*uint64{"RECONCILER_SEEDS": &c.seeds, "RECONCILER_STEPS": &c.steps, "RECONCILER_SEED": &c.from} {
+		if v, err := strconv.ParseUint(os.Getenv(name), 10, 64); err == nil {
+			*n = v
 		}
 	}
-	return s.finish()
-}
-
-func (s *simulation) say(format string, args ...any) {
-	s.log = append(s.log, fmt.Sprintf("%s %s", time.Now().Format("15:04:05.000"), fmt.Sprintf(format, args...)))
-}
-
-func (s *simulation) start() {
-	ctx, cancel := context.WithCancel(s.t.Context())
-	s.node = s.machine.Attach(s.faults, cancel)
-	agent, err := reconcile.New(reconcile.Config{
-		Node: s.variant(s.node), Store: s.disk.Store(s.node), Sources: []reconcile.Source{s.blinded(s.folder)}, Workers: 2,
-	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.agent, s.stop, s.done = agent, cancel, make(chan error, 1)
-	go func() { s.done <- agent.Run(ctx) }()
-}
-
-// end ends the agent, in the middle of whatever it does when it is killed.
-func (s *simulation) end(kill bool) {
-	if kill {
-		s.node.Die()
-	}
-	s.stop()
-	<-s.done
-	s.node.Die()
-}
-
-// revive starts an agent when the last one died.
-func (s *simulation) revive() {
-	select {
-	case <-s.done:
-		s.say("agent starts anew")
-		s.node.Die()
-		s.start()
-	default:
-	}
-}
-
-var names = []string{"a", "b", "c", "d", "e"}
-
-// container is one of the manifests a name may have: few values, so that they come again.
-func (s *simulation) container(name string) spec.Container {
-	c := spec.Container{APIVersion: spec.APIVersion, Kind: spec.KindContainer, Metadata: spec.Metadata{Name: name}}
-	c.Spec.Rootfs.Path = "/srv"
-	scripts := []string{"trap 'exit 0' TERM; one", "trap 'exit 0' TERM; two", "trap ':' TERM; deaf", "nothing"}
-	c.Spec.Command = []string{"/bin/sh", "-c", scripts[s.r.IntN(len(scripts))]}
-	c.Spec.State = []spec.State{"", "", "", spec.StatePaused, spec.StateStopped, spec.StateCheckpointed}[s.r.IntN(6)]
-	if s.r.IntN(2) == 0 {
-		c.Spec.Checkpoint = spec.Checkpoint{
-			Every: []spec.Duration{0, spec.Duration(20 * time.Second)}[s.r.IntN(2)], Retain: s.r.IntN(3),
-			RestoreOnStart: []spec.RestoreOnStart{"", spec.RestoreLatest}[s.r.IntN(2)], OnCrash: []spec.OnCrash{"", spec.CrashRestore}[s.r.IntN(2)],
-			From: []string{"", "", "a", "b"}[s.r.IntN(4)], OnShutdown: s.r.IntN(2) == 0,
-		}
-		if c.Spec.Checkpoint.From == name {
-			c.Spec.Checkpoint.From = ""
-		}
-	}
-	c.Spec.Restart.Policy = []spec.RestartPolicy{"", "", spec.RestartNever, spec.RestartOnFailure}[s.r.IntN(4)]
-	c.Spec.Stop.Timeout = spec.Duration(s.r.IntN(3)) * spec.Duration(2*time.Second)
-	c.Spec.Resources.Memory.Max = spec.NewLimit(uint64(1+s.r.IntN(3)) << 20)
-	if s.r.IntN(3) == 0 {
-		c.Metadata.Labels = map[string]string{"l": strconv.Itoa(s.r.IntN(2))}
+	if os.Getenv("RECONCILER_SEED") != "" {
+		c.seeds = 1
 	}
 	return c
 }
 
-// step is one thing that happens, and some time.
-func (s *simulation) step() {
-	name := names[s.r.IntN(len(names))]
-	deeds := []struct {
-		weight int
-		do     func(name string)
-	}{
-		{30, s.put},
-		{12, s.flip},
-		{3, s.damage},
-		{2, s.shutdown},
-		{8, s.remove},
-		{4, s.breakFile},
-		{5, s.rename},
-		{15, s.crash},
-		{6, s.drift},
-		{4, s.freeze},
-		{2, s.wipe},
-		{4, s.hide},
-		{6, s.killAgent},
-		{3, s.stopAgent},
-		{1, s.reboot},
-		{2, s.lose},
-		{4, s.byHand},
+// lastLines are how many lines of what happened are shown of a seed that fails.
+const lastLines = 150
+
+// play plays seeds, as many at once as there are processors, until one fails, is the last, or a tenth of the test's time is left. It gives one that
+// failed, and how many were begun.
+func (c campaign) play(t *testing.T, change func(*simulation)) (seed, played uint64, wrong error) {
+	type failure struct {
+		seed  uint64
+		wrong error
 	}
-	total := 0
-	for _, d := range deeds {
-		total += d.weight
+	var next atomic.Uint64
+	until := time.Now().Add(10 * time.Hour)
+	if deadline, ok := t.Deadline(); ok {
+		until = time.Now().Add(time.Until(deadline) * 9 / 10)
 	}
-	pick := s.r.IntN(total)
-	for _, d := range deeds {
-		if pick -= d.weight; pick < 0 {
-			d.do(name)
-			break
-		}
-	}
-	time.Sleep([]time.Duration{0, 0, 30 * time.Millisecond, time.Second, 5 * time.Second, 40 * time.Second}[s.r.IntN(6)])
-	s.revive()
-}
-
-// brief is what is random about a container.
-func brief(c spec.Container) string {
-	return fmt.Sprintf("%+v %s %s %s %s %v %s", c.Spec.Checkpoint, c.Spec.State, c.Spec.Command[2], c.Spec.Restart.Policy, c.Spec.Stop.Timeout, c.Metadata.Labels, c.Spec.Resources.Memory.Max)
-}
-
-func (s *simulation) put(name string) {
-	s.write(name, s.container(name))
-}
-
-func (s *simulation) write(name string, c spec.Container) {
-	s.puts[name] = c
-	if s.files[name] == "" {
-		s.files[name] = name + ".yaml"
-	}
-	s.say("put %s %s", s.files[name], brief(c))
-	s.broken[name] = false
-	s.oracle.Asks(name, &c)
-	s.folder.PutContainers(s.files[name], c)
-	s.see()
-}
-
-// flip changes nothing but the state.
-func (s *simulation) flip(name string) {
-	last, ok := s.puts[name]
-	if s.files[name] == "" || !ok {
-		return
-	}
-	c := last
-	c.Spec.State = []spec.State{"", spec.StatePaused, spec.StateCheckpointed, spec.StateCheckpointed}[s.r.IntN(4)]
-	s.write(name, c)
-}
-
-func (s *simulation) damage(name string) {
-	s.say("damage %s: %v", name, s.machine.Damage(name, s.r.IntN(2) == 0))
-}
-
-// shutdown brings the node down, and up again after a boot or as if it had not gone.
-func (s *simulation) shutdown(string) {
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Duration(1+s.r.IntN(40))*time.Second)
-	defer cancel()
-	s.oracle.Down(true)
-	err := s.agent.Shutdown(ctx)
-	s.say("shutdown: %v", err)
-	if err == nil {
-		for name, all := range s.machine.Instances() {
-			for _, in := range all {
-				if name != "foreign" && in.Pid != 0 && s.agentKnows(name) {
-					s.late = append(s.late, name+" is up after the shutdown")
+	var found atomic.Pointer[failure]
+	t.Run("seeds", func(t *testing.T) {
+		for worker := range min(runtime.GOMAXPROCS(0), int(c.seeds)) {
+			t.Run(strconv.Itoa(worker), func(t *testing.T) {
+				t.Parallel()
+				for i := next.Add(1) - 1; i < c.seeds && found.Load() == nil && time.Now().Before(until); i = next.Add(1) - 1 {
+					if log, wrong := simulate(t, c.from+i, compose(c.from+i, int(c.steps)), change); wrong != nil {
+						last := strings.Join(log[max(0, len(log)-lastLines):], "\n")
+						found.CompareAndSwap(nil, &failure{c.from + i, fmt.Errorf("%w\n%s", wrong, last)})
+					}
 				}
-			}
-		}
-	}
-	if s.r.IntN(2) == 0 {
-		s.reboot("")
-	} else {
-		s.killAgent("")
-	}
-	s.oracle.Down(false)
-}
-
-// agentKnows tells whether the agent has a say in what a name does.
-func (s *simulation) agentKnows(name string) bool {
-	o, err := s.agent.Object(name)
-	if err != nil {
-		return false
-	}
-	for _, c := range o.Status.Conditions {
-		if c.Type == spec.ConditionReady && c.Reason == reconcile.ReasonHeld {
-			return false
-		}
-	}
-	return true
-}
-
-func (s *simulation) remove(name string) {
-	if s.files[name] == "" {
-		return
-	}
-	s.say("remove %s", name)
-	s.broken[name] = false
-	s.oracle.Asks(name, nil)
-	s.folder.Remove(s.files[name])
-	delete(s.files, name)
-	s.see()
-}
-
-func (s *simulation) breakFile(name string) {
-	if s.files[name] == "" {
-		return
-	}
-	s.say("break %s", name)
-	s.broken[name] = true
-	s.see()
-	s.folder.Put(s.files[name], "{")
-}
-
-func (s *simulation) rename(name string) {
-	if s.files[name] == "" || s.broken[name] || s.hidden {
-		return
-	}
-	c := s.container(name)
-	s.puts[name] = c
-	s.say("rename %s %s", name, brief(c))
-	s.oracle.Asks(name, &c)
-	s.folder.Remove(s.files[name])
-	s.files[name] = fmt.Sprintf("%s-%d.yaml", name, s.r.IntN(3))
-	s.folder.PutContainers(s.files[name], c)
-}
-
-// see tells the oracle whether the agent can see what is asked for.
-func (s *simulation) see() {
-	blind := s.hidden
-	for _, broken := range s.broken {
-		blind = blind || broken
-	}
-	s.oracle.Blind(blind)
-}
-
-func (s *simulation) hide(string) {
-	s.hidden = !s.hidden
-	s.say("hidden %v", s.hidden)
-	s.see()
-	s.folder.Hide(s.hidden)
-}
-
-func (s *simulation) crash(name string) {
-	s.say("crash %s", name)
-	s.machine.Crash(name, s.r.IntN(2))
-}
-
-func (s *simulation) drift(name string) {
-	s.say("drift %s", name)
-	s.machine.Stray(name, spec.Drift{Field: "hostname", Found: "stray", Wanted: name, Repairable: true})
-	s.machine.Drift(name, spec.Resources{Memory: spec.Memory{Max: spec.NewLimit(7 << 20)}})
-}
-
-func (s *simulation) freeze(name string) {
-	s.say("freeze %s", name)
-	s.machine.Freeze(name, s.r.IntN(2) == 0)
-}
-
-func (s *simulation) wipe(name string) {
-	s.say("wipe %s", name)
-	s.machine.Wipe(name)
-}
-
-func (s *simulation) lose(name string) {
-	if s.r.IntN(2) == 0 {
-		s.say("lose %s", name)
-		s.machine.LoseRecord(name)
-		return
-	}
-	s.say("tear %s", name)
-	s.oracle.Blind(true)
-	s.disk.Tear(name)
-	s.killAgent(name)
-	s.see()
-}
-
-func (s *simulation) killAgent(string) {
-	s.say("kill agent")
-	s.end(true)
-	time.Sleep(time.Duration(s.r.IntN(20)) * time.Second)
-	s.start()
-}
-
-func (s *simulation) stopAgent(string) {
-	s.say("stop agent")
-	s.end(false)
-	s.start()
-}
-
-func (s *simulation) reboot(string) {
-	s.say("reboot")
-	s.end(true)
-	for _, name := range names {
-		s.machine.Wipe(name)
-	}
-	s.start()
-}
-
-func (s *simulation) byHand(name string) {
-	s.oracle.Hand(name)
-	var err error
-	verb := s.r.IntN(7)
-	switch verb {
-	case 0:
-		err = s.agent.Override(s.t.Context(), name, spec.Override{State: []spec.State{spec.StateStopped, spec.StatePaused, spec.StateRunning, spec.StateCheckpointed}[s.r.IntN(4)]})
-	case 1:
-		err = s.agent.Override(s.t.Context(), name, spec.Override{})
-	case 2:
-		err = s.agent.Restart(s.t.Context(), name)
-	case 3:
-		err = s.agent.Kill(s.t.Context(), name, "SIGKILL")
-	case 4, 5:
-		_, err = s.agent.Checkpoint(s.t.Context(), name, spec.CheckpointOptions{Stop: verb == 5})
-	case 6:
-		err = s.agent.Restore(s.t.Context(), name, "")
-	}
-	s.say("by hand %s %d: %v", name, verb, err)
-}
-
-// finish ends all faults, makes all manifests whole, clears what was done by hand, and gives what is wrong after a while.
-func (s *simulation) finish() error {
-	s.say("finish")
-	s.faults.Off()
-	s.hidden = false
-	s.folder.Hide(false)
-	for _, name := range names {
-		if s.broken[name] {
-			s.put(name)
-		}
-	}
-	s.see()
-	time.Sleep(20 * time.Second)
-	s.revive()
-	time.Sleep(20 * time.Second)
-	for _, name := range names {
-		if err := s.agent.Override(s.t.Context(), name, spec.Override{}); err == nil {
-			s.oracle.Hand(name)
-		}
-	}
-	time.Sleep(2 * time.Minute)
-	for _, source := range s.agent.Sources() {
-		if len(source.Blocked) > 0 && source.Name != reconcile.SourceUnclaimed {
-			_ = s.agent.ConfirmPrune(s.t.Context(), source.Name, source.Hash)
-		}
-	}
-	s.forgetUnclaimed()
-	time.Sleep(10 * time.Minute) // what is restored from bad images ends again and again, until the last of them is left out
-	verbs := s.oracle.Verbs()
-	time.Sleep(10 * time.Minute)
-	var errs []error
-	if more := s.oracle.Verbs() - verbs; more > 0 {
-		errs = append(errs, fmt.Errorf("%d verbs after everything had settled", more))
-	}
-	for _, v := range slices.Concat(s.oracle.Violations(), s.late, s.oracle.Converged(s.machine), s.machine.Misfits(), s.machine.Strayed()) {
-		errs = append(errs, errors.New(v))
-	}
-	if len(s.machine.Instances()["foreign"]) != 1 {
-		errs = append(errs, errors.New("the foreign container is gone"))
-	}
-	s.end(false)
-	synctest.Wait()
-	return errors.Join(errs...)
-}
-
-// forgetUnclaimed accepts that what lost both its record and its manifest is left alone: nobody ever saw its removal.
-func (s *simulation) forgetUnclaimed() {
-	for _, source := range s.agent.Sources() {
-		if source.Name == reconcile.SourceUnclaimed {
-			for _, name := range source.Blocked {
-				s.oracle.Forgets(name)
-			}
-		}
-	}
-}
-
-// simulate runs one seed in a bubble.
-func simulate(t *testing.T, seed uint64, steps int, change func(*simulation)) (log []string, wrong error) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSimulation(t, seed)
-		change(s)
-		wrong = s.run(steps)
-		log = s.log
-		if wrong != nil {
-			for _, e := range s.agent.Events("", 0) {
-				log = append(log, fmt.Sprintf("%s event %s %s %s", e.Time.Format("15:04:05.000"), e.Name, e.Reason, e.Message))
-			}
+			})
 		}
 	})
-	return log, wrong
+	if f := found.Load(); f != nil {
+		return f.seed, min(next.Load(), c.seeds), f.wrong
+	}
+	return 0, min(next.Load(), c.seeds), nil
 }
 
-// TestSimulation plays seeds: a few hundred, or RECONCILER_SOAK=N of them, or the one in RECONCILER_SEED.
+// TestSimulation plays seeds: some, or the 50,000 of a soak, or what the environment asks for. Of one that fails it says how to play it again, and the
+// shortest script found that fails as well.
 func TestSimulation(t *testing.T) {
-	from, count := uint64(1), uint64(150)
-	if seed, err := strconv.ParseUint(os.Getenv("RECONCILER_SEED"), 10, 64); err == nil {
-		from, count = seed, 1
-	} else if n, err := strconv.ParseUint(os.Getenv("RECONCILER_SOAK"), 10, 64); err == nil {
-		count = max(n, 50_000)
+	c := campaign{1, 200, 80}.asked()
+	began := time.Now()
+	seed, played, wrong := c.play(t, unchanged)
+	took := time.Since(began)
+	if wrong == nil {
+		t.Logf("%d seeds of %d steps in %v: %.0f steps a second", played, c.steps, took.Round(time.Second), float64(played*c.steps)/took.Seconds())
+		return
 	}
-	for seed := from; seed < from+count; seed++ {
-		log, wrong := simulate(t, seed, 80, func(*simulation) {})
-		if wrong == nil {
-			continue
+	t.Errorf("seed %d: %v\nagain: RECONCILER_SEED=%d RECONCILER_STEPS=%d go test -count=1 -run 'TestSimulation$' ./internal/simnode", seed, wrong, seed, c.steps)
+	if os.Getenv("RECONCILER_SHRINK") == "0" {
+		return
+	}
+	report(t, seed, shrink(t, seed, compose(seed, int(c.steps)), unchanged), unchanged)
+}
+
+func unchanged(*simulation) {}
+
+// report shows a script that fails, and what happens in it. It is played until it fails: no seed decides whose turn it is among an agent's workers.
+func report(t *testing.T, seed uint64, script []deed, change func(*simulation)) {
+	t.Helper()
+	t.Logf("the shortest script found, for RECONCILER_SCRIPT=FILE go test -count=1 -run 'TestScript$' ./internal/simnode:\n%s", printed(seed, script))
+	for n := range 20 {
+		if log, wrong := simulate(t, seed, script, change); wrong != nil {
+			t.Logf("at try %d:\n%s\n%v", n+1, strings.Join(log, "\n"), wrong)
+			return
 		}
-		for _, line := range log {
-			t.Log(line)
-		}
-		t.Fatalf("seed %d: %v", seed, wrong)
+	}
+	t.Log("it fails seldom")
+}
+
+// TestScript plays the scripts in testdata, each of which failed once, and that in the file RECONCILER_SCRIPT.
+func TestScript(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.script")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	if path := os.Getenv("RECONCILER_SCRIPT"); path != "" {
+		paths = []string{path}
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".script"), func(t *testing.T) {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seed, script, err := parse(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, wrong := simulate(t, seed, script, unchanged); wrong != nil {
+				report(t, seed, script, unchanged)
+				t.Error(wrong)
+			}
+		})
 	}
 }

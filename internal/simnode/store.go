@@ -1,7 +1,10 @@
 package simnode
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
@@ -9,6 +12,9 @@ import (
 
 // Disk is what outlives agents of their records: the very bytes that would be in files.
 type Disk struct {
+	// Wrote is told of every record that can be read from now on, and of every one that is gone.
+	Wrote func(name string, r *record.Record)
+
 	mu    sync.Mutex
 	files map[string][]byte
 	drain record.Drain
@@ -27,6 +33,34 @@ func (d *Disk) Change(name string, change func([]byte) []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.files[name] = change(d.files[name])
+	switch r, err := record.Decode(name, d.files[name]); {
+	case err == nil:
+		d.wrote(name, &r)
+	case !errors.Is(err, record.ErrNewer):
+		d.wrote(name, nil)
+	}
+}
+
+func (d *Disk) wrote(name string, r *record.Record) {
+	if d.Wrote != nil {
+		d.Wrote(name, r)
+	}
+}
+
+// Hold makes a name's record one of a newer agent, or what it was before. It tells whether there is one.
+func (d *Disk) Hold(name string, newer bool) bool {
+	d.mu.Lock()
+	_, err := record.Decode(name, d.files[name])
+	d.mu.Unlock()
+	ok := err == nil || errors.Is(err, record.ErrNewer)
+	schemas := [][]byte{fmt.Appendf(nil, `"schema":%d,`, record.Schema), []byte(`"schema":99,`)}
+	if !newer {
+		slices.Reverse(schemas)
+	}
+	if ok {
+		d.Change(name, func(data []byte) []byte { return bytes.Replace(data, schemas[0], schemas[1], 1) })
+	}
+	return ok
 }
 
 // Names are the names with a record.
@@ -73,6 +107,7 @@ func (s *Store) Save(r record.Record) error {
 		data, err := record.Encode(r)
 		if err == nil {
 			s.disk.files[r.Name] = data
+			s.disk.wrote(r.Name, &r)
 		}
 		return err
 	})
@@ -90,6 +125,7 @@ func (s *Store) SaveDrain(d record.Drain) error {
 func (s *Store) Delete(name string) error {
 	return s.do("Delete", name, func() error {
 		delete(s.disk.files, name)
+		s.disk.wrote(name, nil)
 		return nil
 	})
 }

@@ -21,7 +21,7 @@ const attackerPath = "/bin/attacker"
 
 // attackers are the programs that attack from inside a container: what busybox has no words for.
 var attackers = map[string]func(args []string){
-	"watch": watchNewcomers, "trace": traceNewcomers, "swap": swapForever, "stop": stopEverybody, "terminal": seizeTerminal, "pipes": spoilPipes, "nest": nest, "hold": hold, "hide": hide, "cousin": cousin,
+	"watch": watchNewcomers, "trace": traceNewcomers, "swap": swapForever, "stop": stopEverybody, "terminal": seizeTerminal, "pipes": spoilPipes, "nest": nest, "hold": hold, "hide": hide, "cousin": cousin, "herald": herald,
 }
 
 // attacker gives a container a program of attackers as its command.

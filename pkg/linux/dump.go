@@ -200,6 +200,12 @@ func (d *Dump) openOutput() error {
 	return nil
 }
 
+// Notified is what the container has said of itself by now.
+func (d *Dump) Notified() (spec.Notified, error) {
+	in, err := d.node.known(d.Instance.Name, d.Instance.ID)
+	return in.Notified, err
+}
+
 // Drained waits until the keeper has read all that the container wrote, whose processes stand still: what is in a pipe then is in the image as well, and would be
 // read twice.
 func (d *Dump) Drained(ctx context.Context) error {

@@ -205,6 +205,7 @@ func (n *Node) observeProcess(in *spec.Instance) (lost bool) {
 		return false
 	}
 	in.Pid, in.Starts, in.StartedAt = started.Pid, started.Starts, started.StartedAt
+	in.Notified = n.notified(in.Name, in.ID, started)
 	if err := n.readJSON(in.Name, in.ID, keeper.StopFile, &in.Stopping); err != nil {
 		in.Stopping = spec.Stopping{}
 	}

@@ -38,6 +38,7 @@ type Restore struct {
 
 	node      *Node
 	full      spec.Container
+	said      spec.Notified
 	id        uint64
 	group     *cgroup.Group
 	sysctls   []mount.Sysctl // of the network, if that is the program's to make
@@ -70,8 +71,9 @@ const (
 const fileStageConsole = "stage console"
 
 // OpenRestore starts a program that restores an instance without processes. It finds the files that t names: those given, which stay the caller's, and
-// those above. Claim and Wait, or Close, must follow; before the claim nothing is the instance's, and it dies with this process.
-func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.Tool, given map[string]*os.File, content RestoreFiles) (_ *Restore, err error) {
+// those above. Said is what the image's run had said of itself: it has a socket to say more if that had one. Claim and Wait, or Close,
+// must follow; before the claim nothing is the instance's, and it dies with this process.
+func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.Tool, given map[string]*os.File, content RestoreFiles, said spec.Notified) (_ *Restore, err error) {
 	in, err := n.known(name, id)
 	if err != nil {
 		return nil, err
@@ -94,7 +96,7 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 		return nil, err
 	}
 	full := spec.Defaulted(have.Spec, have.Defaults)
-	r := &Restore{Root: start.Stage, node: n, full: full, group: group, id: id}
+	r := &Restore{Root: start.Stage, node: n, full: full, said: said, group: group, id: id}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.aside.back())
@@ -152,7 +154,14 @@ func (n *Node) restoreRequest(ctx context.Context, r *Restore, id uint64, group 
 		Log:    keeper.Log{Dir: n.logDir(name), MaxSize: int64(full.Spec.Logs.MaxSize), MaxFiles: full.Spec.Logs.MaxFiles},
 		Cgroup: group.Path(),
 		OOM:    group.OOMFile(),
+		Notify: r.said,
 		Files:  map[string]*os.File{},
+	}
+	var err error
+	if r.said.Socket {
+		if full, err = n.notifying(full, id); err != nil {
+			return request, err
+		}
 	}
 	facts, err := n.facts(full, group)
 	if err != nil {

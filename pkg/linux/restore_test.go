@@ -56,7 +56,7 @@ func (n *node) openRestore(t *testing.T, name string, args ...string) (*linux.Re
 	must(t, err)
 	defer r.Close()
 	tool := start.Tool{Argv: append([]string{self, "remake"}, args...), Files: []string{"told", linux.FileStdout, linux.FileStderr}}
-	restore, err := n.OpenRestore(t.Context(), name, 1, tool, map[string]*os.File{"told": w}, nothing{})
+	restore, err := n.OpenRestore(t.Context(), name, 1, tool, map[string]*os.File{"told": w}, nothing{}, spec.Notified{})
 	w.Close()
 	must(t, err)
 	t.Cleanup(func() { restore.Close() })

@@ -57,6 +57,12 @@ func (n *Node) start(ctx context.Context, name string, id uint64, extra []*os.Fi
 		Cgroup: group.Path(),
 		OOM:    group.OOMFile(),
 	}
+	if full.Spec.Probes.Notify() {
+		if full, err = n.notifying(full, id); err != nil {
+			return err
+		}
+		request.Notify.Socket = true
+	}
 	facts, err := n.facts(full, group)
 	if err != nil {
 		return err

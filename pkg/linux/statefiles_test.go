@@ -47,11 +47,11 @@ func TestOddFiles(t *testing.T) {
 	for kind := range oddities {
 		t.Run(kind, func(t *testing.T) {
 			kerneltest.NoLeaks(t, kerneltest.Scope{Parent: n.groups(), Dirs: []string{n.dir}, Pids: []int{0, n.keeper(t)}})
-			c := n.container("web", forever)
+			c := probed(n.container("web", forever))
 			c.Spec.Hooks.Poststop = []spec.Hook{script("true")}
 			n.run(t, c, 1)
 			n.hear(t, "web", "up")
-			for _, file := range []string{"poststop.json", "instance.json", "start.json", "exit.json", "stop.json", "starting.json", "exposed", "stdin", "poststop.json.new", "instance.json.new", "start.json.new", "exit.json.new", "stop.json.new", "starting.json.new"} {
+			for _, file := range []string{"poststop.json", "instance.json", "start.json", "exit.json", "stop.json", "starting.json", "exposed", "stdin", "poststop.json.new", "instance.json.new", "start.json.new", "exit.json.new", "stop.json.new", "starting.json.new", "notify.json", "notify.json.new", "notify"} {
 				odd(t, n.file("web", 1, file), kind)
 			}
 			changed := c

@@ -35,6 +35,8 @@ type backend struct {
 	Users   mount.IDMap       `json:"users,omitzero"`   // of the user namespace, by which ids in archives are the node's
 	Threads []linux.Thread    `json:"threads,omitzero"` // what they have and criu does not save
 
+	Notified spec.Notified `json:"notified,omitzero"` // what the run had said of itself: it does not say it again
+
 	Programs map[string]string `json:"programs,omitzero"` // the sums of the files that are executed
 }
 
@@ -44,6 +46,9 @@ func (m *member) saveFiles(ctx context.Context) error {
 	b := backend{Mounts: d.Mounts, Streams: d.Streams, Network: d.Network != 0 && !m.inside, Inside: m.inside, Users: d.Users, Trees: map[string]string{}}
 	var err error
 	if b.Threads, err = d.Threads(); err != nil {
+		return err
+	}
+	if b.Notified, err = d.Notified(); err != nil {
 		return err
 	}
 	if err := d.LookAtPrograms(ctx); err != nil {

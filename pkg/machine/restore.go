@@ -146,7 +146,7 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 	}
 	defer work.Close()
 	tool, inherit := r.files()
-	staged, err := r.node.OpenRestore(ctx, in.Name, in.ID, tool, map[string]*os.File{fileSocket: theirs}, content{ctx, r})
+	staged, err := r.node.OpenRestore(ctx, in.Name, in.ID, tool, map[string]*os.File{fileSocket: theirs}, content{ctx, r}, r.backend.Notified)
 	if err := errors.Join(err, theirs.Close()); err != nil {
 		return err
 	}

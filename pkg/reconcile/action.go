@@ -18,6 +18,9 @@ const (
 	VerbResume  = "Resume"
 	VerbDestroy = "Destroy"
 
+	// VerbPostStart is no verb of Node: something is done in what runs.
+	VerbPostStart = "PostStart"
+
 	VerbCheckpoint = "Checkpoint"
 	VerbRestore    = "Restore"
 	VerbRepair     = "Repair"
@@ -49,6 +52,10 @@ type Action struct {
 	Until     time.Time              `json:"-"`
 	// Unhealthy is the run that Stop ends because its probe failed.
 	Unhealthy record.Restart `json:"-"`
+	// Handler is what PostStart does, and what is done before Stop.
+	Handler *spec.Handler `json:"-"`
+	// Tick is the run of a schedule that Start begins.
+	Tick record.Tick `json:"-"`
 	// Repair tells that it puts back what somebody else changed, and Fields what Repair is to put back.
 	Repair bool     `json:"-"`
 	Fields []string `json:"-"`

@@ -207,7 +207,7 @@ func (a *admitter) admit(incumbent *Desired, winner claim, why Acceptance) *Desi
 	if incumbent != nil && incumbent.Origin == winner.origin && incumbent.Accepted == why && incumbent.is(winner.document) {
 		return incumbent
 	}
-	return &Desired{Container: winner.document.Container, Origin: winner.origin, Accepted: why, document: winner.document}
+	return &Desired{Container: winner.document.Container, Origin: winner.origin, Accepted: why, document: winner.document, hashes: newHashes()}
 }
 
 // refuse reports claims on a name that is taken.

@@ -67,6 +67,8 @@ type Agent struct {
 
 	hurry  chan struct{} // has something when a deep look is due earlier than it was
 	prober *probe.Prober
+	times  timekeeper
+	began  time.Time
 	synced chan struct{} // closed when everything was looked at once
 }
 
@@ -80,7 +82,7 @@ func New(cfg Config) (*Agent, error) {
 		Config: cfg, queue: newQueue(), objects: newObjects(), events: newEvents(),
 		told: map[string]map[string]string{}, confirmed: map[string]Confirmation{}, names: map[string]*entry{}, frozen: map[string]int{},
 		progress: make(chan struct{}), synced: make(chan struct{}),
-		dependents: dependents{}, hurry: make(chan struct{}, 1),
+		dependents: dependents{}, began: time.Now(), hurry: make(chan struct{}, 1),
 		saving: few{free: max(1, cfg.Workers/2)},
 	}
 	a.prober = a.newProber()

@@ -251,3 +251,67 @@ func BenchmarkPlan(b *testing.B) {
 		}
 	})
 }
+
+// unlisted cannot be looked at as a whole, a number of times.
+type unlisted struct {
+	reconcile.Node
+	times int
+}
+
+func (n *unlisted) Observe(ctx context.Context) ([]spec.Instance, error) {
+	if n.times--; n.times >= 0 {
+		return nil, errors.New("too many open files")
+	}
+	return n.Node.Observe(ctx)
+}
+
+// A node that cannot be listed at the start is listed later: the agent goes on.
+func TestListedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		machine, folder := simnode.New(), simnode.NewFolder("main")
+		folder.Put("a.yaml", fmt.Sprintf(someManifest, "a"))
+		node := machine.Attach(nil, func() {})
+		agent, err := reconcile.New(reconcile.Config{Node: &unlisted{node, 1}, Store: simnode.NewDisk().Store(node), Sources: []reconcile.Source{folder}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := agent.RunOnce(t.Context()); err != nil {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// unread is a source that is not read before an agent ends.
+type unread struct{ *simnode.Folder }
+
+func (unread) Scan(ctx context.Context, _ bool) reconcile.Snapshot {
+	<-ctx.Done()
+	return reconcile.Snapshot{}
+}
+
+// An agent that ends before its sources were read does nothing by the manifests that were in force before.
+func TestEndsUnread(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			machine, disk, folder := simnode.New(), simnode.NewDisk(), simnode.NewFolder("main")
+			folder.Put("a.yaml", fmt.Sprintf(someManifest, "a"))
+			node := machine.Attach(nil, func() {})
+			cfg := reconcile.Config{Node: node, Store: disk.Store(node), Sources: []reconcile.Source{folder}}
+			first, err := reconcile.New(cfg)
+			if err != nil || first.RunOnce(t.Context()) != nil {
+				t.Fatal("the first agent fails")
+			}
+			machine.Reboot()
+			cfg.Sources = []reconcile.Source{unread{folder}}
+			second, err := reconcile.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err := second.Run(ctx); err != nil || len(machine.Instances()) > 0 {
+				t.Fatalf("%v; %v", err, machine.Instances())
+			}
+		})
+	}
+}

@@ -111,8 +111,10 @@ const (
 )
 
 // driftDue is when something may be repaired again.
-func driftDue(d record.Drift) time.Time {
+func driftDue(d record.Drift, now time.Time) time.Time {
 	switch {
+	case d.Last.After(now): // the clock was set back
+		return time.Time{}
 	case d.Failures > 0:
 		return d.Last.Add(doubled(firstRepair, d.Failures-1, lastRepair))
 	case d.Count < freeRepairs:

@@ -13,6 +13,7 @@ import (
 const (
 	ReasonOverridden   = "Overridden"    // Ready: a state set by hand is in force
 	ReasonGoingDown    = "GoingDown"     // Ready: the node goes down
+	ReasonScheduled    = "Scheduled"     // Ready: its first run is due later
 	ReasonDrained      = "Drained"       // Ready: the node is drained
 	ReasonSuspended    = "Suspended"     // Ready: it is not what its manifest says, and nothing is done about it; Suspended: the manifest says so
 	ReasonByHand       = "ByHand"        // Suspended: somebody said so
@@ -129,6 +130,8 @@ func (w *world) ready(in spec.Instance, status spec.Status, actions []Action, s 
 		c.Reason, c.Message = w.unreadyReason(in), w.health(in).Message
 	case slices.Contains(donePhases[state(w.wanted)], status.Phase):
 		c.Status = spec.True
+	case w.wanted.Spec.Job.Scheduled() && status.Phase == spec.PhasePending && !w.ends():
+		c.Status, c.Reason = spec.True, ReasonScheduled
 	}
 	if back, ok := w.Record.RolledBack(); ok && c.Status == spec.True {
 		c.Status, c.Reason, c.Message = spec.False, ReasonRolledBack, w.rolledBackText(back)
@@ -137,7 +140,7 @@ func (w *world) ready(in spec.Instance, status spec.Status, actions []Action, s 
 }
 
 func (w *world) unreadyReason(in spec.Instance) string {
-	if !w.health(in).Started {
+	if !w.health(in).Started || w.startPending(in) {
 		return ReasonNotStarted
 	}
 	return ReasonNotReady

@@ -51,6 +51,7 @@ func (a *Agent) order(n *entry) (o Order) {
 	for _, d := range depends {
 		if why := a.missing(d); why != "" {
 			waits = append(waits, why)
+			o.Soon = o.Soon || d.Condition == spec.MilestoneCompleted && a.runs(d.Name)
 		}
 	}
 	if len(waits) > 0 {
@@ -79,6 +80,12 @@ func (a *Agent) missing(d spec.Dependency) string {
 		return d.Name + ", for which there is no manifest"
 	}
 	return ""
+}
+
+// runs tells whether a container's process runs, as far as was seen.
+func (a *Agent) runs(name string) bool {
+	object, err := a.objects.Get(name)
+	return err == nil && object.Status.Phase == spec.PhaseRunning
 }
 
 // members are the containers of a group, sorted.

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"reflect"
+	"sync"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -18,7 +19,31 @@ type Desired struct {
 	Hold string
 
 	document *spec.Document // what Container was read from, if it was
+	hashes   *hashes        // of Container; nil where nobody keeps them
 }
+
+// hashes are the identities of one container by version of the defaults: they are asked for with every plan, and cost more than the rest of it.
+type hashes struct {
+	mu sync.Mutex
+	of map[int]string
+}
+
+// identity is spec.Identity of the container.
+func (d *Desired) identity(defaults int) string {
+	if d.hashes == nil {
+		return spec.Identity(d.Container, defaults)
+	}
+	d.hashes.mu.Lock()
+	defer d.hashes.mu.Unlock()
+	hash, ok := d.hashes.of[defaults]
+	if !ok {
+		hash = spec.Identity(d.Container, defaults)
+		d.hashes.of[defaults] = hash
+	}
+	return hash
+}
+
+func newHashes() *hashes { return &hashes{of: map[int]string{}} }
 
 // Origin is where a manifest was read.
 type Origin struct {
@@ -57,7 +82,7 @@ const (
 
 // Incumbent is what holds a name before the first Admit: the manifest of its record.
 func Incumbent(r record.Record) *Desired {
-	return &Desired{Container: r.Container, Origin: Origin{r.Source, r.Path, r.Line}}
+	return &Desired{Container: r.Container, Origin: Origin{r.Source, r.Path, r.Line}, hashes: newHashes()}
 }
 
 // with is d as another admission has it; d itself when that is the same.

@@ -49,7 +49,7 @@ func (w *world) repair(in spec.Instance) step {
 	if len(a.Fields) == 0 {
 		return step{}
 	}
-	if due := driftDue(w.Record.Drift); due.After(w.now) {
+	if due := driftDue(w.Record.Drift, w.now); due.After(w.now) {
 		return wait(due)
 	}
 	a.Cause = strings.Join(causes, "; ")
@@ -62,7 +62,7 @@ func (w *world) refreeze(in spec.Instance, a Action) step {
 		return w.try(a)
 	}
 	d := freezerDrift(in)
-	if due := driftDue(w.Record.Drift); due.After(w.now) {
+	if due := driftDue(w.Record.Drift, w.now); due.After(w.now) {
 		return wait(due)
 	}
 	a.Cause, a.Repair = fmt.Sprintf("%s; %s", d, a.Cause), true

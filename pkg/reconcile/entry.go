@@ -24,12 +24,15 @@ type entry struct {
 	images   []spec.Image      // as the latest pass saw them, as far as it needed them
 	waiting  bool              // the latest pass waits for a stop
 	retrying bool              // the latest pass has an action to try again soon
+	probing  bool              // probes have not said yet how it does
+	moved    time.Duration     // by which the clock was set since the latest pass
 	deepDue  time.Time         // when its next deep look is due; zero for never
 
 	turn    chan struct{}
 	record  record.Record
 	saved   record.Record // as the store has it
 	failure Failure
+	order   Order
 	// together tells that it is the turn of its group as well.
 	together bool
 	// unlisted is why the images could not be listed, if they could not be.

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/probe"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
@@ -22,6 +23,7 @@ func (a *Agent) ask(n *entry, desired *Desired, observed []spec.Instance) {
 		return
 	}
 	a.prober.Set(n.id, t)
+	a.prober.Notified(n.id, in.ID, in.Starts, in.Notified)
 	health, _ := a.prober.Health(n.id)
 	n.record.Health = record.Health{Instance: in.ID, Starts: in.Starts, Health: health}
 }
@@ -98,10 +100,25 @@ func (a *Agent) execProbe(ctx context.Context, name string, instance uint64, com
 			return nil, fmt.Errorf("%q is being worked on: %w", name, spec.ErrBusy)
 		}
 		defer n.leave()
-		return a.within(ctx, instance, func(ctx context.Context, id uint64) (spec.Session, error) {
-			session, err := a.Node.Exec(ctx, name, id, e)
-			return session, commandError(err)
-		})
+		return a.execNow(ctx, name, instance, e)
+	})
+}
+
+// execNow starts a command in an instance in the turn of its name, which the caller has.
+func (a *Agent) execNow(ctx context.Context, name string, instance uint64, e spec.Exec) (spec.Session, error) {
+	return a.within(ctx, instance, func(ctx context.Context, id uint64) (spec.Session, error) {
+		session, err := a.Node.Exec(ctx, name, id, e)
+		return session, commandError(err)
+	})
+}
+
+// undecided tells whether a process runs of which nothing has said yet that it is ready, or why it is not.
+func undecided(s spec.Status) bool {
+	if s.Phase == spec.PhaseStarting {
+		return s.Container.Pid != 0
+	}
+	return s.Phase == spec.PhaseRunning && !s.Container.Ready && slices.ContainsFunc(s.Conditions, func(c spec.Condition) bool {
+		return c.Type == spec.ConditionReady && c.Reason == ReasonNotReady && c.Message == ""
 	})
 }
 

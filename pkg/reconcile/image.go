@@ -132,8 +132,11 @@ func (a *Agent) Restore(ctx context.Context, name, image string) error {
 			return err
 		}
 		w := newWorld(Subject{Name: name, Desired: desired, Record: n.record, Images: all}, now())
-		if !ok || !w.matches(in) {
+		switch {
+		case !ok || !w.matches(in):
 			in.Spec, in.Defaults = desired.Container, spec.DefaultsVersion
+		case in.Spec.Metadata.Name == "": // its record is lost, but its hash says that it is of this spec
+			in.Spec = desired.Container
 		}
 		chosen, err := a.chooseGood(ctx, w, image, in)
 		if err != nil {

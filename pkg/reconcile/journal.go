@@ -8,13 +8,14 @@ import (
 // journal keeps the newest entries of a sequence, numbered from 1, for readers who each go on from a number of their own.
 type journal[T any] struct {
 	mu    sync.Mutex
-	ring  []T
+	ring  []T // grows up to size
+	size  int
 	last  uint64        // number of the newest entry
 	grown chan struct{} // closed and replaced with each entry
 }
 
 func newJournal[T any](size int) *journal[T] {
-	return &journal[T]{ring: make([]T, size), grown: make(chan struct{})}
+	return &journal[T]{size: size, grown: make(chan struct{})}
 }
 
 // Append adds what entry makes of its number.
@@ -23,7 +24,11 @@ func (j *journal[T]) Append(entry func(id uint64) T) T {
 	defer j.mu.Unlock()
 	j.last++
 	e := entry(j.last)
-	j.ring[j.last%uint64(len(j.ring))] = e
+	if at := int(j.last-1) % j.size; at < len(j.ring) {
+		j.ring[at] = e
+	} else {
+		j.ring = append(j.ring, e)
+	}
 	close(j.grown)
 	j.grown = make(chan struct{})
 	return e
@@ -40,7 +45,7 @@ func (j *journal[T]) Last() uint64 {
 func (j *journal[T]) Oldest() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.last - min(j.last, uint64(len(j.ring)))
+	return j.last - min(j.last, uint64(j.size))
 }
 
 // After is the entry that follows number id, or a channel that closes when there may be one. ErrExpired tells that it is forgotten, or
@@ -49,12 +54,12 @@ func (j *journal[T]) After(id uint64) (entry T, grown <-chan struct{}, err error
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch {
-	case id > j.last || id+uint64(len(j.ring)) < j.last:
+	case id > j.last || id+uint64(j.size) < j.last:
 		return entry, nil, ErrExpired
 	case id == j.last:
 		return entry, j.grown, nil
 	}
-	return j.ring[(id+1)%uint64(len(j.ring))], nil, nil
+	return j.ring[int(id)%j.size], nil, nil
 }
 
 // Follow sends the entries after number id that want takes, until ctx ends or the reader is so slow that entries are forgotten

@@ -50,6 +50,9 @@ func (w *world) next() step {
 		return w.suspend()
 	}
 	current, ok := w.current()
+	if !ok && len(w.Observed) == 0 && w.completed() {
+		return step{}
+	}
 	if !ok {
 		return w.create()
 	}
@@ -143,7 +146,7 @@ func (w *world) update(in spec.Instance) step {
 	case w.liveCause(in) != "":
 		a.Cause = w.liveCause(in)
 	case !in.Resources.Equal(in.Wanted):
-		if due := driftDue(w.Record.Drift); due.After(w.now) {
+		if due := driftDue(w.Record.Drift, w.now); due.After(w.now) {
 			return wait(due)
 		}
 		a.Cause, a.Repair = driftCause(in), true
@@ -158,13 +161,13 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 	restart := w.Record.Restart == record.Restart{Instance: in.ID, Starts: in.Starts} && !w.Record.Restart.IsZero()
 	switch in.Phase {
 	case spec.InstanceCreated:
-		return w.gate(w.first(in, c))
+		return w.gate(w.begins(in, w.first(in, c)))
 	case spec.InstanceExited:
-		if s := w.restart(in, c, restart); restart {
+		s := w.restart(in, c, restart)
+		if restart {
 			return s
-		} else {
-			return w.gate(s)
 		}
+		return w.gate(w.begins(in, s))
 	}
 	end := w.end(in, c)
 	paused := in.Phase == spec.InstancePaused
@@ -175,6 +178,8 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 		return w.try(w.stopAction(in.ID, c, "a restart was asked for"))
 	case w.restoreAsked(in):
 		return w.try(w.stopAction(in.ID, c, "a restore was asked for"))
+	case w.postStart(in, c).action != nil:
+		return w.postStart(in, c)
 	case !paused && !w.health(in).Live:
 		s := w.try(w.stopAction(in.ID, c, w.health(in).Message))
 		if s.action != nil {
@@ -188,7 +193,17 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 	case w.state() != spec.StatePaused && paused:
 		return w.refreeze(in, Action{Verb: VerbResume, Instance: in.ID, Cause: w.stateCause()})
 	}
-	return step{due: end}
+	s := w.replaced(in, c)
+	s.due = earlier(s.due, end)
+	return s
+}
+
+// begins is the begin of a run, s, as far as its time has come.
+func (w *world) begins(in spec.Instance, s step) step {
+	if w.wanted.Spec.Job.Scheduled() && !w.restoreAsked(in) {
+		return w.scheduledRun(in, s)
+	}
+	return s
 }
 
 // restart starts an ended process again, if and when its restart policy says so.
@@ -331,7 +346,7 @@ func (w *world) awaitStop(in spec.Instance, verb string) step {
 
 func (w *world) stopAction(id uint64, c spec.Container, cause string) Action {
 	stop := spec.Defaulted(c, spec.DefaultsVersion).Spec.Stop
-	return Action{Verb: VerbStop, Instance: id, Signal: stop.Signal, Timeout: time.Duration(stop.Timeout), Cause: cause}
+	return Action{Verb: VerbStop, Instance: id, Signal: stop.Signal, Timeout: time.Duration(stop.Timeout), Cause: cause, Handler: c.Spec.Lifecycle.PreStop}
 }
 
 // earlier is the earlier of two times, of which a zero one is never.

@@ -88,6 +88,7 @@ func (a *Agent) follow(ctx context.Context, hints <-chan spec.Event) {
 // relist looks at the whole node every so often; on a node that is slow to look at, less often.
 func (a *Agent) relist(ctx context.Context) {
 	for pause := a.Relist; sleep(ctx, pause); {
+		a.keepTime()
 		began := time.Now()
 		a.look(ctx)
 		pause = max(a.Relist, min(share*time.Since(began), slowestRelist))
@@ -143,7 +144,7 @@ func (a *Agent) settled() bool {
 		return false
 	}
 	for _, n := range a.names {
-		if !n.looked || n.waiting || n.retrying {
+		if !n.looked || n.waiting || n.retrying || n.probing {
 			return false
 		}
 	}

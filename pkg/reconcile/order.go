@@ -8,6 +8,8 @@ import (
 type Order struct {
 	// Waits says which containers that it depends on are not so far yet; "" when all are. Until then none of its runs begins.
 	Waits string
+	// Soon tells that it waits for a process that runs to complete.
+	Soon bool
 	// After says which containers that depend on it have still to end; "" when none has. Until then it is not asked to end.
 	After string
 }

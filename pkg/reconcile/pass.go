@@ -34,7 +34,12 @@ func (a *Agent) pass(ctx context.Context, id string) {
 	if ctx.Err() != nil {
 		return
 	}
-	if n.notBefore.After(now()) && a.goingDown().IsZero() {
+	a.keepTime()
+	a.mu.Lock()
+	move(&n.record, n.moved)
+	n.moved = 0
+	a.mu.Unlock()
+	if wait := time.Until(n.notBefore); wait > 0 && wait <= lastRetry && a.goingDown().IsZero() {
 		a.queue.Wake(id, n.notBefore)
 		return
 	}
@@ -130,6 +135,7 @@ func (a *Agent) actTogether(ctx context.Context, n *entry, group string) (again 
 // subject is what is known of a name, with instances as they were seen.
 func (a *Agent) subject(n *entry, desired *Desired, observed []spec.Instance) Subject {
 	order := a.order(n)
+	n.order = order
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return Subject{
@@ -207,13 +213,16 @@ var writeAhead = map[string]bool{VerbCreate: true, VerbDestroy: true, VerbRestor
 // ahead tells whether an action is written down before it is done: also what ends a run in an image, and a start that the record would otherwise
 // take for something else than it is.
 func ahead(action Action, r record.Record) bool {
-	return writeAhead[action.Verb] || !action.Unhealthy.IsZero() || action.Verb == VerbCheckpoint && action.Options.Stop ||
+	return writeAhead[action.Verb] || !action.Unhealthy.IsZero() || !action.Tick.Time.IsZero() || action.Verb == VerbCheckpoint && action.Options.Stop ||
 		action.Verb == VerbStart && (action.Origin.Rung != "" || r.Intent.Origin.Rung != "")
 }
 
 // act carries out one action; it tells whether to look again at once.
 func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
 	first := ahead(action, n.record)
+	if !action.Tick.Time.IsZero() {
+		n.record.Job.Tick = action.Tick
+	}
 	if !action.Unhealthy.IsZero() {
 		n.record.Unhealthy = action.Unhealthy
 	} else if first {
@@ -227,6 +236,12 @@ func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
 	began := time.Now()
 	image, err := a.do(ctx, action)
 	switch {
+	case action.Verb == VerbPostStart && !errors.Is(err, spec.ErrBusy):
+		startHandled(&n.record, err)
+		if err != nil {
+			a.tellFailed(n, action.Verb, err)
+			return true
+		}
 	case action.Verb == VerbCheckpoint:
 		noteTaken(&n.record, err, now())
 	case action.Verb == VerbRestore && (err == nil || !restoreAgain(n.failure, err)):
@@ -238,7 +253,11 @@ func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
 	if err != nil {
 		return a.failed(n, action, err)
 	}
-	a.Log.Info("done", "name", n.id, "verb", action.Verb, "instance", action.Instance, "cause", action.Cause, "took", time.Since(began))
+	log := a.Log
+	if action.Verb == VerbStart && !loud(n.record.Runs.Streak) {
+		log = log.V(1)
+	}
+	log.Info("done", "name", n.id, "verb", action.Verb, "instance", action.Instance, "cause", action.Cause, "took", time.Since(began))
 	if n.failure.Verb == action.Verb {
 		n.failure = Failure{}
 	}
@@ -269,7 +288,8 @@ func (a *Agent) failed(n *entry, action Action, err error) (again bool) {
 // deadlines bound each verb: a stuck one holds up its own name only, and not for ever.
 var deadlines = map[string]time.Duration{
 	VerbCreate: time.Minute, VerbStart: time.Minute, VerbDestroy: time.Minute,
-	VerbStop: 10 * time.Second, VerbKill: 10 * time.Second,
+	VerbPostStart: 10 * time.Second,
+	VerbStop:      10 * time.Second, VerbKill: 10 * time.Second,
 	VerbUpdate: 10 * time.Second, VerbPause: 10 * time.Second, VerbResume: 10 * time.Second, VerbRepair: 10 * time.Second,
 	// Much memory takes its time; how long the container may stand still meanwhile is for its node to watch.
 	VerbCheckpoint: 20 * time.Minute, VerbRestore: 20 * time.Minute,
@@ -282,7 +302,7 @@ func (a *Agent) do(ctx context.Context, action Action) (taken spec.Image, err er
 
 // doWhile is do for as long as somebody wants it.
 func (a *Agent) doWhile(ctx context.Context, action Action) (taken spec.Image, err error) {
-	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(deadlines[action.Verb]), action.Until))
+	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(deadlines[action.Verb]+action.Handler.Lasts()), action.Until))
 	defer cancel()
 	defer a.quiet(action)()
 	if action.Verb == VerbCheckpoint {
@@ -301,7 +321,10 @@ func (a *Agent) doQuietly(ctx context.Context, action Action) error {
 	case VerbStart:
 		return a.Node.Start(ctx, name, id)
 	case VerbStop:
+		a.preStop(ctx, action)
 		return a.Node.Stop(ctx, name, id, action.Signal, action.Timeout)
+	case VerbPostStart:
+		return a.handle(ctx, name, id, action.Handler)
 	case VerbKill:
 		return a.Node.Kill(ctx, name, id, action.Signal)
 	case VerbUpdate:
@@ -355,7 +378,7 @@ func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Dec
 	shown, before := farOf(d.Status, observed), n.far
 	a.mu.Lock()
 	n.observed, n.looked, n.far, n.override = observed, true, shown, n.record.Override.State
-	n.waiting = d.Waiting
+	n.waiting, n.probing = d.Waiting, undecided(d.Status) || n.order.Soon
 	if d.Held {
 		n.retrying = !n.failure.stalled()
 	} else {

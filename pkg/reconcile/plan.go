@@ -62,6 +62,8 @@ func Plan(s Subject, now time.Time) Decision {
 	w := newWorld(s, now)
 	before := w.note()
 	w.Record = before
+	w.Record = w.noteJob()
+	before = w.Record
 	var judgement time.Time
 	s.Record, judgement = w.judge()
 	if s.Record.Rollback != before.Rollback {
@@ -84,7 +86,8 @@ type world struct {
 	Subject
 	now    time.Time
 	wanted spec.Container // Desired.Container or an earlier one, zero when there is none
-	hashes map[int]string // identities of wanted, by version of the defaults
+	back   bool           // wanted is an earlier one
+	hashes map[int]string // identities of wanted, by version of the defaults, then
 }
 
 func newWorld(s Subject, now time.Time) *world {
@@ -93,6 +96,7 @@ func newWorld(s Subject, now time.Time) *world {
 	w.Images = slices.Clone(s.Images)
 	if s.Desired != nil {
 		w.wanted = wantedOf(s.Desired, s.Record)
+		_, w.back = s.Record.RolledBack()
 	}
 	return w
 }
@@ -118,12 +122,20 @@ func (w *world) asked() spec.State {
 
 // matches tells whether an instance can become what is wanted without a successor.
 func (w *world) matches(in spec.Instance) bool {
-	hash, ok := w.hashes[in.Defaults]
-	if !ok {
-		hash = spec.Identity(w.wanted, in.Defaults)
-		w.hashes[in.Defaults] = hash
+	return in.Hash == w.identity(in.Defaults)
+}
+
+// identity is spec.Identity of what is wanted.
+func (w *world) identity(defaults int) string {
+	if w.Desired != nil && !w.back {
+		return w.Desired.identity(defaults)
 	}
-	return in.Hash == hash
+	hash, ok := w.hashes[defaults]
+	if !ok {
+		hash = spec.Identity(w.wanted, defaults)
+		w.hashes[defaults] = hash
+	}
+	return hash
 }
 
 // live tells whether an instance has processes.

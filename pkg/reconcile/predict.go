@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -29,11 +30,14 @@ func (w *world) predict(a Action) {
 	case VerbRepair:
 		w.Deep.Drifts = w.Deep.without(a.Fields)
 	case VerbStart:
+		w.Record.Job.Tick = a.Tick
 		*in = begun(*in, w.now)
 	case VerbRestore:
 		*in = begun(*in, w.now)
 	case VerbCheckpoint:
 		w.predictImage(in, a)
+	case VerbPostStart:
+		w.Record.PostStart = record.PostStart{}
 	case VerbPause:
 		in.Phase = spec.InstancePaused
 	case VerbResume:

@@ -70,7 +70,7 @@ func (a *admitter) prune() {
 		for _, name := range names {
 			since, missing := a.Request.Missing[name]
 			if !missing {
-				since = s.ReadAt
+				since = s.listed()
 			}
 			switch d := a.Incumbents[name]; {
 			case held:

@@ -105,18 +105,21 @@ func note(r record.Record, observed []spec.Instance, suspends bool, now time.Tim
 	}
 	if in.Starts > 0 && (r.Runs.Instance != in.ID || in.Starts > r.Runs.Starts) {
 		noteBegin(&r, in)
+		notePostStart(&r, in)
 	}
 	if r.Runs.Instance != in.ID {
 		noteExits(&r, observed[:len(observed)-1], now)
 		r.Runs = record.Runs{Instance: in.ID, Starts: in.Starts, OOMKills: in.OOMKills, OOMCounter: in.OOMKills}
+		noteTick(&r, in)
 	}
 	noteKills(&r.Runs, in)
 	if more := in.Starts - r.Runs.Starts; more > 0 {
-		if r.Runs.Exited && r.LastExit != nil && !requested(*r.LastExit) && r.Restart != (record.Restart{Instance: in.ID, Starts: r.Runs.Starts}) {
+		tick := noteTick(&r, in)
+		if !tick && r.Runs.Exited && r.LastExit != nil && !requested(*r.LastExit) && r.Restart != (record.Restart{Instance: in.ID, Starts: r.Runs.Starts}) {
 			r.Runs.Restarts += more
 			r.Runs.Streak += more
 		}
-		if r.Restart == (record.Restart{Instance: in.ID, Starts: r.Runs.Starts}) {
+		if tick || r.Restart == (record.Restart{Instance: in.ID, Starts: r.Runs.Starts}) {
 			r.Runs.Streak, r.Runs.Began = 0, time.Time{}
 		}
 		r.Runs.Starts, r.Runs.Exited = in.Starts, false
@@ -162,6 +165,10 @@ func noteExit(r *record.Record, in spec.Instance, suspends bool, now time.Time) 
 		exit.Reason = spec.ExitUnhealthy
 	}
 	r.LastExit, r.Runs.Exited = &exit, true
+	if history := in.Spec.Spec.Job.History; history > 0 {
+		runs := append(slices.Clone(r.Job.Runs), exit)
+		r.Job.Runs = runs[max(0, len(runs)-history):]
+	}
 	reset := time.Duration(spec.Defaulted(in.Spec, spec.DefaultsVersion).Spec.Restart.Backoff.ResetAfter)
 	if !exit.StartedAt.IsZero() && exit.FinishedAt.Sub(exit.StartedAt) >= reset {
 		r.Runs.Streak = 0
@@ -179,7 +186,7 @@ func exitText(e spec.Exit) string {
 	case e.Reason == spec.ExitMemoryLost:
 		return "its memory could not follow from its image"
 	case e.Reason == spec.ExitUnhealthy:
-		return "process was stopped because its probe failed"
+		return "process was stopped because it was unhealthy"
 	case e.Reason == spec.ExitOOMKilled:
 		return "process was killed for want of memory"
 	case e.Signal != "":

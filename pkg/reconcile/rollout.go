@@ -20,7 +20,7 @@ func (w *world) health(in spec.Instance) record.Health {
 
 // serves tells whether an instance runs and is ready.
 func (w *world) serves(in spec.Instance) bool {
-	return in.Phase == spec.InstanceRunning && in.Stopping.IsZero() && w.health(in).Ready
+	return in.Phase == spec.InstanceRunning && in.Stopping.IsZero() && w.health(in).Ready && !w.startPending(in)
 }
 
 // judge is the record with what its manifest has proven by now, and when to look again. One that has failed makes room for the last that has proven itself.
@@ -64,6 +64,8 @@ func (w *world) proves() bool {
 func (w *world) proven(r *record.Rollout, enough time.Duration) bool {
 	in, ok := w.current()
 	switch {
+	case ok && w.wanted.Spec.Job.Scheduled(): // when it runs, and how that ends, is another matter
+		return true
 	case !ok || !w.serves(in):
 		r.HealthySince = time.Time{}
 		exit := w.exit(in)

@@ -28,14 +28,25 @@ type Snapshot struct {
 	// Hash is a short hash of names and contents, hexadecimal.
 	Hash string
 	// Files are the manifest files in the order of their paths. Unchanged files are the same pointers as in the snapshot before.
-	Files  []*File
+	Files []*File
+	// ReadAt is when reading began: nothing in it is older.
 	ReadAt time.Time
+	// Listed is when all files had been looked at: what is missing was missing then at the latest. The zero value is ReadAt.
+	Listed time.Time
 	// Unsettled tells that something was being written: scan again soon.
 	Unsettled bool
 }
 
 // OK tells whether the source was read completely.
 func (s Snapshot) OK() bool { return s.Err == nil && !s.ReadAt.IsZero() }
+
+// listed is when all files had been looked at.
+func (s Snapshot) listed() time.Time {
+	if s.Listed.IsZero() {
+		return s.ReadAt
+	}
+	return s.Listed
+}
 
 // same tells whether two snapshots of a source say the same.
 func (s Snapshot) same(other Snapshot) bool {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -16,6 +17,7 @@ func (w *world) status(actions []Action, s step) spec.Status {
 		ObservedGeneration: w.Record.Generation,
 		Override:           w.Record.Override,
 		Rollout:            rollout(w.Record),
+		Job:                w.jobStatus(),
 		Source:             spec.Source{Path: w.Record.Path, Line: w.Record.Line},
 		Container: spec.ContainerStatus{
 			Instance: in.ID, RestartCount: w.Record.Runs.Restarts, LastExit: w.Record.LastExit, Cgroup: in.Cgroup, Resources: in.Resources,
@@ -70,6 +72,9 @@ func (w *world) phase(in spec.Instance, s step) (spec.Phase, string) {
 	case spec.InstanceBroken:
 		return spec.PhasePending, in.Problem
 	case spec.InstanceCreated:
+		if next := w.jobStatus().Next; !next.IsZero() && s.action == nil && !w.ends() {
+			return spec.PhasePending, "first run at " + next.Format(time.DateTime)
+		}
 		if !w.ends() {
 			return spec.PhaseStarting, ""
 		}
@@ -83,6 +88,9 @@ func (w *world) phase(in spec.Instance, s step) (spec.Phase, string) {
 		return spec.PhaseStopped, w.handMessage()
 	case spec.StateCheckpointed:
 		return w.savedPhase(in)
+	}
+	if in.ID == 0 && w.completed() {
+		return spec.PhaseCompleted, "completed before the node was restarted"
 	}
 	return spec.PhasePending, w.Desired.Hold
 }
@@ -146,6 +154,9 @@ func (w *world) runningPhase(in spec.Instance, s step) (spec.Phase, string) {
 	if h := w.health(in); !h.Started {
 		return spec.PhaseStarting, cmp.Or(h.Message, "its startup probe has not succeeded yet")
 	}
+	if w.startPending(in) {
+		return spec.PhaseStarting, "its postStart has not ended yet"
+	}
 	if message := w.handMessage(); message != "" || !in.Filling {
 		return spec.PhaseRunning, message
 	}
@@ -161,11 +172,20 @@ func (w *world) exitedPhase(in spec.Instance, s step) (spec.Phase, string) {
 	case !s.wake.IsZero():
 		return spec.PhaseBackOff, fmt.Sprintf("%s; restart %d at %s", exitText(exit), w.Record.Runs.Restarts+1, clock(s.wake))
 	case over != "":
-		return spec.PhaseFailed, over
+		return spec.PhaseFailed, over + w.nextText()
 	case !exit.Failed():
-		return spec.PhaseCompleted, ""
+		return spec.PhaseCompleted, strings.TrimPrefix(w.nextText(), "; ")
 	}
-	return spec.PhaseFailed, exitText(exit)
+	return spec.PhaseFailed, exitText(exit) + w.nextText()
+}
+
+// nextText says when a job runs next; "" when nobody knows.
+func (w *world) nextText() string {
+	next := w.jobStatus().Next
+	if next.IsZero() {
+		return ""
+	}
+	return "; next run at " + next.Format(time.DateTime)
 }
 
 // handMessage tells of a state set by hand.

@@ -177,6 +177,13 @@ func init() {
 			s.machine.Press(args[0], spec.EventKind(args[1]), 1)
 			return s.rest("0s")
 		},
+		// notify NAME ready | unready | unheard, which is ready that nobody hears
+		"notify": func(s *story, args []string) error {
+			if heard := s.machine.Notify(args[0], args[1] != "unready"); heard == (args[1] == "unheard") {
+				return fmt.Errorf("heard: %v", heard)
+			}
+			return s.rest("0s")
+		},
 		"lose":   func(s *story, args []string) error { s.machine.LoseRecord(args[0]); return nil },
 		"tear":   func(s *story, args []string) error { s.disk.Tear(args[0]); return nil },
 		"wipe":   func(s *story, args []string) error { s.machine.Wipe(args[0]); return nil },

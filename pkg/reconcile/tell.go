@@ -14,7 +14,7 @@ import (
 // doneReasons are the events of actions done.
 var doneReasons = map[string]string{
 	VerbCreate: "Created", VerbStart: "Started", VerbStop: "Killing", VerbKill: "Killing", VerbUpdate: "Updated",
-	VerbPause: "Paused", VerbResume: "Resumed", VerbDestroy: "Destroyed",
+	VerbPostStart: "PostStarted", VerbPause: "Paused", VerbResume: "Resumed", VerbDestroy: "Destroyed",
 	VerbCheckpoint: "Checkpointed", VerbRestore: "Restored",
 	VerbRepair: "DriftCorrected",
 }
@@ -37,9 +37,16 @@ func (a *Agent) tellDone(action Action, taken spec.Image) {
 }
 
 func (a *Agent) tellFailed(n *entry, verb string, err error) {
-	a.Log.Error(err, "failed", "name", n.id, "verb", verb, "count", n.failure.Count, "final", n.failure.Final)
+	if loud(n.failure.Count) {
+		a.Log.Error(err, "failed", "name", n.id, "verb", verb, "count", n.failure.Count, "final", n.failure.Final)
+	} else {
+		a.Log.V(1).Info("failed", "name", n.id, "verb", verb, "count", n.failure.Count, "error", err.Error())
+	}
 	a.tell(Event{Name: n.id, Warning: true, Reason: "Failed" + verb, Message: err.Error()})
 }
+
+// loud tells whether what happened so often in a row is worth a line of the log: the first few times, and then ever more seldom.
+func loud(count int) bool { return count <= 3 || count&(count-1) == 0 }
 
 // tellAccepted tells what came into force.
 func (a *Agent) tellAccepted(n *entry, before record.Record) {

@@ -13,6 +13,9 @@ func (c *checker) agree(root *yamltree.Node) {
 	if n := at(spec, "group"); n != nil {
 		c.add(n, "spec.group", fault{"cannot be said", "write a manifest of kind " + KindGroup + " with the containers below spec.containers"})
 	}
+	if n := at(spec, "job"); n != nil {
+		c.add(n, "spec.job", fault{"cannot be said", "write a manifest of kind " + KindJob + " with the container below spec.template"})
+	}
 	c.agreeOrigin(root, spec)
 	c.agreeContainer(spec)
 }
@@ -28,6 +31,7 @@ func (c *checker) agreeContainer(spec *yamltree.Node) {
 	c.agreeRestart(spec)
 	c.agreeDependencies(spec)
 	c.agreeProbes(spec)
+	c.agreeLifecycle(spec)
 	c.agreeMounts(spec)
 	c.agreeSeccomp(spec)
 	c.agreeObjects(spec)

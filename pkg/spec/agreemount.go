@@ -17,6 +17,7 @@ func (c *checker) agreeMounts(spec *yamltree.Node) {
 		return
 	}
 	exact := scalar(spec, "base") == string(BaseNone)
+	notifies := scalar(spec, "probes", "startup", "notify") == "true" || scalar(spec, "probes", "readiness", "notify") == "true"
 	lines := map[string]int{}
 	for i, m := range mounts.Content {
 		path := fmt.Sprintf("spec.mounts[%d]", i)
@@ -25,6 +26,9 @@ func (c *checker) agreeMounts(spec *yamltree.Node) {
 		destination := at(m, "destination")
 		if destination == nil || destination.Kind != yamltree.ScalarNode {
 			continue
+		}
+		if notifies && strings.HasPrefix(destination.Value+"/", NotifyDir+"/") {
+			c.add(destination, path+".destination", fault{"is the place of the socket of probes with notify", "mount it elsewhere"})
 		}
 		line, doubled := lines[destination.Value]
 		if doubled && !says(at(m, "options"), RemountFlag) {

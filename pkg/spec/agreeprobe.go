@@ -24,7 +24,7 @@ func (c *checker) agreeProbes(spec *yamltree.Node) {
 }
 
 func (c *checker) agreeProbe(path, place string, probe *yamltree.Node) {
-	kinds := c.saidKinds(probe)
+	kinds := saidKinds(probe, probeKinds)
 	switch {
 	case len(kinds) == 0:
 		c.add(probe, path, fault{"says not what to ask", "say one of " + strings.Join(probeKinds, ", ")})
@@ -41,10 +41,10 @@ func (c *checker) agreeProbe(path, place string, probe *yamltree.Node) {
 	}
 }
 
-// saidKinds are the keys of the kinds that a probe says, in its order. A switch that is off says nothing.
-func (c *checker) saidKinds(probe *yamltree.Node) (kinds []*yamltree.Node) {
-	for key, value := range keys(probe) {
-		if slices.Contains(probeKinds, key.Value) && (key.Value != "notify" || value.Value != "false") {
+// saidKinds are the keys of the kinds that an object says, in its order. A switch that is off says nothing.
+func saidKinds(n *yamltree.Node, all []string) (kinds []*yamltree.Node) {
+	for key, value := range keys(n) {
+		if slices.Contains(all, key.Value) && (key.Value != "notify" || value.Value != "false") {
 			kinds = append(kinds, key)
 		}
 	}

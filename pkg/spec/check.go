@@ -65,8 +65,13 @@ func (c *checker) document(root *yamltree.Node) {
 		c.agreeGroup(root)
 		return
 	}
-	c.object("", fieldTree(), root)
-	c.agree(root)
+	if scalar(root, "kind") == KindJob {
+		c.object("", trees()[KindJob], root)
+		c.agreeJob(root)
+	} else {
+		c.object("", fieldTree(), root)
+		c.agree(root)
+	}
 	name := scalar(root, "metadata", "name")
 	for i := range c.problems {
 		if ValidName(name) == nil {

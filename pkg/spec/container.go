@@ -40,6 +40,8 @@ type ContainerSpec struct {
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitzero" class:"live"`
 	// Group is the group that the container belongs to. It is set by a manifest of kind Group, and cannot be said.
 	Group string `json:"group,omitzero" class:"replace" format:"name"`
+	// Job is what the container knows of the job that it is of. It is set by a manifest of kind Job, and cannot be said.
+	Job JobRuns `json:"job,omitzero" class:"live"`
 	// Base is what a container has beside what its manifest says: Standard (the usual mounts, environment, limits and groups; default) or None (nothing: only the mounts and variables that are said, in that order, limits as inherited, numbers for users).
 	Base Base `json:"base,omitzero" class:"replace"`
 	// Rootfs is the file system the container sees as /.
@@ -110,6 +112,8 @@ type ContainerSpec struct {
 	Stop Stop `json:"stop,omitzero" class:"live"`
 	// Probes say how it is found out whether the container has started, is ready and lives.
 	Probes Probes `json:"probes,omitzero" class:"live"`
+	// Lifecycle are things to do in the container after its process has started and before it is asked to end.
+	Lifecycle Lifecycle `json:"lifecycle,omitzero" class:"live"`
 	// Update says when a changed manifest has proven itself, and what happens when it does not.
 	Update Update `json:"update,omitzero" class:"live"`
 	// Checkpoint says when images of the container are taken, kept and restored.

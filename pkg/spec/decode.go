@@ -76,12 +76,26 @@ func decodeTree(s section, root *yamltree.Node) ([]Document, Problems) {
 	if scalar(root, "kind") == KindGroup {
 		return decodeGroup(s, root)
 	}
+	if scalar(root, "kind") == KindJob {
+		return decodeJob(s, root)
+	}
 	d := Document{Line: s.line + root.Line}
 	if err := yaml.UnmarshalStrict(s.text, &d.Container); err != nil {
 		return nil, Problems{undecodable(s, d.Container.Metadata.Name, err)}
 	}
 	tidy(&d.Container)
 	return []Document{d}, nil
+}
+
+// decodeJob reads the container of a job.
+func decodeJob(s section, root *yamltree.Node) ([]Document, Problems) {
+	var j Job
+	if err := yaml.UnmarshalStrict(s.text, &j); err != nil {
+		return nil, Problems{undecodable(s, j.Metadata.Name, err)}
+	}
+	c := j.Expand()
+	tidy(&c)
+	return []Document{{Container: c, Line: s.line + root.Line}}, nil
 }
 
 // decodeGroup reads the containers of a group, each at the line of its name.

@@ -3,11 +3,11 @@ package spec
 import "strings"
 
 // Explain finds a field of a container by its path, such as spec.resources.memory.max; "" is the manifest as a whole. A path may also
-// begin with a kind, "container." or "group.", or below spec, as in resources.memory; false when there is no such field (see Suggest).
+// begin with a kind, "container.", "group." or "job.", or below spec, as in resources.memory; false when there is no such field (see Suggest).
 func Explain(path string) (Field, bool) {
 	path = strings.TrimSuffix(path, ".")
 	tree := fieldTree()
-	for _, kind := range []string{KindContainer, KindGroup} {
+	for _, kind := range []string{KindContainer, KindGroup, KindJob} {
 		if first, rest, _ := strings.Cut(path, "."); strings.EqualFold(first, kind) {
 			tree, path = trees()[kind], rest
 			break

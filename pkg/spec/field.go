@@ -104,6 +104,7 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[RestartPolicy]():     words(RestartAlways, RestartOnFailure, RestartNever),
 	reflect.TypeFor[RestartAction]():     words(ActionRestart, ActionStop),
 	reflect.TypeFor[ExitReason]():        words(exitReasons...),
+	reflect.TypeFor[Concurrency]():       words(ConcurrencyForbid, ConcurrencyReplace),
 	reflect.TypeFor[OnFailure]():         words(FailureRollback, FailureKeep),
 	reflect.TypeFor[Milestone]():         words(MilestoneReady, MilestoneStarted, MilestoneCompleted),
 

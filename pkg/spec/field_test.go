@@ -83,7 +83,7 @@ func TestEnumsComplete(t *testing.T) {
 		listed[typ.Name()] = words
 	}
 	for _, name := range []string{
-		"container.go", "dependency.go", "namespace.go", "network.go", "offset.go", "policy.go", "probe.go", "restart.go", "scheduling.go", "security.go", "update.go",
+		"container.go", "dependency.go", "job.go", "namespace.go", "network.go", "offset.go", "policy.go", "probe.go", "restart.go", "scheduling.go", "security.go", "update.go",
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {

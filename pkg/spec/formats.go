@@ -29,7 +29,7 @@ const optionFormat = "option"
 var formats = sync.OnceValue(func() map[string]format {
 	table := map[string]format{
 		"apiVersion": {wants: "an apiVersion", words: []string{APIVersion}},
-		"kind":       {wants: "a kind", words: []string{KindContainer, KindGroup}},
+		"kind":       {wants: "a kind", words: []string{KindContainer, KindGroup, KindJob}},
 		"policyKind": {wants: "a kind", words: []string{KindPolicy}},
 		"name":       {wants: "a name: at most 63 of a-z, 0-9 and - between letters or digits", pattern: namePattern, longest: 4096, hint: nameHint},
 		"labelKey": {
@@ -47,6 +47,8 @@ var formats = sync.OnceValue(func() map[string]format {
 		"group":      {wants: "a group such as audio or 1000", pattern: `^` + accountPattern + `$`, longest: 256, check: checkUser},
 		"namespace":  {wants: "Private, Host, container:NAME or the absolute path of a namespace file", pattern: `^(Private|Host|container:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|/.+)$`, longest: pathMax},
 		"imageRef":   {wants: "an image such as web or web/20261126-203315123", pattern: `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(/[0-9]{8}-[0-9]{9})?$`, longest: 128},
+		"cron":       {wants: "a time such as 0 2 * * 1-5 or @daily", longest: 256, check: checkCron},
+		"timeZone":   {wants: "a zone such as Europe/Berlin or UTC", pattern: `^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$`, longest: 64},
 		"umask":      {wants: `an octal mask such as "0022"`, pattern: `^0?[0-7]{1,3}$`},
 		"hostname":   {wants: "a host name: at most 64 of letters, digits, - and .", pattern: `^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`, longest: 64},
 		"mountType":  {wants: "a type of mount", words: MountTypes, hint: mountTypeHint},

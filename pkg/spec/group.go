@@ -45,7 +45,7 @@ type GroupSpec struct {
 }
 
 // groupOwned are the keys of a container that its group says, with the place where the group says it.
-var groupOwned = []struct{ key, instead string }{
+var groupOwned = []ownedKey{
 	{"state", "spec.state"},
 	{"suspend", "spec.suspend"},
 	{"deletionPolicy", "spec.deletionPolicy"},
@@ -54,7 +54,11 @@ var groupOwned = []struct{ key, instead string }{
 	{"network", "spec.network"},
 	{"sysctls", "spec.sysctls"},
 	{"group", ""},
+	{"job", ""},
 }
+
+// ownedKey is a key of a container that something else says, with the place where it does, if it does.
+type ownedKey struct{ key, instead string }
 
 // groupShared are the namespaces that a group's containers share.
 var groupShared = []string{"ipc", "uts", "user"}
@@ -117,15 +121,7 @@ func (c *checker) agreeGroup(root *yamltree.Node) {
 
 // agreeMember refuses what only the group can say.
 func (c *checker) agreeMember(spec *yamltree.Node) {
-	for _, owned := range groupOwned {
-		if n := at(spec, owned.key); n != nil {
-			f := fault{message: "is said by the group for all its containers"}
-			if owned.instead != "" {
-				f.hint = "say " + owned.instead
-			}
-			c.add(n, "spec."+owned.key, f)
-		}
-	}
+	c.agreeOwned(spec, groupOwned, "is said by the group for all its containers")
 	for _, kind := range groupShared {
 		if n := at(spec, "namespaces", kind); n != nil {
 			c.add(n, "spec.namespaces."+kind, fault{"the containers of a group share this namespace", "remove it"})
@@ -134,6 +130,19 @@ func (c *checker) agreeMember(spec *yamltree.Node) {
 	if n := at(spec, "namespaces", "pid"); n != nil {
 		if _, joined := JoinedContainer(n.Value); joined {
 			c.add(n, "spec.namespaces.pid", fault{sharedPID, "leave it private: the containers see each other on localhost and in shared memory"})
+		}
+	}
+}
+
+// agreeOwned refuses keys of a container that something else says.
+func (c *checker) agreeOwned(spec *yamltree.Node, keys []ownedKey, why string) {
+	for _, owned := range keys {
+		if n := at(spec, owned.key); n != nil {
+			f := fault{message: why}
+			if owned.instead != "" {
+				f.hint = "say " + owned.instead
+			}
+			c.add(n, "spec."+owned.key, f)
 		}
 	}
 }

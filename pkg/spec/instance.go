@@ -40,6 +40,7 @@ type Instance struct {
 	Starts    int       // how many times the process was started in this instance
 	StartedAt time.Time // of the latest start
 	Filling   bool      // its memory is still coming from the image it was restored from
+	Notified  Notified  // what the latest start has said of itself
 	Stopping  Stopping  // a stop that was asked for and has not ended yet
 	Exit      *Exit     // of the latest start, once it has ended
 	Problem   string    // why Phase is Broken, for people
@@ -69,6 +70,18 @@ type Stopping struct {
 
 // IsZero tells whether no stop is under way.
 func (s Stopping) IsZero() bool { return s == Stopping{} }
+
+// Notified is what one run of a container has said of itself by sd_notify(3); see Probe.Notify. The next run begins with nothing said.
+type Notified struct {
+	// Socket tells that the run can say something: the instance was created to be waited for.
+	Socket bool `json:"socket,omitzero"`
+	// Started tells that it has been ready once.
+	Started bool `json:"started,omitzero"`
+	// Ready tells that it is ready: since READY=1, until RELOADING=1 or STOPPING=1.
+	Ready bool `json:"ready,omitzero"`
+	// Status is its latest STATUS=, printable and short. Nobody vouches for it.
+	Status string `json:"status,omitzero"`
+}
 
 // Exit is how a process ended.
 type Exit struct {
@@ -119,6 +132,7 @@ const (
 	EventExit   EventKind = "Exit"
 	EventOOM    EventKind = "OOM" // Count processes were killed for want of memory
 	EventFreeze EventKind = "Freeze"
+	EventNotify EventKind = "Notify" // it has said something of itself: Instance.Notified
 
 	// The pressure a manifest asks to be told of was met.
 	EventMemoryPressure EventKind = "MemoryPressure"

@@ -56,6 +56,7 @@ var policyCases = []struct{ rule, policy, manifest, problem string }{
 	{"resources.memory.max", `resources: {memory: {max: 1Gi}}`, `{resources: {memory: {max: 1Gi}}}`, ""},
 	{"resources.memory.max", `resources: {memory: {max: 1Gi}}`, `{}`, "spec.resources.memory.max: must be said, at most 1Gi"},
 	{"resources.memory.max", `resources: {memory: {max: 1Gi}}`, `{resources: {memory: {max: max}}}`, "spec.resources.memory.max: max is more than 1Gi"},
+	{"resources.memory.max", `resources: {memory: {max: 1Gi}}`, `{resources: {memory: {max: 1Gi}, unified: {memory.limit_in_bytes: "-1"}}}`, `spec.resources.unified["memory.limit_in_bytes"]: may lift the limit`},
 	{"resources.memory.max", `resources: {memory: {max: max}}`, `{}`, "spec.resources.memory.max: must be said"},
 	{"resources.pids.max", `resources: {pids: {max: 100}}`, `{resources: {pids: {max: 101}}}`, "spec.resources.pids.max: 101 is more than 100"},
 	{"rootfs.direct", `rootfs: {direct: Deny}`, `{rootfs: {path: /srv/web, writable: {medium: Direct}}}`, "spec.rootfs.writable.medium: writes to the node's directory"},

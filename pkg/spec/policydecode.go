@@ -92,6 +92,9 @@ func locate(root *yamltree.Node, c *Container, keys []string) (*yamltree.Node, s
 	if c.Spec.Group != "" {
 		whole = inGroup(strings.TrimPrefix(c.Metadata.Name, c.Spec.Group+"-"), keys)
 	}
+	if !c.Spec.Job.IsZero() {
+		whole = append([]string{"spec", "template"}, keys...)
+	}
 	n, path, lost := root, "", false
 	for _, key := range whole {
 		index, err := strconv.Atoi(key)
@@ -118,7 +121,7 @@ func locate(root *yamltree.Node, c *Container, keys []string) (*yamltree.Node, s
 
 // inGroup is where a group says what its containers have: in one place for all of them, or in that container.
 func inGroup(member string, keys []string) []string {
-	owned := slices.ContainsFunc(groupOwned, func(o struct{ key, instead string }) bool { return o.key == keys[0] })
+	owned := slices.ContainsFunc(groupOwned, func(o ownedKey) bool { return o.key == keys[0] })
 	switch {
 	case owned:
 		return append([]string{"spec"}, keys...)

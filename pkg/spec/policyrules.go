@@ -150,13 +150,18 @@ func lacks(said *[]string, all []string, key string) []breach {
 	return nil
 }
 
+// rawLimits are the kernel files of the limits that have ceilings, of cgroup v2 and v1.
+var rawLimits = map[string][]string{"memory": {"memory.max", "memory.limit_in_bytes"}, "pids": {"pids.max"}}
+
 // above tells a limit that is not said, or higher than its ceiling, which a raw file beside it could lift again.
 func above(said, ceiling Limit, text func(uint64) string, unified map[string]string, controller string) []breach {
 	at := []string{"resources", controller, "max"}
-	raw, lifted := unified[controller+".max"]
+	for _, file := range rawLimits[controller] {
+		if _, lifted := unified[file]; lifted {
+			return []breach{denied("may lift the limit", "resources", "unified", file)}
+		}
+	}
 	switch {
-	case lifted:
-		return []breach{denied(quoteBare(raw)+" stands beside the limit", "resources", "unified", controller+".max")}
 	case ceiling.IsMax():
 		return when(said.IsZero(), "must be said", at...)
 	case said.IsZero():

@@ -16,6 +16,21 @@ type Probes struct {
 	Liveness *Probe `json:"liveness,omitzero" class:"live"`
 }
 
+// Notify tells whether one of them waits to be told.
+func (p Probes) Notify() bool { return p.Startup.waits() || p.Readiness.waits() }
+
+func (p *Probe) waits() bool { return p != nil && p.Notify }
+
+// Unlike all else of a probe, notify is of class replace: it brings a mount and a variable, which a process that runs cannot be given. Were it live, a manifest that
+// asks a running container to say READY=1 would wait until its update is given up.
+
+// NotifyDir is where a container finds the socket of a probe that waits to be told, and NotifySocket the socket itself. What is mounted is the directory, as
+// with other engines: another keeper puts another socket into it.
+const (
+	NotifyDir    = "/run/notify"
+	NotifySocket = NotifyDir + "/notify.sock"
+)
+
 // Probe is a question that is asked again and again, of one kind: http, tcp, grpc, exec or notify. It is asked from inside the container's network, by
 // the agent and without a process, but for exec. One question is asked at a time.
 type Probe struct {
@@ -27,8 +42,8 @@ type Probe struct {
 	GRPC *GRPCProbe `json:"grpc,omitzero" class:"live"`
 	// Exec succeeds when a command ends with 0.
 	Exec *ExecProbe `json:"exec,omitzero" class:"live"`
-	// Notify waits for the container to say READY=1 by itself, see sd_notify(3), instead of asking; startup and readiness alone have it. Default false.
-	Notify bool `json:"notify,omitzero" class:"live"`
+	// Notify waits for the container to say READY=1 by itself, see sd_notify(3), instead of asking; startup and readiness alone have it. It finds the path of the socket in NOTIFY_SOCKET, /run/notify/notify.sock unless env says another; RELOADING=1 and STOPPING=1 make it not ready until the next READY=1. Default false.
+	Notify bool `json:"notify,omitzero" class:"replace"`
 	// Period is how often it is asked. Default 10s.
 	Period Duration `json:"period,omitzero" class:"live" min:"100ms" max:"24h"`
 	// Timeout is how long an answer may take. Default 1s.

@@ -12,24 +12,29 @@ type node map[string]any
 // Schema is the JSON Schema (2020-12) of a manifest document, for editors and pipelines. It says what a schema can say;
 // Decode says the rest.
 func Schema() []byte {
-	container, group := fieldTree().schema(), trees()[KindGroup].schema()
+	container, group, job := fieldTree().schema(), trees()[KindGroup].schema(), trees()[KindJob].schema()
 	spec := container["properties"].(node)["spec"]
 	group["properties"].(node)["spec"].(node)["properties"].(node)["containers"].(node)["additionalProperties"] = node{"$ref": "#/$defs/containerSpec"}
+	job["properties"].(node)["spec"].(node)["properties"].(node)["template"] = node{"$ref": "#/$defs/containerSpec"}
 	container["properties"].(node)["spec"] = node{"$ref": "#/$defs/containerSpec"}
 	root := node{
 		"$schema": "https://json-schema.org/draft/2020-12/schema",
-		"title":   KindContainer + " or " + KindGroup + " of " + APIVersion,
+		"title":   KindContainer + ", " + KindGroup + " or " + KindJob + " of " + APIVersion,
 		"type":    "object",
 		"$defs":   node{"containerSpec": spec},
-		"if":      node{"properties": node{"kind": node{"const": KindGroup}}, "required": []string{"kind"}},
+		"if":      isKind(KindGroup),
 		"then":    group,
-		"else":    container,
+		"else":    node{"if": isKind(KindJob), "then": job, "else": container},
 	}
 	data, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
 		panic("spec: a schema is always JSON: " + err.Error())
 	}
 	return append(data, '\n')
+}
+
+func isKind(kind string) node {
+	return node{"properties": node{"kind": node{"const": kind}}, "required": []string{"kind"}}
 }
 
 // schema is the schema of a field with its shape, comment, class and default.

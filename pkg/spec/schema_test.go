@@ -134,8 +134,8 @@ func readSchema(t *testing.T) *schema {
 	if err := json.Unmarshal(spec.Schema(), &s); err != nil {
 		t.Fatal(err)
 	}
-	container := s.Defs["containerSpec"]
-	for _, of := range []*schema{s.Else.Properties["spec"], s.Then.Properties["spec"].Properties["containers"]} {
+	container, job := s.Defs["containerSpec"], s.Else.Then.Properties["spec"].Properties
+	for _, of := range []*schema{s.Else.Else.Properties["spec"], job["template"], s.Then.Properties["spec"].Properties["containers"]} {
 		if of.Ref == "" {
 			of = new(schema)
 			if err := json.Unmarshal(s.Then.Properties["spec"].Properties["containers"].AdditionalProperties, of); err != nil {
@@ -146,7 +146,7 @@ func readSchema(t *testing.T) *schema {
 			t.Fatalf("a container's spec is %q", of.Ref)
 		}
 	}
-	s.Else.Properties["spec"] = container
+	s.Else.Else.Properties["spec"], job["template"] = container, container
 	var document struct {
 		Defs map[string]json.RawMessage `json:"$defs"`
 	}
@@ -165,6 +165,12 @@ func TestSchemaAccepts(t *testing.T) {
 	}
 	if s.check(strings.ReplaceAll(readFile(t, "group.yaml"), "memory:", "memry:")) == nil {
 		t.Error("a broken container of a group fits")
+	}
+	if err := s.check(readFile(t, "job.yaml")); err != nil {
+		t.Errorf("job.yaml: %v", err)
+	}
+	if s.check(strings.ReplaceAll(readFile(t, "job.yaml"), "rootfs:", "rotfs:")) == nil {
+		t.Error("a broken template of a job fits")
 	}
 	for _, name := range []string{"typical.yaml", "full.yaml", "attributes.yaml"} {
 		text := readFile(t, name)

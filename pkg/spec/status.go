@@ -32,6 +32,8 @@ type Status struct {
 	Container          ContainerStatus `json:"container,omitzero"`
 	// Rollout is how the newest manifest proves itself.
 	Rollout Rollout `json:"rollout,omitzero"`
+	// Job is what there is to tell of a job.
+	Job JobStatus `json:"job,omitzero"`
 	// Pending are the actions still to do, empty when converged.
 	Pending []PendingAction `json:"pending,omitzero"`
 }
@@ -53,6 +55,17 @@ type Override struct {
 
 // IsZero tells whether the manifest alone decides.
 func (o Override) IsZero() bool { return o.State == "" && !o.Suspended }
+
+// JobStatus is what there is to tell of a job.
+type JobStatus struct {
+	// LastScheduled is the time of the schedule that the latest run was for, Next that of the next.
+	LastScheduled time.Time `json:"lastScheduled,omitzero"`
+	Next          time.Time `json:"next,omitzero"`
+	// LeftOut is how many runs were left out because one went on.
+	LeftOut int `json:"leftOut,omitzero"`
+	// Runs are how the latest runs ended, the newest last.
+	Runs []Exit `json:"runs,omitzero"`
+}
 
 // ContainerStatus is the running side of a status.
 type ContainerStatus struct {

@@ -17,6 +17,7 @@ var trees = sync.OnceValue(func() map[string]*Field {
 	return map[string]*Field{
 		KindContainer: treeOf(KindContainer, reflect.TypeFor[Container](), reflect.ValueOf(sample)),
 		KindGroup:     treeOf(KindGroup, reflect.TypeFor[Group](), reflect.Value{}),
+		KindJob:       treeOf(KindJob, reflect.TypeFor[Job](), reflect.Value{}),
 	}
 })
 

@@ -63,6 +63,7 @@ func (k *keeper) adopt(key Key, from *handover) {
 		return
 	}
 	in.holdings = from.holdings(key)
+	in.ear = in.lastEar()
 	in.left = left
 	if in.stop, err = in.lastStop(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		k.cfg.Log.Error(err, "stop is forgotten", "name", key.Name, "instance", key.Instance)

@@ -85,7 +85,7 @@ func (c *Client) Start(ctx context.Context, r StartRequest) (Started, error) {
 
 // startMessage is a start as it goes over the socket: header, body, files.
 func startMessage(r StartRequest) (request, []byte, []*os.File, error) {
-	head := startHeader{ID: rand.Text(), Dir: r.Dir, Sandbox: r.Sandbox, Log: r.Log, Cgroup: r.Cgroup, OOM: r.OOM, Patience: r.Patience}
+	head := startHeader{ID: rand.Text(), Dir: r.Dir, Sandbox: r.Sandbox, Log: r.Log, Cgroup: r.Cgroup, OOM: r.OOM, Notify: r.Notify, Patience: r.Patience}
 	head.Files = slices.Sorted(maps.Keys(r.Files))
 	files := make([]*os.File, len(head.Files))
 	for i, name := range head.Files {

@@ -43,7 +43,7 @@ type Process struct {
 	Dropped int64 `json:"dropped,omitzero"`
 }
 
-// Event is a hint: an instance's process ended, or what gave it memory is done (spec.EventExit), or hints may have been missed (spec.EventLost, no key).
+// Event is a hint: an instance's process ended, or what gave it memory is done (spec.EventExit), or it has said something of itself (spec.EventNotify), or hints may have been missed (spec.EventLost, no key).
 type Event struct {
 	Key
 	Kind spec.EventKind `json:"kind"`

@@ -34,3 +34,6 @@ func AdoptSandbox(sandbox Sandbox, pid int, pidfd *os.File) (kept bool, err erro
 	s.forget(sandbox.Key)
 	return kept, err
 }
+
+// Heed draws from a message what is said then.
+var Heed = heed

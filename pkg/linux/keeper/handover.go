@@ -30,6 +30,7 @@ type handedProcess struct {
 	Pipes   [2]int `json:"pipes"`
 	Stdin   int    `json:"stdin"`
 	Console int    `json:"console"`
+	Notify  int    `json:"notify,omitzero"` // 0 is none as well, from a keeper that knows of none
 }
 
 // handedSandbox is a sandbox with its descriptors in the order of its kinds.
@@ -107,6 +108,9 @@ func (h *handover) holdings(key Key) (held holdings) {
 		if p.Key == key {
 			held.pidfd = inherited(p.Pidfd, "pidfd")
 			held.stdin, held.console = inherited(p.Stdin, FileStdin), inherited(p.Console, FileConsole)
+			if p.Notify > 0 {
+				held.notify = inherited(p.Notify, NotifySocket)
+			}
 			for i, fd := range p.Pipes {
 				held.pipes[i] = inherited(fd, pipeNames[i])
 			}

@@ -29,6 +29,7 @@ type instance struct {
 	timer  *time.Timer
 	left   leftover
 	feed   *feeder // what gives it memory; nil when that is its own
+	ear    ear     // what the latest start has said of itself
 	holdings
 	listeners []*listener // who get a copy of the output; guarded by io
 	ending    time.Time   // since when they are to get the last of it; guarded by io
@@ -40,8 +41,9 @@ type holdings struct {
 	pipes   [2]*os.File // of stdout and stderr
 	stdin   *os.File    // the pipe of an input that is kept open; nil for none
 	console *os.File    // the master of a terminal; nil for none
+	notify  *os.File    // the socket for sd_notify(3); nil for none
 	log     *sharedLog
-	sources [4]*source // changed with mu and io held
+	sources [5]*source // changed with mu and io held
 }
 
 // pipeNames are the FIFOs of an instance.
@@ -98,6 +100,14 @@ func (in *instance) open(c Log, make bool) (err error) {
 		in.stdin, failed = openFIFO(in.dir, FileStdin)
 		err = errors.Join(err, failed)
 	}
+	if in.record.Notify.Socket && in.notify == nil {
+		var failed error
+		if in.notify, failed = openNotify(in.dir); failed != nil && !make { // who runs is not given up for it
+			in.k.cfg.Log.Error(failed, "readiness is not heard", "name", in.key.Name, "instance", in.key.Instance)
+			failed = nil
+		}
+		err = errors.Join(err, failed)
+	}
 	return err
 }
 
@@ -107,8 +117,8 @@ func (in *instance) watch() error {
 	in.io.Lock()
 	defer in.io.Unlock()
 	var errs []error
-	files := [...]*os.File{in.pidfd, in.pipes[0], in.pipes[1], in.console}
-	ready := [...]func() bool{in.ended, in.output(0), in.output(1), in.terminal}
+	files := [...]*os.File{in.pidfd, in.pipes[0], in.pipes[1], in.console, in.notify}
+	ready := [...]func() bool{in.ended, in.output(0), in.output(1), in.terminal, in.told}
 	for i, f := range files {
 		if f == nil || in.sources[i] != nil {
 			continue
@@ -164,6 +174,9 @@ func (in *instance) close() {
 		if f != nil {
 			f.Close()
 		}
+	}
+	if in.notify != nil {
+		hurry(func() { in.notify.Close() })
 	}
 	if in.log != nil {
 		in.k.logs.close(in.log)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Key names one instance.
@@ -44,6 +45,9 @@ type StartRequest struct {
 	// OOM is the absolute path of the file whose "oom_kill N" line counts kills: memory.events (v2) or memory.oom_control (v1), in
 	// a directory that ends alike; "" if there is none.
 	OOM string
+	// Notify, if its Socket is true, gives the run a socket for sd_notify(3) in Dir/NotifyDir, which is there, empty and the caller's to show to the container. The
+	// rest is what the run has said already: one that was restored does not say it again.
+	Notify spec.Notified
 	// Patience is how long the program may wait for whoever attends to it, beside what any start may take.
 	Patience time.Duration
 	// Once tells that the start is not to be asked for again when a keeper dies of it: who attends to the child attends to one.
@@ -65,6 +69,8 @@ type Started struct {
 	StartedAt time.Time `json:"startedAt"`
 	Starts    int       `json:"starts"`   // how many starts this instance has had, this one included
 	OOMKills  uint64    `json:"oomKills"` // the count in the OOM file at the start
+	// Notify is what it was asked for with; see NotifyFile for what it has said since.
+	Notify spec.Notified `json:"notify,omitzero"`
 }
 
 // The files in an instance's directory that the keeper writes, by atomic rename; others only read them.
@@ -74,4 +80,18 @@ const (
 	ExitFile     = "exit.json"  // spec.Exit; written before the process is reaped; removed by the next start
 	StopFile     = "stop.json"  // spec.Stopping; removed by the next start
 	FeedFile     = "feed.json"  // there while the memory of a restored instance is still to come
+
+	NotifyFile = "notify.json" // Notified; of the run with its number of starts, if that is one with a socket
 )
+
+// NotifyDir is the directory of an instance's socket for sd_notify(3), and NotifySocket the socket in there.
+const (
+	NotifyDir    = "notify"
+	NotifySocket = "notify.sock"
+)
+
+// Notified is what a run has said of itself.
+type Notified struct {
+	spec.Notified
+	Starts int `json:"starts"`
+}

@@ -58,6 +58,7 @@ func (in *instance) restore(ctx context.Context, conn *net.UnixConn, head startH
 	before := in.record
 	in.record = in.nextRecord(head, program)
 	in.record.Init, in.record.Restoring = true, true
+	in.ear = newEar(in.record.Notify)
 	restored, err := in.restorer(ctx, conn, program, files)
 	if err == nil && restored {
 		in.stop = stopRecord{}

@@ -34,6 +34,7 @@ func (in *instance) start(head startHeader, program *process.Program, files map[
 	before := in.record
 	in.record = in.nextRecord(head, program)
 	in.record.Stdin = in.record.Stdin && files[FileStdin] == nil
+	in.ear = newEar(in.record.Notify)
 	if err := in.launch(program, files, head.Patience); err != nil {
 		in.close()
 		in.record = before
@@ -54,7 +55,7 @@ func (in *instance) nextRecord(head startHeader, program *process.Program) recor
 		Init:  program.Clone&unix.CLONE_NEWPID != 0,
 		Stdin: slices.Contains(program.Files, FileStdin),
 		Started: Started{
-			BootID: in.k.boot, Starts: in.record.Starts + 1, OOMKills: oomKills(head.OOM), StartedAt: time.Now(),
+			BootID: in.k.boot, Starts: in.record.Starts + 1, OOMKills: oomKills(head.OOM), StartedAt: time.Now(), Notify: head.Notify,
 		},
 	}
 }

@@ -125,7 +125,7 @@ func (k *keeper) handover(conn *net.UnixConn) (h handover, kept kept, err error)
 		if in.running() {
 			h.Instances = append(h.Instances, handedProcess{
 				Key: in.key, Pidfd: kept.keep(in.pidfd), Pipes: [2]int{kept.keep(in.pipes[0]), kept.keep(in.pipes[1])},
-				Stdin: kept.keep(in.stdin), Console: kept.keep(in.console),
+				Stdin: kept.keep(in.stdin), Console: kept.keep(in.console), Notify: kept.keep(in.notify),
 			})
 		}
 		in.mu.Unlock()

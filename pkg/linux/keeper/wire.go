@@ -69,13 +69,14 @@ type request struct {
 // startHeader is a StartRequest without its program, which is the body, and its files, which are named here in order.
 // A client that lost the answer sends the same ID again, and a process that was started and has ended is not started twice.
 type startHeader struct {
-	ID      string   `json:"id,omitzero"`
-	Dir     string   `json:"dir"`
-	Sandbox Sandbox  `json:"sandbox,omitzero"`
-	Log     Log      `json:"log"`
-	Cgroup  string   `json:"cgroup"`
-	OOM     string   `json:"oom,omitzero"`
-	Files   []string `json:"files,omitzero"`
+	ID      string        `json:"id,omitzero"`
+	Dir     string        `json:"dir"`
+	Sandbox Sandbox       `json:"sandbox,omitzero"`
+	Log     Log           `json:"log"`
+	Cgroup  string        `json:"cgroup"`
+	OOM     string        `json:"oom,omitzero"`
+	Notify  spec.Notified `json:"notify,omitzero"`
+	Files   []string      `json:"files,omitzero"`
 	// Patience is in nanoseconds.
 	Patience time.Duration `json:"patience,omitzero"`
 }

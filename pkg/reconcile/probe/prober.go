@@ -147,9 +147,9 @@ func (p *Prober) Health(name string) (Health, bool) {
 	return t.state.Health(), true
 }
 
-// Notified takes the container's own word that it is ready, which counts for its probes that wait to be told, and tells whether Health has changed. Word
-// of another run than the one that was Set means nothing.
-func (p *Prober) Notified(name string, instance uint64, starts int) (changed bool) {
+// Notified takes what a run has said of itself by now, see State.Told, and tells whether Health has changed. Word of another run than the one that was Set means
+// nothing.
+func (p *Prober) Notified(name string, instance uint64, starts int, n spec.Notified) (changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t, ok := p.targets[name]
@@ -157,11 +157,7 @@ func (p *Prober) Notified(name string, instance uint64, starts int) (changed boo
 		return false
 	}
 	now, before := time.Now(), t.state.Health()
-	for _, k := range []Kind{Startup, Readiness} {
-		if probe := k.of(t.Probes); probe != nil && probe.Notify && t.state.Feed(k, Result{Time: stamp(now)}) {
-			changed = true
-		}
-	}
+	changed = t.state.Told(n, stamp(now))
 	if !before.Started && t.state.Health().Started {
 		p.plan(name, t, now)
 	}

@@ -328,13 +328,14 @@ func TestNotified(t *testing.T) {
 		w.Set("web", first(spec.Probes{Startup: told, Readiness: told, Liveness: every(time.Second)}))
 		time.Sleep(time.Minute)
 		w.is(t, "web", "srL")
-		if w.Notified("web", 1, 2) || w.Notified("web", 2, 1) || w.Notified("nobody", 1, 1) {
+		ready := spec.Notified{Socket: true, Started: true, Ready: true}
+		if w.Notified("web", 1, 2, ready) || w.Notified("web", 2, 1, ready) || w.Notified("nobody", 1, 1, ready) {
 			t.Error("another's word counts")
 		}
 		if n := w.times("web/1"); n != 0 {
 			t.Errorf("asked %d times before it has started", n)
 		}
-		if !w.Notified("web", 1, 1) || w.Notified("web", 1, 1) {
+		if !w.Notified("web", 1, 1, ready) || w.Notified("web", 1, 1, ready) {
 			t.Error("its word counts not, or twice")
 		}
 		w.is(t, "web", "SRL")

@@ -36,6 +36,11 @@ type Record struct {
 	// Health is what the probes said last, Unhealthy the run that has to end because of it.
 	Health    Health  `json:"health,omitzero"`
 	Unhealthy Restart `json:"unhealthy,omitzero"`
+	// PostStart is the run whose postStart has still to be done.
+	PostStart PostStart `json:"postStart,omitzero"`
+
+	// Job is what is remembered of a job.
+	Job Job `json:"job,omitzero"`
 
 	// Runs counts the runs of the newest instance.
 	Runs Runs `json:"runs,omitzero"`
@@ -55,6 +60,32 @@ type Record struct {
 	Origin Origin `json:"origin,omitzero"`
 	// Suspended tells that the latest run ended in an image because it was to be Checkpointed: the next one begins from there, in whatever instance.
 	Suspended bool `json:"suspended,omitzero"`
+}
+
+// Job is what is remembered of a job.
+type Job struct {
+	// Last is the time of the schedule of which the latest run is, or that was left out; LeftOut counts the latter.
+	Last    time.Time `json:"last,omitzero"`
+	LeftOut int       `json:"leftOut,omitzero"`
+	// Tick is the run that the schedule began last.
+	Tick Tick `json:"tick,omitzero"`
+	// Completed is the identity of what has completed, of a job without a schedule.
+	Completed string `json:"completed,omitzero"`
+	// Runs are how the latest runs ended, the newest last.
+	Runs []spec.Exit `json:"runs,omitzero"`
+}
+
+// Tick is a run that a schedule begins: the one that start number Starts of an instance begins.
+type Tick struct {
+	Time     time.Time `json:"time"`
+	Instance uint64    `json:"instance"`
+	Starts   int       `json:"starts"`
+}
+
+// PostStart is what has to be done after the start of one run, and how it has failed.
+type PostStart struct {
+	Restart
+	Failed string `json:"failed,omitzero"`
 }
 
 // Drain tells that the node is drained: all is brought down, until somebody ends that. The zero value is a node that is not.

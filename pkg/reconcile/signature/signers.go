@@ -44,7 +44,7 @@ func ParseSigners(file string, text []byte) (*Signers, error) {
 		s.all = append(s.all, one)
 	}
 	if len(errs) == 0 && len(s.all) == 0 {
-		errs = append(errs, fmt.Errorf("%s: nobody is in it\nhint: a line is PRINCIPAL namespaces=\"%s\" ssh-ed25519 AAAA...", file, Namespace))
+		errs = append(errs, fmt.Errorf("%s: nobody is in it\nhint: a line is PRINCIPAL namespaces=\"%s\" ssh-ed25519 KEY", file, Namespace))
 	}
 	return s, errors.Join(errs...)
 }

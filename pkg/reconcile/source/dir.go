@@ -105,6 +105,7 @@ func (d *Dir) scan(s *reconcile.Snapshot, all bool) error {
 		return fmt.Errorf("%s is another directory than before and empty: is a file system not mounted?\nhint: put a manifest into it, or restart the agent if it is meant to be empty", d.path)
 	}
 	files, unsettled := d.readAll(dir, names, all || d.rereads(at))
+	s.Listed = time.Now().Round(0).UTC() // a name may have vanished as late as it was opened
 	// A directory that was removed or swapped meanwhile may have been shown in part.
 	if again, err := d.placeNow(); err != nil || again != at {
 		s.Unsettled = true
