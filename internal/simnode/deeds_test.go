@@ -38,6 +38,7 @@ func init() { // some play others
 		"freeze":   {4, (*simulation).freeze},
 		"wipe":     {2, (*simulation).wipe},
 		"damage":   {3, (*simulation).damage},
+		"poison":   {4, (*simulation).poison},
 		"full":     {1, (*simulation).full},
 		"lose":     {2, (*simulation).lose},
 		"hold":     {2, (*simulation).hold},

@@ -66,7 +66,7 @@ func lost(want spec.Container, in spec.Instance, r record.Record) string {
 	if last.Before(r.Rollout.Accepted) {
 		last = r.Rollout.Accepted
 	}
-	if hasProcess(in) || time.Since(last) < 2*every+time.Minute || !want.Spec.Job.Scheduled() {
+	if last.IsZero() || hasProcess(in) || time.Since(last) < 2*every+time.Minute || !want.Spec.Job.Scheduled() {
 		return ""
 	}
 	return fmt.Sprintf("the latest run of its schedule is that of %v", last)

@@ -43,6 +43,12 @@ func (s *simulation) damage(name string) {
 	s.say("damage %s: %v", name, s.machine.Damage(name, s.r.IntN(2) == 0))
 }
 
+// poison makes what begins from the newest image end soon, and has it begin there if its manifest says so.
+func (s *simulation) poison(name string) {
+	s.say("poison %s: %v", name, s.machine.Poison(name, time.Second))
+	s.machine.Crash(name, 1)
+}
+
 // full leaves no room for images, for a while.
 func (s *simulation) full(string) {
 	full := s.r.IntN(2) == 0
