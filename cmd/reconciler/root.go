@@ -84,7 +84,7 @@ func verbs(a *app) []*cobra.Command {
 		{groupAgent, []*cobra.Command{newRun(a)}},
 		{groupManifests, []*cobra.Command{newValidate(a), newPlan(a), newDiff(a), newExplain(a), newSchema(a)}},
 		{groupContainers, []*cobra.Command{
-			newGet(a), newDescribe(a), newTop(a), newPs(a), newEvents(a), newLogs(a), newExec(a), newAttach(a), newWait(a),
+			newGet(a), newDescribe(a), newTop(a), newPs(a), newDrift(a), newEvents(a), newLogs(a), newExec(a), newAttach(a), newWait(a),
 			newOverride(a, "pause"), newOverride(a, "resume"), newOverride(a, "stop"), newOverride(a, "start"), newOverride(a, "suspend"),
 			newOverride(a, "clear"), newRollout(a), newRestart(a), newKill(a), newCheckpoint(a), newRestore(a),
 		}},

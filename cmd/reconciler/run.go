@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -41,6 +42,7 @@ type agentFlags struct {
 	logDir        string
 	cgroupParent  string
 	subnet        netip.Prefix
+	drift         time.Duration
 	logFormat     *format
 	verbose       bool
 }
@@ -81,6 +83,7 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 	flags.StringVar(&f.logDir, "log-dir", "/var/log/reconciler", "`DIR` for the output of containers")
 	flags.StringVar(&f.cgroupParent, "cgroup-parent", "reconciler", "the `CGROUP` above all containers; under systemd, a delegated scope of that name, unless it begins with /")
 	flags.TextVar(&f.subnet, "bridge-subnet", network.DefaultSubnet, "the `PREFIX` that bridges get their subnets from, each at most a /22")
+	flags.DurationVar(&f.drift, "drift-interval", time.Minute, "how often each container is compared with all that the kernel shows of it; 0 for never: then only limits and pauses are")
 	flags.StringVar(&f.criu, "criu", "", "the criu `PROGRAM` that images are taken with; default: the first that is found, if it proves itself")
 	flags.Var(f.logFormat, "log-format", "auto (text on a terminal), text or json")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every event and decision")
@@ -120,7 +123,7 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 		return err
 	}
 	defer store.Close()
-	agent, err := reconcile.New(reconcile.Config{Node: node, Store: store, Sources: sources, Prune: prune, Log: log})
+	agent, err := reconcile.New(reconcile.Config{Node: node, Store: store, Sources: sources, Prune: prune, DeepLook: f.deepLook(), Log: log})
 	if err != nil {
 		return err
 	}
@@ -129,6 +132,14 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 		return errors.Join(agent.RunOnce(ctx), node.Shutdown(context.WithoutCancel(ctx)))
 	}
 	return a.serve(ctx, f, agent, node, log)
+}
+
+// deepLook is the interval as the loop takes it, where 0 is the default.
+func (f agentFlags) deepLook() time.Duration {
+	if f.drift <= 0 {
+		return -1
+	}
+	return f.drift
 }
 
 func (f agentFlags) sources(policy *spec.NodePolicy) ([]reconcile.Source, error) {

@@ -1,4 +1,4 @@
-// Command genpromise writes docs/container.md. It runs in pkg/linux, by go generate.
+// Command genpromise writes docs/container.md and docs/drift.md. It runs in pkg/linux, by go generate.
 package main
 
 import (
@@ -10,8 +10,10 @@ import (
 )
 
 func main() {
-	if err := os.WriteFile(filepath.Join("..", "..", "docs", "container.md"), promise.Page(), 0o644); err != nil {
-		fmt.Fprintln(os.Stderr, "genpromise:", err)
-		os.Exit(1)
+	for name, page := range map[string][]byte{"container.md": promise.Page(), "drift.md": promise.DriftPage()} {
+		if err := os.WriteFile(filepath.Join("..", "..", "docs", name), page, 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, "genpromise:", err)
+			os.Exit(1)
+		}
 	}
 }

@@ -36,7 +36,8 @@ func (l life) failpoints(t *testing.T) {
 	died, missed := map[string]*[3]int{}, 0
 	for i, call := range calls {
 		seldom := os.Getenv("RECONCILER_SOAK") == "" && i%5 > 0
-		if call.Name != "a" && call.Name != "drained" || call.Verb == "Event" || seldom && (call.Verb == "Observe" || call.Verb == "Images") {
+		often := slices.Contains([]string{"Observe", "Images", "Drift"}, call.Verb)
+		if call.Name != "a" && call.Name != "drained" || call.Verb == "Event" || seldom && often {
 			continue
 		}
 		if died[call.Verb] == nil {

@@ -56,7 +56,7 @@ func (o *Oracle) jobs(verb string, c trial) string {
 	return ""
 }
 
-// lost says which run of a schedule did not come, of what has had nothing in its way for a while.
+// lost says which run of a schedule did not come, of what has had nothing in its way for a while: a config that nobody has may be.
 func lost(want spec.Container, in spec.Instance, r record.Record) string {
 	every := time.Minute
 	if want.Spec.Job.Schedule.Cron[0] == '*' && want.Spec.Job.Schedule.Cron[1] == '/' {
@@ -66,7 +66,7 @@ func lost(want spec.Container, in spec.Instance, r record.Record) string {
 	if last.Before(r.Rollout.Accepted) {
 		last = r.Rollout.Accepted
 	}
-	if last.IsZero() || hasProcess(in) || time.Since(last) < 2*every+time.Minute || !want.Spec.Job.Scheduled() {
+	if last.IsZero() || hasProcess(in) || len(want.Spec.Configs) > 0 || time.Since(last) < 2*every+time.Minute || !want.Spec.Job.Scheduled() {
 		return ""
 	}
 	return fmt.Sprintf("the latest run of its schedule is that of %v", last)

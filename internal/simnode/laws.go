@@ -67,6 +67,17 @@ var laws = map[string]func(trial) string{
 		}
 		return ""
 	},
+	"Repair": func(c trial) string {
+		switch {
+		case c.late:
+			return "the node goes down"
+		case !hasProcess(c.in):
+			return "nothing runs that could differ"
+		case !c.in.Stopping.IsZero():
+			return "it is about to end"
+		}
+		return ""
+	},
 	"Stop": func(c trial) string {
 		switch {
 		case c.handled || c.down || c.removed() || len(c.others) > 0 || c.beyond || unseen(c.in, "", spec.OnChangeRestart):

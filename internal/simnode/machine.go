@@ -34,6 +34,7 @@ type Machine struct {
 	misfits          []string          // what was asked of it that nobody may ask for
 	answers          map[string]Answer // by name, what whoever connects finds
 	given            map[*instance][]spec.Projection
+	unrepaired       map[string]Mending
 	// Judge is told of every effective verb before it takes effect, with the instances of the name as they are then.
 	Judge func(verb string, name string, id uint64, instances []spec.Instance)
 	// Watch is told after every change of a process, with the instances of the name as they are then.
@@ -54,6 +55,7 @@ type instance struct {
 	frozen  time.Time   // since when, the latest time
 	asked   time.Time   // when it was asked to end, the latest time
 	vain    int         // how often somebody connected although it could not answer
+	drifts  []spec.Drift
 }
 
 // New is a machine on which nothing runs.
@@ -61,7 +63,7 @@ func New() *Machine {
 	return &Machine{
 		instances: map[string][]*instance{}, pids: 1000,
 		images: map[string][]*image{}, newest: map[string]string{}, uncheckpointable: map[string]bool{}, refused: map[string]bool{},
-		answers: map[string]Answer{}, given: map[*instance][]spec.Projection{},
+		answers: map[string]Answer{}, given: map[*instance][]spec.Projection{}, unrepaired: map[string]Mending{},
 	}
 }
 
@@ -215,7 +217,7 @@ func (in *instance) halt() {
 func (m *Machine) exit(in *instance, code int, signal, reason string) {
 	in.halt()
 	in.Exit = &spec.Exit{Code: code, Signal: signal, Reason: reason, Pid: in.Pid, StartedAt: in.StartedAt, FinishedAt: time.Now().Round(0)}
-	in.Phase, in.Pid, in.Stopping = spec.InstanceExited, 0, spec.Stopping{}
+	in.Phase, in.Pid, in.Stopping, in.drifts = spec.InstanceExited, 0, spec.Stopping{}, nil
 	m.changed(in.Name)
 	m.tell(in.Name, spec.EventExit)
 }

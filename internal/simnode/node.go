@@ -89,7 +89,7 @@ func (n *Node) meet(ctx context.Context, verb, name string, effect func(fate) er
 }
 
 // looks are the verbs that change nothing, and may come at any time.
-var looks = []string{"Observe", "Stats", "Processes", "Images", "RemoveImage"}
+var looks = []string{"Observe", "Drift", "Stats", "Processes", "Images", "RemoveImage"}
 
 // begin notes that a verb is under way, until the function it gives is called: the caller runs the verbs of one name one at a time.
 func (n *Node) begin(verb, name string) (end func()) {

@@ -25,6 +25,7 @@ func (s *simulation) starve(name string) {
 
 func (s *simulation) drift(name string) {
 	s.say("drift %s", name)
+	s.machine.Stray(name, spec.Drift{Field: "hostname", Found: "stray", Wanted: name, Repairable: true})
 	s.machine.Drift(name, spec.Resources{Memory: spec.Memory{Max: spec.NewLimit(7 << 20)}})
 }
 

@@ -85,6 +85,7 @@ func TestLogOptionsSurviveTheQuery(t *testing.T) {
 func FuzzRequest(f *testing.F) {
 	for _, seed := range [][3]string{
 		{"GET", "/v1/containers", ""},
+		{"GET", "/v1/containers/a/drift", ""},
 		{"GET", "/v1/containers/a/logs?tail=9&since=x", ""},
 		{"POST", "/v1/containers/a/kill", `{"signal":"SIGHUP"}`},
 		{"POST", "/v1/containers/a/exec", `{"command":["ls"],"detach":true}`},

@@ -19,6 +19,7 @@ func (s *Server) routes() http.Handler {
 		"GET /v1/containers/{name}":           s.container,
 		"GET /v1/containers/{name}/stats":     s.stats,
 		"GET /v1/containers/{name}/processes": s.processes,
+		"GET /v1/containers/{name}/drift":     s.drift,
 		"POST /v1/containers/{name}/{verb}":   s.verb,
 		"GET /v1/containers/{name}/revisions": s.revisions,
 		"GET /v1/sources":                     s.sources,

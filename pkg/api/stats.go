@@ -31,6 +31,15 @@ func (s *Server) processes(r *http.Request) (any, error) {
 	return append([]spec.Process{}, processes...), s.vanished(name, err)
 }
 
+func (s *Server) drift(r *http.Request) (any, error) {
+	object, err := s.object(r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	drifts, err := s.Agent.Drift(r.Context(), object.Metadata.Name)
+	return append([]spec.Drift{}, drifts...), err
+}
+
 // instance is the instance that is shown of the container a request is about.
 func (s *Server) instance(r *http.Request) (name string, instance uint64, err error) {
 	object, err := s.object(r.PathValue("name"))

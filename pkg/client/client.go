@@ -94,6 +94,11 @@ func (c *Client) Processes(ctx context.Context, name string) (p []spec.Process, 
 	return p, c.get(ctx, "/containers/"+url.PathEscape(name)+"/processes", nil, &p)
 }
 
+// Drift compares what runs of one container with all that the kernel lets one read back.
+func (c *Client) Drift(ctx context.Context, name string) (d []spec.Drift, err error) {
+	return d, c.get(ctx, "/containers/"+url.PathEscape(name)+"/drift", nil, &d)
+}
+
 // AllStats is what containers use and have used: all of them, or those that are named.
 func (c *Client) AllStats(ctx context.Context, names ...string) (l api.StatsList, err error) {
 	return l, c.get(ctx, "/stats", url.Values{"name": names}, &l)

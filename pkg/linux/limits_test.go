@@ -2,6 +2,8 @@ package linux_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -114,5 +116,39 @@ func TestOutOfMemory(t *testing.T) {
 	n.run(t, c, 1)
 	if got := n.await(t, "hog", 1, exited).Exit; got.Code != 137 || got.Reason != spec.ExitOOMKilled || !got.OOMKilled {
 		t.Errorf("got exit %+v", got)
+	}
+}
+
+// A controller that somebody took away above the container is a limit that has drifted, and Update hands it down again: systemd does so when it reads its units
+// anew.
+func TestDriftOfControllers(t *testing.T) {
+	n := open(t)
+	tree := kerneltest.Tree(t)
+	c := n.container("web", forever)
+	controller := "pids"
+	c.Spec.Resources.Pids.Max = spec.NewLimit(50)
+	if tree.V1["pids"] != "" {
+		controller = "hugetlb"
+		c.Spec.Resources = spec.Resources{Hugetlb: spec.Hugetlb{Max: map[string]spec.Limit{"2MB": spec.NewLimit(4 * mebi)}}}
+	}
+	if err := n.Create(t.Context(), c, 1, spec.DefaultsVersion); errors.Is(err, errors.ErrUnsupported) {
+		t.Skipf("skip: needs a controller of cgroup v2: %v", err)
+	} else {
+		must(t, err)
+	}
+	must(t, n.Start(t.Context(), "web", 1))
+	before := n.look(t, "web", 1)
+	if !before.Resources.Equal(before.Wanted) || before.Wanted.IsZero() {
+		t.Fatalf("resources %+v, wanted %+v", before.Resources, before.Wanted)
+	}
+	for dir := filepath.Dir(n.group(t, "web", 1)); strings.HasPrefix(dir, filepath.Join(tree.Unified, n.groups())); dir = filepath.Dir(dir) {
+		must(t, os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("-"+controller), 0))
+	}
+	if got := n.look(t, "web", 1); got.Resources.Equal(got.Wanted) {
+		t.Fatalf("nothing drifted: %+v", got.Resources)
+	}
+	must(t, n.Update(t.Context(), c, 1))
+	if got := n.look(t, "web", 1); !got.Resources.Equal(got.Wanted) || got.Pid != before.Pid {
+		t.Errorf("after Update: %+v, wanted %+v", got.Resources, got.Wanted)
 	}
 }

@@ -38,6 +38,8 @@ type Node struct {
 	groupLock sync.Mutex // held while the sandbox of a group is made or forgotten
 	joining   joining
 
+	stored stored // for deep looks
+
 	networkMu   sync.Mutex
 	network     *network.Node // nil until a container wants a bridge
 	networkLock net.Listener  // held with it

@@ -23,13 +23,14 @@ const (
 
 	VerbCheckpoint = "Checkpoint"
 	VerbRestore    = "Restore"
+	VerbRepair     = "Repair"
 )
 
 // Action is one thing to do to one instance, and why.
 type Action struct {
 	Name     string `json:"name"`
 	Instance uint64 `json:"instance,omitzero"`
-	// Verb is what is done: Create, Start, Stop, Kill, Update, Pause, Resume, Destroy, Checkpoint, Restore, Configure, Signal.
+	// Verb is what is done: Create, Start, Stop, Kill, Update, Pause, Resume, Destroy, Checkpoint, Restore, Configure, Signal, Repair.
 	Verb string `json:"verb"`
 	// Cause says why, naming the field that differs where one does.
 	Cause string `json:"cause"`
@@ -57,8 +58,9 @@ type Action struct {
 	Handler *spec.Handler `json:"-"`
 	// Tick is the run of a schedule that Start begins.
 	Tick record.Tick `json:"-"`
-	// Repair tells that an Update puts back limits that somebody else changed.
-	Repair bool `json:"-"`
+	// Repair tells that it puts back what somebody else changed, and Fields what Repair is to put back.
+	Repair bool     `json:"-"`
+	Fields []string `json:"-"`
 }
 
 // changes tells whether an action is there because something is not as it should be: an image of the schedule is not.

@@ -36,7 +36,10 @@ type Config struct {
 	// Rescan and Relist are how often sources and node are looked at without a hint. Default 3s and 10s; looking takes at most
 	// one part in 200 of the time.
 	Rescan, Relist time.Duration
-	Log            logr.Logger
+	// DeepLook is how often each container is compared with all that the kernel lets one read back. Default 60s, and looking takes at most one part in 200 of
+	// the time; negative is never.
+	DeepLook time.Duration
+	Log      logr.Logger
 }
 
 // Agent makes a node agree with manifests, for as long as it runs. Its methods may be called at any time from any goroutine.
@@ -63,6 +66,7 @@ type Agent struct {
 	down       Down
 	progress   chan struct{} // closed and replaced after every pass and admission
 
+	hurry  chan struct{} // has something when a deep look is due earlier than it was
 	prober *probe.Prober
 	times  timekeeper
 	began  time.Time
@@ -74,11 +78,12 @@ func New(cfg Config) (*Agent, error) {
 	cfg.Workers = orElse(cfg.Workers, 8)
 	cfg.Rescan = orElse(cfg.Rescan, 3*time.Second)
 	cfg.Relist = orElse(cfg.Relist, 10*time.Second)
+	cfg.DeepLook = orElse(cfg.DeepLook, time.Minute)
 	a := &Agent{
 		Config: cfg, queue: newQueue(), objects: newObjects(), events: newEvents(),
 		told: map[string]map[string]string{}, confirmed: map[string]Confirmation{}, names: map[string]*entry{}, frozen: map[string]int{},
 		progress: make(chan struct{}), synced: make(chan struct{}),
-		dependents: dependents{}, began: time.Now(),
+		dependents: dependents{}, began: time.Now(), hurry: make(chan struct{}, 1),
 		saving: few{free: max(1, cfg.Workers/2)},
 	}
 	a.prober = a.newProber()
@@ -141,6 +146,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	work.Go(func() { a.follow(ctx, hints) })
 	work.Go(func() { a.relist(ctx) })
 	work.Go(func() { a.prober.Run(ctx) })
+	work.Go(func() { a.lookDeep(ctx) })
 	read := a.scanAll(ctx, &work)
 	select {
 	case <-read:

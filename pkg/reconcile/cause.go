@@ -103,16 +103,21 @@ func said(s string) string {
 	return s
 }
 
-// The wait between repairs of one container's limits: whoever changes them may be a program.
+// The wait between repairs of one container: whoever changes it may be a program.
 const (
 	freeRepairs = 3 // are done at once
 	firstRepair = time.Second
 	lastRepair  = time.Minute
 )
 
-// driftDue is when limits may be repaired again.
+// driftDue is when something may be repaired again.
 func driftDue(d record.Drift, now time.Time) time.Time {
-	if d.Count < freeRepairs || d.Last.After(now) { // the clock was set back
+	switch {
+	case d.Last.After(now): // the clock was set back
+		return time.Time{}
+	case d.Failures > 0:
+		return d.Last.Add(doubled(firstRepair, d.Failures-1, lastRepair))
+	case d.Count < freeRepairs:
 		return time.Time{}
 	}
 	return d.Last.Add(doubled(firstRepair, d.Count-freeRepairs, lastRepair))

@@ -23,8 +23,8 @@ const (
 	ReasonBackOff      = "BackOff"       // Reconciling: a restart or another try is due later
 	ReasonUnsupported  = "Unsupported"   // Stalled: the node cannot do it; only another manifest helps
 	ReasonFailing      = "Failing"       // Stalled: actions keep failing
-	ReasonRepaired     = "Repaired"      // Drifted: limits were put back
-	ReasonDifferent    = "Different"     // Drifted: limits differ and are not put back yet
+	ReasonRepaired     = "Repaired"      // Drifted: what differed was put back
+	ReasonDifferent    = "Different"     // Drifted: something differs and is not put back yet, or cannot be
 	ReasonOlderDefault = "OlderDefaults" // Outdated
 
 	ReasonRolledBack = "RolledBack" // Ready, RolledBack: an earlier manifest is in force
@@ -75,8 +75,8 @@ func (w *world) conditions(in spec.Instance, status spec.Status, actions []Actio
 	}
 	list = append(list, w.imageConditions(in)...)
 	switch drift := w.Record.Drift; {
-	case !in.Resources.Equal(in.Wanted):
-		add(spec.ConditionDrifted, ReasonDifferent, driftCause(in))
+	case w.differs(in) != "":
+		add(spec.ConditionDrifted, ReasonDifferent, w.differs(in))
 	case drift.Count > 0:
 		add(spec.ConditionDrifted, ReasonRepaired, fmt.Sprintf("%s; repaired %d times, last at %s", drift.Message, drift.Count, clock(drift.Last)))
 	}

@@ -28,6 +28,7 @@ type entry struct {
 	retrying bool              // the latest pass has an action to try again soon
 	probing  bool              // probes have not said yet how it does
 	moved    time.Duration     // by which the clock was set since the latest pass
+	deepDue  time.Time         // when its next deep look is due; zero for never
 
 	turn    chan struct{}
 	record  record.Record
@@ -44,6 +45,7 @@ type entry struct {
 	restless  int
 	notBefore time.Time
 	phase     spec.Phase // shown last
+	deep      Deep       // what the latest deep look found
 }
 
 // entry is what is known of a name. The caller holds mu, or nobody else knows the agent yet.

@@ -118,6 +118,10 @@ func (w *world) create() step {
 // keepUp makes the one instance there is do what is wanted.
 func (w *world) keepUp(in spec.Instance) step {
 	update := w.update(in)
+	if update.action == nil {
+		repair := w.repair(in)
+		update.action, update.wake = repair.action, earlier(update.wake, repair.wake)
+	}
 	if update.action != nil {
 		return update
 	}
@@ -188,9 +192,9 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 	case !end.IsZero() && !w.now.Before(end):
 		return w.try(w.stopAction(in.ID, c, fmt.Sprintf("it did not complete within spec.deadline, %s", c.Spec.Deadline)))
 	case w.state() == spec.StatePaused && !paused:
-		return w.try(Action{Verb: VerbPause, Instance: in.ID, Cause: w.stateCause()})
+		return w.refreeze(in, Action{Verb: VerbPause, Instance: in.ID, Cause: w.stateCause()})
 	case w.state() != spec.StatePaused && paused:
-		return w.try(Action{Verb: VerbResume, Instance: in.ID, Cause: w.stateCause()})
+		return w.refreeze(in, Action{Verb: VerbResume, Instance: in.ID, Cause: w.stateCause()})
 	}
 	s := w.replaced(in, c)
 	s.due = earlier(s.due, end)

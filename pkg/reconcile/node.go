@@ -79,6 +79,13 @@ type Node interface {
 	// A Paused instance, or one without a process, is spec.ErrNotRunning; one of which an image is being taken is spec.ErrBusy; an address that is none is
 	// fs.ErrInvalid. What the network itself answers is its error: syscall.ECONNREFUSED when nobody listens.
 	Dial(ctx context.Context, name string, instance uint64, network, address string) (net.Conn, error)
+	// Drift compares what of a Running or Paused instance the kernel lets one read back, and ObserveOne does not show, with what its record says; none for one
+	// without a process. It costs more than ObserveOne, changes nothing, and may be asked for at any time between verbs. One of which an image is being taken is
+	// spec.ErrBusy.
+	Drift(ctx context.Context, name string, instance uint64) ([]spec.Drift, error)
+	// Repair puts back the named fields of what Drift found, those that are Repairable, with the same processes. A field that has not drifted, or is not
+	// Repairable, is left as it is.
+	Repair(ctx context.Context, name string, instance uint64, fields ...string) error
 	// Stats is what an instance uses and has used, also one that has ended.
 	Stats(ctx context.Context, name string, instance uint64) (spec.Stats, error)
 	// Processes are the processes of an instance, by number; none is no error.

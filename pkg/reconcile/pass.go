@@ -140,7 +140,7 @@ func (a *Agent) subject(n *entry, desired *Desired, observed []spec.Instance) Su
 	defer a.mu.Unlock()
 	return Subject{
 		Name: n.id, Desired: desired, Observed: observed, Record: n.record, Failure: n.failure,
-		Images: n.images, Unlisted: n.unlisted, Unable: n.unable, Order: order, Down: a.down,
+		Images: n.images, Unlisted: n.unlisted, Unable: n.unable, Order: order, Deep: n.deep, Down: a.down,
 		Configs: a.configsOf(n, desired), Frozen: a.frozen[n.group()] > 0,
 	}
 }
@@ -159,6 +159,7 @@ func (a *Agent) rest(ctx context.Context, n *entry, desired *Desired, observed [
 		a.forget(ctx, n)
 		return
 	}
+	n.rested(observed)
 	wake := d.Wake
 	if err := a.save(n); err != nil {
 		wake = earlier(wake, now().Add(lastRetry))
@@ -247,6 +248,9 @@ func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
 	case action.Verb == VerbRestore && (err == nil || !restoreAgain(n.failure, err)):
 		noteRestored(&n.record, action.Image, err)
 	}
+	if err != nil && action.Verb == VerbRepair {
+		return a.notRepaired(n, action, err)
+	}
 	if err != nil {
 		return a.failed(n, action, err)
 	}
@@ -261,6 +265,7 @@ func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
 	if action.Repair {
 		n.record.Drift = record.Drift{Count: n.record.Drift.Count + 1, Last: now(), Message: action.Cause}
 	}
+	a.lookAfter(n, action)
 	a.tellDone(action, image)
 	return true
 }
@@ -286,7 +291,7 @@ var deadlines = map[string]time.Duration{
 	VerbCreate: time.Minute, VerbStart: time.Minute, VerbDestroy: time.Minute,
 	VerbPostStart: 10 * time.Second,
 	VerbStop:      10 * time.Second, VerbKill: 10 * time.Second,
-	VerbUpdate: 10 * time.Second, VerbPause: 10 * time.Second, VerbResume: 10 * time.Second,
+	VerbUpdate: 10 * time.Second, VerbPause: 10 * time.Second, VerbResume: 10 * time.Second, VerbRepair: 10 * time.Second,
 	// Much memory takes its time; how long the container may stand still meanwhile is for its node to watch.
 	VerbCheckpoint: 20 * time.Minute, VerbRestore: 20 * time.Minute,
 	VerbConfigure: 10 * time.Second, VerbSignal: 10 * time.Second,
@@ -330,6 +335,8 @@ func (a *Agent) doQuietly(ctx context.Context, action Action) error {
 		return a.Node.Kill(ctx, name, id, action.Signal)
 	case VerbUpdate:
 		return a.Node.Update(ctx, action.Container, id)
+	case VerbRepair:
+		return a.Node.Repair(ctx, name, id, action.Fields...)
 	case VerbPause:
 		return a.Node.Pause(ctx, name, id)
 	case VerbResume:
@@ -384,6 +391,7 @@ func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Dec
 	} else {
 		n.retrying = false
 	}
+	a.dueDeep(n)
 	a.mu.Unlock()
 	if shown != before {
 		defer a.neighbours(n)

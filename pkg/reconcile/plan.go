@@ -29,6 +29,8 @@ type Subject struct {
 	// Configs are those that the wanted container uses, as far as they are known. Frozen tells that an image is being taken of its group.
 	Configs map[string]KnownConfig
 	Frozen  bool
+	// Deep is what the latest deep look found.
+	Deep Deep
 	// Down tells that the node goes down: nothing is begun, and everything ends.
 	Down Down
 }

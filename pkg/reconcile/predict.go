@@ -28,6 +28,8 @@ func (w *world) predict(a Action) {
 		w.Observed = slices.Delete(w.Observed, i, i+1)
 	case VerbUpdate:
 		in.Spec, in.Resources = a.Container, in.Wanted
+	case VerbRepair:
+		w.Deep.Drifts = w.Deep.without(a.Fields)
 	case VerbStart:
 		w.Record.Job.Tick = a.Tick
 		*in = begun(*in, w.now)

@@ -165,8 +165,18 @@ func init() {
 		"folder": func(s *story, args []string) error { s.folders[args[0]] = simnode.NewFolder(args[0]); return nil },
 		"sleep":  func(s *story, args []string) error { return s.rest(args[0]) },
 		// what hands do
-		"exit":   (*story).stepExit,
-		"drift":  (*story).stepDrift,
+		"exit":  (*story).stepExit,
+		"drift": (*story).stepDrift,
+		// stray NAME FIELD FOUND WANTED [reported]: somebody changes it; found as wanted, somebody puts it back
+		"stray": func(s *story, args []string) error {
+			s.machine.Stray(args[0], spec.Drift{Field: args[1], Found: args[2], Wanted: args[3], Repairable: len(args) == 4})
+			return nil
+		},
+		// mend NAME lasting | refused | undone: what comes of repairs
+		"mend": func(s *story, args []string) error {
+			s.machine.Mend(args[0], map[string]simnode.Mending{"refused": simnode.Refused, "undone": simnode.Undone}[args[1]])
+			return nil
+		},
 		"starve": (*story).stepStarve,
 		"press": func(s *story, args []string) error {
 			s.machine.Press(args[0], spec.EventKind(args[1]), 1)
@@ -401,7 +411,7 @@ func (s *story) stepOrder(args []string) error {
 // override NAME STATE [TIME]
 func (s *story) override(args []string) error {
 	o := spec.Override{State: spec.State(args[1])}
-	if args[1] == "Suspended" {
+	if strings.EqualFold(args[1], "suspended") {
 		o = spec.Override{Suspended: true}
 	}
 	if len(args) > 2 {

@@ -17,6 +17,7 @@ var doneReasons = map[string]string{
 	VerbPostStart: "PostStarted", VerbPause: "Paused", VerbResume: "Resumed", VerbDestroy: "Destroyed",
 	VerbCheckpoint: "Checkpointed", VerbRestore: "Restored",
 	VerbConfigure: "Configured", VerbSignal: "Signalled",
+	VerbRepair: "DriftCorrected",
 }
 
 // tellDone tells what was done. A start from the command in place of an image is told besides; images of the schedule are told alike, so that

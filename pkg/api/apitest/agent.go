@@ -30,6 +30,7 @@ type Agent struct {
 	lines    map[string][]api.LogLine
 	stats    map[string]spec.Stats
 	running  map[string][]spec.Process
+	drifts   map[string][]spec.Drift
 	sessions []*Session
 	owns     map[string]*own
 	images   []*image
@@ -46,7 +47,7 @@ const queue = 4
 func New() *Agent {
 	return &Agent{
 		objects: map[string]spec.Object{}, watchers: map[chan api.Change]bool{}, lines: map[string][]api.LogLine{},
-		stats: map[string]spec.Stats{}, running: map[string][]spec.Process{}, owns: map[string]*own{},
+		stats: map[string]spec.Stats{}, running: map[string][]spec.Process{}, drifts: map[string][]spec.Drift{}, owns: map[string]*own{},
 	}
 }
 
@@ -121,6 +122,20 @@ func (a *Agent) SetStats(s spec.Stats, processes ...spec.Process) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.stats[s.Name], a.running[s.Name] = s, processes
+}
+
+// SetDrift says what differs of a container.
+func (a *Agent) SetDrift(name string, drifts ...spec.Drift) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.drifts[name] = drifts
+}
+
+// Drift is what was set.
+func (a *Agent) Drift(_ context.Context, name string) ([]spec.Drift, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.drifts[name], nil
 }
 
 // Stats are those set.

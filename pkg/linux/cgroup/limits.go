@@ -77,7 +77,11 @@ func (g *Group) Set(r spec.Resources) error {
 	if err := g.parent.Unsupported(r); err != nil {
 		return fmt.Errorf("cannot limit %s: %w", g, err)
 	}
-	if err := g.include(r); err != nil {
+	err := g.include(r)
+	if err == nil && !g.fresh.limits {
+		err = g.reassert(r)
+	}
+	if err != nil {
 		return fmt.Errorf("cannot limit %s: %w", g, err)
 	}
 	f := g.files()

@@ -75,10 +75,11 @@ type Started struct {
 
 // The files in an instance's directory that the keeper writes, by atomic rename; others only read them.
 const (
-	StartFile = "start.json" // Started plus what a new keeper needs to adopt
-	ExitFile  = "exit.json"  // spec.Exit; written before the process is reaped; removed by the next start
-	StopFile  = "stop.json"  // spec.Stopping; removed by the next start
-	FeedFile  = "feed.json"  // there while the memory of a restored instance is still to come
+	StartFile    = "start.json" // Started plus what a new keeper needs to adopt
+	StartingFile = intentFile   // there while a start is under way
+	ExitFile     = "exit.json"  // spec.Exit; written before the process is reaped; removed by the next start
+	StopFile     = "stop.json"  // spec.Stopping; removed by the next start
+	FeedFile     = "feed.json"  // there while the memory of a restored instance is still to come
 
 	NotifyFile = "notify.json" // Notified; of the run with its number of starts, if that is one with a socket
 )

@@ -80,6 +80,29 @@ func (s Sysctl) file() string {
 // IsNetwork tells whether the parameter belongs to a network namespace.
 func (s Sysctl) IsNetwork() bool { return strings.HasPrefix(s.Name, "net.") }
 
+// NewSysctls are the parameters of a defaulted container that a start sets from outside its namespace of users, with ids of the node.
+func NewSysctls(c spec.Container, ids IDMap) ([]Sysctl, error) {
+	all, err := newSysctls(c.Spec.Sysctls, c.Spec.Network.Mode, false)
+	for i := 0; i < len(all) && err == nil; i++ {
+		all[i], err = all[i].shift(ids)
+	}
+	return all, err
+}
+
+// Namespace is the kind of namespace that the parameter belongs to.
+func (s Sysctl) Namespace() string {
+	if s.IsNetwork() {
+		return "net"
+	}
+	return "ipc"
+}
+
+// Get is the parameter in the namespaces of the calling thread, with single blanks.
+func (s Sysctl) Get() (string, error) {
+	text, err := os.ReadFile("/proc/" + s.file())
+	return strings.Join(strings.Fields(string(text)), " "), err
+}
+
 // Set sets the parameter in the namespaces of the calling thread.
 func (s Sysctl) Set() error {
 	if err := os.WriteFile("/proc/"+s.file(), []byte(s.Value), 0); err != nil {

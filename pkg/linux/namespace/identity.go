@@ -20,6 +20,12 @@ func Of(f *os.File) (ID, error) {
 	return ID{st.Dev, st.Ino}, nil
 }
 
+// Text is the namespace as /proc/PID/ns shows it: net:[4026531840].
+func (id ID) Text(kind string) string { return fmt.Sprintf("%s:[%d]", kind, id.Ino) }
+
+// OfSelf is the identity of the calling process's own namespace of a kind.
+func OfSelf(kind string) (ID, error) { return OfProcess(os.Getpid(), kind) }
+
 // OfProcess is the identity of a process's namespace of the given kind: net, ipc, uts, pid, mnt, cgroup, user.
 func OfProcess(pid int, kind string) (ID, error) {
 	path := fmt.Sprintf("/proc/%d/ns/%s", pid, kind)

@@ -110,24 +110,32 @@ func unspecified(a netip.Addr) netip.Addr {
 
 // apply makes the table of rules what the state says, unless it is so already; it goes with the last bridge and port.
 func (n *Node) apply(host *netlink.Conn) error {
-	var subnets []subnet
-	for _, name := range slices.Sorted(maps.Keys(n.state.Bridges)) {
-		link, err := host.Link(name)
-		switch {
-		case netlink.IsAbsent(err) || err == nil && link.Group != Group:
-			continue
-		case err != nil:
-			return err
-		}
-		for _, a := range n.state.Bridges[name].Addresses {
-			subnets = append(subnets, subnet{name, a})
-		}
+	subnets, err := n.subnets(host)
+	if err != nil {
+		return err
 	}
 	all, err := n.forwards()
 	if err != nil {
 		return err
 	}
 	return n.replace(subnets, all)
+}
+
+// subnets are those of the bridges of ours that are there.
+func (n *Node) subnets(host *netlink.Conn) (subnets []subnet, err error) {
+	for _, name := range slices.Sorted(maps.Keys(n.state.Bridges)) {
+		link, err := host.Link(name)
+		switch {
+		case netlink.IsAbsent(err) || err == nil && link.Group != Group:
+			continue
+		case err != nil:
+			return nil, err
+		}
+		for _, a := range n.state.Bridges[name].Addresses {
+			subnets = append(subnets, subnet{name, a})
+		}
+	}
+	return subnets, nil
 }
 
 // forwards are where the ports of all names lead.

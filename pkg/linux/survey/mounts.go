@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"io/fs"
@@ -51,13 +52,22 @@ func CheckName(m proc.Mount) error {
 	return nil
 }
 
+// mountsRead is room for the mounts of most containers.
+const mountsRead = 16 << 10
+
 // MountsOf are all the mounts that a process sees.
 func MountsOf(pid int) (mounts []proc.Mount, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
+	f, err := os.Open(fmt.Sprintf("/proc/%d/mountinfo", pid))
 	if err != nil {
 		return nil, err
 	}
-	for line := range strings.Lines(string(text)) {
+	defer f.Close()
+	// The file has no size, and os.ReadFile would read it in small pieces, for each of which the kernel looks for the place where the one before ended.
+	text := bytes.NewBuffer(make([]byte, 0, mountsRead))
+	if _, err := text.ReadFrom(f); err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(text.String()) {
 		if m, ok := proc.ParseMount(line); ok {
 			mounts = append(mounts, m)
 		}

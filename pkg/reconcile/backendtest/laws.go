@@ -39,6 +39,7 @@ var laws = []struct {
 	{"processes of what runs", (*suite).processes},
 	{"connections from inside", (*suite).dial},
 	{"configs are given and seen", (*suite).configs},
+	{"what just started has not drifted", (*suite).undrifted},
 }
 
 // verbs are all verbs on instance 1 of a container.
@@ -57,6 +58,8 @@ func (s *suite) verbs(c spec.Container) map[string]func() error {
 		"Stats":                 func() error { _, err := s.Node.Stats(s.ctx, name, 1); return err },
 		"Dial":                  func() error { return s.reach(name, "127.0.0.1:8080") },
 		"Processes":             func() error { _, err := s.Node.Processes(s.ctx, name, 1); return err },
+		"Drift":                 func() error { _, err := s.Node.Drift(s.ctx, name, 1); return err },
+		reconcile.VerbRepair:    func() error { return s.Node.Repair(s.ctx, name, 1, "hostname", "cgroup") },
 	}
 }
 

@@ -72,7 +72,7 @@ func check(name string, r Record) error {
 		return spec.ValidName(name)
 	case manifest != "" && manifest != name:
 		return fmt.Errorf("its manifest speaks of %q", manifest)
-	case r.Generation < 0 || r.Runs.Starts < 0 || r.Runs.Restarts < 0 || r.Runs.Streak < 0 || r.Drift.Count < 0, r.Images.Failures < 0:
+	case r.Generation < 0 || r.Runs.Starts < 0 || r.Runs.Restarts < 0 || r.Runs.Streak < 0 || r.Drift.Count < 0, r.Drift.Failures < 0, r.Images.Failures < 0:
 		return errors.New("a count is negative")
 	}
 	return nil

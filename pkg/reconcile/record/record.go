@@ -46,7 +46,7 @@ type Record struct {
 	Runs Runs `json:"runs,omitzero"`
 	// LastExit is how the latest run that ended did.
 	LastExit *spec.Exit `json:"lastExit,omitempty"`
-	// Drift counts repairs of limits changed by hand.
+	// Drift counts repairs of what was changed by hand.
 	Drift Drift `json:"drift,omitzero"`
 
 	// Override is a state set by hand over the manifest's.
@@ -126,8 +126,10 @@ type Runs struct {
 // Drift counts repairs of one generation.
 type Drift struct {
 	Count   int       `json:"count"`
-	Last    time.Time `json:"last"`
+	Last    time.Time `json:"last"` // repaired or tried
 	Message string    `json:"message"`
+	// Failures counts those that failed since one succeeded.
+	Failures int `json:"failures,omitzero"`
 }
 
 // Restart names the run that has to end: the one that start number Starts of an instance began.

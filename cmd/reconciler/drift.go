@@ -1,0 +1,56 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func newDrift(a *app) *cobra.Command {
+	var format *format
+	cmd := &cobra.Command{
+		Use:   "drift NAME",
+		Short: "Compare a running container with its manifest",
+		Long: `Compare what runs of a container with what its start made, as far as the kernel lets one read it back: limits, cgroups,
+namespaces, mounts, network, kernel parameters, devices. The agent does so by itself, see run --drift-interval.
+
+REPAIR says whether the agent puts it back, with the same processes; what it does not needs a restart, or a person.`,
+		Example:           "  reconciler drift web\n  reconciler drift web -o json | jq -r '.items[].field'",
+		Annotations:       exits("0  nothing differs, or nothing runs", "1  error, or a NAME that does not exist", "2  something differs"),
+		Args:              oneName,
+		ValidArgsFunction: a.completeOneName,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.drift(cmd.Context(), args[0], format.word)
+		},
+	}
+	format = outputFlag(cmd, "table", "json", "yaml")
+	return cmd
+}
+
+func (a *app) drift(ctx context.Context, name, format string) error {
+	drifts, err := a.client().Drift(ctx, name)
+	switch {
+	case err != nil:
+		return err
+	case format != "table":
+		err = a.encode(format, map[string]any{"items": drifts})
+	case len(drifts) == 0:
+		fmt.Fprintln(a.err, "nothing differs")
+	default:
+		t := newTable("FIELD", "FOUND", "WANTED", "REPAIR")
+		for _, d := range drifts {
+			repair := "no"
+			if d.Repairable {
+				repair = "yes"
+			}
+			t.add(cell{text: d.Field}, cell{text: cmp.Or(d.Found, "nothing")}, cell{text: cmp.Or(d.Wanted, "nothing")}, cell{text: repair})
+		}
+		t.draw(a.out)
+	}
+	if err == nil && len(drifts) > 0 {
+		return &exit{code: exitDifferences}
+	}
+	return err
+}
