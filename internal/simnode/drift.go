@@ -66,7 +66,7 @@ func (m *Machine) Strayed() (list []string) {
 	for _, name := range m.names() {
 		for _, in := range m.instances[name] {
 			for _, d := range in.drifts {
-				if d.Repairable && name != "foreign" {
+				if d.Repairable && name != "foreign" && live(in) && len(m.instances[name]) == 1 { // one of several makes room for the last
 					list = append(list, fmt.Sprintf("%s/%d: %s", name, in.ID, d))
 				}
 			}

@@ -12,6 +12,7 @@ import (
 type row struct {
 	restarts int
 	began    time.Time
+	from     time.Time // when what was asked for then was asked for
 }
 
 // given says why what was given up is not started again.
@@ -21,7 +22,7 @@ func (o *Oracle) given(verb string, c trial) string {
 	}
 	key := fmt.Sprintf("%s/%d", c.name, c.id)
 	w, all := o.rows[key], o.history[c.name]
-	fresh := c.handled || len(c.versions) > 1 || len(all) > 0 && all[len(all)-1].From.After(w.began) || o.ticking(c)
+	fresh := c.handled || len(c.versions) > 1 || len(all) > 0 && !all[len(all)-1].From.Equal(w.from) || o.ticking(c)
 	crashed := c.in.Exit != nil && byItself(c.in.Exit.Reason)
 	switch lasted := c.lasted(); {
 	case fresh || lasted >= 10*time.Minute:
@@ -33,6 +34,9 @@ func (o *Oracle) given(verb string, c trial) string {
 	}
 	if w.began.IsZero() && !fresh && c.lasted() > seen {
 		w.began = c.in.StartedAt
+	}
+	if len(all) > 0 {
+		w.from = all[len(all)-1].From
 	}
 	o.rows[key] = w
 	for _, v := range c.versions {
