@@ -142,7 +142,9 @@ func drains(checkpoint bool) func(*simulation) error {
 	}
 }
 
+// undrains ends a drain: from its begin on things are begun again.
 func undrains(s *simulation) error {
+	s.oracle.Down(false, time.Time{}, false)
 	defer s.downs()
 	return s.agent.Undrain(s.t.Context())
 }

@@ -156,10 +156,8 @@ func (s *simulation) hands(name string) (done func()) {
 
 // drain drains the node, or ends that.
 func (s *simulation) drain(string) {
-	ctx := s.t.Context()
 	if d := s.disk.Drained(); !d.IsZero() && s.r.IntN(3) > 0 {
-		s.say("undrain: %v", s.agent.Undrain(ctx))
-		s.downs()
+		s.say("undrain: %v", undrains(s))
 		return
 	}
 	s.drainNow(time.Duration(1+s.r.IntN(40))*time.Second, s.r.IntN(3) == 0)
@@ -183,12 +181,11 @@ func (s *simulation) downs() {
 // undrained ends it for good.
 func (s *simulation) undrained() {
 	for range 5 {
-		if err := s.agent.Undrain(s.t.Context()); err == nil {
+		if undrains(s) == nil {
 			break
 		}
 		s.rest(time.Second)
 	}
-	s.downs()
 }
 
 // lasting is a manifest such that what it says can be kept up.
