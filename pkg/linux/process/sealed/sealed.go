@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +31,9 @@ func create(name string, flags int) (int, error) {
 	return unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|flags)
 }
 
+// sealTries is how often sealing is tried again, after waits that double from a millisecond on: two seconds in all.
+const sealTries = 10
+
 func fill(file *os.File, fd int, content []byte) error {
 	if _, err := file.Write(content); err != nil {
 		return err
@@ -38,6 +42,12 @@ func fill(file *os.File, fd int, content []byte) error {
 		return err
 	}
 	const seals = unix.F_SEAL_WRITE | unix.F_SEAL_GROW | unix.F_SEAL_SHRINK | unix.F_SEAL_SEAL
-	_, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
-	return err
+	// Somebody in the kernel may have a page in hand for a moment, compaction say: EBUSY, see memfd_wait_for_pins in mm/memfd.c.
+	for try := 0; ; try++ {
+		_, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
+		if !errors.Is(err, unix.EBUSY) || try == sealTries {
+			return err
+		}
+		time.Sleep(time.Millisecond << try)
+	}
 }
