@@ -40,26 +40,46 @@ type DriftRow struct {
 // nice value, its processors within the cpuset and its scheduling policy, the umask. What the kernel lets nobody take back, the seccomp filter, no_new_privs, capabilities
 // given up and Landlock, cannot drift.
 var DriftRows = []DriftRow{
-	{"cgroup", "cgroup.procs of the container's cgroup in each hierarchy, and the children of process 1", "process 1 and what descends from it is in them",
-		"repaired: moved back, unless the container has made cgroups of its own there", (*deepLook).cgroups, (*deepLook).returnAll},
-	{"cgroup.procs", "the pid namespaces of the processes in the cgroup", "all are the container's",
-		"reported: a stranger ends when the container is stopped", (*deepLook).strangers, nil},
-	{"namespaces.NAME", "/proc/PID/ns of process 1", "the one that the keeper keeps for the name; else one that is not the node's, or the node's, as the manifest says",
-		"reported: a process cannot be put into another one", (*deepLook).namespaces, nil},
-	{"mounts[NAME], rootfs, security.maskedPaths[NAME], security.readonlyPaths[NAME]", "/proc/PID/mountinfo of process 1", "a mount with ro, nosuid, nodev, noexec and source as a start makes it; what a container that has CAP_SYS_ADMIN has besides those of its manifest is its own",
-		"reported: only who is in a mount namespace can change it, and the agent goes into none", (*deepLook).mounts, nil},
-	{"network.NAME", "rtnetlink on the node and in the network namespace, nftables", "bridge, both ends up and plugged in, said MTU, addresses, routes, lo up, the table of published ports, net.ipv4.ip_forward; what somebody added stays",
-		"repaired; a route that leads elsewhere than the manifest says is reported", (*deepLook).network, (*deepLook).mendNetwork},
-	{"sysctls[NAME]", "/proc/sys on a thread in the namespace", "the value that the manifest says, as this kernel shows it",
-		"repaired", (*deepLook).sysctls, (*deepLook).setSysctls},
-	{"hostname", "uname(2) on a thread in the namespace", "the manifest's, or the container's name unless it has CAP_SYS_ADMIN, with which it may call itself what it likes",
-		"repaired without CAP_SYS_ADMIN, else reported where the manifest says it", (*deepLook).hostname, (*deepLook).setHostname},
-	{"devices", "the program that BPF_PROG_QUERY finds at the cgroup, by its tag; devices.list on v1", "those of the rules",
-		"repaired", (*deepLook).devices, (*deepLook).setDevices},
-	{"oomScoreAdj", "/proc/PID/oom_score_adj", "not lower than the manifest says, which takes CAP_SYS_RESOURCE",
-		"reported", (*deepLook).oomScore, nil},
-	{"rlimits[NAME]", "/proc/PID/limits", "a hard limit not higher than the manifest says, which takes CAP_SYS_RESOURCE",
-		"reported", (*deepLook).rlimits, nil},
+	{
+		"cgroup", "cgroup.procs of the container's cgroup in each hierarchy, and the children of process 1", "process 1 and what descends from it is in them",
+		"repaired: moved back, unless the container has made cgroups of its own there", (*deepLook).cgroups, (*deepLook).returnAll,
+	},
+	{
+		"cgroup.procs", "the pid namespaces of the processes in the cgroup", "all are the container's",
+		"reported: a stranger ends when the container is stopped", (*deepLook).strangers, nil,
+	},
+	{
+		"namespaces.NAME", "/proc/PID/ns of process 1", "the one that the keeper keeps for the name; else one that is not the node's, or the node's, as the manifest says",
+		"reported: a process cannot be put into another one", (*deepLook).namespaces, nil,
+	},
+	{
+		"mounts[NAME], rootfs, security.maskedPaths[NAME], security.readonlyPaths[NAME]", "/proc/PID/mountinfo of process 1", "a mount with ro, nosuid, nodev, noexec and source as a start makes it; what a container that has CAP_SYS_ADMIN has besides those of its manifest is its own",
+		"reported: only who is in a mount namespace can change it, and the agent goes into none", (*deepLook).mounts, nil,
+	},
+	{
+		"network.NAME", "rtnetlink on the node and in the network namespace, nftables", "bridge, both ends up and plugged in, said MTU, addresses, routes, lo up, the table of published ports, net.ipv4.ip_forward; what somebody added stays",
+		"repaired; a route that leads elsewhere than the manifest says is reported", (*deepLook).network, (*deepLook).mendNetwork,
+	},
+	{
+		"sysctls[NAME]", "/proc/sys on a thread in the namespace", "the value that the manifest says, as this kernel shows it",
+		"repaired", (*deepLook).sysctls, (*deepLook).setSysctls,
+	},
+	{
+		"hostname", "uname(2) on a thread in the namespace", "the manifest's, or the container's name unless it has CAP_SYS_ADMIN, with which it may call itself what it likes",
+		"repaired without CAP_SYS_ADMIN, else reported where the manifest says it", (*deepLook).hostname, (*deepLook).setHostname,
+	},
+	{
+		"devices", "the program that BPF_PROG_QUERY finds at the cgroup, by its tag; devices.list on v1", "those of the rules",
+		"repaired", (*deepLook).devices, (*deepLook).setDevices,
+	},
+	{
+		"oomScoreAdj", "/proc/PID/oom_score_adj", "not lower than the manifest says, which takes CAP_SYS_RESOURCE",
+		"reported", (*deepLook).oomScore, nil,
+	},
+	{
+		"rlimits[NAME]", "/proc/PID/limits", "a hard limit not higher than the manifest says, which takes CAP_SYS_RESOURCE",
+		"reported", (*deepLook).rlimits, nil,
+	},
 }
 
 // deepLook is one look at one run.

@@ -103,8 +103,10 @@ func masked(t *testing.T) string {
 
 func TestDriftOfAll(t *testing.T) {
 	for _, row := range []strayed{
-		{name: "hostname", by: func(t *testing.T, _ *node, in spec.Instance) { enter(t, in.Pid, "-u", "hostname", "db") },
-			want: []spec.Drift{{Field: "hostname", Found: "db", Wanted: "web", Repairable: true}}},
+		{
+			name: "hostname", by: func(t *testing.T, _ *node, in spec.Instance) { enter(t, in.Pid, "-u", "hostname", "db") },
+			want: []spec.Drift{{Field: "hostname", Found: "db", Wanted: "web", Repairable: true}},
+		},
 		{name: "sysctls", set: func(_ *testing.T, _ *node, c *spec.Container) {
 			c.Spec.Sysctls = map[string]string{"net.core.somaxconn": "512", "kernel.msgmax": "9000", "net.ipv4.ip_local_port_range": "20000 30000", "kernel.msg_next_id": "7"}
 		}, by: func(t *testing.T, _ *node, in spec.Instance) {
@@ -113,17 +115,21 @@ func TestDriftOfAll(t *testing.T) {
 			{Field: "sysctls[net.core.somaxconn]", Found: "99", Wanted: "512", Repairable: true},
 			{Field: "sysctls[net.ipv4.ip_local_port_range]", Wanted: "20000 30000", Repairable: true},
 		}},
-		{name: "sysctls of ipc", set: func(_ *testing.T, _ *node, c *spec.Container) {
-			c.Spec.Sysctls = map[string]string{"kernel.msgmax": "9000"}
-		},
+		{
+			name: "sysctls of ipc", set: func(_ *testing.T, _ *node, c *spec.Container) {
+				c.Spec.Sysctls = map[string]string{"kernel.msgmax": "9000"}
+			},
 			by: func(t *testing.T, _ *node, in spec.Instance) {
 				enter(t, in.Pid, "-i", "sh", "-c", "echo 8000 >/proc/sys/kernel/msgmax")
 			},
-			want: []spec.Drift{{Field: "sysctls[kernel.msgmax]", Found: "8000", Wanted: "9000", Repairable: true}}},
-		{name: "loopback", by: func(t *testing.T, _ *node, in spec.Instance) {
-			enter(t, in.Pid, "-n", "ip", "link", "set", "lo", "down")
+			want: []spec.Drift{{Field: "sysctls[kernel.msgmax]", Found: "8000", Wanted: "9000", Repairable: true}},
 		},
-			want: []spec.Drift{{Field: "network.loopback", Found: "lo down", Wanted: "lo up", Repairable: true}}},
+		{
+			name: "loopback", by: func(t *testing.T, _ *node, in spec.Instance) {
+				enter(t, in.Pid, "-n", "ip", "link", "set", "lo", "down")
+			},
+			want: []spec.Drift{{Field: "network.loopback", Found: "lo down", Wanted: "lo up", Repairable: true}},
+		},
 		{name: "cgroup", by: func(t *testing.T, n *node, in spec.Instance) {
 			must(t, os.WriteFile(filepath.Join(kerneltest.Tree(t).Unified, "cgroup.procs"), []byte(fmt.Sprint(in.Pid)), 0))
 		}, want: []spec.Drift{{Field: "cgroup", Found: "process", Wanted: "/web/1", Repairable: true}}},
@@ -153,21 +159,23 @@ func TestDriftOfAll(t *testing.T) {
 				}
 			}
 		}},
-		{name: "rlimits and oom score", set: func(t *testing.T, _ *node, c *spec.Container) {
-			if have, err := capability.ReadNode(os.Getpid()); err != nil || !have.Have.Has(unix.CAP_SYS_RESOURCE) {
-				t.Skipf("skip: nobody here has CAP_SYS_RESOURCE, without which this does not drift: %v", err)
-			}
-			c.Spec.Rlimits = map[string]spec.Rlimit{"nofile": {Soft: 100, Hard: 200}, "core": {Soft: 0, Hard: 100}}
-			c.Spec.OOMScoreAdj = spec.NewOOMScore(500)
-		}, by: func(t *testing.T, _ *node, in spec.Instance) {
-			must(t, unix.Prlimit(in.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 100, Max: 1000}, nil))
-			must(t, unix.Prlimit(in.Pid, unix.RLIMIT_CORE, &unix.Rlimit{Cur: 0, Max: 50}, nil)) // lower: its own right
-			must(t, os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", in.Pid), []byte("-500"), 0))
-		}, want: []spec.Drift{{Field: "oomScoreAdj", Found: "-500", Wanted: "500"}, {Field: "rlimits[nofile]", Found: "1000", Wanted: "200"}},
+		{
+			name: "rlimits and oom score", set: func(t *testing.T, _ *node, c *spec.Container) {
+				if have, err := capability.ReadNode(os.Getpid()); err != nil || !have.Have.Has(unix.CAP_SYS_RESOURCE) {
+					t.Skipf("skip: nobody here has CAP_SYS_RESOURCE, without which this does not drift: %v", err)
+				}
+				c.Spec.Rlimits = map[string]spec.Rlimit{"nofile": {Soft: 100, Hard: 200}, "core": {Soft: 0, Hard: 100}}
+				c.Spec.OOMScoreAdj = spec.NewOOMScore(500)
+			}, by: func(t *testing.T, _ *node, in spec.Instance) {
+				must(t, unix.Prlimit(in.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 100, Max: 1000}, nil))
+				must(t, unix.Prlimit(in.Pid, unix.RLIMIT_CORE, &unix.Rlimit{Cur: 0, Max: 50}, nil)) // lower: its own right
+				must(t, os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", in.Pid), []byte("-500"), 0))
+			}, want: []spec.Drift{{Field: "oomScoreAdj", Found: "-500", Wanted: "500"}, {Field: "rlimits[nofile]", Found: "1000", Wanted: "200"}},
 			after: func(t *testing.T, _ *node, in spec.Instance) {
 				must(t, unix.Prlimit(in.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 100, Max: 200}, nil))
 				must(t, os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", in.Pid), []byte("900"), 0)) // higher: its own right
-			}},
+			},
+		},
 		{name: "mounts", set: func(t *testing.T, n *node, c *spec.Container) {
 			must(t, os.MkdirAll(n.path("data"), 0o755))
 			must(t, os.MkdirAll(n.path("more"), 0o755))
