@@ -28,24 +28,23 @@ func pages(root string) map[string][]byte {
 func reference() []byte {
 	var b bytes.Buffer
 	b.Write(intro)
-	container, _ := spec.Explain(spec.KindContainer)
-	section(&b, "Container", container, true)
-	group, _ := spec.Explain(spec.KindGroup)
-	section(&b, "Group", group, false)
-	below, _ := spec.Explain(spec.KindGroup + ".spec")
-	section(&b, "Group: spec", below, false)
-	job, _ := spec.Explain(spec.KindJob)
-	section(&b, "Job", job, false)
-	runs, _ := spec.Explain(spec.KindJob + ".spec")
-	section(&b, "Job: spec", runs, false)
-	times, _ := spec.Explain(spec.KindJob + ".spec.schedule")
-	section(&b, "Job: spec.schedule", times, false)
-	config, _ := spec.Explain(spec.KindConfig)
-	section(&b, "Config", config, false)
-	inside, _ := spec.Explain(spec.KindConfig + ".spec")
-	section(&b, "Config: spec", inside, false)
-	file, _ := spec.Explain(spec.KindConfig + ".spec.files")
-	section(&b, "Config: spec.files", file, false)
+	for _, of := range []struct {
+		title, path string
+		deep        bool
+	}{
+		{"Container", spec.KindContainer, true},
+		{"Group", spec.KindGroup, false},
+		{"Group: spec", spec.KindGroup + ".spec", false},
+		{"Job", spec.KindJob, false},
+		{"Job: spec", spec.KindJob + ".spec", false},
+		{"Job: spec.schedule", spec.KindJob + ".spec.schedule", false},
+		{"Config", spec.KindConfig, false},
+		{"Config: spec", spec.KindConfig + ".spec", false},
+		{"Config: spec.files", spec.KindConfig + ".spec.files", false},
+	} {
+		object, _ := spec.Explain(of.path)
+		section(&b, of.title, object, of.deep)
+	}
 	return b.Bytes()
 }
 

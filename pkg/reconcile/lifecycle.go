@@ -20,19 +20,18 @@ func notePostStart(r *record.Record, in spec.Instance) {
 	}
 }
 
-// startPending tells whether something has still to be done after the start of an instance's run.
+// startPending tells whether something has still to be done after the start of an instance's run. What no manifest says any more has not.
 func (w *world) startPending(in spec.Instance) bool {
-	return w.Record.PostStart.Restart == record.Restart{Instance: in.ID, Starts: in.Starts}
+	return w.wanted.Spec.Lifecycle.PostStart != nil && w.Record.PostStart.Restart == record.Restart{Instance: in.ID, Starts: in.Starts}
 }
 
 // postStart does what has to be done after a start, and stops what it has failed for.
 func (w *world) postStart(in spec.Instance, c spec.Container) step {
-	handler := c.Spec.Lifecycle.PostStart
 	switch {
-	case handler == nil || !w.startPending(in) || in.Phase != spec.InstanceRunning:
+	case !w.startPending(in) || in.Phase != spec.InstanceRunning:
 		return step{}
 	case w.Record.PostStart.Failed == "":
-		return w.try(Action{Verb: VerbPostStart, Instance: in.ID, Cause: "spec.lifecycle.postStart", Handler: handler})
+		return w.try(Action{Verb: VerbPostStart, Instance: in.ID, Cause: "spec.lifecycle.postStart", Handler: w.wanted.Spec.Lifecycle.PostStart})
 	}
 	s := w.try(w.stopAction(in.ID, c, "postStart: "+w.Record.PostStart.Failed))
 	if s.action != nil {

@@ -172,7 +172,7 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 		}
 		return w.gate(w.begins(in, s))
 	}
-	end := w.end(in, c)
+	end, started := w.end(in, c), w.postStart(in, c)
 	paused := in.Phase == spec.InstancePaused
 	switch {
 	case !in.Stopping.IsZero():
@@ -181,8 +181,8 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 		return w.try(w.stopAction(in.ID, c, "a restart was asked for"))
 	case w.restoreAsked(in):
 		return w.try(w.stopAction(in.ID, c, "a restore was asked for"))
-	case w.postStart(in, c).action != nil:
-		return w.postStart(in, c)
+	case started.action != nil:
+		return started
 	case !paused && !w.health(in).Live:
 		s := w.try(w.stopAction(in.ID, c, w.health(in).Message))
 		if s.action != nil {

@@ -91,6 +91,11 @@ func New(cfg Config) *Prober {
 func (p *Prober) Set(name string, t Target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.set(name, t)
+}
+
+// set is Set for who holds the lock.
+func (p *Prober) set(name string, t Target) {
 	before, now := p.targets[name], time.Now()
 	next := &target{Target: t}
 	switch {
@@ -118,14 +123,12 @@ func (p *Prober) Set(name string, t Target) {
 // Suspend stops the questions to a name until it is Set again. One that is not known is no error.
 func (p *Prober) Suspend(name string) {
 	p.mu.Lock()
-	t := p.targets[name]
-	p.mu.Unlock()
-	if t == nil {
-		return
+	defer p.mu.Unlock()
+	if t := p.targets[name]; t != nil {
+		suspended := t.Target
+		suspended.Suspended = true
+		p.set(name, suspended)
 	}
-	suspended := t.Target
-	suspended.Suspended = true
-	p.Set(name, suspended)
 }
 
 // Remove forgets a name. One that is not known is no error.
