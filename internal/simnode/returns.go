@@ -51,9 +51,9 @@ func (o *Oracle) returns(before, now record.Record) string {
 		}
 	}
 	switch update := now.Container.Spec.Updating(); {
-	case b.Hand && !o.handled(now.Name):
+	case b.By == spec.ReturnedByHand && !o.handled(now.Name):
 		return "somebody is said to have returned to an earlier manifest"
-	case b.Hand:
+	case b.By == spec.ReturnedByHand:
 	case now.Container.Spec.Group != "": // it may return with another of its group
 	case !rollsBack(now.Container.Spec):
 		return "the manifest does not ask for an earlier one when it fails"

@@ -60,17 +60,13 @@ func (a *Agent) order(n *entry, desired *Desired) (o Order) {
 	return o
 }
 
-// withIt stands between the name of who has failed and why, where another returns because of it.
-const withIt = ", which changed with it: "
-
 // mate says why another container of a group has returned to an earlier manifest, from one that came with this one's.
 func (a *Agent) mate(n *entry, group string) string {
 	for _, name := range a.members(group) {
 		o, err := a.objects.Get(name)
 		r := o.Status.Rollout
-		own := r.State == spec.RolloutRolledBack && r.Message != byHand && !strings.Contains(r.Message, withIt)
-		if err == nil && name != n.id && own && r.Since.Equal(n.record.Rollout.Accepted) {
-			return name + withIt + r.Message
+		if err == nil && name != n.id && r.By == spec.ReturnedByHealth && r.Since.Equal(n.record.Rollout.Accepted) {
+			return fmt.Sprintf("%s, which changed with it: %s", name, r.Message)
 		}
 	}
 	return ""

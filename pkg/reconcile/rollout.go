@@ -31,7 +31,7 @@ func (w *world) judge() (r record.Record, next time.Time) {
 	}
 	if _, back := r.RolledBack(); w.Order.Mate != "" && !back && w.Down.IsZero() && !w.suspended() {
 		if _, ok := r.Good(); ok {
-			w.rollBack(&r, w.Order.Mate)
+			w.rollBack(&r, spec.ReturnedByGroup, w.Order.Mate)
 			return r, next
 		}
 	}
@@ -61,7 +61,7 @@ func (w *world) judge() (r record.Record, next time.Time) {
 	}
 	end := r.Rollout.Began.Add(time.Duration(update.HealthyWithin))
 	if why := w.failed(end); why != "" {
-		w.rollBack(&r, why)
+		w.rollBack(&r, spec.ReturnedByHealth, why)
 		return r, time.Time{}
 	}
 	return r, earlier(next, end)
@@ -120,14 +120,14 @@ func (w *world) failed(end time.Time) string {
 }
 
 // rollBack returns to the last manifest that has proven itself, if there is one.
-func (w *world) rollBack(r *record.Record, why string) {
+func (w *world) rollBack(r *record.Record, by spec.ReturnedBy, why string) {
 	r.Rollout.Outcome, r.Rollout.Message = spec.RolloutFailed, why
 	good, ok := r.Good()
 	if !ok {
 		return
 	}
 	r.Rollout.Outcome = spec.RolloutRolledBack
-	r.Rollback = record.Rollback{From: r.Generation, To: good.Generation, Why: why, Since: w.now}
+	r.Rollback = record.Rollback{From: r.Generation, To: good.Generation, By: by, Why: why, Since: w.now}
 }
 
 // wantedOf is the container that a name should be: that of its manifest, or of an earlier one, in the state that the newest asks for.
@@ -152,7 +152,7 @@ func rollout(r record.Record) spec.Rollout {
 		shown.State = spec.RolloutProgressing
 	}
 	if back, ok := r.RolledBack(); ok {
-		shown.InForce, shown.State, shown.Message = back.Generation, spec.RolloutRolledBack, r.Rollback.Why
+		shown.InForce, shown.State, shown.Message, shown.By = back.Generation, spec.RolloutRolledBack, r.Rollback.Why, r.Rollback.By
 	}
 	return shown
 }

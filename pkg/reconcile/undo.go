@@ -50,15 +50,12 @@ func (a *Agent) Undo(ctx context.Context, name string, generation int64) error {
 		case !ok:
 			return refuse(fs.ErrNotExist, "generation %d of %q is not remembered\nhint: `reconciler rollout history %s` shows what is", generation, name, name)
 		}
-		n.record.Rollback = record.Rollback{From: n.record.Generation, To: to.Generation, Hand: true, Why: byHand, Since: now()}
+		n.record.Rollback = record.Rollback{From: n.record.Generation, To: to.Generation, By: spec.ReturnedByHand, Why: "by hand", Since: now()}
 		n.failure = Failure{}
 		a.tell(Event{Name: name, Reason: ReasonRolledBack, Message: fmt.Sprintf("generation %d by hand", to.Generation)})
 		return nil
 	})
 }
-
-// byHand is why an earlier manifest is in force that somebody asked for.
-const byHand = "by hand"
 
 // before is a record that remembers only what was in force before what is now.
 func before(r record.Record) record.Record {

@@ -9,6 +9,8 @@ type Rollout struct {
 	InForce    int64        `json:"inForce"`
 	State      RolloutState `json:"state"`
 	Message    string       `json:"message,omitzero"`
+	// By is who returned to an earlier manifest, if anybody did.
+	By ReturnedBy `json:"by,omitzero"`
 	// Since is when the manifest came into force.
 	Since time.Time `json:"since,omitzero"`
 }
@@ -22,6 +24,16 @@ const (
 	RolloutHealthy     RolloutState = "Healthy"     // it has
 	RolloutFailed      RolloutState = "Failed"      // it has not in time, and is in force all the same
 	RolloutRolledBack  RolloutState = "RolledBack"  // an earlier one is in force in its place
+)
+
+// ReturnedBy is who returned to an earlier manifest.
+type ReturnedBy string
+
+// Who can return to an earlier manifest.
+const (
+	ReturnedByHealth ReturnedBy = "Health" // the agent: the newest did not prove itself
+	ReturnedByGroup  ReturnedBy = "Group"  // the agent: that of another container of the group, which changed with it, did not
+	ReturnedByHand   ReturnedBy = "Hand"   // somebody
 )
 
 // Revision is a manifest of the history.

@@ -27,12 +27,11 @@ type Revision struct {
 
 // Rollback tells that an earlier manifest is in force in place of that of generation From.
 type Rollback struct {
-	From int64 `json:"from"`
-	To   int64 `json:"to"`
-	// Hand tells that somebody asked for it.
-	Hand  bool      `json:"hand,omitzero"`
-	Why   string    `json:"why"`
-	Since time.Time `json:"since"`
+	From  int64           `json:"from"`
+	To    int64           `json:"to"`
+	By    spec.ReturnedBy `json:"by"`
+	Why   string          `json:"why"`
+	Since time.Time       `json:"since"`
 }
 
 // Health is what the probes of one run said last.
