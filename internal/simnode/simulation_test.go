@@ -23,7 +23,8 @@ func TestMain(m *testing.M) {
 // campaign is how many seeds are played, and how many deeds each has.
 type campaign struct{ from, seeds, steps uint64 }
 
-// asked is the campaign that the environment asks for: RECONCILER_SEED plays one seed, RECONCILER_SEEDS so many, RECONCILER_STEPS deeds of each.
+// asked is the campaign that the environment asks for: RECONCILER_SEED is the first seed, RECONCILER_SEEDS how many are played (one, of a first that is
+// said), RECONCILER_STEPS how many deeds each has.
 func (c campaign) asked() campaign {
 	if os.Getenv("RECONCILER_SOAK") != "" {
 		c = campaign{1, 50_000, 1000}
@@ -33,7 +34,7 @@ func (c campaign) asked() campaign {
 			*n = v
 		}
 	}
-	if os.Getenv("RECONCILER_SEED") != "" {
+	if os.Getenv("RECONCILER_SEED") != "" && os.Getenv("RECONCILER_SEEDS") == "" {
 		c.seeds = 1
 	}
 	return c

@@ -28,6 +28,9 @@ type Change struct {
 // Diff is what differs from a to b, field by field, in the order of the manifest: lists by index, maps by key. Names are not compared.
 // Compare containers under Defaulted to leave out what only says a default.
 func Diff(a, b Container) []Change {
+	if reflect.DeepEqual(a, b) { // mostly, and told in a tenth of the time
+		return nil
+	}
 	var d differ
 	d.compare("metadata", role{}, reflect.ValueOf(a.Metadata), reflect.ValueOf(b.Metadata))
 	d.compare("", role{}, reflect.ValueOf(a.Spec), reflect.ValueOf(b.Spec))
