@@ -101,13 +101,17 @@ func asError(err error) *Error {
 	return e
 }
 
-type errorBody struct {
+// Failure is the body of a request that failed, and the last line of a stream that the agent cuts.
+type Failure struct {
 	Error *Error `json:"error"`
 }
 
 func writeError(w http.ResponseWriter, err error) {
 	e := asError(err)
-	writeJSON(w, reasons[e.Reason].status, errorBody{e})
+	if o, ok := w.(*outcome); ok {
+		o.record.Reason, o.record.Message = string(e.Reason), e.Message
+	}
+	writeJSON(w, reasons[e.Reason].status, Failure{e})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
@@ -118,7 +122,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 
 // DecodeError reads the error body of a failed response.
 func DecodeError(status int, body []byte) *Error {
-	var b errorBody
+	var b Failure
 	if err := json.Unmarshal(body, &b); err != nil || b.Error == nil {
 		return &Error{Reason: ReasonInternal, Message: http.StatusText(status) + " without a reason"}
 	}

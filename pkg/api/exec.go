@@ -13,14 +13,14 @@ import (
 )
 
 // opening begins a session as a request asks for. Without a session it has been detached.
-type opening func(ctx context.Context, r *http.Request) (spec.Session, Begin, error)
+type opening func(s *Server, ctx context.Context, r *http.Request) (spec.Session, Begin, error)
 
 // session serves requests that become sessions. They count as streams. An error before the session is an ordinary error response.
 func (s *Server) session(open opening) http.Handler {
-	return within(s.streams, errTooMany, func(w http.ResponseWriter, r *http.Request) {
+	return s.streams.within(errTooMany, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 		defer cancel()
-		session, begin, err := open(ctx, r)
+		session, begin, err := open(s, ctx, r)
 		control := http.NewResponseController(w)
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
 		switch {
@@ -29,6 +29,10 @@ func (s *Server) session(open opening) http.Handler {
 		case session == nil:
 			writeJSON(w, http.StatusOK, begin)
 		default:
+			if record := recordOf(r.Context()); record != nil {
+				record.Status = http.StatusSwitchingProtocols
+				s.conclude(record)
+			}
 			s.converse(control, session, begin)
 		}
 	})

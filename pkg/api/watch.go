@@ -12,6 +12,9 @@ import (
 
 const contentLines = "application/jsonl"
 
+// errTooFar is why a stream of changes or events ends whose reader was too slow, or asked for what was never there.
+var errTooFar = &Error{Reason: ReasonExpired, Message: "the reader is too slow: what comes next is forgotten", Text: "list again, and read faster"}
+
 // watchContainers sends every change after ?resourceVersion=N of ?agent=ID, or without them first all containers as Added.
 // A Bookmark follows what was there already, and then comes every so often.
 func (s *Server) watchContainers(ctx context.Context, out *output, r *http.Request) error {
@@ -54,7 +57,7 @@ func sendChanges(ctx context.Context, out *output, changes <-chan Change, versio
 			change = bookmark(version)
 		case change, open = <-changes:
 			if !open {
-				return ErrExpired
+				return errTooFar
 			}
 			version = max(version, change.Object.Metadata.ResourceVersion)
 		}
@@ -85,7 +88,7 @@ func (s *Server) watchEvents(ctx context.Context, out *output, r *http.Request) 
 			return ctx.Err()
 		case event, open := <-events:
 			if !open {
-				return ErrExpired
+				return errTooFar
 			}
 			if err := out.send(event); err != nil {
 				return err
