@@ -14,12 +14,12 @@ import (
 // routes serves every path of the API, and what hangs beside it.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	for _, route := range Routes() {
+	for _, route := range routes() {
 		h := route.serve(s)
-		if !route.Archive {
+		if !route.archive {
 			h = http.MaxBytesHandler(h, maxBody)
 		}
-		s.handle(mux, Mount{route.Pattern(), route.Role, h})
+		s.handle(mux, Mount{route.pattern(), route.role, h})
 	}
 	for _, m := range s.Mounts {
 		s.handle(mux, m)

@@ -10,7 +10,11 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-const contentLines = "application/jsonl"
+// The content types of one value, and of one a line.
+const (
+	contentJSON  = "application/json"
+	contentLines = "application/jsonl"
+)
 
 // errTooFar is why a stream of changes or events ends whose reader was too slow, or asked for what was never there.
 var errTooFar = &Error{Reason: ReasonExpired, Message: "the reader is too slow: what comes next is forgotten", Text: "list again, and read faster"}
