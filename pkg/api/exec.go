@@ -33,21 +33,21 @@ func (s *Server) session(open opening) http.Handler {
 				record.Status = http.StatusSwitchingProtocols
 				s.conclude(record)
 			}
-			s.converse(control, session, begin)
+			s.converse(w, session, begin)
 		}
 	})
 }
 
 // converse takes the connection over and serves the session until its end, which is the connection's too.
-func (s *Server) converse(control *http.ResponseController, session spec.Session, begin Begin) {
+func (s *Server) converse(w http.ResponseWriter, session spec.Session, begin Begin) {
 	defer session.Close()
-	conn, buffered, err := control.Hijack()
+	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		s.Log.Error(err, "session has no connection")
 		return
 	}
 	defer conn.Close()
-	if err := switchProtocols(conn); err != nil {
+	if err := switchProtocols(conn, w.Header().Get(requestID)); err != nil {
 		return
 	}
 	c := &conversation{
@@ -56,11 +56,11 @@ func (s *Server) converse(control *http.ResponseController, session spec.Session
 	c.run(s.life, begin)
 }
 
-func switchProtocols(conn net.Conn) error {
+func switchProtocols(conn net.Conn, id string) error {
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", SessionProtocol)
+	_, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n\r\n", SessionProtocol, requestID, id)
 	return err
 }
 
