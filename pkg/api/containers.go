@@ -16,15 +16,7 @@ import (
 
 func (s *Server) containers(*http.Request) (any, error) {
 	objects, version := s.Agent.Objects()
-	if objects == nil {
-		objects = []spec.Object{}
-	}
-	return List{
-		APIVersion: spec.APIVersion,
-		Kind:       KindList,
-		Metadata:   ListMetadata{Agent: s.id, ResourceVersion: version},
-		Items:      objects,
-	}, nil
+	return s.encoded.list(objects, ListMetadata{Agent: s.id, ResourceVersion: version})
 }
 
 func (s *Server) container(r *http.Request) (any, error) {

@@ -117,6 +117,10 @@ func writeError(w http.ResponseWriter, err error) {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", contentJSON)
 	w.WriteHeader(status)
+	if text, ok := v.(ready); ok {
+		_, _ = w.Write(text)
+		return
+	}
 	_ = json.NewEncoder(w).Encode(v) // the caller has left: nobody to tell
 }
 

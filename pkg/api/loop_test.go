@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -165,11 +167,22 @@ func BenchmarkAPI(b *testing.B) {
 func (l *loop) busy(containers, watchers int) (stop func()) {
 	var all sync.WaitGroup
 	var conns []net.Conn
+	var ready sync.WaitGroup
 	for range watchers {
 		conn := l.watch()
 		conns = append(conns, conn)
-		all.Go(func() { _, _ = io.Copy(io.Discard, conn) })
+		ready.Add(1)
+		all.Go(func() {
+			for lines := bufio.NewScanner(conn); lines.Scan(); {
+				if strings.Contains(lines.Text(), `"type":"Bookmark"`) {
+					ready.Done()
+					break
+				}
+			}
+			_, _ = io.Copy(io.Discard, conn)
+		})
 	}
+	ready.Wait()
 	ctx, cancel := context.WithCancel(context.Background())
 	all.Go(func() {
 		ticker := time.NewTicker(10 * time.Millisecond)

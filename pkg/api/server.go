@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -73,7 +74,8 @@ type Server struct {
 	Config
 	id      string // identifies this life of the agent
 	started time.Time
-	count   atomic.Uint64   // of requests
+	count   atomic.Uint64 // of requests
+	encoded encoded
 	streams slots           // one per stream, session or long answer
 	moving  slots           // one per archive on its way
 	life    context.Context // ends with the server, so that streams leave
@@ -91,6 +93,7 @@ func New(config Config) *Server {
 		Config:  config,
 		id:      rand.Text(),
 		started: time.Now(),
+		encoded: encoded{byVersion: map[uint64]json.RawMessage{}},
 		streams: newSlots(maxStreams),
 		moving:  newSlots(maxTransfers),
 		life:    life,

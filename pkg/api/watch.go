@@ -37,20 +37,34 @@ func (s *Server) watchContainers(ctx context.Context, out *output, r *http.Reque
 	if err := out.begin(contentLines); err != nil {
 		return err
 	}
-	for _, object := range before {
-		if err := out.send(Change{Type: Added, Object: object}); err != nil {
+	for _, object := range before { // what follows them sends them on their way
+		if err := s.putChange(out, Change{Type: Added, Object: object}); err != nil {
 			return err
 		}
 	}
-	return sendChanges(ctx, out, changes, since)
+	return s.sendChanges(ctx, out, changes, since)
 }
 
-func sendChanges(ctx context.Context, out *output, changes <-chan Change, version uint64) error {
+// putChange writes one line, which flush sends.
+func (s *Server) putChange(out *output, c Change) error {
+	line, err := s.encoded.change(c)
+	if err != nil {
+		return err
+	}
+	out.deadline()
+	_, err = out.w.Write(line)
+	return err
+}
+
+func (s *Server) sendChanges(ctx context.Context, out *output, changes <-chan Change, version uint64) error {
 	ticker := time.NewTicker(bookmarkEvery)
 	defer ticker.Stop()
 	change := bookmark(version)
 	for {
-		if err := out.send(change); err != nil {
+		if err := s.putChange(out, change); err != nil {
+			return err
+		}
+		if err := out.flush(); err != nil {
 			return err
 		}
 		var open bool
