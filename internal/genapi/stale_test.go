@@ -66,3 +66,16 @@ func TestUnknownTypes(t *testing.T) {
 		}
 	}
 }
+
+// The page for people names every route with the role that it needs.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "api.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range api.Routes() {
+		if row := "| " + r.Role.String() + " | `" + r.Method + " " + r.Path + "` |"; !strings.Contains(string(page), row) {
+			t.Errorf("docs/api.md has no %s", row)
+		}
+	}
+}
