@@ -149,6 +149,11 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 	}
 	defer work.Close()
 	tool, inherit := r.files()
+	if tool.InNetwork && !r.node.KnowsKernel() { // it connects to itself, to find out, and would wait for ever in a network that is locked for another image
+		if err := r.node.Unlock(ctx, in.Name, in.Spec.Spec.Group); err != nil {
+			return errors.Join(err, theirs.Close())
+		}
+	}
 	staged, err := r.node.OpenRestore(ctx, in.Name, in.ID, tool, map[string]*os.File{fileSocket: theirs}, content{ctx, r}, r.backend.Notified)
 	if err := errors.Join(err, theirs.Close()); err != nil {
 		return err
