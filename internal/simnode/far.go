@@ -30,6 +30,7 @@ func (s span) to(on bool) span {
 		s.since = time.Now()
 	default:
 		s.till = time.Now()
+		s.last = s.till.Sub(s.since)
 	}
 	s.on = on
 	return s
