@@ -2,41 +2,11 @@ package reconcile
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
-
-// dependents says who depends on a container or group, by its name. Agent.mu guards it.
-type dependents map[string]map[string]bool
-
-// note writes down on which others a name depends now, in place of those before.
-func (d dependents) note(name string, before, now []spec.Dependency) {
-	for _, other := range before {
-		delete(d[other.Name], name)
-	}
-	for _, other := range now {
-		if d[other.Name] == nil {
-			d[other.Name] = map[string]bool{}
-		}
-		d[other.Name][name] = true
-	}
-}
-
-// of are those that depend on a container or its group, sorted.
-func (d dependents) of(name, group string) []string {
-	all := maps.Clone(d[name])
-	if group != "" && len(d[group]) > 0 {
-		if all == nil {
-			all = map[string]bool{}
-		}
-		maps.Copy(all, d[group])
-		delete(all, name)
-	}
-	return slices.Sorted(maps.Keys(all))
-}
 
 // order is what others mean for a name, by the manifest that its pass goes by. Whether it is to begin or to end is for the plan to say.
 func (a *Agent) order(n *entry, desired *Desired) (o Order) {
@@ -109,12 +79,11 @@ func (a *Agent) members(group string) (names []string) {
 
 // membersOf is members for who holds mu.
 func (a *Agent) membersOf(group string) (names []string) {
-	for id, n := range a.names {
-		if n.desired != nil && n.desired.Container.Spec.Group == group {
+	for _, id := range a.index.members.of(group) {
+		if a.names[id].desired != nil {
 			names = append(names, id)
 		}
 	}
-	slices.Sort(names)
 	return names
 }
 
@@ -160,7 +129,7 @@ func (a *Agent) after(n *entry) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var first []string
-	for _, id := range a.dependents.of(n.id, n.group()) {
+	for _, id := range a.dependents(n) {
 		other := a.names[id]
 		if other != nil && a.ending(other) && (!other.looked || slices.ContainsFunc(other.observed, live)) && !a.leads(n, id) {
 			first = append(first, id)
@@ -181,24 +150,24 @@ func (a *Agent) leads(from *entry, to string) bool {
 			return false
 		}
 		seen[n.id] = true
-		return slices.ContainsFunc(n.left, func(d spec.Dependency) bool {
-			return slices.ContainsFunc(a.called(d.Name), func(id string) bool { return id == to || walk(a.names[id]) })
+		return slices.ContainsFunc(n.others, func(other string) bool {
+			return slices.ContainsFunc(a.called(other), func(id string) bool { return id == to || walk(a.names[id]) })
 		})
 	}
 	return walk(from)
 }
 
 // called are the names that a dependency stands for, also those that are removed. The caller holds mu.
-func (a *Agent) called(name string) (names []string) {
+func (a *Agent) called(name string) []string {
 	if a.names[name] != nil {
 		return []string{name}
 	}
-	for id, n := range a.names {
-		if n.group() == name {
-			names = append(names, id)
-		}
-	}
-	return names
+	return a.index.members.of(name)
+}
+
+// dependents are the names that depend on another or on its group, sorted. The caller holds mu.
+func (a *Agent) dependents(n *entry) []string {
+	return slices.DeleteFunc(a.index.dependents.of(n.id, n.group), func(id string) bool { return id == n.id })
 }
 
 // far is what of a status matters to others.
@@ -211,20 +180,12 @@ func farOf(s spec.Status, observed []spec.Instance) far {
 	return far{s.Phase, s.Container.Ready, slices.ContainsFunc(observed, live)}
 }
 
-// group is the group of a name, as far as is known.
-func (n *entry) group() string {
-	if n.desired != nil {
-		return n.desired.Container.Spec.Group
-	}
-	return n.team
-}
-
 // neighbours hands out the names to which it matters how far another is.
 func (a *Agent) neighbours(n *entry) {
 	a.mu.Lock()
-	names := a.dependents.of(n.id, n.group())
-	for _, d := range n.left {
-		names = append(names, a.called(d.Name)...)
+	names := a.dependents(n)
+	for _, other := range n.others {
+		names = append(names, a.called(other)...)
 	}
 	a.mu.Unlock()
 	for _, name := range names {

@@ -100,8 +100,8 @@ func (a *Agent) admit() (unsettled bool) {
 	for id, d := range admission.Desired {
 		if before.Desired[id] != d {
 			n := a.entry(id)
-			a.dependents.note(id, n.left, d.Container.Spec.DependsOn)
-			n.desired, n.removed, n.left, n.team = d, false, d.Container.Spec.DependsOn, d.Container.Spec.Group
+			n.desired, n.removed = d, false
+			a.file(n, d.Container)
 			changed = append(changed, id)
 		}
 	}

@@ -141,7 +141,7 @@ func (a *Agent) subject(n *entry, desired *Desired, observed []spec.Instance) Su
 	return Subject{
 		Name: n.id, Desired: desired, Observed: observed, Record: n.record, Failure: n.failure,
 		Images: n.images, Unlisted: n.unlisted, Unable: n.unable, Order: order, Deep: n.deep, Down: a.down,
-		Configs: a.configsOf(n, desired), Frozen: a.frozen[n.group()] > 0,
+		Configs: a.configsOf(n, desired), Frozen: a.frozen[n.group] > 0,
 	}
 }
 
@@ -203,7 +203,7 @@ func (a *Agent) drop(n *entry) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if n.desired == nil {
-		a.dependents.note(n.id, n.left, nil)
+		a.unfile(n)
 		delete(a.names, n.id)
 	}
 }
