@@ -138,3 +138,17 @@ func (n *entry) dirty() bool {
 	ours := n.record.Generation > 0 || n.record.Removed
 	return ours && n.hold == "" && !reflect.DeepEqual(n.record, n.saved)
 }
+
+// save brings the store up to date.
+func (a *Agent) save(n *entry) error {
+	if !n.dirty() {
+		return nil
+	}
+	if err := a.Store.Save(n.record); err != nil {
+		a.Log.Error(err, "cannot save", "name", n.id)
+		a.tell(Event{Name: n.id, Warning: true, Reason: "FailedSave", Message: err.Error()})
+		return err
+	}
+	n.saved = n.record
+	return nil
+}

@@ -1,8 +1,6 @@
 package reconcile
 
-import (
-	"time"
-)
+import "time"
 
 // Order is what other containers mean for one.
 type Order struct {
