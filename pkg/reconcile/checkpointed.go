@@ -2,8 +2,8 @@ package reconcile
 
 import "github.com/seed31d4122e/reconciler/pkg/spec"
 
-// suspend ends what runs in an image. What is of another spec than what is wanted is only ended: nothing could begin from its image.
-func (w *world) suspend() step {
+// saveAll ends what runs in an image. What is of another spec than what is wanted is only ended: nothing could begin from its image.
+func (w *world) saveAll() step {
 	current, ok := w.current()
 	for _, in := range w.Observed {
 		switch {
@@ -26,7 +26,7 @@ func (w *world) save(in spec.Instance) step {
 	if update := w.update(in); update.action != nil {
 		return update
 	}
-	return w.try(Action{Verb: VerbCheckpoint, Instance: in.ID, Cause: w.stateCause(), Options: spec.CheckpointOptions{Stop: true, Cause: w.stateCause()}})
+	return w.try(Action{Verb: VerbCheckpoint, Instance: in.ID, Cause: w.stateCause(), Options: spec.CheckpointOptions{Stop: true}})
 }
 
 // ownSpec is the manifest that an instance is stopped by.

@@ -31,12 +31,15 @@ func (a *Agent) doWhile(ctx context.Context, action Action) (taken spec.Image, e
 	defer cancel()
 	defer a.quiet(action)()
 	if action.Verb == VerbCheckpoint {
-		return a.Node.Checkpoint(ctx, action.Name, action.Instance, action.Options)
+		o := action.Options
+		o.Cause = action.Cause
+		return a.Node.Checkpoint(ctx, action.Name, action.Instance, o)
 	}
-	return taken, a.doQuietly(ctx, action)
+	return taken, a.call(ctx, action)
 }
 
-func (a *Agent) doQuietly(ctx context.Context, action Action) error {
+// call is the verb of an action.
+func (a *Agent) call(ctx context.Context, action Action) error {
 	name, id := action.Name, action.Instance
 	switch action.Verb {
 	case VerbConfigure:
@@ -46,7 +49,7 @@ func (a *Agent) doQuietly(ctx context.Context, action Action) error {
 	case VerbRestore:
 		return a.Node.Restore(ctx, name, id, action.Image)
 	case VerbCreate:
-		return a.Node.Create(ctx, action.Container, id, action.Defaults)
+		return a.Node.Create(ctx, action.Container, id, spec.DefaultsVersion)
 	case VerbStart:
 		return a.Node.Start(ctx, name, id)
 	case VerbStop:

@@ -33,7 +33,7 @@ func (w *world) goDown() step {
 		stop := w.stopAction(in.ID, w.ownSpec(in), w.Down.cause())
 		if until, ok := w.imageUntil(in, stop.Timeout); ok {
 			return w.lastIn(w.try(Action{
-				Verb: VerbCheckpoint, Instance: in.ID, Cause: w.Down.cause(), Until: until, Options: spec.CheckpointOptions{Stop: true, Cause: w.Down.cause()},
+				Verb: VerbCheckpoint, Instance: in.ID, Cause: w.Down.cause(), Until: until, Options: spec.CheckpointOptions{Stop: true},
 			}), stop.Timeout)
 		}
 		return w.lastIn(w.try(stop), stop.Timeout)

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"slices"
 
-	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -133,7 +132,7 @@ func (a *Agent) Restart(ctx context.Context, name string) error {
 		if err != nil || !ok {
 			return err
 		}
-		n.record.Restart = record.Restart{Instance: in.ID, Starts: in.Starts}
+		n.record.Restart = runOf(in)
 		a.tell(Event{Name: name, Reason: "RestartRequested"})
 		return nil
 	})

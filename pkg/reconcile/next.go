@@ -44,8 +44,13 @@ func (w *world) next() step {
 	case spec.StateStopped:
 		return w.stopAll()
 	case spec.StateCheckpointed:
-		return w.suspend()
+		return w.saveAll()
 	}
+	return w.become()
+}
+
+// become has one instance that is what is wanted, and no other.
+func (w *world) become() step {
 	current, ok := w.current()
 	if !ok && len(w.Observed) == 0 && w.completed() {
 		return step{}
@@ -57,12 +62,7 @@ func (w *world) next() step {
 		if in.ID == current.ID {
 			continue
 		}
-		if live(in) && !live(current) && in.Stopping.IsZero() { // what runs is stopped when its successor can be started
-			if first := w.prepared(current); first != nil {
-				return *first
-			}
-		}
-		return w.retire(in, true, w.supersededCause(in, current))
+		return w.supersede(in, current)
 	}
 	return w.keepUp(current)
 }
@@ -94,7 +94,7 @@ func (w *world) create() step {
 		id = max(id, in.ID+1)
 		cause = w.replaceCause(in)
 	}
-	s := w.try(Action{Verb: VerbCreate, Instance: id, Cause: cause, Container: w.wanted, Defaults: spec.DefaultsVersion})
+	s := w.try(Action{Verb: VerbCreate, Instance: id, Cause: cause, Container: w.wanted})
 	if s.held == nil || !s.held.stalled() {
 		return s
 	}
@@ -109,6 +109,16 @@ func (w *world) create() step {
 	}
 	s.wake = earlier(s.wake, alive.wake)
 	return s
+}
+
+// supersede ends an instance that another took the place of. What runs is stopped when its successor can be started.
+func (w *world) supersede(in, current spec.Instance) step {
+	if live(in) && !live(current) && in.Stopping.IsZero() {
+		if first := w.prepared(current); first != nil {
+			return *first
+		}
+	}
+	return w.retire(in, true, w.supersededCause(in, current))
 }
 
 // keepUp makes the one instance there is do what is wanted.
@@ -138,7 +148,7 @@ func (w *world) keepUp(in spec.Instance) step {
 
 // update brings the live fields and the limits of an instance up to date.
 func (w *world) update(in spec.Instance) step {
-	a := Action{Verb: VerbUpdate, Instance: in.ID, Container: w.wanted, Defaults: in.Defaults}
+	a := Action{Verb: VerbUpdate, Instance: in.ID, Container: w.wanted}
 	switch {
 	case in.Spec.Metadata.Name == "":
 		a.Cause = fmt.Sprintf("the record of instance %d is lost", in.ID)

@@ -56,7 +56,7 @@ func note(r record.Record, observed []spec.Instance, suspends bool, now time.Tim
 	if r.Restart.Instance != 0 && (r.Restart.Instance < in.ID || r.Restart.Instance == in.ID && r.Restart.Starts < in.Starts) {
 		r.Restart = record.Restart{}
 	}
-	if r.Unhealthy.Instance != 0 && r.Unhealthy != (record.Restart{Instance: in.ID, Starts: in.Starts}) {
+	if r.Unhealthy.Instance != 0 && r.Unhealthy != runOf(in) {
 		r.Unhealthy = record.Restart{}
 	}
 	if in.Phase == spec.InstanceExited && !r.Runs.Exited {
@@ -87,7 +87,7 @@ func noteExits(r *record.Record, observed []spec.Instance, now time.Time) {
 // noteExit writes an exit down. A run of resetAfter or longer was healthy: restarts before it are forgotten.
 func noteExit(r *record.Record, in spec.Instance, suspends bool, now time.Time) {
 	exit := exitOf(in, now)
-	if requested(exit) && r.Unhealthy == (record.Restart{Instance: in.ID, Starts: in.Starts}) {
+	if requested(exit) && r.Unhealthy == runOf(in) {
 		exit.Reason = spec.ExitUnhealthy
 	}
 	r.LastExit, r.Runs.Exited = &exit, true

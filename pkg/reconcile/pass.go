@@ -45,22 +45,21 @@ func (a *Agent) pass(ctx context.Context, id string) {
 			return
 		}
 	}
-	n.notBefore = now().Add(doubled(firstRetry, n.restless, lastRetry))
-	n.restless++
-	a.tell(Event{Name: id, Warning: true, Reason: "Restless", Message: "its actions do not lead to what its manifest says"})
-	a.queue.Wake(id, n.notBefore)
+	a.pause(n)
 }
 
-// round is one look and at most one action; it tells whether to look again at once. A panic is a failure of the name, not of the agent.
+// pause makes a name wait that gets nowhere.
+func (a *Agent) pause(n *entry) {
+	n.notBefore = now().Add(doubled(firstRetry, n.restless, lastRetry))
+	n.restless++
+	a.tell(Event{Name: n.id, Warning: true, Reason: "Restless", Message: "its actions do not lead to what its manifest says"})
+	a.queue.Wake(n.id, n.notBefore)
+}
+
+// round is one look and at most one action; it tells whether to look again at once.
 func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 	verb := verbPlan
-	defer func() {
-		if p := recover(); p != nil {
-			again = false
-			a.Log.Error(fmt.Errorf("panic: %v", p), "pass failed", "name", n.id, "stack", string(debug.Stack()))
-			a.fail(n, verb, fmt.Errorf("panic: %v", p))
-		}
-	}()
+	defer a.survive(n, &verb, &again)
 	desired, removed := a.wants(n)
 	before := n.record
 	if n.accept(desired, removed) {
@@ -80,20 +79,16 @@ func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 		return false
 	}
 	verb = d.Actions[0].Verb
-	if d.Actions[0].Scheduled && !n.together { // it takes long, and others have to be started meanwhile
-		if !a.saving.enter(n.id) {
-			return false
-		}
-		defer func() {
-			for _, waiting := range a.saving.leave() {
-				a.queue.Add(waiting)
-			}
-		}()
+	return a.actInTurn(ctx, n, d.Actions[0])
+}
+
+// survive makes a panic a failure of the name, not of the agent. It is to be deferred.
+func (a *Agent) survive(n *entry, verb *string, again *bool) {
+	if p := recover(); p != nil {
+		*again = false
+		a.Log.Error(fmt.Errorf("panic: %v", p), "pass failed", "name", n.id, "stack", string(debug.Stack()))
+		a.fail(n, *verb, fmt.Errorf("panic: %v", p))
 	}
-	if group := n.record.Container.Spec.Group; verb == VerbCheckpoint && group != "" && !n.together {
-		return a.actTogether(ctx, n, group)
-	}
-	return a.act(ctx, n, d.Actions[0])
 }
 
 // decide plans from what was observed, tells what is new and shows what comes of it.
@@ -113,31 +108,14 @@ func (a *Agent) decide(ctx context.Context, n *entry, desired *Desired, observed
 	return d
 }
 
-// actTogether is a round in the turn of a group.
-func (a *Agent) actTogether(ctx context.Context, n *entry, group string) (again bool) {
-	leave, err := a.groups.Enter(ctx, group)
-	if err != nil {
-		return false
-	}
-	defer leave()
-	if a.stopsFirst(n, group) {
-		a.queue.Wake(n.id, now().Add(firstRetry))
-		return false
-	}
-	n.together = true
-	defer func() { n.together = false }()
-	return a.round(ctx, n)
-}
-
 // subject is what is known of a name, with instances as they were seen.
 func (a *Agent) subject(n *entry, desired *Desired, observed []spec.Instance) Subject {
-	order := a.order(n, desired)
-	n.order = order
+	n.order = a.order(n, desired)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return Subject{
 		Name: n.id, Desired: desired, Observed: observed, Record: n.record, Failure: n.failure,
-		Images: n.images, Unlisted: n.unlisted, Unable: n.unable, Order: order, Deep: n.deep, Down: a.down,
+		Images: n.images, Unlisted: n.unlisted, Unable: n.unable, Order: n.order, Deep: n.deep, Down: a.down,
 		Configs: a.configsOf(n, desired), Frozen: a.frozen[n.group] > 0,
 	}
 }

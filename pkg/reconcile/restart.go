@@ -64,42 +64,49 @@ func (w *world) end(in spec.Instance, c spec.Container) time.Time {
 	return end
 }
 
-// restart starts an ended process again, if and when its restart policy says so.
-func (w *world) restart(in spec.Instance, c spec.Container, asked bool) step {
-	a := Action{Verb: VerbStart, Instance: in.ID}
+// restart starts an ended process again, if and when somebody asked for it, or its restart policy says so.
+func (w *world) restart(in spec.Instance, c spec.Container) step {
 	exit := w.exit(in)
 	given, _ := w.over(in, c)
 	switch {
-	case asked:
-		a.Cause = "a restart was asked for"
+	case w.restartAsked(in):
+		return w.start(in, askedCause)
 	case w.restoreAsked(in):
-		return w.climb(in, "a restore was asked for")
+		return w.climb(in, restoreCause)
 	case given != "":
 		return step{}
 	case exit.Reason == spec.ExitCheckpointed:
 		return w.climb(in, "its processes are in an image; "+w.stateCause())
 	case requested(exit):
-		a.Cause = stoppedBefore + w.stateCause()
+		return w.start(in, stoppedBefore+w.stateCause())
 	case exit.Reason == spec.ExitMemoryLost:
-		due, _ := restartDue(c, exit, w.Record.Runs, w.now)
-		if due.After(w.now) {
+		if due, _ := restartDue(c, exit, w.Record.Runs, w.now); due.After(w.now) {
 			return wait(due)
 		}
 		return w.climb(in, exitText(exit))
 	case !c.Spec.Restart.After(exit):
 		return step{}
-	default:
-		due, delay := restartDue(c, exit, w.Record.Runs, w.now)
-		if due.After(w.now) {
-			return wait(earlier(due, w.end(in, c)))
-		}
-		a.Cause = fmt.Sprintf("%s; restart %d", exitText(exit), w.Record.Runs.Restarts+1)
-		if delay > 0 {
-			a.Cause += fmt.Sprintf(" after %v", spec.Duration(delay))
-		}
-		if c.Spec.Checkpoint.OnCrash == spec.CrashRestore {
-			return w.climb(in, a.Cause)
-		}
 	}
-	return w.try(a)
+	return w.startAgain(in, c, exit)
+}
+
+// startAgain starts what ended by itself, after the wait that grows with each restart in a row.
+func (w *world) startAgain(in spec.Instance, c spec.Container, exit spec.Exit) step {
+	due, delay := restartDue(c, exit, w.Record.Runs, w.now)
+	if due.After(w.now) {
+		return wait(earlier(due, w.end(in, c)))
+	}
+	cause := fmt.Sprintf("%s; restart %d", exitText(exit), w.Record.Runs.Restarts+1)
+	if delay > 0 {
+		cause += fmt.Sprintf(" after %v", spec.Duration(delay))
+	}
+	if c.Spec.Checkpoint.OnCrash == spec.CrashRestore {
+		return w.climb(in, cause)
+	}
+	return w.start(in, cause)
+}
+
+// start begins a run from the command.
+func (w *world) start(in spec.Instance, cause string) step {
+	return w.try(Action{Verb: VerbStart, Instance: in.ID, Cause: cause})
 }

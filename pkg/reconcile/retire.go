@@ -35,7 +35,7 @@ func (w *world) retireAll() step {
 	case spec.DeletionCheckpoint:
 		if f := w.Failure; live(in) && in.Stopping.IsZero() && !(f.Verb == VerbCheckpoint && (f.Final || f.Count >= lastImageTries)) {
 			return w.last(w.try(Action{
-				Verb: VerbCheckpoint, Instance: in.ID, Cause: removedCause, Options: spec.CheckpointOptions{Stop: true, Keep: true, Cause: removedCause},
+				Verb: VerbCheckpoint, Instance: in.ID, Cause: removedCause, Options: spec.CheckpointOptions{Stop: true, Keep: true},
 			}))
 		}
 	}

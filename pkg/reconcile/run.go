@@ -9,34 +9,32 @@ import (
 
 // run makes an instance run or pause, as a manifest says.
 func (w *world) run(in spec.Instance, c spec.Container) step {
-	restart := w.Record.Restart == record.Restart{Instance: in.ID, Starts: in.Starts} && !w.Record.Restart.IsZero()
-	switch in.Phase {
-	case spec.InstanceCreated:
+	switch {
+	case in.Phase == spec.InstanceCreated:
 		return w.gate(w.begins(in, w.first(in, c)))
-	case spec.InstanceExited:
-		s := w.restart(in, c, restart)
-		if restart {
-			return s
-		}
-		return w.gate(w.begins(in, s))
+	case in.Phase == spec.InstanceExited && w.restartAsked(in):
+		return w.restart(in, c) // at once
+	case in.Phase == spec.InstanceExited:
+		return w.gate(w.begins(in, w.restart(in, c)))
 	}
+	return w.runOn(in, c)
+}
+
+// runOn ends, pauses or resumes what has processes, where there is a reason to.
+func (w *world) runOn(in spec.Instance, c spec.Container) step {
 	end, started := w.end(in, c), w.postStart(in, c)
 	paused := in.Phase == spec.InstancePaused
 	switch {
 	case !in.Stopping.IsZero():
 		return w.awaitStop(in, VerbKill)
-	case restart:
-		return w.try(w.stopAction(in.ID, c, "a restart was asked for"))
+	case w.restartAsked(in):
+		return w.try(w.stopAction(in.ID, c, askedCause))
 	case w.restoreAsked(in):
-		return w.try(w.stopAction(in.ID, c, "a restore was asked for"))
+		return w.try(w.stopAction(in.ID, c, restoreCause))
 	case started.action != nil:
 		return started
 	case !paused && !w.health(in).Live:
-		s := w.try(w.stopAction(in.ID, c, w.health(in).Message))
-		if s.action != nil {
-			s.action.Unhealthy = record.Restart{Instance: in.ID, Starts: in.Starts}
-		}
-		return s
+		return w.stopUnhealthy(in, c, w.health(in).Message)
 	case !end.IsZero() && !w.now.Before(end):
 		return w.try(w.stopAction(in.ID, c, fmt.Sprintf("it did not complete within spec.deadline, %s", c.Spec.Deadline)))
 	case w.state() == spec.StatePaused && !paused:
@@ -47,6 +45,29 @@ func (w *world) run(in spec.Instance, c spec.Container) step {
 	s := w.replaced(in, c)
 	s.due = earlier(s.due, end)
 	return s
+}
+
+// The causes of what somebody asked for.
+const (
+	askedCause   = "a restart was asked for"
+	restoreCause = "a restore was asked for"
+)
+
+// restartAsked tells whether somebody asked that an instance's run ends for a new one.
+func (w *world) restartAsked(in spec.Instance) bool {
+	return !w.Record.Restart.IsZero() && w.Record.Restart == runOf(in)
+}
+
+// runOf names an instance's run.
+func runOf(in spec.Instance) record.Restart {
+	return record.Restart{Instance: in.ID, Starts: in.Starts}
+}
+
+// stopUnhealthy stops a run that fails though it goes on: its end counts as a failure.
+func (w *world) stopUnhealthy(in spec.Instance, c spec.Container, cause string) step {
+	a := w.stopAction(in.ID, c, cause)
+	a.Unhealthy = runOf(in)
+	return w.try(a)
 }
 
 // begins is the begin of a run, s, as far as its time has come.
