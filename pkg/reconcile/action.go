@@ -24,6 +24,10 @@ const (
 	VerbCheckpoint = "Checkpoint"
 	VerbRestore    = "Restore"
 	VerbRepair     = "Repair"
+
+	// VerbSignal is a signal, and once it is sent the note that the process has seen what is written.
+	VerbConfigure = "Configure"
+	VerbSignal    = "Signal"
 )
 
 // Action is one thing to do to one instance, and why.

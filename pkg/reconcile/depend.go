@@ -70,23 +70,6 @@ func (a *Agent) runs(name string) bool {
 	return err == nil && object.Status.Phase == spec.PhaseRunning
 }
 
-// members are the containers of a group, sorted.
-func (a *Agent) members(group string) (names []string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.membersOf(group)
-}
-
-// membersOf is members for who holds mu.
-func (a *Agent) membersOf(group string) (names []string) {
-	for _, id := range a.index.members.of(group) {
-		if a.names[id].desired != nil {
-			names = append(names, id)
-		}
-	}
-	return names
-}
-
 // behind says how a container has not reached a milestone; "" when it has.
 func behind(o spec.Object, m spec.Milestone) string {
 	phase := o.Status.Phase
@@ -155,19 +138,6 @@ func (a *Agent) leads(from *entry, to string) bool {
 		})
 	}
 	return walk(from)
-}
-
-// called are the names that a dependency stands for, also those that are removed. The caller holds mu.
-func (a *Agent) called(name string) []string {
-	if a.names[name] != nil {
-		return []string{name}
-	}
-	return a.index.members.of(name)
-}
-
-// dependents are the names that depend on another or on its group, sorted. The caller holds mu.
-func (a *Agent) dependents(n *entry) []string {
-	return slices.DeleteFunc(a.index.dependents.of(n.id, n.group), func(id string) bool { return id == n.id })
 }
 
 // far is what of a status matters to others.

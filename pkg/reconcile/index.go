@@ -80,3 +80,33 @@ func (a *Agent) fileConfigs(n *entry, uses []spec.ConfigUse) {
 	a.index.users.move(n.id, n.configs, configs)
 	n.configs = configs
 }
+
+// members are the containers of a group, sorted.
+func (a *Agent) members(group string) (names []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.membersOf(group)
+}
+
+// membersOf is members for who holds mu.
+func (a *Agent) membersOf(group string) (names []string) {
+	for _, id := range a.index.members.of(group) {
+		if a.names[id].desired != nil {
+			names = append(names, id)
+		}
+	}
+	return names
+}
+
+// called are the names that a dependency stands for, also those that are removed. The caller holds mu.
+func (a *Agent) called(name string) []string {
+	if a.names[name] != nil {
+		return []string{name}
+	}
+	return a.index.members.of(name)
+}
+
+// dependents are the names that depend on another or on its group, sorted. The caller holds mu.
+func (a *Agent) dependents(n *entry) []string {
+	return slices.DeleteFunc(a.index.dependents.of(n.id, n.group), func(id string) bool { return id == n.id })
+}

@@ -39,13 +39,25 @@ func note(r record.Record, observed []spec.Instance, suspends bool, now time.Tim
 		noteTick(&r, in)
 	}
 	noteKills(&r.Runs, in)
+	noteStarts(&r, in)
+	noteOver(&r, in)
+	if in.Phase == spec.InstanceExited && !r.Runs.Exited {
+		noteExit(&r, in, suspends, now)
+	}
+	return r
+}
+
+// noteStarts counts the starts of an instance since the last look: what a schedule or a person asked for begins a new row, what followed an exit of its own goes on
+// with it.
+func noteStarts(r *record.Record, in spec.Instance) {
 	if more := in.Starts - r.Runs.Starts; more > 0 {
-		tick := noteTick(&r, in)
-		if !tick && r.Runs.Exited && r.LastExit != nil && !requested(*r.LastExit) && r.Restart != (record.Restart{Instance: in.ID, Starts: r.Runs.Starts}) {
+		asked := r.Restart == record.Restart{Instance: in.ID, Starts: r.Runs.Starts}
+		tick := noteTick(r, in)
+		if !tick && !asked && r.Runs.Exited && r.LastExit != nil && !requested(*r.LastExit) {
 			r.Runs.Restarts += more
 			r.Runs.Streak += more
 		}
-		if tick || r.Restart == (record.Restart{Instance: in.ID, Starts: r.Runs.Starts}) {
+		if tick || asked {
 			r.Runs.Streak, r.Runs.Began = 0, time.Time{}
 		}
 		r.Runs.Starts, r.Runs.Exited = in.Starts, false
@@ -53,16 +65,16 @@ func note(r record.Record, observed []spec.Instance, suspends bool, now time.Tim
 	if r.Runs.Began.IsZero() && live(in) {
 		r.Runs.Began = in.StartedAt
 	}
+}
+
+// noteOver forgets what was to be done about a run that is over.
+func noteOver(r *record.Record, in spec.Instance) {
 	if r.Restart.Instance != 0 && (r.Restart.Instance < in.ID || r.Restart.Instance == in.ID && r.Restart.Starts < in.Starts) {
 		r.Restart = record.Restart{}
 	}
 	if r.Unhealthy.Instance != 0 && r.Unhealthy != runOf(in) {
 		r.Unhealthy = record.Restart{}
 	}
-	if in.Phase == spec.InstanceExited && !r.Runs.Exited {
-		noteExit(&r, in, suspends, now)
-	}
-	return r
 }
 
 // noteKills counts the kills for want of memory since the last look.

@@ -45,3 +45,11 @@ func (w *world) lastIn(s step, timeout time.Duration) step {
 	}
 	return s
 }
+
+// waitReason is why a step waits for others, as a condition names it.
+func (s step) waitReason() string {
+	if s.missing {
+		return ReasonMissingReference
+	}
+	return ReasonWaitingForDependency
+}
