@@ -91,7 +91,8 @@ func readBody(r *http.Request, into any) error {
 	switch tooLarge, _ := errors.AsType[*http.MaxBytesError](err); {
 	case errors.Is(err, io.EOF) && d.InputOffset() > 0:
 		if record := recordOf(r.Context()); record != nil {
-			record.Body = withoutSecrets(into)
+			record.Body, err = json.Marshal(withoutSecrets(into))
+			return err
 		}
 		return nil
 	case errors.Is(err, io.EOF):

@@ -28,7 +28,7 @@ type Record struct {
 	Path   string `json:"path"`
 	Query  string `json:"query,omitzero"`
 	// Body is what was asked for, without secrets.
-	Body any `json:"body,omitzero"`
+	Body json.RawMessage `json:"body,omitempty"`
 
 	// Status is the answer's, Reason and Message what it gives for a refusal. Took is how long it took.
 	Status  int    `json:"status"`
@@ -84,8 +84,8 @@ func (l *Log) Add(r Record) {
 
 // encode makes a line; a body that is too large is named by its size.
 func encode(r Record) []byte {
-	if body, err := json.Marshal(r.Body); err != nil || len(body) > maxBody {
-		r.Body = fmt.Sprintf("%d bytes", len(body))
+	if len(r.Body) > maxBody {
+		r.Body = fmt.Appendf(nil, `"%d bytes"`, len(r.Body))
 	}
 	line, err := json.Marshal(r)
 	if err != nil {

@@ -38,8 +38,8 @@ func TestLog(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 2 { // the second agent goes on with the file
 		l := Open(dir, logr.Discard())
-		l.Add(Record{ID: fmt.Sprint(i), UID: 7, Method: "POST", Path: "/v1/containers/web/stop", Body: map[string]string{"for": "1h"}, Status: 200})
-		l.Add(Record{ID: "large", Body: strings.Repeat("x", maxBody)})
+		l.Add(Record{ID: fmt.Sprint(i), UID: 7, Method: "POST", Path: "/v1/containers/web/stop", Body: []byte(`{"for":"1h"}`), Status: 200})
+		l.Add(Record{ID: "large", Body: []byte(`"` + strings.Repeat("x", maxBody) + `"`)})
 		l.Close()
 		l.Close()
 		l.Add(Record{ID: "late"})
