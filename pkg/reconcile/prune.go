@@ -66,7 +66,7 @@ func (a *admitter) prune() {
 	for _, source := range slices.Sorted(maps.Keys(a.gone)) {
 		names := slices.Sorted(slices.Values(a.gone[source]))
 		s := a.sources[source]
-		held := a.Prune.holds(len(names), a.held(source)) && !a.Confirmed[source].covers(s.Hash, names)
+		held := a.guards(source, names) && !a.Confirmed[source].covers(s.Hash, names)
 		for _, name := range names {
 			since, missing := a.Request.Missing[name]
 			if !missing {
@@ -76,7 +76,7 @@ func (a *admitter) prune() {
 			case held:
 				a.Blocked[source] = append(a.Blocked[source], name)
 				a.Admission.Missing[name] = since
-				a.stay(name, d, Acceptance{spec.False, ReasonPruneBlocked, fmt.Sprintf("removed with %d others at once: confirm with `reconciler prune --confirm %s@%s`", len(names)-1, source, s.Hash)})
+				a.stay(name, d.guarded(a.Prune), Acceptance{spec.False, ReasonPruneBlocked, fmt.Sprintf("removed with %d others at once: confirm with `reconciler prune --confirm %s@%s`", len(names)-1, source, s.Hash)})
 			case !missing || s.ReadAt.Sub(since) < Settle:
 				a.Admission.Missing[name] = since
 				a.stay(name, d, Acceptance{spec.True, ReasonRemoving, ""})
@@ -85,6 +85,23 @@ func (a *admitter) prune() {
 			}
 		}
 	}
+}
+
+// guards tells whether the removal of names of a source waits for a confirmation. What the guard has once held back it holds back until then, or until it is
+// there again: as many new manifests as are gone, those of another directory say, are no confirmation.
+func (a *admitter) guards(source string, names []string) bool {
+	before := slices.ContainsFunc(names, func(name string) bool { return a.Incumbents[name].Guarded })
+	return a.Prune.holds(len(names), a.held(source)) || before && a.Prune != PruneAlways
+}
+
+// guarded is d as held back by a policy. Never marks nothing: another policy begins anew.
+func (d *Desired) guarded(p PrunePolicy) *Desired {
+	if d.Guarded || p == PruneNever {
+		return d
+	}
+	copied := *d
+	copied.Guarded = true
+	return &copied
 }
 
 // release decides about names whose source this agent does not have: only a person can say that they are removed.
