@@ -90,8 +90,13 @@ func (a *admitter) prune() {
 // guards tells whether the removal of names of a source waits for a confirmation. What the guard has once held back it holds back until then, or until it is
 // there again: as many new manifests as are gone, those of another directory say, are no confirmation.
 func (a *admitter) guards(source string, names []string) bool {
-	before := slices.ContainsFunc(names, func(name string) bool { return a.Incumbents[name].Guarded })
-	return a.Prune.holds(len(names), a.held(source)) || before && a.Prune != PruneAlways
+	fresh := 0
+	for _, name := range names {
+		if !a.Incumbents[name].Guarded {
+			fresh++
+		}
+	}
+	return a.Prune.holds(fresh, a.held(source)) || fresh < len(names) && a.Prune != PruneAlways
 }
 
 // guarded is d as held back by a policy. Never marks nothing: another policy begins anew.
@@ -132,10 +137,10 @@ func hashOf(names []string) string {
 	return hex.EncodeToString(h[:6])
 }
 
-// held counts the incumbents of a source.
+// held counts the incumbents of a source, without those that it did not have before: whose removal is held back.
 func (a *admitter) held(source string) (n int) {
 	for _, d := range a.Incumbents {
-		if d.Origin.Source == source {
+		if d.Origin.Source == source && !d.Guarded {
 			n++
 		}
 	}
