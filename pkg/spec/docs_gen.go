@@ -270,7 +270,7 @@ var docs = map[string]string{
 	"Restart.MaxRestarts":             "MaxRestarts is how many restarts in a row are made before the container has failed for good, until its manifest changes or somebody restarts it. A run of backoff.resetAfter begins a new row. Default: no end.",
 	"Restart.Backoff":                 "Backoff spaces restarts; the first one after a healthy run is immediate.",
 	"RestartRule.ExitCodes":           "ExitCodes are codes with which the process may exit; 128 plus its number for a signal.",
-	"RestartRule.Signals":             "Signals are names of signals that may end the process.",
+	"RestartRule.Signals":             "Signals are names of signals that may end the process; it may also tell of one as shells and init do, with the code 128 plus its number.",
 	"RestartRule.Reasons":             "Reasons are reasons of exits: Completed, Error, OOMKilled, Killed, Unhealthy or Unknown.",
 	"RestartRule.Action":              "Action is what is done: Restart, with the wait of backoff, or Stop.",
 	"Backoff.Initial":                 "Initial is the wait before the second restart. Default 1s.",
