@@ -410,8 +410,9 @@ func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Dec
 		Spec:     c.Spec, Status: d.Status,
 	}
 	a.objects.Put(object, now())
-	if n.phase != d.Status.Phase && d.Status.Phase == spec.PhaseBackOff {
-		a.tell(Event{Name: n.id, Warning: true, Reason: "BackOff", Message: d.Status.Message})
+	phase := d.Status.Phase
+	if n.phase != phase && (phase == spec.PhaseBackOff || phase == spec.PhaseFailed && n.phase != "") {
+		a.tell(Event{Name: n.id, Warning: true, Reason: string(phase), Message: d.Status.Message})
 	}
-	n.phase = d.Status.Phase
+	n.phase = phase
 }
