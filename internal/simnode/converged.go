@@ -53,7 +53,7 @@ func (o *Oracle) Converged(m *Machine, skip ...string) (wrong []string) {
 			continue
 		case want != nil && len(shown[name]) == 1 && !fars[name].up.on && ended(*want, r, shown[name][0]):
 			continue
-		case want != nil && len(shown[name]) == 1 && want.Spec.Job.Scheduled():
+		case want != nil && len(shown[name]) == 1 && want.Spec.Job.Scheduled() && want.Spec.State != spec.StateStopped && want.Spec.State != spec.StateCheckpointed:
 			if why := lost(*want, shown[name][0], r); why != "" {
 				wrong = append(wrong, name+": "+why)
 			}

@@ -61,10 +61,9 @@ type Agent struct {
 	confirmed map[string]Confirmation // by source, until it is done
 	names     map[string]*entry
 	frozen    map[string]int // groups of which images are being taken
-	// dependents are those of the manifests in force, and of those removed last.
-	dependents dependents
-	down       Down
-	progress   chan struct{} // closed and replaced after every pass and admission
+	index     indices
+	down      Down
+	progress  chan struct{} // closed and replaced after every pass and admission
 
 	hurry  chan struct{} // has something when a deep look is due earlier than it was
 	prober *probe.Prober
@@ -83,7 +82,7 @@ func New(cfg Config) (*Agent, error) {
 		Config: cfg, queue: newQueue(), objects: newObjects(), events: newEvents(),
 		told: map[string]map[string]string{}, confirmed: map[string]Confirmation{}, names: map[string]*entry{}, frozen: map[string]int{},
 		progress: make(chan struct{}), synced: make(chan struct{}),
-		dependents: dependents{}, began: time.Now(), hurry: make(chan struct{}, 1),
+		index: newIndices(), began: time.Now(), hurry: make(chan struct{}, 1),
 		saving: few{free: max(1, cfg.Workers/2)},
 	}
 	a.prober = a.newProber()
@@ -113,8 +112,8 @@ func (a *Agent) remember(inventory record.Inventory) {
 	for id, r := range inventory.Records {
 		n := a.entry(id)
 		n.record, n.saved = r, r
-		n.left, n.team, n.override = r.Container.Spec.DependsOn, r.Container.Spec.Group, r.Override
-		a.dependents.note(id, nil, n.left)
+		n.override = r.Override
+		a.file(n, r.Container)
 		if r.Removed {
 			n.removed = true
 			continue
