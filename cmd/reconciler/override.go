@@ -150,7 +150,7 @@ func (w *waiting) finish(ctx context.Context, name string, g goal) error {
 	if w.noWait {
 		o, err = w.client().Get(ctx, name)
 	} else {
-		wait := &waiter{app: w.app, names: []string{name}, goal: g, timeout: w.timeout}
+		wait := &waiter{app: w.app, names: []string{name}, goal: g, timeout: w.timeout, asked: true}
 		err = wait.run(ctx)
 		o = wait.seen[name]
 	}
