@@ -21,6 +21,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux"
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/machine"
+	"github.com/seed31d4122e/reconciler/pkg/meter"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/signature"
@@ -46,6 +47,9 @@ type agentFlags struct {
 	drift         time.Duration
 	grants        []string
 	audit         bool
+	metricsListen string
+	metricsOwn    int
+	flight        bool
 	logFormat     *format
 	verbose       bool
 }
@@ -90,6 +94,9 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 	flags.StringVar(&f.criu, "criu", "", "the criu `PROGRAM` that images are taken with; default: the first that is found, if it proves itself")
 	flags.StringArrayVar(&f.grants, "grant", nil, "let others use the socket, beside root and the group "+api.Group+": `ROLE=WHO`, read, operate or admin to group:NAME, gid:N, user:NAME or uid:N; may be repeated")
 	flags.BoolVar(&f.audit, "audit", true, "write who asked for what into "+audit.FileName+" below --log-dir")
+	flags.StringVar(&f.metricsListen, "metrics-listen", "", "serve metrics at http://`HOST:PORT`/metrics as well, to whoever reaches it, such as 127.0.0.1:9464 (default: on the socket alone)")
+	flags.IntVar(&f.metricsOwn, "metrics-containers", 1000, "how many containers have metrics of their own, `N`; those of the others are added up")
+	flags.BoolVar(&f.flight, "flight-recorder", false, "keep the latest seconds of the agent's execution trace in memory, for debug trace")
 	flags.Var(f.logFormat, "log-format", "auto (text on a terminal), text or json")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every event and decision")
 	return cmd
@@ -132,7 +139,10 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 		return err
 	}
 	defer store.Close()
-	agent, err := reconcile.New(reconcile.Config{Node: node, Store: store, Sources: sources, Prune: prune, DeepLook: f.deepLook(), Allows: policy.Allows, Log: log})
+	figures := meter.New()
+	agent, err := reconcile.New(reconcile.Config{
+		Node: node, Store: store, Sources: sources, Prune: prune, DeepLook: f.deepLook(), Allows: policy.Allows, Meter: figures, Log: log,
+	})
 	if err != nil {
 		return err
 	}
@@ -140,7 +150,7 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 		// What has nothing to keep leaves no keeper.
 		return errors.Join(agent.RunOnce(ctx), node.Shutdown(context.WithoutCancel(ctx)))
 	}
-	return a.serve(ctx, f, grants, agent, node, log)
+	return a.serve(ctx, f, grants, agent, node, figures, log)
 }
 
 // deepLook is the interval as the loop takes it, where 0 is the default.
@@ -184,7 +194,7 @@ func (f agentFlags) allowedSigners() (*signature.Signers, error) {
 }
 
 // serve runs API and loop side by side. The first to end ends the other.
-func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, agent *reconcile.Agent, node *machine.Node, log logr.Logger) error {
+func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, agent *reconcile.Agent, node *machine.Node, figures *meter.Meter, log logr.Logger) error {
 	listener, err := f.listen(a)
 	if err != nil {
 		return err
@@ -193,7 +203,14 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, agent 
 	if err := grants.Share(listener.Addr().String()); err != nil {
 		log.Error(err, "a grant is without effect")
 	}
-	config := api.Config{Agent: agent, Logs: nodeLogs{node.Node}, Node: node, Images: node, Version: buildInfo().Version, Grants: grants, Log: log}
+	inside, scraped, err := f.inside(agent, node, figures)
+	if err != nil {
+		return err
+	}
+	config := api.Config{
+		Agent: agent, Logs: nodeLogs{node.Node}, Node: node, Images: node, Version: buildInfo().Version, Grants: grants, Log: log,
+		Answered: figures.Answered, Mounts: inside.mounts(),
+	}
 	if f.audit {
 		config.Audit = audit.Open(f.logDir, log)
 		defer config.Audit.Close()
@@ -201,11 +218,13 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, agent 
 	server := api.New(config)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	errs := make(chan error, 2)
-	for _, part := range []func() error{
+	parts := []func() error{
 		func() error { return agent.Run(ctx) },
 		func() error { return server.Serve(ctx, listener) },
-	} {
+		func() error { return inside.serveMetrics(ctx, scraped, log) },
+	}
+	errs := make(chan error, len(parts))
+	for _, part := range parts {
 		go func() {
 			errs <- part()
 			stop()
@@ -216,7 +235,10 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, agent 
 	<-ctx.Done()
 	notify(log, "STOPPING=1")
 	log.Info("agent ends; the containers stay")
-	return errors.Join(<-errs, <-errs)
+	for range parts {
+		err = errors.Join(err, <-errs)
+	}
+	return err
 }
 
 // listen takes the socket that systemd made, or makes it.

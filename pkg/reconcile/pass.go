@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"runtime/trace"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -39,6 +40,12 @@ func (a *Agent) pass(ctx context.Context, id string) {
 	if wait := time.Until(n.notBefore); wait > 0 && wait <= lastRetry && a.goingDown().IsZero() {
 		a.queue.Wake(id, n.notBefore)
 		return
+	}
+	if trace.IsEnabled() {
+		of, task := trace.NewTask(ctx, "pass")
+		ctx = of
+		trace.Log(ctx, "name", id)
+		defer task.End()
 	}
 	began := time.Now()
 	n.outcome = OutcomeIdle

@@ -1,0 +1,91 @@
+package meter
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"runtime/metrics"
+	"strconv"
+	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/proc"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// self is this process below /proc.
+const self = "self"
+
+// process is what a process uses. The zero value is one that is not there.
+type process struct {
+	spec.Process
+	descriptors int
+}
+
+// bootTime is when the node began, as far as that can be known; the zero value else.
+func bootTime() time.Time {
+	boot, _ := proc.BootTime()
+	return boot
+}
+
+// processOf reads a process by its name below /proc.
+func (h *Handler) processOf(name string) (p process) {
+	pid, err := strconv.Atoi(name)
+	if name == self {
+		pid, err = os.Getpid(), nil
+	}
+	if err != nil {
+		return p
+	}
+	dir, err := proc.Open(pid)
+	if err != nil {
+		return p
+	}
+	defer dir.Close()
+	if p.Process, err = dir.Process(h.boot); err != nil {
+		return process{}
+	}
+	p.descriptors = descriptorsOf("/proc/" + name + "/fd")
+	return p
+}
+
+// descriptorsOf counts open descriptors. Linux 6.2 and newer say in the size of the directory how many there are.
+func descriptorsOf(path string) int {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	if info.Size() > 0 {
+		return int(info.Size())
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		return 0
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	return len(names)
+}
+
+// goRuntime is what the runtime of this program says of itself.
+type goRuntime struct{ goroutines, heap, total, collections float64 }
+
+// readRuntime asks without stopping anybody, as runtime.ReadMemStats would.
+func readRuntime() (r goRuntime) {
+	samples := []metrics.Sample{
+		{Name: "/sched/goroutines:goroutines"}, {Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/gc/cycles/total:gc-cycles"},
+	}
+	metrics.Read(samples)
+	for i, to := range []*float64{&r.goroutines, &r.heap, &r.total, &r.collections} {
+		if samples[i].Value.Kind() == metrics.KindUint64 {
+			*to = float64(samples[i].Value.Uint64())
+		}
+	}
+	return r
+}
+
+// noteLost counts statistics that could not be read. Those of an instance that went meanwhile are none.
+func (m *Meter) noteLost(err error) {
+	if !errors.Is(err, fs.ErrNotExist) {
+		m.lost.Add(1)
+	}
+}
