@@ -13,26 +13,25 @@ type budget struct {
 	most   int
 	own    map[string]bool
 	lines  []line // of those that have their own, by name
-	others map[string][]float64
-	kept   []float64 // what those that are gone had come to
-	known  map[string]bool
-	added  []string // to the sum, at this scrape
+	others map[string]*figures
+	kept   figures         // what those that are gone had come to
+	known  map[string]bool // at this scrape
 }
 
 // line is the figures of one container.
 type line struct {
-	name    string
-	figures []float64 // none where there is none
+	name string
+	*figures
 }
 
 func newBudget(most int) budget {
-	return budget{most: most, own: map[string]bool{}, others: map[string][]float64{}, kept: make([]float64, len(containerRows))}
+	return budget{most: most, own: map[string]bool{}, others: map[string]*figures{}}
 }
 
 // begin begins a scrape with the containers that there are.
 func (b *budget) begin(objects []spec.Object) {
 	b.known = make(map[string]bool, len(objects))
-	b.lines, b.added = nil, nil
+	b.lines = nil
 	for i := range objects {
 		b.known[objects[i].Metadata.Name] = true
 	}
@@ -44,42 +43,34 @@ func (b *budget) begin(objects []spec.Object) {
 }
 
 // add adds a container.
-func (b *budget) add(of sample) {
-	name := of.object.Metadata.Name
-	l := line{name, make([]float64, len(containerRows))}
-	for i, row := range containerRows {
-		l.figures[i] = row.of(of)
-	}
+func (b *budget) add(name string, f *figures) {
 	if b.own[name] || len(b.own) < b.most {
 		b.own[name] = true
-		b.lines = append(b.lines, l)
+		b.lines = append(b.lines, line{name, f})
 		return
 	}
-	b.added = append(b.added, name)
-	before := b.others[name]
-	for i, row := range containerRows {
-		if before == nil {
-			break
-		}
-		switch v, was := l.figures[i], before[i]; {
-		case math.IsNaN(was) || row.Type != metric.Counter:
-		case math.IsNaN(v):
-			l.figures[i] = was
-		case v < was:
-			b.kept[i] += was
+	if before := b.others[name]; before != nil {
+		for i, was := range before {
+			switch {
+			case math.IsNaN(was) || containerRows[i].is != counter:
+			case math.IsNaN(f[i]):
+				f[i] = was
+			case f[i] < was:
+				b.kept[i] += was
+			}
 		}
 	}
-	b.others[name] = l.figures
+	b.others[name] = f
 }
 
 // end ends a scrape; it tells how many have their own figures, and how many are added up.
 func (b *budget) end() (alone, together int) {
-	for name, figures := range b.others {
+	for name, f := range b.others {
 		if b.known[name] && !b.own[name] {
 			continue
 		}
-		for i, v := range figures {
-			if containerRows[i].Type == metric.Counter && !math.IsNaN(v) {
+		for i, v := range f {
+			if containerRows[i].is == counter && !math.IsNaN(v) {
 				b.kept[i] += v
 			}
 		}
@@ -91,7 +82,7 @@ func (b *budget) end() (alone, together int) {
 // write writes all families of containers.
 func (b *budget) write(t *metric.Text) {
 	for i, row := range containerRows {
-		t.Begin(row.Family)
+		t.Begin("reconciler_container_"+row.name, row.is, row.help, "name")
 		for _, l := range b.lines {
 			if !math.IsNaN(l.figures[i]) {
 				t.Sample(l.figures[i], l.name)
@@ -109,9 +100,9 @@ func (b *budget) sum(i int) (total float64, ok bool) {
 		return 0, false
 	}
 	total = b.kept[i]
-	for _, figures := range b.others {
-		if !math.IsNaN(figures[i]) {
-			total += figures[i]
+	for _, f := range b.others {
+		if !math.IsNaN(f[i]) {
+			total += f[i]
 		}
 	}
 	return total, true

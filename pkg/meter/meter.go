@@ -1,8 +1,8 @@
 // Package meter measures an agent: it counts what the loop and the API tell it, asks at each scrape how things stand, and answers in the text format of
 // Prometheus. It refuses to decide anything, and holds nobody up: who tells it something adds to an atomic, and who scrapes waits for other scrapes alone.
 //
-// Names and units are those of Prometheus's conventions: base units, _total for what only grows. What there is, is in two tables, rows.go and
-// containerrows.go, of which docs/metrics.md is made.
+// Names and units are those of Prometheus's conventions: base units, _total for what only grows. What there is, is in rows.go and
+// containerrows.go, and what they write is what docs/metrics.md is made of.
 package meter
 
 //go:generate go run ../../internal/genmetrics ../../docs/metrics.md
@@ -19,20 +19,20 @@ import (
 
 // Meter counts what happens. It is a reconcile.Meter, and its Answered is for api.Config. Make one with New.
 type Meter struct {
-	passes    *metric.Set[metric.Count] // by outcome
+	passes    metric.Counts // by outcome
 	pass      *metric.Spread
 	wait      *metric.Spread
-	actions   *metric.Set[metric.Count]  // by verb and result
-	action    *metric.Set[metric.Spread] // by verb
+	actions   metric.Counts             // by verb and result
+	action    map[string]*metric.Spread // by verb, all of them
 	converged *metric.Spread
 	relist    *metric.Spread
-	relists   *metric.Set[metric.Count] // by result
+	relists   metric.Counts // by result
 	missed    metric.Count
-	drifts    *metric.Set[metric.Count] // by field
-	warnings  *metric.Set[metric.Count] // by reason
+	drifts    metric.Counts // by field
+	warnings  metric.Counts // by reason
 	frozen    *metric.Spread
 	size      *metric.Spread
-	requests  *metric.Set[metric.Count] // by role and code
+	requests  metric.Counts // by role and code
 	request   *metric.Spread
 	lost      metric.Count // statistics that could not be read
 }
@@ -52,18 +52,18 @@ var verbs = []string{
 // New makes a meter in which all is 0. Counts whose labels are known are there from the beginning, so that a first failure is seen as a change.
 func New() *Meter {
 	m := &Meter{
-		passes: counts(), pass: metric.NewSpread(.0005, .001, .005, .025, .1, .5, 2.5, 10, 60),
+		pass:      metric.NewSpread(.0005, .001, .005, .025, .1, .5, 2.5, 10, 60),
 		wait:      metric.NewSpread(.0001, .001, .01, .1, 1, 10),
-		actions:   counts(),
+		action:    map[string]*metric.Spread{},
 		converged: metric.NewSpread(.01, .05, .1, .5, 1, 5, 15, 60, 300),
 		relist:    metric.NewSpread(.001, .005, .01, .05, .1, .5, 1, 5),
-		relists:   counts(),
-		drifts:    counts(), warnings: counts(), requests: counts(),
-		frozen:  metric.NewSpread(.001, .005, .01, .025, .05, .1, .25, .5, 1, 5),
-		size:    metric.NewSpread(1<<20, 4<<20, 16<<20, 64<<20, 256<<20, 1<<30, 4<<30),
-		request: metric.NewSpread(.0005, .001, .005, .02, .1, .5, 2.5, 10),
+		frozen:    metric.NewSpread(.001, .005, .01, .025, .05, .1, .25, .5, 1, 5),
+		size:      metric.NewSpread(1<<20, 4<<20, 16<<20, 64<<20, 256<<20, 1<<30, 4<<30),
+		request:   metric.NewSpread(.0005, .001, .005, .02, .1, .5, 2.5, 10),
 	}
-	m.action = metric.NewSet(func() *metric.Spread { return metric.NewSpread(.001, .005, .025, .1, .5, 2.5, 10, 60, 300) })
+	for _, verb := range verbs {
+		m.action[verb] = metric.NewSpread(.001, .005, .025, .1, .5, 2.5, 10, 60, 300)
+	}
 	for _, outcome := range reconcile.Outcomes() {
 		m.passes.With(string(outcome))
 	}
@@ -74,10 +74,6 @@ func New() *Meter {
 		}
 	}
 	return m
-}
-
-func counts() *metric.Set[metric.Count] {
-	return metric.NewSet(func() *metric.Count { return new(metric.Count) })
 }
 
 func resultOf(err error) string {
@@ -99,7 +95,9 @@ func (m *Meter) Passed(outcome reconcile.Outcome, took time.Duration) {
 // Acted is reconcile.Meter's.
 func (m *Meter) Acted(a reconcile.Action, taken spec.Image, took time.Duration, err error) {
 	m.actions.With(a.Verb, resultOf(err)).Add(1)
-	m.action.With(a.Verb).Observe(took.Seconds())
+	if d := m.action[a.Verb]; d != nil {
+		d.Observe(took.Seconds())
+	}
 	if err != nil {
 		return
 	}

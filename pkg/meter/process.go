@@ -1,10 +1,7 @@
 package meter
 
 import (
-	"errors"
-	"io/fs"
 	"os"
-	"runtime/metrics"
 	"strconv"
 	"time"
 
@@ -64,28 +61,4 @@ func descriptorsOf(path string) int {
 	defer dir.Close()
 	names, _ := dir.Readdirnames(-1)
 	return len(names)
-}
-
-// goRuntime is what the runtime of this program says of itself.
-type goRuntime struct{ goroutines, heap, total, collections float64 }
-
-// readRuntime asks without stopping anybody, as runtime.ReadMemStats would.
-func readRuntime() (r goRuntime) {
-	samples := []metrics.Sample{
-		{Name: "/sched/goroutines:goroutines"}, {Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/gc/cycles/total:gc-cycles"},
-	}
-	metrics.Read(samples)
-	for i, to := range []*float64{&r.goroutines, &r.heap, &r.total, &r.collections} {
-		if samples[i].Value.Kind() == metrics.KindUint64 {
-			*to = float64(samples[i].Value.Uint64())
-		}
-	}
-	return r
-}
-
-// noteLost counts statistics that could not be read. Those of an instance that went meanwhile are none.
-func (m *Meter) noteLost(err error) {
-	if !errors.Is(err, fs.ErrNotExist) {
-		m.lost.Add(1)
-	}
 }

@@ -2,6 +2,8 @@ package meter
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net/http"
 	"strconv"
 	"sync"
@@ -63,24 +65,21 @@ const (
 
 // ServeHTTP answers one scrape.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	text := h.Text(r.Context())
+	text := h.Scrape(r.Context()).Bytes
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	w.Header().Set("Content-Type", metric.ContentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	_, _ = w.Write(text) // who has left is nobody to tell
 }
 
-// Text is all figures as they are now.
-func (h *Handler) Text(ctx context.Context) []byte {
+// Scrape is all figures as they are now.
+func (h *Handler) Scrape(ctx context.Context) metric.Text {
 	h.one.Lock()
 	defer h.one.Unlock()
 	s := h.look(ctx)
-	for _, row := range rows {
-		s.Begin(row.Family)
-		row.write(s)
-	}
+	s.write()
 	h.budget.write(&s.Text)
-	return s.Bytes
+	return s.Text
 }
 
 // scrape is how things stand at one moment, and the text about it.
@@ -91,36 +90,41 @@ type scrape struct {
 	objects         []spec.Object
 	agent, keeper   process
 	answered        time.Duration // by the keeper
-	went            goRuntime
 	spent           time.Duration // on the statistics of containers
 	alone, together int
 }
 
 // look asks everybody once.
 func (h *Handler) look(ctx context.Context) *scrape {
-	s := &scrape{Handler: h, activity: h.Agent.Activity(), agent: h.processOf(self), went: readRuntime()}
+	s := &scrape{Handler: h, activity: h.Agent.Activity(), agent: h.processOf(self)}
 	s.objects, _ = h.Agent.Objects()
 	s.ask(ctx)
 	began := time.Now()
 	h.budget.begin(s.objects)
 	for i := range s.objects {
 		o := &s.objects[i]
-		of := sample{object: o}
-		if instance := o.Status.Container.Instance; instance != 0 && ctx.Err() == nil {
-			stats, err := h.Node.Stats(ctx, o.Metadata.Name, instance)
-			of.Stats = &stats
-			if err != nil {
-				h.Meter.noteLost(err)
-				of.Stats = &spec.Stats{}
-			}
-		} else {
-			of.Stats = &spec.Stats{}
-		}
-		h.budget.add(of)
+		f := figuresOf(o, h.statsOf(ctx, o))
+		h.budget.add(o.Metadata.Name, &f)
 	}
 	s.alone, s.together = h.budget.end()
 	s.spent = time.Since(began)
 	return s
+}
+
+// statsOf is what a container uses, as far as that is known.
+func (h *Handler) statsOf(ctx context.Context, o *spec.Object) spec.Stats {
+	instance := o.Status.Container.Instance
+	if instance == 0 || ctx.Err() != nil {
+		return spec.Stats{}
+	}
+	stats, err := h.Node.Stats(ctx, o.Metadata.Name, instance)
+	if err == nil {
+		return stats
+	}
+	if !errors.Is(err, fs.ErrNotExist) { // it went meanwhile
+		h.Meter.lost.Add(1)
+	}
+	return spec.Stats{}
 }
 
 // ask has the keeper answer, or finds out that it does not.

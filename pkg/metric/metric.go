@@ -5,6 +5,7 @@ package metric
 
 import (
 	"math"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -62,44 +63,32 @@ func (s *Spread) Observe(v float64) {
 	}
 }
 
-// Set is one figure for each value of some labels, made when it is first asked for. Who uses it sees to it that there are few.
-type Set[T any] struct {
-	make   func() *T
+// Counts are a Count for each value of some labels, made when it is first asked for. Who uses them sees to it that there are few. The zero value has none.
+type Counts struct {
 	mu     sync.Mutex
-	labels []string // sorted
-	of     map[string]*T
+	labels []string // the values, joined by zero bytes, sorted
+	of     []*Count // in that order
 }
 
-// NewSet makes an empty one.
-func NewSet[T any](make func() *T) *Set[T] { return &Set[T]{make: make, of: map[string]*T{}} }
-
-// With is the figure for the values of the labels. A value must not have a zero byte.
-func (s *Set[T]) With(values ...string) *T {
+// With is the count for the values of the labels. A value must not have a zero byte.
+func (s *Counts) With(values ...string) *Count {
 	key := strings.Join(values, "\x00")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one := s.of[key]
-	if one == nil {
-		one = s.make()
-		s.of[key] = one
-		at := sort.SearchStrings(s.labels, key)
-		s.labels = append(s.labels[:at], append([]string{key}, s.labels[at:]...)...)
+	at := sort.SearchStrings(s.labels, key)
+	if at == len(s.labels) || s.labels[at] != key {
+		s.labels = slices.Insert(s.labels, at, key)
+		s.of = slices.Insert(s.of, at, new(Count))
 	}
-	return one
+	return s.of[at]
 }
 
-// Each gives all of them, in the order of the values.
-func (s *Set[T]) Each(yield func(one *T, values ...string)) {
-	s.mu.Lock()
-	labels := append([]string{}, s.labels...)
-	s.mu.Unlock()
-	for _, key := range labels {
-		s.mu.Lock()
-		one := s.of[key]
-		s.mu.Unlock()
-		yield(one, strings.Split(key, "\x00")...)
+// Empty tells whether nothing was observed yet.
+func (s *Spread) Empty() bool {
+	for i := range s.buckets {
+		if s.buckets[i].Load() > 0 {
+			return false
+		}
 	}
+	return true
 }
-
-// Sum is the sum of all observations.
-func (s *Spread) Sum() float64 { return math.Float64frombits(s.sum.Load()) }

@@ -1,6 +1,8 @@
 package metric
 
 import (
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -10,14 +12,17 @@ const ContentType = "text/plain; version=0.0.4; charset=utf-8"
 
 // Text is figures being written. Each family is begun once, and its samples follow it.
 type Text struct {
-	Bytes  []byte
-	family Family
+	Bytes []byte
+	// Families are those that were begun.
+	Families []Family
+	family   Family
 }
 
-// Begin begins a family.
-func (t *Text) Begin(f Family) {
-	t.family = f
-	t.add("# HELP ", f.Name, " ", helpEscapes.Replace(f.Help), "\n# TYPE ", f.Name, " ", string(f.Type), "\n")
+// Begin begins a family; labels are the names of its labels, in the order in which their values are given.
+func (t *Text) Begin(name string, is Type, help string, labels ...string) {
+	t.family = Family{name, is, help, labels}
+	t.Families = append(t.Families, t.family)
+	t.add("# HELP ", name, " ", helpEscapes.Replace(help), "\n# TYPE ", name, " ", string(is), "\n")
 }
 
 // The format escapes a backslash and a newline, in label values the double quote as well.
@@ -40,8 +45,18 @@ func (t *Text) Spread(s *Spread, values ...string) {
 		}
 		t.sample("_bucket", bound, float64(below), values)
 	}
-	t.sample("_sum", "", s.Sum(), values)
+	t.sample("_sum", "", math.Float64frombits(s.sum.Load()), values)
 	t.sample("_count", "", float64(below), values)
+}
+
+// Counts writes all of them, in the order of the values.
+func (t *Text) Counts(s *Counts) {
+	s.mu.Lock()
+	labels, of := slices.Clone(s.labels), slices.Clone(s.of)
+	s.mu.Unlock()
+	for i, key := range labels {
+		t.Sample(of[i].Value(), strings.Split(key, "\x00")...)
+	}
 }
 
 // sample writes a line; bound is the upper one of a bucket.
