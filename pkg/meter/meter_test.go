@@ -231,3 +231,14 @@ func (nobody) Objects() ([]spec.Object, uint64)                                {
 func (nobody) Activity() (a reconcile.Activity)                                { return a }
 func (nobody) Stats(context.Context, string, uint64) (s spec.Stats, err error) { return s, nil }
 func (nobody) KeeperPid(context.Context) (int, error)                          { return 0, errors.New("none") }
+
+// BenchmarkScrape is one scrape of 500 containers, but for what the kernel takes to say how they are.
+func BenchmarkScrape(b *testing.B) {
+	l := newLoop(b, 1000, 500)
+	b.ReportAllocs()
+	size := 0
+	for b.Loop() {
+		size = len(l.handler.Scrape(b.Context()).Bytes)
+	}
+	b.ReportMetric(float64(size), "bytes")
+}

@@ -50,6 +50,7 @@ type Handler struct {
 	one    sync.Mutex // one scrape at a time: each reads much of /sys
 	boot   time.Time
 	budget budget
+	size   int // that the next text may have
 }
 
 // NewHandler makes a handler.
@@ -77,8 +78,10 @@ func (h *Handler) Scrape(ctx context.Context) metric.Text {
 	h.one.Lock()
 	defer h.one.Unlock()
 	s := h.look(ctx)
+	s.Bytes = make([]byte, 0, h.size)
 	s.write()
 	h.budget.write(&s.Text)
+	h.size = len(s.Bytes) + len(s.Bytes)/8
 	return s.Text
 }
 
