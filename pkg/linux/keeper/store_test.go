@@ -149,7 +149,9 @@ func TestStore(t *testing.T) {
 	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", n.keeperPid())); err != nil || !strings.HasPrefix(exe, "/memfd:") {
 		t.Errorf("the keeper runs from %s, not from a sealed copy: %v", exe, err)
 	}
-	wait := func(file string) string { return fmt.Sprintf("while [ ! -e %s/%s ]; do sleep 0.02; done; ", n.run, file) }
+	wait := func(file string) string {
+		return fmt.Sprintf("while [ ! -e %s/%s ]; do sleep 0.02; done; ", n.run, file)
+	}
 	r, s := n.start("web", "echo first; "+wait("go")+"echo last words; echo of both >&2; exit 7")
 	stays, running := n.start("stays", wait("later")+"echo stays; exit 3")
 	n.eventually("store of both", func() bool { return slices.Equal(m.names(), []string{"stays.1.1", "web.1.1"}) })
