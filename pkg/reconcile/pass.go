@@ -26,6 +26,8 @@ const maxRounds = 12
 
 // pass looks at one name and does what is to be done, one action after another, looking again after each.
 func (a *Agent) pass(ctx context.Context, id string) {
+	a.pulse.allow(pulsePass+id, turnPatience)
+	defer a.pulse.end(pulsePass + id)
 	n, err := a.enter(ctx, id)
 	if err != nil {
 		return
@@ -57,6 +59,7 @@ func (a *Agent) pass(ctx context.Context, id string) {
 // round is one look and at most one action; it tells whether to look again at once. A panic is a failure of the name, not of the agent.
 func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 	verb := verbPlan
+	a.pulse.allow(pulsePass+n.id, patience)
 	defer func() {
 		if p := recover(); p != nil {
 			again = false
@@ -118,6 +121,7 @@ func (a *Agent) decide(ctx context.Context, n *entry, desired *Desired, observed
 
 // actTogether is a round in the turn of a group.
 func (a *Agent) actTogether(ctx context.Context, n *entry, group string) (again bool) {
+	a.pulse.allow(pulsePass+n.id, turnPatience)
 	leave, err := a.groups.Enter(ctx, group)
 	if err != nil {
 		return false
@@ -235,6 +239,7 @@ func (a *Agent) act(ctx context.Context, n *entry, action Action) bool {
 		return false
 	}
 	began := time.Now()
+	a.pulse.allow(pulsePass+n.id, patience+deadlines[action.Verb]+action.Handler.Lasts())
 	image, err := a.do(ctx, action)
 	switch {
 	case action.Verb == VerbPostStart && !errors.Is(err, spec.ErrBusy):
