@@ -52,25 +52,29 @@ func Inside(target *os.File, way Way) Runner {
 // runner runs hooks after the steps that lead to their place.
 func (w Way) runner(files map[string]*os.File, lead func(p *process.Program)) Runner {
 	return func(ctx context.Context, h spec.Hook, stdin, output *os.File) error {
-		p := &process.Program{}
-		p.Park() // so that a path that hangs can be given up
-		if w.Begin != nil {
-			w.Begin(p)
-		}
-		lead(p)
-		p.Call("lead a process group", "", unix.SYS_SETPGID, process.Int(0), process.Int(0))
-		for fd, name := range []string{attribute.FileStdin, attribute.FileStdout, attribute.FileStdout} {
-			p.Call("set up stdio", name, unix.SYS_DUP3, p.File(name), process.Int(fd), process.Int(0))
-		}
-		limit := binary.NativeEndian.AppendUint64(nil, nofile.Initial.Soft)
-		limit = binary.NativeEndian.AppendUint64(limit, nofile.Initial.Hard)
-		p.Call("set rlimit", "nofile", unix.SYS_PRLIMIT64, process.Int(0), process.Int(unix.RLIMIT_NOFILE), process.Data(limit), process.Int(0))
-		p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(3), process.Int(^uint32(0)), process.Int(unix.CLOSE_RANGE_CLOEXEC))
-		p.Call("execute", h.Path, unix.SYS_EXECVE, process.Str(h.Path), process.Strs(h.Argv()), process.Strs(Environ(h.Env)))
 		given := map[string]*os.File{attribute.FileStdin: stdin, attribute.FileStdout: output}
 		maps.Copy(given, files)
-		return w.Run(ctx, p, given)
+		return w.Run(ctx, w.compose(h, lead), given)
 	}
+}
+
+func (w Way) compose(h spec.Hook, lead func(p *process.Program)) *process.Program {
+	p := &process.Program{}
+	p.Park() // so that a path that hangs can be given up
+	if w.Begin != nil {
+		w.Begin(p)
+	}
+	lead(p)
+	p.Call("lead a process group", "", unix.SYS_SETPGID, process.Int(0), process.Int(0))
+	for fd, name := range []string{attribute.FileStdin, attribute.FileStdout, attribute.FileStdout} {
+		p.Call("set up stdio", name, unix.SYS_DUP3, p.File(name), process.Int(fd), process.Int(0))
+	}
+	limit := binary.NativeEndian.AppendUint64(nil, nofile.Initial.Soft)
+	limit = binary.NativeEndian.AppendUint64(limit, nofile.Initial.Hard)
+	p.Call("set rlimit", "nofile", unix.SYS_PRLIMIT64, process.Int(0), process.Int(unix.RLIMIT_NOFILE), process.Data(limit), process.Int(0))
+	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(3), process.Int(^uint32(0)), process.Int(unix.CLOSE_RANGE_CLOEXEC))
+	p.Call("execute", h.Path, unix.SYS_EXECVE, process.Str(h.Path), process.Strs(h.Argv()), process.Strs(Environ(h.Env)))
+	return p
 }
 
 // Environ is an environment as execve(2) takes it; never nil, which would mean ours.
