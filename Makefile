@@ -82,11 +82,12 @@ soak: ## the long campaigns: TARGET=Kill|Records|Sim|... narrows them
 	@scripts/deps.sh test
 	RECONCILER_SOAK=1 $(TEST) -timeout 6h -v -run '$(or $(TARGET),.)' ./...
 
-vm-test: ## run the root tests in a Debian 13 guest: systemd, pure cgroup v2; then a container goes through its reboot and moves
+vm-test: ## run the root tests in a Debian 13 guest: systemd, pure cgroup v2; then a container goes through its reboot and moves, and a package is installed, upgraded and removed
 	@scripts/deps.sh vm
 	CACHE=$(CACHE)/vm test/vm/run.sh
 	CACHE=$(CACHE)/vm SMP=1 test/vm/run.sh './pkg/machine:TestCounter|TestLeaveRunning|TestPaused$$|TestGroup$$|TestTerminal$$|TestPreCopy$$|TestUsersAfterRestore' './cmd/reconciler/ocicmd:TestRestoredScope'
 	CACHE=$(CACHE)/vm test/vm/reboot.sh
+	CACHE=$(CACHE)/vm test/vm/package.sh
 
 clean: ## remove what was built here (not the containers: see down)
 	rm -rf bin

@@ -35,7 +35,7 @@ manifest() { # manifest NAME SCRIPT WORDS: a container
 		  rootfs: {path: /payload/rootfs}
 		  command: [/bin/sh, -c, '$2']
 		  mounts: [{type: bind, source: /run/signs, destination: /tmp, options: [bind, ro]}]
-		$3
+		${3:-}
 	YAML
 }
 # One that counts, one that ends when it is told to, one that is paused, one that goes through the reboot, and one that may do anything and says what it has.
