@@ -123,7 +123,7 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 		return err
 	}
 	defer store.Close()
-	agent, err := reconcile.New(reconcile.Config{Node: node, Store: store, Sources: sources, Prune: prune, DeepLook: f.deepLook(), Log: log})
+	agent, err := reconcile.New(reconcile.Config{Node: node, Store: store, Sources: sources, Prune: prune, DeepLook: f.deepLook(), Allows: policy.Allows, Log: log})
 	if err != nil {
 		return err
 	}

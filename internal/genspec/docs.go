@@ -14,7 +14,7 @@ import (
 )
 
 // rootTypes are where the walk over the types of a manifest begins.
-var rootTypes = []string{"Container", "Group", "Config"}
+var rootTypes = []string{"Container", "Group", "Job", "Config"}
 
 // docTable is a Go file with the comments of a manifest and of all its fields, in the order of the walk.
 func docTable(dir string) ([]byte, error) {

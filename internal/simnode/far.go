@@ -30,6 +30,7 @@ func (s span) to(on bool) span {
 		s.since = time.Now()
 	default:
 		s.till = time.Now()
+		s.last = s.till.Sub(s.since)
 	}
 	s.on = on
 	return s
@@ -41,12 +42,16 @@ func (o *Oracle) Watches(name string, instances []spec.Instance) {
 	defer o.mu.Unlock()
 	f := o.far[name]
 	f.up = f.up.to(slices.ContainsFunc(instances, hasProcess))
+	before := f.runs
 	f.runs = f.runs.to(slices.ContainsFunc(instances, func(in spec.Instance) bool { return in.Phase == spec.InstanceRunning }))
 	f.there = len(instances) > 0
 	f.asked = slices.ContainsFunc(instances, func(in spec.Instance) bool { return !in.Stopping.IsZero() })
 	switch {
 	case len(instances) > 0:
 		last := instances[len(instances)-1]
+		if f.runs.on && !before.on && last.StartedAt.Equal(f.since) && time.Since(before.till) < seen { // so short a freeze need not be seen
+			f.runs.since = before.since
+		}
 		done := last.Phase == spec.InstanceExited && last.Exit.Code == 0 && byItself(last.Exit.Reason)
 		f.completed, f.since = f.completed.to(done), last.StartedAt
 		if done && last.Spec.Metadata.Name != "" {
@@ -82,7 +87,7 @@ func (o *Oracle) last(name string) (c spec.Container) {
 func (o *Oracle) so(name string, m spec.Milestone) bool {
 	f := o.far[name]
 	switch {
-	case f.completed.lasted(seen):
+	case f.completed.lasted(seen) || o.oldJob(name):
 		return true
 	case m == spec.MilestoneCompleted:
 		return false
@@ -99,6 +104,14 @@ func (o *Oracle) so(name string, m spec.Milestone) bool {
 		asked = asked && (begun || p.Readiness != nil)
 	}
 	return f.runs.lasted(seen) && (!asked || !f.sick.on || time.Since(f.sick.since) < 2*seen)
+}
+
+// oldJob tells whether what may be asked for is a job that has completed, whatever ran since.
+func (o *Oracle) oldJob(name string) bool {
+	done := o.ledger.records[name].Job.Completed
+	return done != "" && slices.ContainsFunc(o.versions(name), func(v Version) bool {
+		return v.Container != nil && v.Container.Spec.Job.History > 0 && !scheduled(*v.Container) && spec.Identity(*v.Container, spec.DefaultsVersion) == done
+	})
 }
 
 // met tells whether a dependency may be so far.

@@ -80,7 +80,8 @@ func (s *simulation) finish() error {
 	s.late = append(s.late, s.planned()...)
 	s.late = append(s.late, s.oracle.Converged(s.machine)...)
 	for _, name := range s.oracle.Returned() {
-		if slices.ContainsFunc(s.machine.Instances()[name], func(in spec.Instance) bool { return in.Pid != 0 }) { // what failed and is not started again proves nothing
+		// What failed and is not started again proves nothing; nor does a manifest whose first run came from an image of a process that was about to end.
+		if slices.ContainsFunc(s.machine.Instances()[name], runs) && !s.machine.Poisoned(name) && !s.machine.Poisoned(s.puts[name].Spec.Checkpoint.From) {
 			s.late = append(s.late, name+": an earlier manifest is in force")
 		}
 	}
@@ -104,6 +105,8 @@ func (s *simulation) finish() error {
 	}
 	return errors.Join(errs...)
 }
+
+func runs(in spec.Instance) bool { return in.Pid != 0 }
 
 // release gives records back that were a newer agent's.
 func (s *simulation) release() {
@@ -132,7 +135,7 @@ func (s *simulation) insist() {
 	s.start()
 	time.Sleep(20 * time.Second)
 	for name, all := range s.machine.Instances() {
-		if slices.Contains(stopped, name) && slices.ContainsFunc(all, func(in spec.Instance) bool { return in.Pid != 0 }) && s.agentKnows(name) {
+		if slices.Contains(stopped, name) && slices.ContainsFunc(all, runs) && s.agentKnows(name) {
 			s.late = append(s.late, name+" runs, although it was stopped by hand")
 		}
 	}

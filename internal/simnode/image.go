@@ -21,6 +21,7 @@ type image struct {
 	program  program       // of the process, with the time that was left to it
 	notified spec.Notified // what the process had said of itself
 	hidden   string        // what is wrong with it, before anybody has looked
+	poisoned bool          // its process soon ends
 }
 
 // What an image takes on this machine, whatever is in it.
@@ -118,7 +119,7 @@ func (m *Machine) take(in *instance, o spec.CheckpointOptions, set string, f ima
 
 // poison makes the process of an image end soon after it was restored.
 func (i *image) poison(after time.Duration) {
-	i.program.ends, i.program.after, i.program.code = true, after, 1
+	i.program.ends, i.program.after, i.program.code, i.poisoned = true, after, 1, true
 }
 
 // nextID is an id after that of every image of the name.

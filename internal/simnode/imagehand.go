@@ -40,6 +40,13 @@ func (m *Machine) Poison(name string, after time.Duration) error {
 	return m.onNewest(name, func(i *image) { i.poison(after) })
 }
 
+// Poisoned tells whether there is an image of a name that a process soon ends from.
+func (m *Machine) Poisoned(name string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.images[name], func(i *image) bool { return i.poisoned })
+}
+
 func (m *Machine) onNewest(name string, do func(*image)) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

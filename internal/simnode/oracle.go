@@ -73,6 +73,7 @@ func (o *Oracle) Forgets(name string) {
 type span struct {
 	on          bool
 	since, till time.Time
+	last        time.Duration // how long the latest one that has ended was
 }
 
 // set begins or ends it. One that begins again before an agent can have used the time between goes on.

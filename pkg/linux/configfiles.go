@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -23,26 +25,37 @@ const (
 	configNew  = "..new"
 )
 
-// replaceFiles puts the files of a config in place of those in a directory. Nothing in it is believed: a container with all privileges may have written there.
-func replaceFiles(root *os.Root, p spec.Projection, uid, gid int) error {
-	version := versionOf(p)
-	before, _ := root.Readlink(configData)
+// configDir is a directory of the files of a config, and who owns what is made in it. What is in it goes by bare names beside its descriptor, and no link is
+// followed: a container with all privileges may have written there.
+type configDir struct {
+	*os.File
+	uid, gid int
+}
+
+func openConfigDir(path string, uid, gid int) (configDir, error) {
+	f, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	return configDir{f, uid, gid}, err
+}
+
+// replace puts the files of a config in place of those in the directory.
+func (d configDir) replace(p spec.Projection) error {
+	version, before := versionOf(p), d.readlink(configData)
 	if before != version {
-		if err := writeVersion(root, version, p, uid, gid); err != nil {
+		if err := d.writeVersion(version, p); err != nil {
 			return err
 		}
-		if err := relink(root, version, configData); err != nil {
+		if err := d.link(version, configData); err != nil {
 			return err
 		}
 	}
 	for name := range p.Files {
-		if target := configData + "/" + name; target != readlink(root, name) {
-			if err := relink(root, target, name); err != nil {
+		if target := configData + "/" + name; target != d.readlink(name) {
+			if err := d.link(target, name); err != nil {
 				return err
 			}
 		}
 	}
-	return dropStale(root, p, version, before)
+	return d.dropStale(p, version, before)
 }
 
 // versionOf is the name of the directory of a version: of what is in it, and how.
@@ -52,76 +65,114 @@ func versionOf(p spec.Projection) string {
 }
 
 // writeVersion makes a version's directory, whole or not at all.
-func writeVersion(root *os.Root, version string, p spec.Projection, uid, gid int) error {
-	if info, err := root.Lstat(version); err == nil && info.IsDir() {
+func (d configDir) writeVersion(version string, p spec.Projection) error {
+	if d.hasDir(version) {
 		return nil // the one before, which was renamed when it was whole
 	}
-	if err := errors.Join(root.RemoveAll(version), root.RemoveAll(configNew), root.Mkdir(configNew, 0o755)); err != nil {
+	err := errors.Join(d.remove(version), d.remove(configNew), d.about("mkdir", configNew, unix.Mkdirat(d.fd(), configNew, 0o700)))
+	if err != nil {
 		return err
 	}
+	made, err := d.open(configNew, unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer made.Close()
 	for name, data := range p.Files {
-		if err := writeFile(root, configNew+"/"+name, data, fs.FileMode(p.Mode), uid, gid); err != nil {
+		if err := made.write(name, data, fs.FileMode(p.Mode)); err != nil {
 			return err
 		}
 	}
-	if err := errors.Join(root.Chmod(configNew, 0o755), chown(root, configNew, uid, gid)); err != nil {
+	if err := made.give(0o755); err != nil {
 		return err
 	}
-	return root.Rename(configNew, version)
+	return d.rename(configNew, version)
 }
 
-func writeFile(root *os.Root, path string, data []byte, mode fs.FileMode, uid, gid int) error {
-	f, err := root.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+// write makes a file.
+func (d configDir) write(name string, data []byte, mode fs.FileMode) error {
+	f, err := d.open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	if err == nil && uid+gid != 0 {
-		err = f.Chown(uid, gid)
+	return errors.Join(err, f.give(mode), f.Close())
+}
+
+// give says who owns the file or directory itself, and its mode. What is the node's already is left alone.
+func (d configDir) give(mode fs.FileMode) error {
+	var err error
+	if d.uid+d.gid != 0 {
+		err = d.Chown(d.uid, d.gid)
 	}
-	return errors.Join(err, f.Chmod(mode), f.Close())
+	return errors.Join(err, d.Chmod(mode))
 }
 
-// chown gives something to the superuser of a user namespace; what is the node's already is left alone.
-func chown(root *os.Root, path string, uid, gid int) error {
-	if uid+gid == 0 {
-		return nil
-	}
-	return root.Lchown(path, uid, gid)
-}
-
-func readlink(root *os.Root, name string) string {
-	target, _ := root.Readlink(name)
-	return target
-}
-
-// relink makes a link in place of whatever has its name.
-func relink(root *os.Root, target, name string) error {
-	if err := errors.Join(root.RemoveAll(configNew), root.Symlink(target, configNew)); err != nil {
+// link makes a link in place of whatever has its name.
+func (d configDir) link(target, name string) error {
+	if err := errors.Join(d.remove(configNew), d.about("symlink", configNew, unix.Symlinkat(target, d.fd(), configNew))); err != nil {
 		return err
 	}
-	if info, err := root.Lstat(name); err == nil && info.IsDir() {
-		if err := root.RemoveAll(name); err != nil {
+	if d.hasDir(name) {
+		if err := d.remove(name); err != nil {
 			return err
 		}
 	}
-	return root.Rename(configNew, name)
+	return d.rename(configNew, name)
 }
 
 // dropStale removes what belongs neither to a version nor to the one before.
-func dropStale(root *os.Root, p spec.Projection, version, before string) error {
-	entries, err := fs.ReadDir(root.FS(), ".")
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, entry := range entries {
-		name := entry.Name()
+func (d configDir) dropStale(p spec.Projection, version, before string) error {
+	names, err := d.Readdirnames(-1)
+	errs := []error{err}
+	for _, name := range names {
 		_, isFile := p.Files[name]
 		if isFile || name == configData || name == version || name == before && strings.HasPrefix(name, "..") {
 			continue
 		}
-		errs = append(errs, root.RemoveAll(name))
+		errs = append(errs, d.remove(name))
 	}
 	return errors.Join(errs...)
+}
+
+func (d configDir) fd() int { return int(d.Fd()) }
+
+// about is the error of something done to a name, nil if it is none.
+func (d configDir) about(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: d.Name() + "/" + name, Err: err}
+}
+
+// open opens or makes what has a name.
+func (d configDir) open(name string, flags int, mode uint64) (configDir, error) {
+	fd, err := unix.Openat2(d.fd(), name, &unix.OpenHow{
+		Flags: uint64(flags | unix.O_CLOEXEC), Mode: mode, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+	})
+	if err != nil {
+		return configDir{}, d.about("open", name, err)
+	}
+	return configDir{os.NewFile(uintptr(fd), d.Name()+"/"+name), d.uid, d.gid}, nil
+}
+
+func (d configDir) hasDir(name string) bool {
+	var stat unix.Stat_t
+	return unix.Fstatat(d.fd(), name, &stat, unix.AT_SYMLINK_NOFOLLOW) == nil && stat.Mode&unix.S_IFMT == unix.S_IFDIR
+}
+
+// readlink is where a link leads, "" for what is none.
+func (d configDir) readlink(name string) string {
+	target := make([]byte, unix.PathMax)
+	n, _ := unix.Readlinkat(d.fd(), name, target)
+	return string(target[:max(n, 0)])
+}
+
+func (d configDir) rename(from, to string) error {
+	return d.about("rename", to, unix.Renameat(d.fd(), from, d.fd(), to))
+}
+
+// remove removes what has a name, and all in it; nothing there is no error.
+func (d configDir) remove(name string) error {
+	return os.RemoveAll(fmt.Sprintf("/proc/self/fd/%d/%s", d.fd(), name)) // which goes on by descriptors and unlinkat(2)
 }

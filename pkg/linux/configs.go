@@ -59,13 +59,13 @@ func (n *Node) giveConfig(name string, id uint64, p spec.Projection, ids mount.I
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(dir)
+	uid, gid, _ := ids.Root()
+	files, err := openConfigDir(dir, int(uid), int(gid))
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	uid, gid, _ := ids.Root()
-	if err := errors.Join(root.Chmod(".", 0o755), chown(root, ".", int(uid), int(gid)), replaceFiles(root, p, int(uid), int(gid))); err != nil {
+	defer files.Close()
+	if err := errors.Join(files.give(0o755), files.replace(p)); err != nil {
 		return err
 	}
 	return n.writeJSON(name, id, configPath(p.Name, configEnv), p.Env)

@@ -95,6 +95,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.settle(ctx, hello.Pid); err != nil {
 		return err
 	}
+	if err := n.settleRestores(ctx); err != nil { // some container's own trouble
+		n.cfg.Log.Error(err, "what an earlier agent was restoring is not settled")
+	}
 	if err := n.tidyExecs(); err != nil {
 		return err
 	}

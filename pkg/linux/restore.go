@@ -40,6 +40,7 @@ type Restore struct {
 	full      spec.Container
 	said      spec.Notified
 	id        uint64
+	start     int // its number
 	group     *cgroup.Group
 	sysctls   []mount.Sysctl // of the network, if that is the program's to make
 	aside     *aside         // what was in the layer
@@ -99,7 +100,7 @@ func (n *Node) OpenRestore(ctx context.Context, name string, id uint64, t start.
 	if err != nil {
 		return nil, err
 	}
-	r := &Restore{Root: start.Stage, node: n, full: full, said: said, group: group, id: id}
+	r := &Restore{Root: start.Stage, node: n, full: full, said: said, group: group, id: id, start: in.Starts + 1}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.aside.back())
@@ -239,17 +240,21 @@ func fill(plan mount.Plan, files map[string]*os.File, content RestoreFiles) erro
 }
 
 // Claim names the restored container's first process on the node, before the program lets it go. Console is the master of its terminal, nil for none, and
-// stays the caller's.
+// stays the caller's. From then on the process is the instance's as soon as the program has ended, whether this process lives or not.
 func (r *Restore) Claim(ctx context.Context, pid int, console *os.File) error {
+	if err := r.node.noteLock(r.full.Metadata.Name, r.id, r.start); err != nil {
+		return err
+	}
 	return r.restoring.Claim(ctx, pid, console)
 }
 
-// Wait waits until the program has ended, after a claim: the instance runs then. After an error there is nothing of it.
+// Wait waits until the program has ended, after a claim: the instance runs then, and hears packets. After an error there is nothing of it.
 func (r *Restore) Wait(ctx context.Context) error {
 	_, err := r.restoring.Wait(ctx)
 	if err = errors.Join(err, r.restoring.Close()); err == nil {
-		if err := r.aside.drop(); err != nil {
-			r.node.cfg.Log.Error(err, "what was in the layer before a restore stays", "name", r.full.Metadata.Name)
+		name := r.full.Metadata.Name
+		if err := errors.Join(r.aside.drop(), r.node.settleLock(context.WithoutCancel(ctx), name, r.id)); err != nil {
+			r.node.cfg.Log.Error(err, "restored, but not without a fault", "name", name, "instance", r.id)
 		}
 	}
 	return err
@@ -261,7 +266,9 @@ func (r *Restore) CheckPrograms(ctx context.Context, sums map[string]string) err
 }
 
 // Close gives up what is not claimed: nothing is left of it, and the layer is what it was. It may be repeated.
-func (r *Restore) Close() error { return errors.Join(r.restoring.Close(), r.aside.back()) }
+func (r *Restore) Close() error {
+	return errors.Join(r.restoring.Close(), r.aside.back(), r.node.settleLock(context.Background(), r.full.Metadata.Name, r.id))
+}
 
 // MadeInDev tells whether a name in a container's /dev is that of something every container finds there, whatever its image holds.
 func MadeInDev(name string) bool { return mount.MadeInDev(name) }

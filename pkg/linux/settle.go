@@ -1,12 +1,15 @@
 package linux
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace/inside"
 	"github.com/seed31d4122e/reconciler/pkg/linux/survey"
@@ -59,4 +62,25 @@ func (r *Restore) settleQueues(pid int) error {
 		}
 	}
 	return nil
+}
+
+// settleRestores waits for the end of what an earlier agent was restoring, and does what that had left to do. Until the end an instance looks as it was before, and a verb would
+// kill what is about to run, whose connections are open.
+func (n *Node) settleRestores(ctx context.Context) error {
+	waiting, cancel := context.WithTimeout(ctx, 2*keeper.RestorerTimeout)
+	defer cancel()
+	var errs []error
+	err := n.each(func(name string, id uint64) error {
+		for keeper.IsRestoring(n.instanceDir(name, id), n.boot) {
+			select {
+			case <-waiting.Done():
+				errs = append(errs, fmt.Errorf("the restore of %q does not end: %w", name, context.Cause(waiting)))
+				return nil
+			case <-time.After(toolPause):
+			}
+		}
+		errs = append(errs, n.settleLock(ctx, name, id))
+		return nil
+	})
+	return errors.Join(append(errs, err)...)
 }

@@ -2,7 +2,10 @@ package linux
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/namespace"
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
@@ -28,4 +31,27 @@ func (n *Node) Unlock(ctx context.Context, name, group string) error {
 		return fmt.Errorf("cannot unlock the network of %q: %w", name, err)
 	}
 	return nil
+}
+
+// lockFile, in an instance's directory, is there from the claim of a restore until packets come in that are kept out for another image than its own: one that the latest run
+// ended in, or another container's of the group. It holds the number of the start.
+const lockFile = "lock.json"
+
+// noteLock says that a start is about to come whose network may be locked.
+func (n *Node) noteLock(name string, id uint64, start int) error {
+	return n.writeJSON(name, id, lockFile, start)
+}
+
+// settleLock unlocks the network of an instance that was restored, unless the start that was noted has not come: what it ended in is still to be restored then.
+func (n *Node) settleLock(ctx context.Context, name string, id uint64) error {
+	var start int
+	if err := n.readJSON(name, id, lockFile, &start); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if in, err := n.known(name, id); err == nil && in.Starts >= start {
+		if err := n.Unlock(ctx, name, in.Spec.Spec.Group); err != nil {
+			return err
+		}
+	}
+	return clear(filepath.Join(n.instanceDir(name, id), lockFile))
 }

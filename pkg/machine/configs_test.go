@@ -1,6 +1,7 @@
 package machine_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -96,6 +97,54 @@ func TestConfigAtomic(t *testing.T) {
 	must(t, <-readers)
 	if said := n.output("web"); strings.TrimSpace(said) != "up" {
 		t.Errorf("a reader in the container says %q", said)
+	}
+}
+
+// Whatever stands in the directory of a config makes way for what is given, and no link in it leads out.
+func TestConfigSpoiled(t *testing.T) {
+	n := open(t)
+	c := n.container("web", "sleep 1000")
+	use := spec.ConfigUse{Name: "conf", Path: "/conf"}
+	c.Spec.Configs = []spec.ConfigUse{use}
+	n.begin(c, conf(use, "two"))
+	dir, outside := n.path("run", "state", "web", "1", "config", "conf", "files"), t.TempDir()
+	must(t, os.WriteFile(filepath.Join(outside, "a"), []byte("kept"), 0o600))
+	version, err := os.Readlink(filepath.Join(dir, "..data"))
+	must(t, err)
+	n.give("web", conf(use, "one"))
+	second, err := os.Readlink(filepath.Join(dir, "..data"))
+	must(t, err)
+	for _, way := range []func(path string) error{
+		func(path string) error { return os.Symlink(outside, path) },
+		func(path string) error { return os.Symlink(filepath.Join(outside, "a"), path) },
+		func(path string) error { return os.WriteFile(path, []byte("spoiled"), 0o777) },
+		func(path string) error {
+			return errors.Join(os.MkdirAll(filepath.Join(path, "deep", "deeper"), 0o755), os.Symlink(outside, filepath.Join(path, "deep", "out")))
+		},
+	} {
+		for _, name := range []string{"..data", "..new", version, second, "a", "stale"} {
+			path := filepath.Join(dir, name)
+			must(t, os.RemoveAll(path))
+			must(t, way(path))
+			if info, err := os.Lstat(path); err == nil && info.IsDir() && (name == version || name == second) {
+				must(t, os.RemoveAll(path)) // a version that is there was written whole: who spoils it has spoiled its own
+			}
+			for _, value := range []string{"two", "one"} {
+				n.give("web", conf(use, value))
+				if said, _, err := n.sh("web", "cat /conf/b; uniq /conf/a"); err != nil || said != value+value+"\n" {
+					t.Errorf("%s: got %q, %v", name, said, err)
+				}
+			}
+			if _, err := os.Lstat(filepath.Join(dir, "stale")); err == nil {
+				t.Errorf("%s: what is stale is there still", name)
+			}
+		}
+	}
+	if kept, err := os.ReadFile(filepath.Join(outside, "a")); err != nil || string(kept) != "kept" {
+		t.Errorf("outside: got %q, %v", kept, err)
+	}
+	if entries, err := os.ReadDir(outside); err != nil || len(entries) != 1 {
+		t.Errorf("outside: %v, %v", entries, err)
 	}
 }
 

@@ -27,12 +27,15 @@ func ownNetwork(t *testing.T, test func(t *testing.T)) {
 }
 
 // server runs the subject as a server on a bridge, and gives its address.
-func (n *node) server(users spec.UserMode) string {
+func (n *node) server(users spec.UserMode, change ...func(*spec.ContainerSpec)) string {
 	n.t.Helper()
 	c := n.subject("web", "serve")
 	c.Spec.Network = spec.Network{Mode: spec.NetworkBridge, Ports: []spec.Port{{Host: 18080, Container: 80}, {Host: 18007, Container: 7}}}
 	c.Spec.Namespaces.User.Mode = users
 	c.Spec.Command = append([]string{"/bin/sh", "-c", `exec "$@" 5</etc/marker`, "sh"}, c.Spec.Command...)
+	for _, f := range change {
+		f(&c.Spec)
+	}
 	n.run(c)
 	n.until("the server", func() bool { return strings.Contains(n.output("web"), "up\n") })
 	text, err := os.ReadFile(n.path("run", "state", "web", "1", "hosts"))

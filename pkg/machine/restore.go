@@ -46,9 +46,6 @@ func (n *Node) Restore(ctx context.Context, name string, instance uint64, ref st
 		r.eager = true
 		err = r.restore(ctx)
 	}
-	if err == nil {
-		err = n.NoteConfigs(in, r.source.Image().Restored(in))
-	}
 	return err
 }
 
@@ -149,6 +146,11 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 	}
 	defer work.Close()
 	tool, inherit := r.files()
+	if tool.InNetwork && !r.node.KnowsKernel() { // it connects to itself, to find out, and would wait for ever in a network that is locked for another image
+		if err := r.node.Unlock(ctx, in.Name, in.Spec.Spec.Group); err != nil {
+			return errors.Join(err, theirs.Close())
+		}
+	}
 	staged, err := r.node.OpenRestore(ctx, in.Name, in.ID, tool, map[string]*os.File{fileSocket: theirs}, content{ctx, r}, r.backend.Notified)
 	if err := errors.Join(err, theirs.Close()); err != nil {
 		return err
@@ -187,15 +189,11 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 	isClaimed := false
 	var console *os.File
 	defer func() { closeFile(console) }()
-	first := 0
-	// What is killed after this point says to others that its connections are no more: packets are let in again, and sockets are what they were.
-	claim := func() error {
-		if err := keep(); err != nil {
-			return err
+	hold := func() error {
+		if !options.LazyPages {
+			return nil
 		}
-		err := staged.Claim(ctx, first, console)
-		isClaimed = err == nil
-		return err
+		return staged.Hold(ctx)
 	}
 	notify := criu.Notify{
 		OrphanPTSMaster: func(master *os.File) error {
@@ -205,25 +203,22 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 			console = master
 			return nil
 		},
-		PostRestore: func(pid int) error {
-			first = pid
-			if err := errors.Join(staged.Settle(pid), staged.SetThreads(r.backend.Threads)); err != nil {
+		PostRestore: func(pid int) error { // criu heeds no refusal later
+			if err := errors.Join(staged.Settle(pid), staged.SetThreads(r.backend.Threads), hold()); err != nil {
 				return err
 			}
-			if options.LazyPages { // criu heeds no refusal later
-				return staged.Hold(ctx)
-			}
-			return claim()
-		},
-		PreResume: func() error {
-			if !options.LazyPages {
-				return nil
-			}
-			if err := staged.Hold(ctx); err != nil {
+			if err := r.node.NoteConfigs(in, r.source.Image().Restored(in)); err != nil { // should it not come, the next start notes its own
 				return err
 			}
-			return claim()
+			if err := keep(); err != nil {
+				return err
+			}
+			// What is killed after this point says to others that its connections are no more: packets are let in again, and sockets are what they were.
+			err := staged.Claim(ctx, pid, console)
+			isClaimed = err == nil
+			return err
 		},
+		PreResume: hold,
 	}
 	r.settle(ctx, staged, options.EmptyNetwork, &notify)
 	_, err = conn.Restore(ctx, options, notify)
@@ -233,8 +228,7 @@ func (r *restoring) restore(ctx context.Context) (err error) {
 	if failed := errors.Join(conn.Close(), staged.Wait(ctx)); failed != nil {
 		return errors.Join(err, failed)
 	}
-	// Another image than this one may have been what the latest run ended in, or another container's of the group.
-	if err = errors.Join(err, r.node.Unlock(context.WithoutCancel(ctx), in.Name, in.Spec.Spec.Group)); err != nil {
+	if err != nil {
 		r.node.cfg.Log.Error(err, "restored, but not without a fault", "name", in.Name, "instance", in.ID)
 	}
 	return nil

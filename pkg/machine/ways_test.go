@@ -16,7 +16,7 @@ var ways = []struct {
 }{
 	{1, "no room for the image", at(".:TestNoRoom", ".:TestNoRoomForFiles", ".:TestNoRoomForLogs", ".:TestNobodyMayWrite", "../checkpoint/image:TestFullDisk"), ""},
 	{2, "whoever is asked at the end of a dump refuses", at(".:TestNoRoomForFiles", "../checkpoint/criu:TestARefusalUndoes"), ""},
-	{3, "the agent is killed in the middle", at("../../internal/e2e:TestCheckpointKillAgent", "../../internal/e2e:TestCheckpointKillOnTheRun", ".:TestStreamAndKilledAgents"), ""},
+	{3, "the agent is killed in the middle", at("../../internal/e2e:TestCheckpointKillAgent", "../../internal/e2e:TestCheckpointKillOnTheRun", ".:TestStreamAndKilledAgents", ".:TestAgentKilledAtTheEndOfARestore"), ""},
 	{4, "criu is killed in the middle", at(".:TestCriuKilled", "../checkpoint/criu:TestCriuDiesAtEachStep"), ""},
 	{5, "criu is ended in the middle, of a container that is paused", at(".:TestPausedThroughout", "../../internal/e2e:TestCheckpointKillOnTheRun"), ""},
 	{6, "a process is stopped", at(".:TestStoppedTask"), "it hangs a freezer of v1, and nothing here freezes with one"},

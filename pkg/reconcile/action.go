@@ -24,43 +24,46 @@ const (
 	VerbCheckpoint = "Checkpoint"
 	VerbRestore    = "Restore"
 	VerbRepair     = "Repair"
+
+	// VerbSignal is a signal, and once it is sent the note that the process has seen what is written.
+	VerbConfigure = "Configure"
+	VerbSignal    = "Signal"
 )
 
 // Action is one thing to do to one instance, and why.
 type Action struct {
 	Name     string `json:"name"`
 	Instance uint64 `json:"instance,omitzero"`
-	// Verb is what is done: Create, Start, Stop, Kill, Update, Pause, Resume, Destroy, Checkpoint, Restore, Configure, Signal, Repair.
+	// Verb is what is done: Create, Start, Stop, Kill, Update, Pause, Resume, Destroy, PostStart, Checkpoint, Restore, Configure, Signal, Repair.
 	Verb string `json:"verb"`
 	// Cause says why, naming the field that differs where one does.
 	Cause string `json:"cause"`
 
-	// Container is what Create and Update work from, under version Defaults of the default values.
+	// What a verb needs besides, the zero value for the others.
+
+	// Create, Update: what it is made from, under the newest default values, and what it becomes.
 	Container spec.Container `json:"-"`
-	Defaults  int            `json:"-"`
-	// Signal and Timeout are how Stop and Kill ask.
-	Signal  string        `json:"-"`
-	Timeout time.Duration `json:"-"`
-	// Configs are what Configure writes, and what is seen after Signal.
-	Configs []spec.Projection `json:"-"`
-	// Keep tells Destroy that a successor stays.
-	Keep bool `json:"-"`
-	// Image is what Restore begins from, NAME/ID, and Origin what is written down of the run that Start or Restore begins.
-	Image  string        `json:"image,omitzero"`
+	// Start, Restore: what is written down of the run that begins; Image is what Restore begins from, NAME/ID, and Tick the run of a schedule that Start begins.
 	Origin record.Origin `json:"-"`
-	// Options are how Checkpoint takes an image; Scheduled tells that nothing depends on its success, Until when it is given up, zero for its usual time.
+	Image  string        `json:"image,omitzero"`
+	Tick   record.Tick   `json:"-"`
+	// Stop, Kill, Signal: how it is asked, and how long Stop gives it; Unhealthy is the run that Stop ends because it fails.
+	Signal    string         `json:"-"`
+	Timeout   time.Duration  `json:"-"`
+	Unhealthy record.Restart `json:"-"`
+	// PostStart, Stop: what is done in it, and what is done before.
+	Handler *spec.Handler `json:"-"`
+	// Configure, Signal: what is written, and what is seen afterwards.
+	Configs []spec.Projection `json:"-"`
+	// Checkpoint: how, but for the cause; Scheduled tells that nothing depends on its success, Until when it is given up, zero for its usual time.
 	Options   spec.CheckpointOptions `json:"-"`
 	Scheduled bool                   `json:"-"`
 	Until     time.Time              `json:"-"`
-	// Unhealthy is the run that Stop ends because its probe failed.
-	Unhealthy record.Restart `json:"-"`
-	// Handler is what PostStart does, and what is done before Stop.
-	Handler *spec.Handler `json:"-"`
-	// Tick is the run of a schedule that Start begins.
-	Tick record.Tick `json:"-"`
-	// Repair tells that it puts back what somebody else changed, and Fields what Repair is to put back.
-	Repair bool     `json:"-"`
+	// Repair: what is put back; and of whatever verb that it puts back what somebody else changed.
 	Fields []string `json:"-"`
+	Repair bool     `json:"-"`
+	// Destroy: a successor stays.
+	Keep bool `json:"-"`
 }
 
 // changes tells whether an action is there because something is not as it should be: an image of the schedule is not.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/probe"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Store keeps records over the agent's death. record.Store is the one on disk.
@@ -39,7 +40,9 @@ type Config struct {
 	// DeepLook is how often each container is compared with all that the kernel lets one read back. Default 60s, and looking takes at most one part in 200 of
 	// the time; negative is never.
 	DeepLook time.Duration
-	Log      logr.Logger
+	// Allows tells whether an earlier manifest that is remembered may still be returned to. Default: each may.
+	Allows func(spec.Container) bool
+	Log    logr.Logger
 }
 
 // Agent makes a node agree with manifests, for as long as it runs. Its methods may be called at any time from any goroutine.
@@ -63,10 +66,9 @@ type Agent struct {
 	confirmed map[string]Confirmation // by source, until it is done
 	names     map[string]*entry
 	frozen    map[string]int // groups of which images are being taken
-	// dependents are those of the manifests in force, and of those removed last.
-	dependents dependents
-	down       Down
-	progress   chan struct{} // closed and replaced after every pass and admission
+	index     indices
+	down      Down
+	progress  chan struct{} // closed and replaced after every pass and admission
 
 	hurry  chan struct{} // has something when a deep look is due earlier than it was
 	prober *probe.Prober
@@ -85,7 +87,7 @@ func New(cfg Config) (*Agent, error) {
 		Config: cfg, queue: newQueue(), objects: newObjects(), events: newEvents(),
 		told: map[string]map[string]string{}, confirmed: map[string]Confirmation{}, names: map[string]*entry{}, frozen: map[string]int{},
 		progress: make(chan struct{}), synced: make(chan struct{}),
-		dependents: dependents{}, began: time.Now(), hurry: make(chan struct{}, 1),
+		index: newIndices(), began: time.Now(), hurry: make(chan struct{}, 1),
 		saving: few{free: max(1, cfg.Workers/2)},
 	}
 	a.prober = a.newProber()
@@ -116,8 +118,9 @@ func (a *Agent) remember(inventory record.Inventory) {
 	for id, r := range inventory.Records {
 		n := a.entry(id)
 		n.record, n.saved = r, r
-		n.left, n.team, n.override = r.Container.Spec.DependsOn, r.Container.Spec.Group, r.Override
-		a.dependents.note(id, nil, n.left)
+		a.forgetDenied(&n.record)
+		n.override = r.Override
+		a.file(n, r.Container)
 		if r.Removed {
 			n.removed = true
 			continue

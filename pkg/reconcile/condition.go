@@ -32,6 +32,7 @@ const (
 	ReasonNotStarted = "NotStarted" // Ready, Reconciling: its startup probe has not succeeded yet
 
 	ReasonWaitingForDependency = "WaitingForDependency" // Ready, Reconciling: it is not started before others are so far
+	ReasonMissingReference     = "MissingReference"     // Ready, Reconciling: it is not started before a config is there that it uses
 	ReasonDeadlineExceeded     = "DeadlineExceeded"     // Ready, Stalled: it did not complete in time
 	ReasonRestartLimitReached  = "RestartLimitReached"  // Ready, Stalled: it was restarted as often in a row as it may be
 
@@ -43,20 +44,12 @@ const (
 func (w *world) conditions(in spec.Instance, status spec.Status, actions []Action, s step) []spec.Condition {
 	list := []spec.Condition{w.ready(in, status, actions, s)}
 	add := func(t spec.ConditionType, reason, message string) {
-		list = append(list, spec.Condition{Type: t, Status: spec.True, Reason: reason, Message: message})
+		if reason != "" {
+			list = append(list, spec.Condition{Type: t, Status: spec.True, Reason: reason, Message: message})
+		}
 	}
-	switch {
-	case len(actions) > 0:
-		add(spec.ConditionReconciling, ReasonActing, actions[0].Verb+": "+actions[0].Cause)
-	case s.waiting:
-		add(spec.ConditionReconciling, ReasonStopping, status.Message)
-	case s.blocked != "":
-		add(spec.ConditionReconciling, s.waitReason(), s.blocked)
-	case !s.wake.IsZero():
-		add(spec.ConditionReconciling, ReasonBackOff, status.Message)
-	case in.Phase == spec.InstanceRunning && !w.serves(in) && !w.ends():
-		add(spec.ConditionReconciling, w.unreadyReason(in), w.health(in).Message)
-	}
+	reason, message := w.reconciling(in, status, actions, s)
+	add(spec.ConditionReconciling, reason, message)
 	if back, ok := w.Record.RolledBack(); ok && w.Desired != nil {
 		add(spec.ConditionRolledBack, ReasonRolledBack, w.rolledBackText(back))
 	}
@@ -67,23 +60,47 @@ func (w *world) conditions(in spec.Instance, status spec.Status, actions []Actio
 		}
 		add(spec.ConditionSuspended, reason, w.suspendedText())
 	}
-	if reason, message := w.stalled(in); reason != "" {
-		add(spec.ConditionStalled, reason, message)
-	}
+	reason, message = w.stalled(in)
+	add(spec.ConditionStalled, reason, message)
 	if a := w.accepted(); a.Status != "" {
 		list = append(list, spec.Condition{Type: spec.ConditionAccepted, Status: a.Status, Reason: a.Reason, Message: a.Message})
 	}
 	list = append(list, w.imageConditions(in)...)
-	switch drift := w.Record.Drift; {
-	case w.differs(in) != "":
-		add(spec.ConditionDrifted, ReasonDifferent, w.differs(in))
-	case drift.Count > 0:
-		add(spec.ConditionDrifted, ReasonRepaired, fmt.Sprintf("%s; repaired %d times, last at %s", drift.Message, drift.Count, clock(drift.Last)))
-	}
+	reason, message = w.drifted(in)
+	add(spec.ConditionDrifted, reason, message)
 	if in.Defaults > 0 && in.Defaults < spec.DefaultsVersion {
 		add(spec.ConditionOutdated, ReasonOlderDefault, fmt.Sprintf("created under version %d of the default values, now %d", in.Defaults, spec.DefaultsVersion))
 	}
 	return list
+}
+
+// reconciling says what is being done or waited for; "" when nothing is.
+func (w *world) reconciling(in spec.Instance, status spec.Status, actions []Action, s step) (reason, message string) {
+	switch {
+	case len(actions) > 0:
+		return ReasonActing, actions[0].Verb + ": " + actions[0].Cause
+	case s.waiting:
+		return ReasonStopping, status.Message
+	case s.blocked != "":
+		return s.waitReason(), s.blocked
+	case !s.wake.IsZero():
+		return ReasonBackOff, status.Message
+	case in.Phase == spec.InstanceRunning && !w.serves(in) && !w.ends():
+		return w.unreadyReason(in), w.health(in).Message
+	}
+	return "", ""
+}
+
+// drifted says what of an instance somebody else changed; "" when nothing is known.
+func (w *world) drifted(in spec.Instance) (reason, message string) {
+	drift, differs := w.Record.Drift, w.differs(in)
+	switch {
+	case differs != "":
+		return ReasonDifferent, differs
+	case drift.Count > 0:
+		return ReasonRepaired, fmt.Sprintf("%s; repaired %d times, last at %s", drift.Message, drift.Count, clock(drift.Last))
+	}
+	return "", ""
 }
 
 // stalled says why somebody should look; "" when nobody has to.

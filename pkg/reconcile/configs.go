@@ -23,17 +23,10 @@ func (a *Agent) admitConfigs() (users []string) {
 	for _, name := range changed {
 		a.tellConfig(before.ByName[name], after.ByName[name])
 	}
-	broken := slices.Collect(maps.Keys(after.Broken))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.configs = after
-	for id, n := range a.names {
-		if slices.ContainsFunc(n.uses, func(name string) bool { return slices.Contains(changed, name) || slices.Contains(broken, name) }) {
-			users = append(users, id)
-		}
-	}
-	slices.Sort(users)
-	return users
+	return a.index.users.of(slices.AppendSeq(changed, maps.Keys(after.Broken))...)
 }
 
 // tellConfig tells that a config is another, and which of its keys are.
@@ -63,15 +56,15 @@ func configCause(name string, before, after map[string]string) string {
 
 // configsOf are the configs in force that the manifest of a name uses, and what is wrong with those that are not. The caller holds mu.
 func (a *Agent) configsOf(n *entry, desired *Desired) (list map[string]KnownConfig) {
-	n.uses = nil
-	if desired == nil {
-		return nil
+	var uses []spec.ConfigUse
+	if desired != nil {
+		uses = wantedOf(desired, n.record).Spec.Configs
 	}
-	for _, use := range wantedOf(desired, n.record).Spec.Configs {
+	a.fileConfigs(n, uses)
+	for _, use := range uses {
 		if list == nil {
 			list = map[string]KnownConfig{}
 		}
-		n.uses = append(n.uses, use.Name)
 		known := KnownConfig{Problem: a.configs.Broken[use.Name]}
 		if c := a.configs.ByName[use.Name]; c != nil {
 			known = KnownConfig{Contents: &c.Contents, uses: c.uses}

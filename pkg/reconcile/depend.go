@@ -2,41 +2,11 @@ package reconcile
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
-
-// dependents says who depends on a container or group, by its name. Agent.mu guards it.
-type dependents map[string]map[string]bool
-
-// note writes down on which others a name depends now, in place of those before.
-func (d dependents) note(name string, before, now []spec.Dependency) {
-	for _, other := range before {
-		delete(d[other.Name], name)
-	}
-	for _, other := range now {
-		if d[other.Name] == nil {
-			d[other.Name] = map[string]bool{}
-		}
-		d[other.Name][name] = true
-	}
-}
-
-// of are those that depend on a container or its group, sorted.
-func (d dependents) of(name, group string) []string {
-	all := maps.Clone(d[name])
-	if group != "" && len(d[group]) > 0 {
-		if all == nil {
-			all = map[string]bool{}
-		}
-		maps.Copy(all, d[group])
-		delete(all, name)
-	}
-	return slices.Sorted(maps.Keys(all))
-}
 
 // order is what others mean for a name, by the manifest that its pass goes by. Whether it is to begin or to end is for the plan to say.
 func (a *Agent) order(n *entry, desired *Desired) (o Order) {
@@ -100,24 +70,6 @@ func (a *Agent) runs(name string) bool {
 	return err == nil && object.Status.Phase == spec.PhaseRunning
 }
 
-// members are the containers of a group, sorted.
-func (a *Agent) members(group string) (names []string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.membersOf(group)
-}
-
-// membersOf is members for who holds mu.
-func (a *Agent) membersOf(group string) (names []string) {
-	for id, n := range a.names {
-		if n.desired != nil && n.desired.Container.Spec.Group == group {
-			names = append(names, id)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
 // behind says how a container has not reached a milestone; "" when it has.
 func behind(o spec.Object, m spec.Milestone) string {
 	phase := o.Status.Phase
@@ -160,7 +112,7 @@ func (a *Agent) after(n *entry) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var first []string
-	for _, id := range a.dependents.of(n.id, n.group()) {
+	for _, id := range a.dependents(n) {
 		other := a.names[id]
 		if other != nil && a.ending(other) && (!other.looked || slices.ContainsFunc(other.observed, live)) && !a.leads(n, id) {
 			first = append(first, id)
@@ -181,24 +133,11 @@ func (a *Agent) leads(from *entry, to string) bool {
 			return false
 		}
 		seen[n.id] = true
-		return slices.ContainsFunc(n.left, func(d spec.Dependency) bool {
-			return slices.ContainsFunc(a.called(d.Name), func(id string) bool { return id == to || walk(a.names[id]) })
+		return slices.ContainsFunc(n.others, func(other string) bool {
+			return slices.ContainsFunc(a.called(other), func(id string) bool { return id == to || walk(a.names[id]) })
 		})
 	}
 	return walk(from)
-}
-
-// called are the names that a dependency stands for, also those that are removed. The caller holds mu.
-func (a *Agent) called(name string) (names []string) {
-	if a.names[name] != nil {
-		return []string{name}
-	}
-	for id, n := range a.names {
-		if n.group() == name {
-			names = append(names, id)
-		}
-	}
-	return names
 }
 
 // far is what of a status matters to others.
@@ -211,20 +150,12 @@ func farOf(s spec.Status, observed []spec.Instance) far {
 	return far{s.Phase, s.Container.Ready, slices.ContainsFunc(observed, live)}
 }
 
-// group is the group of a name, as far as is known.
-func (n *entry) group() string {
-	if n.desired != nil {
-		return n.desired.Container.Spec.Group
-	}
-	return n.team
-}
-
 // neighbours hands out the names to which it matters how far another is.
 func (a *Agent) neighbours(n *entry) {
 	a.mu.Lock()
-	names := a.dependents.of(n.id, n.group())
-	for _, d := range n.left {
-		names = append(names, a.called(d.Name)...)
+	names := a.dependents(n)
+	for _, other := range n.others {
+		names = append(names, a.called(other)...)
 	}
 	a.mu.Unlock()
 	for _, name := range names {

@@ -117,9 +117,9 @@ func (a *Agent) stopsFirst(n *entry, group string) bool {
 	if a.down.IsZero() {
 		return false
 	}
-	for _, other := range a.names {
-		if d := other.desired; other == n || d == nil || d.Hold != "" || d.Container.Spec.Group != group || d.Container.Spec.Checkpoint.OnShutdown ||
-			state(d.Container) == spec.StateCheckpointed {
+	for _, id := range a.membersOf(group) {
+		other := a.names[id]
+		if d := other.desired; other == n || d.Hold != "" || d.Container.Spec.Checkpoint.OnShutdown || state(d.Container) == spec.StateCheckpointed {
 			continue
 		}
 		if slices.ContainsFunc(other.observed, func(in spec.Instance) bool { return live(in) && in.Stopping.IsZero() }) {

@@ -16,19 +16,19 @@ type entry struct {
 	desired  *Desired
 	removed  bool // the removal is confirmed
 	hold     string
-	left     []spec.Dependency // what its latest manifest depended on
-	team     string            // the group of its latest manifest
-	override spec.Override     // as the latest pass saw it
-	far      far               // as the latest pass showed it
-	uses     []string          // configs, as the latest plan used them
-	observed []spec.Instance   // as the latest pass saw them
-	looked   bool              // a pass has seen them
-	images   []spec.Image      // as the latest pass saw them, as far as it needed them
-	waiting  bool              // the latest pass waits for a stop
-	retrying bool              // the latest pass has an action to try again soon
-	probing  bool              // probes have not said yet how it does
-	moved    time.Duration     // by which the clock was set since the latest pass
-	deepDue  time.Time         // when its next deep look is due; zero for never
+	others   []string        // containers and groups that its latest manifest depends on
+	group    string          // of its latest manifest
+	override spec.Override   // as the latest pass saw it
+	far      far             // as the latest pass showed it
+	configs  []string        // as the latest plan used them
+	observed []spec.Instance // as the latest pass saw them
+	looked   bool            // a pass has seen them
+	images   []spec.Image    // as the latest pass saw them, as far as it needed them
+	waiting  bool            // the latest pass waits for a stop
+	retrying bool            // the latest pass has an action to try again soon
+	probing  bool            // probes have not said yet how it does
+	moved    time.Duration   // by which the clock was set since the latest pass
+	deepDue  time.Time       // when its next deep look is due; zero for never
 
 	turn    chan struct{}
 	record  record.Record
@@ -113,7 +113,7 @@ func (n *entry) accept(d *Desired, removed bool) (changed bool) {
 		return false
 	}
 	r.Removed = false
-	r.Source, r.Path, r.Line = d.Origin.Source, d.Origin.Path, d.Origin.Line
+	r.Source, r.Path, r.Line, r.Guarded = d.Origin.Source, d.Origin.Path, d.Origin.Line, d.Guarded
 	if reflect.DeepEqual(r.Container, d.Container) {
 		return false
 	}
@@ -137,4 +137,18 @@ func (n *entry) accept(d *Desired, removed bool) (changed bool) {
 func (n *entry) dirty() bool {
 	ours := n.record.Generation > 0 || n.record.Removed
 	return ours && n.hold == "" && !reflect.DeepEqual(n.record, n.saved)
+}
+
+// save brings the store up to date.
+func (a *Agent) save(n *entry) error {
+	if !n.dirty() {
+		return nil
+	}
+	if err := a.Store.Save(n.record); err != nil {
+		a.Log.Error(err, "cannot save", "name", n.id)
+		a.tell(Event{Name: n.id, Warning: true, Reason: "FailedSave", Message: err.Error()})
+		return err
+	}
+	n.saved = n.record
+	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"slices"
 
-	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -90,8 +89,8 @@ func (a *Agent) Override(ctx context.Context, name string, o spec.Override) erro
 var togetherStates = []spec.State{spec.StatePaused, spec.StateCheckpointed}
 
 func (a *Agent) override(ctx context.Context, name string, o spec.Override) error {
-	return a.change(ctx, name, func(n *entry) error {
-		event := Event{Name: name, Reason: "Overridden", Message: fmt.Sprintf("state is %s by hand%s", o.State, untilText(o))}
+	event := Event{Name: name, Reason: "Overridden", Message: fmt.Sprintf("state is %s by hand%s", o.State, untilText(o))}
+	err := a.change(ctx, name, func(n *entry) error {
 		switch {
 		case o.IsZero():
 			since := o.Since
@@ -102,21 +101,23 @@ func (a *Agent) override(ctx context.Context, name string, o spec.Override) erro
 			event = Event{Name: name, Reason: ReasonSuspended, Message: "by hand" + untilText(o)}
 		}
 		n.record.Override = o
-		a.tell(event)
 		return nil
 	})
+	if err == nil {
+		a.tell(event)
+	}
+	return err
 }
 
 // frozenWith are the names of a container and of those of its group that are not to be stopped.
 func (a *Agent) frozenWith(object spec.Object) []string {
-	names := []string{object.Metadata.Name}
-	list, _ := a.objects.List()
-	for _, o := range list {
-		if o.Spec.Group == object.Spec.Group && o.Metadata.Name != object.Metadata.Name && inForce(o) != spec.StateStopped {
-			names = append(names, o.Metadata.Name)
-		}
-	}
-	return names
+	a.mu.Lock()
+	group := a.index.members.of(object.Spec.Group)
+	a.mu.Unlock()
+	return append([]string{object.Metadata.Name}, slices.DeleteFunc(group, func(name string) bool {
+		o, err := a.objects.Get(name)
+		return err != nil || name == object.Metadata.Name || inForce(o) == spec.StateStopped
+	})...)
 }
 
 // inForce is the state that a container should have: what somebody set by hand, else what its manifest says.
@@ -133,7 +134,7 @@ func (a *Agent) Restart(ctx context.Context, name string) error {
 		if err != nil || !ok {
 			return err
 		}
-		n.record.Restart = record.Restart{Instance: in.ID, Starts: in.Starts}
+		n.record.Restart = runOf(in)
 		a.tell(Event{Name: name, Reason: "RestartRequested"})
 		return nil
 	})

@@ -39,7 +39,7 @@ func (a *Agent) target(n *entry, desired *Desired, observed []spec.Instance) (sp
 		return spec.Instance{}, probe.Target{}
 	}
 	a.mu.Lock()
-	frozen := a.frozen[n.group()] > 0
+	frozen := a.frozen[n.group] > 0
 	a.mu.Unlock()
 	t := probe.Target{
 		Instance: in.ID, Starts: in.Starts, StartedAt: in.StartedAt, Probes: probes,
@@ -87,7 +87,7 @@ func (a *Agent) groupOf(name string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if n := a.names[name]; n != nil {
-		return n.group()
+		return n.group
 	}
 	return ""
 }

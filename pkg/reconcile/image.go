@@ -18,13 +18,18 @@ import (
 // cannot be saved.
 func (a *Agent) Checkpoint(ctx context.Context, name string, o spec.CheckpointOptions) (taken spec.Image, err error) {
 	o.Cause = cmp.Or(o.Cause, "asked for by hand")
-	if !o.Stop {
-		err = a.byHand(ctx, name, func(n *entry) error {
-			taken, err = a.takeByHand(ctx, n, o)
-			return err
-		})
-		return taken, err
+	if o.Stop {
+		return a.suspendByHand(ctx, name, o)
 	}
+	err = a.byHand(ctx, name, func(n *entry) error {
+		taken, err = a.takeByHand(ctx, n, o)
+		return err
+	})
+	return taken, err
+}
+
+// suspendByHand has a container, and those of its group that are not to be stopped, end in an image. If that fails they run on, and go on as they were.
+func (a *Agent) suspendByHand(ctx context.Context, name string, o spec.CheckpointOptions) (taken spec.Image, err error) {
 	object, err := a.Object(name)
 	if err != nil {
 		return taken, err
@@ -48,14 +53,13 @@ func (a *Agent) Checkpoint(ctx context.Context, name string, o spec.CheckpointOp
 			return err
 		})
 	}
-	if err != nil {
-		// What is not in an image runs on, and goes on as it was.
-		for member, override := range before {
-			err = errors.Join(err, a.setOverride(context.WithoutCancel(ctx), member, override, nil))
-		}
-		return taken, err
+	if err == nil {
+		return taken, nil
 	}
-	return taken, nil
+	for member, override := range before {
+		err = errors.Join(err, a.setOverride(context.WithoutCancel(ctx), member, override, nil))
+	}
+	return taken, err
 }
 
 // setOverride sets what is said by hand, and notes what was said before.
@@ -122,30 +126,14 @@ func (a *Agent) Restore(ctx context.Context, name, image string) error {
 		if desired == nil || removed {
 			return refuse(fs.ErrNotExist, "the manifest of container %q was removed", name)
 		}
-		of, _, _ := strings.Cut(cmp.Or(image, name), "/")
-		all, err := a.Node.Images(ctx, of)
-		if err != nil {
-			return fmt.Errorf("cannot list the images of %q: %w", of, err)
-		}
-		in, ok, err := a.newest(ctx, n)
-		if err != nil {
-			return err
-		}
-		w := newWorld(Subject{Name: name, Desired: desired, Record: n.record, Images: all}, now())
-		switch {
-		case !ok || !w.matches(in):
-			in.Spec, in.Defaults = desired.Container, spec.DefaultsVersion
-		case in.Spec.Metadata.Name == "": // its record is lost, but its hash says that it is of this spec
-			in.Spec = desired.Container
-		}
-		chosen, err := a.chooseGood(ctx, w, image, in)
+		chosen, in, err := a.imageFor(ctx, n, desired, image)
 		if err != nil {
 			return err
 		}
 		n.record.Images.Bad = withBad(n.record.Images.Bad, record.BadImage{Image: chosen.Ref()})
 		n.record.Restore = record.Restore{Image: chosen.Ref(), Instance: in.ID, Starts: in.Starts}
 		n.failure = Failure{}
-		if w.ends() {
+		if slices.Contains(endStates, n.record.Override.State) {
 			n.record.Override = spec.Override{}
 		}
 		if slices.Contains(endStates, state(desired.Container)) {
@@ -154,6 +142,28 @@ func (a *Agent) Restore(ctx context.Context, name, image string) error {
 		a.tell(Event{Name: name, Reason: "RestoreRequested", Message: chosen.Ref()})
 		return nil
 	})
+}
+
+// imageFor is the image that somebody names for a container, and the instance whose run it is to take the place of.
+func (a *Agent) imageFor(ctx context.Context, n *entry, desired *Desired, image string) (chosen spec.Image, in spec.Instance, err error) {
+	of, _, _ := strings.Cut(cmp.Or(image, n.id), "/")
+	all, err := a.Node.Images(ctx, of)
+	if err != nil {
+		return chosen, in, fmt.Errorf("cannot list the images of %q: %w", of, err)
+	}
+	in, ok, err := a.newest(ctx, n)
+	if err != nil {
+		return chosen, in, err
+	}
+	w := newWorld(Subject{Name: n.id, Desired: desired, Record: n.record, Images: all}, now())
+	switch {
+	case !ok || !w.matches(in):
+		in.Spec, in.Defaults = desired.Container, spec.DefaultsVersion
+	case in.Spec.Metadata.Name == "": // its record is lost, but its hash says that it is of this spec
+		in.Spec = desired.Container
+	}
+	chosen, err = a.chooseGood(ctx, w, image, in)
+	return chosen, in, err
 }
 
 // chooseGood is choose, of images that the node has looked at: of those that are not named exactly the next one is tried.

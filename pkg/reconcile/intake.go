@@ -3,13 +3,14 @@ package reconcile
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // share bounds what looking without a hint may cost: one part of so many of the time.
@@ -106,8 +107,8 @@ func (a *Agent) admit() (unsettled bool) {
 	for id, d := range admission.Desired {
 		if before.Desired[id] != d {
 			n := a.entry(id)
-			a.dependents.note(id, n.left, d.Container.Spec.DependsOn)
-			n.desired, n.removed, n.left, n.team = d, false, d.Container.Spec.DependsOn, d.Container.Spec.Group
+			n.desired, n.removed = d, false
+			a.file(n, d.Container)
 			changed = append(changed, id)
 		}
 	}
@@ -164,21 +165,7 @@ func (a *Agent) Sources() []SourceStatus {
 		status := SourceStatus{
 			Name: s.Source, Path: s.Source, Revision: cmp.Or(s.Revision, s.Hash), Hash: s.Hash, OK: s.OK(), ReadAt: s.ReadAt,
 			Unsettled: s.Unsettled || a.admission.settlingIn(s.Source),
-			Objects:   counts[s.Source], Blocked: a.admission.Blocked[s.Source],
-		}
-		if !s.OK() {
-			status.Problems = append(status.Problems, unavailable(&s))
-		}
-		for _, f := range s.Files {
-			for _, p := range f.Problems {
-				status.Problems = append(status.Problems, p.Error())
-			}
-		}
-		for _, p := range a.admission.Problems[s.Source] {
-			status.Problems = append(status.Problems, p.Error())
-		}
-		for _, p := range a.configs.Problems[s.Source] {
-			status.Problems = append(status.Problems, p.Error())
+			Objects:   counts[s.Source], Blocked: a.admission.Blocked[s.Source], Problems: a.problemsOf(&s),
 		}
 		list = append(list, status)
 	}
@@ -186,8 +173,24 @@ func (a *Agent) Sources() []SourceStatus {
 		blocked := a.admission.Blocked[source]
 		list = append(list, SourceStatus{
 			Name: source, Path: source, Revision: hash, Hash: hash, Objects: len(blocked), Blocked: blocked,
-			Problems: []string{fmt.Sprintf("%d containers belong to no source of this agent", len(blocked))},
+			Problems: []string{"no source of this agent has what is held back"},
 		})
+	}
+	return list
+}
+
+// problemsOf are the errors of a source, of its files and of the names in them. The caller holds mu.
+func (a *Agent) problemsOf(s *Snapshot) (list []string) {
+	if !s.OK() {
+		list = append(list, unavailable(s))
+	}
+	problems := spec.Problems{}
+	for _, f := range s.Files {
+		problems = append(problems, f.Problems...)
+	}
+	problems = append(problems, a.admission.Problems[s.Source]...)
+	for _, p := range append(problems, a.configs.Problems[s.Source]...) {
+		list = append(list, p.Error())
 	}
 	return list
 }

@@ -96,11 +96,10 @@ func (w *world) scheduledRun(in spec.Instance, fallback step) step {
 	case tick.IsZero():
 		return step{due: next}
 	}
-	s := w.try(Action{Verb: VerbStart, Instance: in.ID, Cause: "schedule: due at " + tick.UTC().Format(time.DateTime)})
-	if s.action != nil {
-		s.action.Tick = record.Tick{Time: tick, Instance: in.ID, Starts: in.Starts + 1}
-	}
-	return s
+	return w.try(Action{
+		Verb: VerbStart, Instance: in.ID, Cause: "schedule: due at " + tick.UTC().Format(time.DateTime),
+		Tick: record.Tick{Time: tick, Instance: in.ID, Starts: in.Starts + 1},
+	})
 }
 
 // replaced stops a run for the next one, where the schedule says so.

@@ -18,7 +18,7 @@ func (w *world) first(in spec.Instance, c spec.Container) step {
 	case w.restoreAsked(in), w.Record.Suspended, w.Record.Images.Climbing, c.Spec.Checkpoint.RestoreOnStart == spec.RestoreLatest, c.Spec.Checkpoint.From != "":
 		return w.climb(in, cause)
 	}
-	return w.try(Action{Verb: VerbStart, Instance: in.ID, Cause: cause})
+	return w.start(in, cause)
 }
 
 // restoreAsked tells whether somebody asked that the next run of an instance begins from an image.

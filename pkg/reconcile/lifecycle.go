@@ -16,13 +16,13 @@ import (
 func notePostStart(r *record.Record, in spec.Instance) {
 	r.PostStart = record.PostStart{}
 	if in.Spec.Spec.Lifecycle.PostStart != nil && r.Origin.Image == "" {
-		r.PostStart.Restart = record.Restart{Instance: in.ID, Starts: in.Starts}
+		r.PostStart.Restart = runOf(in)
 	}
 }
 
 // startPending tells whether something has still to be done after the start of an instance's run. What no manifest says any more has not.
 func (w *world) startPending(in spec.Instance) bool {
-	return w.wanted.Spec.Lifecycle.PostStart != nil && w.Record.PostStart.Restart == record.Restart{Instance: in.ID, Starts: in.Starts}
+	return w.wanted.Spec.Lifecycle.PostStart != nil && w.Record.PostStart.Restart == runOf(in)
 }
 
 // postStart does what has to be done after a start, and stops what it has failed for.
@@ -33,11 +33,7 @@ func (w *world) postStart(in spec.Instance, c spec.Container) step {
 	case w.Record.PostStart.Failed == "":
 		return w.try(Action{Verb: VerbPostStart, Instance: in.ID, Cause: "spec.lifecycle.postStart", Handler: w.wanted.Spec.Lifecycle.PostStart})
 	}
-	s := w.try(w.stopAction(in.ID, c, "postStart: "+w.Record.PostStart.Failed))
-	if s.action != nil {
-		s.action.Unhealthy = w.Record.PostStart.Restart
-	}
-	return s
+	return w.stopUnhealthy(in, c, "postStart: "+w.Record.PostStart.Failed)
 }
 
 // handle does one thing in an instance, in the turn of its name.

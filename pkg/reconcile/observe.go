@@ -46,7 +46,9 @@ func (a *Agent) adoptAll(shown map[string][]spec.Instance) (news bool) {
 		}
 		d := &Desired{Container: instances[len(instances)-1].Spec, Hold: "no manifest and no record says what it should do"}
 		a.admission.Desired[id] = d
-		a.entry(id).desired = d
+		n = a.entry(id)
+		n.desired = d
+		a.file(n, d.Container)
 		news = true
 	}
 	return news

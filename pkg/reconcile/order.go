@@ -1,8 +1,6 @@
 package reconcile
 
-import (
-	"time"
-)
+import "time"
 
 // Order is what other containers mean for one.
 type Order struct {
@@ -46,4 +44,12 @@ func (w *world) lastIn(s step, timeout time.Duration) step {
 		s.wake = until
 	}
 	return s
+}
+
+// waitReason is why a step waits for others, as a condition names it.
+func (s step) waitReason() string {
+	if s.missing {
+		return ReasonMissingReference
+	}
+	return ReasonWaitingForDependency
 }

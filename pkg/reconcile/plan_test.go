@@ -134,7 +134,7 @@ func model(s *reconcile.Subject, list []spec.Instance, a reconcile.Action, now t
 			return nil, fmt.Errorf("instance %d is there", a.Instance)
 		}
 		return append(list, spec.Instance{
-			Name: a.Name, ID: a.Instance, Phase: spec.InstanceCreated, Spec: a.Container, Hash: spec.Identity(a.Container, a.Defaults), Defaults: a.Defaults,
+			Name: a.Name, ID: a.Instance, Phase: spec.InstanceCreated, Spec: a.Container, Hash: spec.Identity(a.Container, spec.DefaultsVersion), Defaults: spec.DefaultsVersion,
 			Resources: a.Container.Spec.Resources, Wanted: a.Container.Spec.Resources,
 		}), nil
 	}

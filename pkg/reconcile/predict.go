@@ -14,7 +14,7 @@ func (w *world) predict(a Action) {
 	if a.Verb == VerbCreate {
 		w.Observed = append(w.Observed, spec.Instance{
 			Name: a.Name, ID: a.Instance, Phase: spec.InstanceCreated, Spec: a.Container,
-			Hash: spec.Identity(a.Container, a.Defaults), Defaults: a.Defaults,
+			Hash: spec.Identity(a.Container, spec.DefaultsVersion), Defaults: spec.DefaultsVersion,
 		})
 		i = len(w.Observed) - 1
 	}

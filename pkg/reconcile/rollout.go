@@ -29,42 +29,46 @@ func (w *world) judge() (r record.Record, next time.Time) {
 	if w.Desired == nil || r.Generation == 0 {
 		return r, next
 	}
-	if _, back := r.RolledBack(); w.Order.Mate != "" && !back && w.Down.IsZero() && !w.suspended() {
+	_, back := r.RolledBack()
+	if w.Order.Mate != "" && !back && w.Down.IsZero() && !w.suspended() {
 		if _, ok := r.Good(); ok {
 			w.rollBack(&r, spec.ReturnedByGroup, w.Order.Mate)
 			return r, next
 		}
 	}
-	if r.Rollout.Outcome != "" {
-		return r, next
-	}
-	if _, back := r.RolledBack(); back { // what runs is another's
+	if r.Rollout.Outcome != "" || back { // what runs then is another's
 		return r, next
 	}
 	if !w.proves() {
 		r.Rollout.Began, r.Rollout.HealthySince = time.Time{}, time.Time{}
 		return r, next
 	}
+	next = w.prove(&r)
+	return r, next
+}
+
+// prove writes down how far a manifest that runs has proven itself, and gives when to look again.
+func (w *world) prove(r *record.Record) (next time.Time) {
 	if r.Rollout.Began.IsZero() || r.Rollout.Began.After(w.now) {
 		r.Rollout.Began = w.now
 	}
 	update := w.wanted.Spec.Updating()
 	if w.proven(&r.Rollout, time.Duration(update.HealthyFor)) {
 		r.Rollout.Outcome, r.Rollout.Message = spec.RolloutHealthy, ""
-		return r, next
+		return next
 	}
 	if !r.Rollout.HealthySince.IsZero() {
 		next = r.Rollout.HealthySince.Add(time.Duration(update.HealthyFor))
 	}
 	if update.OnFailure != spec.FailureRollback {
-		return r, next
+		return next
 	}
 	end := r.Rollout.Began.Add(time.Duration(update.HealthyWithin))
 	if why := w.failed(end); why != "" {
-		w.rollBack(&r, spec.ReturnedByHealth, why)
-		return r, time.Time{}
+		w.rollBack(r, spec.ReturnedByHealth, why)
+		return time.Time{}
 	}
-	return r, earlier(next, end)
+	return earlier(next, end)
 }
 
 // proves tells whether the manifest can prove itself now: nothing else keeps it from running.

@@ -26,9 +26,8 @@ func (w *world) scheduled(in spec.Instance) step {
 	if due := w.imageDue(in, every); due.After(w.now) {
 		return step{due: due}
 	}
-	cause := fmt.Sprintf("checkpoint.every is %s", spec.Duration(every))
 	return step{action: &Action{
-		Name: w.Name, Verb: VerbCheckpoint, Instance: in.ID, Cause: cause, Scheduled: true, Options: spec.CheckpointOptions{Cause: cause},
+		Name: w.Name, Verb: VerbCheckpoint, Instance: in.ID, Cause: fmt.Sprintf("checkpoint.every is %s", spec.Duration(every)), Scheduled: true,
 	}}
 }
 

@@ -1,100 +1,32 @@
 package reconcile
 
 import (
-	"time"
+	"fmt"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// suspend ends what runs in an image. What is of another spec than what is wanted is only ended: nothing could begin from its image.
-func (w *world) suspend() step {
-	current, ok := w.current()
-	for _, in := range w.Observed {
-		switch {
-		case !live(in):
-		case !in.Stopping.IsZero():
-			return w.awaitStop(in, VerbKill)
-		case !ok:
-			return w.try(w.stopAction(in.ID, w.ownSpec(in), w.replaceCause(in)+": an image of it would be of no use"))
-		case in.ID != current.ID:
-			return w.try(w.stopAction(in.ID, w.ownSpec(in), w.supersededCause(in, current)))
-		default:
-			return w.last(w.save(in))
-		}
-	}
-	return step{}
+// suspended tells whether nothing is to be done about the name. What is removed goes all the same.
+func (w *world) suspended() bool {
+	return w.Desired != nil && (w.Record.Override.Suspended || w.wanted.Spec.Suspend)
 }
 
-// save ends one instance in an image, which is taken as its manifest says now.
-func (w *world) save(in spec.Instance) step {
-	if update := w.update(in); update.action != nil {
-		return update
-	}
-	return w.try(Action{Verb: VerbCheckpoint, Instance: in.ID, Cause: w.stateCause(), Options: spec.CheckpointOptions{Stop: true, Cause: w.stateCause()}})
+// inLine tells whether what is there is of the spec that is wanted.
+func (w *world) inLine() bool {
+	in, ok := w.current()
+	return ok && w.liveCause(in) == ""
 }
 
-// ownSpec is the manifest that an instance is stopped by.
-func (w *world) ownSpec(in spec.Instance) spec.Container {
-	if in.Spec.Metadata.Name == "" {
-		return w.Record.Container
+func (w *world) suspendedText() string {
+	if o := w.Record.Override; o.Suspended {
+		return fmt.Sprintf("suspended by hand since %s%s; `reconciler clear %s` ends that", clock(o.Since), untilText(o), w.Name)
 	}
-	return in.Spec
+	return "spec.suspend is true"
 }
 
-// Down tells of a node that goes down or is drained: since when, and when at the latest all has to be over, zero when nobody said.
-type Down struct {
-	Since, By time.Time
-	// Drained tells that it comes up again when somebody says so, Checkpoint that what can goes into images until then.
-	Drained, Checkpoint bool
-}
-
-// cause says why nothing runs.
-func (d Down) cause() string {
-	if d.Drained {
-		return "the node is drained"
+func untilText(o spec.Override) string {
+	if o.Until.IsZero() {
+		return ""
 	}
-	return "the node goes down"
-}
-
-// IsZero tells whether the node stays up.
-func (d Down) IsZero() bool { return d == Down{} }
-
-// goDown brings down what runs, and does nothing else. What has no image in time, or cannot have one, is stopped like the rest.
-func (w *world) goDown() step {
-	for _, in := range w.Observed {
-		if !live(in) || !in.Stopping.IsZero() {
-			continue
-		}
-		stop := w.stopAction(in.ID, w.ownSpec(in), w.Down.cause())
-		if until, ok := w.imageUntil(in, stop.Timeout); ok {
-			return w.lastIn(w.try(Action{
-				Verb: VerbCheckpoint, Instance: in.ID, Cause: w.Down.cause(), Until: until, Options: spec.CheckpointOptions{Stop: true, Cause: w.Down.cause()},
-			}), stop.Timeout)
-		}
-		return w.lastIn(w.try(stop), stop.Timeout)
-	}
-	for _, in := range w.Observed {
-		if live(in) {
-			return w.awaitStop(in, VerbKill)
-		}
-	}
-	return step{}
-}
-
-// imageUntil tells whether an instance is to end in an image, and until when that may be tried: its own stop needs time as well.
-func (w *world) imageUntil(in spec.Instance, timeout time.Duration) (until time.Time, ok bool) {
-	if w.Desired == nil || !w.suspends() || !w.matches(in) || w.Failure.Verb == VerbCheckpoint && w.Failure.Err != nil {
-		return until, false
-	}
-	if w.Down.By.IsZero() {
-		return until, true
-	}
-	until = w.Down.By.Add(-min(timeout, w.Down.By.Sub(w.Down.Since)/2))
-	return until, until.After(w.now)
-}
-
-// suspends tells whether a container is to be in an image when the node is down.
-func (w *world) suspends() bool {
-	asked := w.asked()
-	return asked == spec.StateCheckpointed || asked != spec.StateStopped && (w.wanted.Spec.Checkpoint.OnShutdown || w.Down.Checkpoint)
+	return " until " + clock(o.Until)
 }

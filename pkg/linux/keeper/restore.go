@@ -16,10 +16,10 @@ import (
 )
 
 // A restore is a start in three steps. The keeper runs a program in the instance's cgroup that executes a restorer, and hangs on to the connection;
-// the restorer makes the container's processes, the first of them a child of the keeper's (CLONE_PARENT of clone(2)). Before it lets them go the client
-// claims that process for the instance. When the restorer has ended and the process lives, it is the instance's, whether there is a client or not: from then on
-// nobody may take back what the container says to others. A client that hangs up before its claim, a restorer that is killed, and a keeper that dies
-// leave nothing: whatever is in the cgroup is killed.
+// the restorer makes the container's processes, the first of them a child of the keeper's (CLONE_PARENT of clone(2)). Before it lets packets reach them the
+// client claims that process for the instance. From then on nobody may take back what the container says to others: when the restorer has ended and the process lives,
+// it is the instance's, whether there is a client or not; the next one waits for that, see IsRestoring. A client that hangs up before its claim, a restorer that is
+// killed, and a keeper that dies leave nothing: whatever is in the cgroup is killed.
 
 // converseRestore serves the connection that a restore was asked for on. An upgrade waits for its end.
 func (k *keeper) converseRestore(ctx context.Context, conn *net.UnixConn, req request, body []byte, files []*os.File, release func()) {
@@ -108,12 +108,12 @@ func (in *instance) restorer(ctx context.Context, conn *net.UnixConn, program *p
 	if err != nil {
 		return false, err
 	}
-	err = in.claim(ctx, conn)
+	err = in.converse(ctx, conn)
 	in.k.loop.remove(end)
 	if err != nil {
 		return false, err
 	}
-	if in.pidfd == nil { // the client has hung up, or the restorer has ended
+	if in.pidfd == nil { // nobody has claimed it
 		return false, nil
 	}
 	if err := in.finishRestore(helper); err != nil {
@@ -122,61 +122,61 @@ func (in *instance) restorer(ctx context.Context, conn *net.UnixConn, program *p
 	return true, nil
 }
 
-// claim waits for the client to name the restored process, and takes it for the instance's.
-func (in *instance) claim(ctx context.Context, conn *net.UnixConn) error {
+// converse serves the client until it hangs up, talks nonsense, or the restorer has ended. An error is that of a claim.
+func (in *instance) converse(ctx context.Context, conn *net.UnixConn) error {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	req, console, err := in.untilClaim(conn)
-	defer closeAll(console)
-	if err != nil { // it has hung up, or talks nonsense
-		return nil
-	}
-	if len(console) > 0 {
-		if err := in.takeConsole(map[string]*os.File{FileConsole: console[0]}); err != nil {
-			return err
-		}
-	}
-	fd, err := unix.PidfdOpen(req.Pid, 0)
-	if err != nil {
-		return fmt.Errorf("cannot open the restored process %d: %w", req.Pid, err)
-	}
-	pidfd := os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", req.Pid))
-	// Only a child can be waited for, and it cannot have become a stranger: nobody has reaped it.
-	if _, _, err := process.Peek(pidfd); err != nil || !isInit(req.Pid) || !slices.Contains(processes(in.record.Cgroup), req.Pid) {
-		return errors.Join(fmt.Errorf("process %d is not the first one that was restored in %s: %w", req.Pid, in.record.Cgroup, fs.ErrInvalid), err, pidfd.Close())
-	}
-	in.pidfd, in.record.Pid = pidfd, req.Pid
-	send(conn, response{}, nil, nil)
-	return nil
-}
-
-// untilClaim serves what a client asks for before its claim.
-func (in *instance) untilClaim(conn *net.UnixConn) (req request, files []*os.File, err error) {
 	for {
-		req = request{}
+		var req request
 		body, files, err := receive(conn, &req)
-		if err != nil || req.Verb == verbClaim {
-			return req, files, err
+		if err != nil {
+			return nil
 		}
 		var resp response
-		switch req.Verb {
-		case verbFeed:
+		switch {
+		case req.Verb == verbFeed:
 			resp.Pid, err = in.startFeed(req, body, files)
-		case verbHold:
+		case req.Verb == verbHold:
 			err = in.holdFeed()
+		case req.Verb == verbClaim && in.pidfd == nil:
+			resp.Pid = req.Pid
+			if err := in.claim(req.Pid, files); err != nil {
+				closeAll(files)
+				return err
+			}
 		default:
 			err = fmt.Errorf("unknown verb %q in a restore: %w", req.Verb, errors.ErrUnsupported)
 		}
 		closeAll(files)
 		resp.Error = toError(err)
-		if err := send(conn, resp, nil, nil); err != nil {
-			return req, nil, err
+		if send(conn, resp, nil, nil) != nil {
+			return nil
 		}
 	}
 }
 
+// claim takes a restored process for the instance's, and the master of its terminal if there is one.
+func (in *instance) claim(pid int, console []*os.File) error {
+	if len(console) > 0 {
+		if err := in.takeConsole(map[string]*os.File{FileConsole: console[0]}); err != nil {
+			return err
+		}
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open the restored process %d: %w", pid, err)
+	}
+	pidfd := os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid))
+	// Only a child can be waited for, and it cannot have become a stranger: nobody has reaped it.
+	if _, _, err := process.Peek(pidfd); err != nil || !isInit(pid) || !slices.Contains(processes(in.record.Cgroup), pid) {
+		return errors.Join(fmt.Errorf("process %d is not the first one that was restored in %s: %w", pid, in.record.Cgroup, fs.ErrInvalid), err, pidfd.Close())
+	}
+	in.pidfd, in.record.Pid = pidfd, pid
+	return nil
+}
+
 // finishRestore waits for the restorer to have done its work and records the process. One that failed has killed what it made.
 func (in *instance) finishRestore(helper *process.Process) error {
-	if !awaitEnd(helper.Pidfd, restorerTimeout) {
+	if !in.awaitRestorer(helper.Pidfd) {
 		return fmt.Errorf("the restorer does not end: %w", unix.ETIMEDOUT)
 	}
 	exit, err := process.Reap(helper.Pidfd)
@@ -202,8 +202,21 @@ func (in *instance) finishRestore(helper *process.Process) error {
 // condemnedTimeout is how long what a restorer has killed that failed may take to end.
 const condemnedTimeout = time.Second
 
-// restorerTimeout is how long a restorer may take to end from the claim on: it has nothing left to do but to let the processes go.
-const restorerTimeout = 30 * time.Second
+// RestorerTimeout is how long a restorer may take to end from the claim on: it has nothing left to do but to let the processes go.
+const RestorerTimeout = 30 * time.Second
+
+// awaitRestorer waits for the end of a restorer and tells whether it came in time. Meanwhile it holds what the feeder has, as holdOn does for one that runs.
+func (in *instance) awaitRestorer(pidfd *os.File) bool {
+	for deadline := time.Now().Add(RestorerTimeout); !awaitEnd(pidfd, holdPause); {
+		if time.Now().After(deadline) {
+			return false
+		}
+		if in.feed != nil {
+			in.feed.hold()
+		}
+	}
+	return true
+}
 
 // clearRestore kills the restorer and all it has made, and reaps what of it is this process's.
 func (in *instance) clearRestore(helper *process.Process) error {
@@ -222,6 +235,13 @@ func (k *keeper) clearUnrestored(r record) error {
 	return errors.Join(killListed(r.Cgroup), clearFeed(dir, r.Key), remove(dir, intentFile))
 }
 
+// IsRestoring tells whether an instance with this directory is being restored, in this boot. As long as that it shows as it was before. A restore whose client has gone comes to
+// its end, or to nothing, by itself.
+func IsRestoring(dir, boot string) bool {
+	var r record
+	return readRecord(dir, intentFile, &r) == nil && r.Restoring && r.BootID == boot
+}
+
 // RestoreRequest asks the keeper to run a restorer in an instance that has no process. The files of the keeper's own are brought as for a start.
 type RestoreRequest = StartRequest
 
@@ -231,6 +251,7 @@ type Restoring struct {
 	Pid int
 
 	conn *net.UnixConn
+	deaf bool // the keeper is an older one, and hears nothing after a claim
 }
 
 // Restore runs the restorer that a program executes, in the instance's cgroup. Claim and Wait, or Close, must follow: what has been restored when the
@@ -268,6 +289,9 @@ func (r *Restoring) Feed(ctx context.Context, e ExecRequest) (pid int, err error
 
 // Hold has the keeper hold what the process of Feed needs to give memory, before anybody can miss that: it is there, and nobody of the restored runs yet.
 func (r *Restoring) Hold(ctx context.Context) error {
+	if r.deaf {
+		return nil
+	}
 	_, back, err := askOver(ctx, r.conn, request{Protocol: protocol, Verb: verbHold}, nil, nil)
 	closeAll(back)
 	return err
@@ -280,8 +304,9 @@ func (r *Restoring) Claim(ctx context.Context, pid int, console *os.File) error 
 	if console != nil {
 		files = append(files, console)
 	}
-	_, back, err := askOver(ctx, r.conn, request{Protocol: protocol, Verb: verbClaim, Pid: pid}, nil, files)
+	resp, back, err := askOver(ctx, r.conn, request{Protocol: protocol, Verb: verbClaim, Pid: pid}, nil, files)
 	closeAll(back)
+	r.deaf = resp.Pid == 0
 	return err
 }
 
