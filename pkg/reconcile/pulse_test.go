@@ -133,7 +133,6 @@ func (s *countingSource) Scan(ctx context.Context, all bool) reconcile.Snapshot 
 	return s.Source.Scan(ctx, all)
 }
 
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
