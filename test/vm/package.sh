@@ -125,6 +125,7 @@ if [ "$boot" = second ]; then
 	systemctl stop reconciler-shutdown
 	[ "$(pid lines)" = "$kept" ] || fail "reconciler-shutdown brings down what runs though the node does not go down"
 	dpkg -r reconciler
+	systemctl kill --signal=SIGKILL reconciler.scope # or the stop would wait for those who do not heed SIGTERM
 	systemctl stop reconciler.scope
 	[ ! -d "/proc/$kept" ] || fail "the scope has not ended what is in it"
 	umount /var/lib/reconciler /var/log/reconciler
