@@ -65,7 +65,7 @@ type Agent struct {
 	down      Down
 	progress  chan struct{} // closed and replaced after every pass and admission
 
-	hurry  chan struct{} // has something when a deep look is due earlier than it was
+	hurry  chan struct{} // has something when it is time to see which deep looks are due
 	prober *probe.Prober
 	times  timekeeper
 	began  time.Time

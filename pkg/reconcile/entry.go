@@ -29,6 +29,7 @@ type entry struct {
 	probing  bool            // probes have not said yet how it does
 	moved    time.Duration   // by which the clock was set since the latest pass
 	deepDue  time.Time       // when its next deep look is due; zero for never
+	hurried  bool            // something hints at a hand: it is not put off for a round
 
 	turn    chan struct{}
 	record  record.Record
