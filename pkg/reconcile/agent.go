@@ -111,7 +111,7 @@ func (a *Agent) remember(inventory record.Inventory) {
 	a.down = drained(inventory.Drain)
 	for id, r := range inventory.Records {
 		n := a.entry(id)
-		n.record, n.saved = r, r
+		n.record, n.saved = r, r.Sum()
 		n.override = r.Override
 		a.file(n, r.Container)
 		if r.Removed {

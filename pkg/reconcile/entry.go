@@ -33,7 +33,7 @@ type entry struct {
 
 	turn    chan struct{}
 	record  record.Record
-	saved   record.Record // as the store has it
+	saved   record.Sum // of the record as the store has it
 	failure Failure
 	order   Order
 	// together tells that it is the turn of its group as well.
@@ -137,7 +137,7 @@ func (n *entry) accept(d *Desired, removed bool) (changed bool) {
 // dirty tells whether the store lacks something worth keeping.
 func (n *entry) dirty() bool {
 	ours := n.record.Generation > 0 || n.record.Removed
-	return ours && n.hold == "" && !reflect.DeepEqual(n.record, n.saved)
+	return ours && n.hold == "" && n.record.Sum() != n.saved
 }
 
 // save brings the store up to date.
@@ -150,6 +150,6 @@ func (a *Agent) save(n *entry) error {
 		a.tell(Event{Name: n.id, Warning: true, Reason: "FailedSave", Message: err.Error()})
 		return err
 	}
-	n.saved = n.record
+	n.saved = n.record.Sum()
 	return nil
 }
