@@ -9,7 +9,7 @@ DEMO    ?= /var/lib/reconciler-demo
 SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Without HTTP/2, which nobody speaks over a unix socket; what never runs, or runs once, is compiled for size.
-SELDOM  := crypto/... net/... regexp/... math/big text/... mime/... archive/... log/... go.yaml.in/... sigs.k8s.io/... \
+SELDOM  := crypto/... encoding/asn1 encoding/pem container/... flag os/exec os/signal os/user path/... net/... regexp/... math/big text/... mime/... archive/... log/... go.yaml.in/... sigs.k8s.io/... \
            $(addprefix github.com/,spf13/... godbus/... coreos/... fsnotify/... robfig/... checkpoint-restore/... aperturerobotics/... \
            $(addprefix seed31d4122e/reconciler/,cmd/... pkg/api/... pkg/client/...))
 LEAN    := -tags nethttpomithttp2 $(foreach p,$(SELDOM),-gcflags=$(p)=-l)
@@ -57,6 +57,7 @@ bench: ## measure ratios against crun, runc and a bare clone3
 	@scripts/deps.sh bench
 	$(SUDO) go test -run '^$$' -bench . -benchtime 200x ./internal/bench
 	$(SUDO) go test -run '^$$' -bench 'Drop|Restart' -benchtime 200x ./internal/e2e
+	$(SUDO) go test -run '^$$' -bench API -benchtime 1000x ./pkg/api
 	$(SUDO) go test -run '^$$' -bench 'Idle|TenThousand' -benchtime 1x ./internal/e2e ./pkg/reconcile/...
 
 check: ## what CI runs besides the tests: generated files, format, vet, lint, budget

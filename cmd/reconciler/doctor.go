@@ -110,10 +110,17 @@ func findFeature(f *feature.Feature) finding {
 	return found
 }
 
+// answerTime is how long agent and keeper may take to say who they are.
+const answerTime = 5 * time.Second
+
 func (a *app) findAgent(ctx context.Context) finding {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
 	found := finding{Name: "agent", State: stateOK, Purpose: "answers on " + a.socketPath()}
 	v, err := a.client().Version(ctx)
 	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		found.State, found.Detail = stateBroken, fmt.Sprintf("it does not answer within %s", answerTime)
 	case err == nil:
 		found.Detail = fmt.Sprintf("version %s, pid %d, up %s", v.Version, v.Pid, age(v.StartedAt))
 	case errors.Is(err, client.ErrNotRunning):
@@ -125,12 +132,18 @@ func (a *app) findAgent(ctx context.Context) finding {
 }
 
 func (a *app) findKeeper(ctx context.Context) finding {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
 	found := finding{Name: "keeper", State: stateOK, Purpose: "parent of all containers"}
 	c, err := keeper.Dial(ctx, filepath.Dir(a.socketPath()))
 	if err != nil {
 		found.State, found.Detail = stateAbsent, "not running; the agent starts it"
-		if errors.Is(err, fs.ErrPermission) {
+		switch {
+		case errors.Is(err, fs.ErrPermission):
 			found.State, found.Detail = stateUnknown, "only root may ask it"
+		case errors.Is(err, context.DeadlineExceeded):
+			found.State, found.Detail = stateBroken, fmt.Sprintf("it does not answer within %s", answerTime)
+			found.Remedy = "see what holds it: `ps -o pid,stat,wchan,args -C reconciler`; one that is stopped, T, goes on with kill -CONT"
 		}
 		return found
 	}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed31d4122e/reconciler/pkg/api"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 func newShutdown(a *app) *cobra.Command {
@@ -41,7 +44,7 @@ func newDrain(a *app) *cobra.Command {
 		Short: "Bring all containers down, and keep them so until undrain",
 		Long: `Bring all containers down for the maintenance of the node, what depends on others before these, and wait until they are: those whose
 manifest says checkpoint.onShutdown into an image, with --checkpoint all that can, the others by their own stop signal.
-Nothing is started any more, whatever manifests come, and also after restarts of the agent and of the node, until undrain; what went into
+What no manifest is known of runs on, and is named. Nothing is started any more, whatever manifests come, and also after restarts of the agent and of the node, until undrain; what went into
 an image goes on from it then.`,
 		Example: `  reconciler drain --checkpoint --timeout 2m
   reconciler undrain`,
@@ -81,11 +84,18 @@ func (a *app) broughtDown(list api.List, timeout time.Duration, err error) error
 		return err
 	}
 	t := newTable("NAME", "PHASE", "MESSAGE")
+	var unknown []string
 	for _, o := range list.Items {
+		if ready, _ := condition(o, spec.ConditionReady); ready.Reason == reconcile.ReasonHeld && o.Status.Container.Pid > 0 {
+			unknown = append(unknown, o.Metadata.Name)
+		}
 		t.add(cell{text: o.Metadata.Name}, cell{text: string(o.Status.Phase), colour: phaseColour(o.Status.Phase)}, cell{text: message(o)})
 	}
 	if t.drawable() {
 		t.draw(a.out)
+	}
+	if len(unknown) > 0 {
+		a.note("no manifest is known of what runs on: " + strings.Join(unknown, ", "))
 	}
 	return nil
 }

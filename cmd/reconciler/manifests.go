@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -47,6 +48,7 @@ func load(paths []string, in io.Reader, policy *spec.NodePolicy) (*manifests, er
 		}
 	}
 	m.checkNames()
+	m.checkCircles()
 	sort.SliceStable(m.documents, func(i, j int) bool { return m.documents[i].name() < m.documents[j].name() })
 	return m, nil
 }
@@ -130,4 +132,13 @@ func (m *manifests) checkNames() {
 		})
 		return true
 	})
+}
+
+// checkCircles reports containers that depend on themselves by way of others.
+func (m *manifests) checkCircles() {
+	desired := map[string]*reconcile.Desired{}
+	for _, d := range m.documents {
+		desired[d.name()] = &reconcile.Desired{Container: d.Container, Origin: reconcile.Origin{Path: d.File, Line: d.Line}}
+	}
+	m.problems = append(m.problems, reconcile.Circles(desired)...)
 }

@@ -35,6 +35,9 @@ func message(o spec.Object) string {
 		text, _, _ := strings.Cut(c.Message, hintMark)
 		parts = append(parts, c.Reason+": "+text)
 	}
+	if c, ok := condition(o, spec.ConditionSuspended); ok && c.Status == spec.True && c.Message != o.Status.Message {
+		parts = append(parts, c.Message)
+	}
 	switch override := o.Status.Override; {
 	case o.Status.Message != "":
 		text, _, _ := strings.Cut(o.Status.Message, hintMark)

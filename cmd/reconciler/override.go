@@ -13,31 +13,33 @@ import (
 // overrides are the verbs that set a state over the manifest's.
 var overrides = map[string]struct {
 	short, long string
-	phases      []spec.Phase // any of which means done; none: nothing to wait for
+	goal        goal // reached when it is done
 }{
 	"pause": {
 		"Freeze containers", "Freeze all processes of containers; memory and connections stay.",
-		[]spec.Phase{spec.PhasePaused},
+		phaseGoal(spec.PhasePaused),
 	},
 	"resume": {
 		"Thaw paused containers", "Thaw containers that are paused, by hand or by their manifest.",
-		[]spec.Phase{spec.PhaseRunning, spec.PhaseCompleted},
+		phaseGoal(spec.PhaseRunning, spec.PhaseCompleted),
 	},
 	"stop": {
 		"Stop containers", "Stop containers: the stop signal, the stop timeout, then the kill. They stay stopped until start or clear.",
-		[]spec.Phase{spec.PhaseStopped},
+		phaseGoal(spec.PhaseStopped),
 	},
 	"start": {
 		"Start stopped containers", "Start containers that are stopped or checkpointed, by hand or by their manifest; the latter go on from their image.",
-		[]spec.Phase{spec.PhaseRunning, spec.PhaseCompleted},
+		phaseGoal(spec.PhaseRunning, spec.PhaseCompleted),
 	},
 	"suspend": {
 		"Do nothing about containers", "Do nothing about containers, whatever happens: what runs runs on, and is watched and shown.",
-		nil,
+		goal{"suspended", func(o spec.Object, there bool) bool { return there && o.Status.Override.Suspended }},
 	},
 	"clear": {
 		"Follow the manifest again", "Clear what was set by hand, and a return to an earlier manifest: the newest manifest alone decides again.",
-		nil,
+		goal{"what the manifest says", func(o spec.Object, there bool) bool {
+			return there && o.Status.Override.IsZero() && o.Status.Rollout.State != spec.RolloutRolledBack && len(o.Status.Pending) == 0
+		}},
 	},
 }
 
@@ -56,6 +58,7 @@ func newOverride(a *app, verb string) *cobra.Command {
 		Short:             row.short,
 		Long:              row.long + overrideNote,
 		Example:           fmt.Sprintf("  reconciler %s web", verb),
+		Annotations:       waitingExits,
 		Args:              atLeastOneName,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -64,20 +67,14 @@ func newOverride(a *app, verb string) *cobra.Command {
 			}
 			return w.each(cmd.Context(), args, func(ctx context.Context, name string) (goal, error) {
 				_, err := a.client().Override(ctx, name, verb, lasts)
-				if len(row.phases) == 0 {
-					return goal{}, err
-				}
-				return phaseGoal(row.phases...), err
+				return row.goal, err
 			})
 		},
 	}
 	if verb != "clear" {
 		cmd.Flags().DurationVar(&lasts, "for", 0, "how long it lasts, 90m say; 0 until it is cleared")
 	}
-	if len(row.phases) > 0 {
-		w.flags(cmd)
-		cmd.Annotations = waitingExits
-	}
+	w.flags(cmd)
 	return cmd
 }
 
@@ -127,7 +124,7 @@ func (w *waiting) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&w.timeout, "timeout", time.Minute, "how long to wait; 0 for ever")
 }
 
-// each asks for all containers first, then waits for one after the other. A goal without text needs no waiting.
+// each asks for all containers first, then waits for one after the other.
 func (w *waiting) each(ctx context.Context, names []string, ask func(ctx context.Context, name string) (goal, error)) error {
 	names, err := w.members(ctx, names)
 	if err != nil {
@@ -150,10 +147,10 @@ func (w *waiting) each(ctx context.Context, names []string, ask func(ctx context
 func (w *waiting) finish(ctx context.Context, name string, g goal) error {
 	var o spec.Object
 	var err error
-	if w.noWait || g.text == "" {
+	if w.noWait {
 		o, err = w.client().Get(ctx, name)
 	} else {
-		wait := &waiter{app: w.app, names: []string{name}, goal: g, timeout: w.timeout}
+		wait := &waiter{app: w.app, names: []string{name}, goal: g, timeout: w.timeout, asked: true}
 		err = wait.run(ctx)
 		o = wait.seen[name]
 	}

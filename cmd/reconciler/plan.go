@@ -156,7 +156,11 @@ func (p *plan) before(ctx context.Context, dirs []string) ([]spec.Object, error)
 	if err != nil || p.scope.source == "" {
 		return objects, err
 	}
-	return fromSource(objects, p.scope.source), nil
+	chosen := fromSource(objects, p.scope.source)
+	if len(chosen) == 0 && len(objects) > 0 {
+		p.note(fmt.Sprintf("nothing in %s is from source %s: comparing with an empty one", p.state, p.scope.source))
+	}
+	return chosen, nil
 }
 
 func (p *plan) end(left int) error {

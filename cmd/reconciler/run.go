@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed31d4122e/reconciler/pkg/api"
+	"github.com/seed31d4122e/reconciler/pkg/api/audit"
 	"github.com/seed31d4122e/reconciler/pkg/linux"
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/machine"
@@ -43,6 +44,8 @@ type agentFlags struct {
 	cgroupParent  string
 	subnet        netip.Prefix
 	drift         time.Duration
+	grants        []string
+	audit         bool
 	logFormat     *format
 	verbose       bool
 }
@@ -85,6 +88,8 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 	flags.TextVar(&f.subnet, "bridge-subnet", network.DefaultSubnet, "the `PREFIX` that bridges get their subnets from, each at most a /22")
 	flags.DurationVar(&f.drift, "drift-interval", time.Minute, "how often each container is compared with all that the kernel shows of it; 0 for never: then only limits and pauses are")
 	flags.StringVar(&f.criu, "criu", "", "the criu `PROGRAM` that images are taken with; default: the first that is found, if it proves itself")
+	flags.StringArrayVar(&f.grants, "grant", nil, "let others use the socket, beside root and the group "+api.Group+": `ROLE=WHO`, read, operate or admin to group:NAME, gid:N, user:NAME or uid:N; may be repeated")
+	flags.BoolVar(&f.audit, "audit", true, "write who asked for what into "+audit.FileName+" below --log-dir")
 	flags.Var(f.logFormat, "log-format", "auto (text on a terminal), text or json")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every event and decision")
 	return cmd
@@ -107,6 +112,10 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 	if err != nil {
 		return err
 	}
+	grants, err := api.ParseGrants(f.grants)
+	if err != nil {
+		return err
+	}
 	sources, err := f.sources(policy)
 	if err != nil {
 		return err
@@ -123,7 +132,7 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 		return err
 	}
 	defer store.Close()
-	agent, err := reconcile.New(reconcile.Config{Node: node, Store: store, Sources: sources, Prune: prune, DeepLook: f.deepLook(), Log: log})
+	agent, err := reconcile.New(reconcile.Config{Node: node, Store: store, Sources: sources, Prune: prune, DeepLook: f.deepLook(), Allows: policy.Allows, Log: log})
 	if err != nil {
 		return err
 	}
@@ -131,7 +140,7 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 		// What has nothing to keep leaves no keeper.
 		return errors.Join(agent.RunOnce(ctx), node.Shutdown(context.WithoutCancel(ctx)))
 	}
-	return a.serve(ctx, f, agent, node, log)
+	return a.serve(ctx, f, grants, agent, node, log)
 }
 
 // deepLook is the interval as the loop takes it, where 0 is the default.
@@ -175,13 +184,21 @@ func (f agentFlags) allowedSigners() (*signature.Signers, error) {
 }
 
 // serve runs API and loop side by side. The first to end ends the other.
-func (a *app) serve(ctx context.Context, f agentFlags, agent *reconcile.Agent, node *machine.Node, log logr.Logger) error {
+func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, agent *reconcile.Agent, node *machine.Node, log logr.Logger) error {
 	listener, err := f.listen(a)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	server := api.New(api.Config{Agent: agent, Logs: nodeLogs{node.Node}, Node: node, Images: node, Version: buildInfo().Version, Log: log})
+	if err := grants.Share(listener.Addr().String()); err != nil {
+		log.Error(err, "a grant is without effect")
+	}
+	config := api.Config{Agent: agent, Logs: nodeLogs{node.Node}, Node: node, Images: node, Version: buildInfo().Version, Grants: grants, Log: log}
+	if f.audit {
+		config.Audit = audit.Open(f.logDir, log)
+		defer config.Audit.Close()
+	}
+	server := api.New(config)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	errs := make(chan error, 2)

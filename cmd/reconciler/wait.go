@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed31d4122e/reconciler/pkg/api"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -85,6 +86,7 @@ type waiter struct {
 	labels  selector
 	goal    goal
 	timeout time.Duration // 0: for ever
+	asked   bool          // for it by the same command, which is not worth waiting for on a node that is drained
 
 	listed bool
 	seen   map[string]spec.Object // the newest of each, for those that are there
@@ -105,6 +107,9 @@ func (w *waiter) run(ctx context.Context) error {
 		w.take(change)
 		if w.listed && len(w.waiting()) == 0 {
 			return nil
+		}
+		if drained := w.drained(); drained != "" && w.asked {
+			return fmt.Errorf("%s waits: the node is drained\nhint: `reconciler undrain` ends that", drained)
 		}
 	}
 	return &exit{exitTimeout, fmt.Errorf("gave up after %s waiting for %s\n%s", w.timeout, w.goal.text, w.explain())}
@@ -184,6 +189,16 @@ func (w *waiter) waiting() []string {
 		o, there := w.seen[name]
 		return w.goal.reached(o, there)
 	})
+}
+
+// drained is one of those that wait because the node is drained; "" for none.
+func (w *waiter) drained() string {
+	for _, name := range w.waiting() {
+		if ready, ok := condition(w.seen[name], spec.ConditionReady); ok && ready.Reason == reconcile.ReasonDrained {
+			return name
+		}
+	}
+	return ""
 }
 
 func (w *waiter) isSeen(name string) bool {

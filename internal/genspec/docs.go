@@ -4,21 +4,18 @@ import (
 	"bytes"
 	"fmt"
 	"go/ast"
-	"go/doc"
 	"go/format"
-	"go/parser"
-	"go/token"
-	"path/filepath"
 	"slices"
-	"strings"
+
+	"github.com/seed31d4122e/reconciler/internal/comments"
 )
 
 // rootTypes are where the walk over the types of a manifest begins.
-var rootTypes = []string{"Container", "Group", "Config"}
+var rootTypes = []string{"Container", "Group", "Job", "Config"}
 
 // docTable is a Go file with the comments of a manifest and of all its fields, in the order of the walk.
 func docTable(dir string) ([]byte, error) {
-	types, err := parseTypes(dir)
+	types, err := comments.Parse(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -31,8 +28,8 @@ func docTable(dir string) ([]byte, error) {
 		if !ok {
 			return nil, fmt.Errorf("no type %s in %s", name, dir)
 		}
-		fmt.Fprintf(&b, "%q: %q,\n", name, oneLine(root.Doc))
-		if err := types.write(&b, name, seen); err != nil {
+		fmt.Fprintf(&b, "%q: %q,\n", name, comments.OneLine(root.Doc))
+		if err := write(&b, types, name, seen); err != nil {
 			return nil, err
 		}
 	}
@@ -40,63 +37,29 @@ func docTable(dir string) ([]byte, error) {
 	return format.Source(b.Bytes())
 }
 
-// typeDocs are the types of a package by name.
-type typeDocs map[string]*doc.Type
-
-func parseTypes(dir string) (typeDocs, error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil {
-		return nil, err
-	}
-	fset := token.NewFileSet()
-	var files []*ast.File
-	for _, path := range paths {
-		if strings.HasSuffix(path, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, f)
-	}
-	pkg, err := doc.NewFromFiles(fset, files, "spec")
-	if err != nil {
-		return nil, err
-	}
-	types := typeDocs{}
-	for _, t := range pkg.Types {
-		types[t.Name] = t
-	}
-	return types, nil
-}
-
 // write writes the comments of the fields of a struct, then of the structs they lead to.
-func (ts typeDocs) write(b *bytes.Buffer, name string, seen map[string]bool) error {
-	t, ok := ts[name]
-	if !ok || seen[name] {
+func write(b *bytes.Buffer, types comments.Package, name string, seen map[string]bool) error {
+	if seen[name] {
 		return nil
 	}
 	seen[name] = true
-	body, ok := t.Decl.Specs[0].(*ast.TypeSpec).Type.(*ast.StructType)
-	if !ok || !slices.ContainsFunc(body.Fields.List, func(f *ast.Field) bool { return f.Tag != nil }) {
+	body := types.Struct(name)
+	if body == nil || !slices.ContainsFunc(body.Fields.List, func(f *ast.Field) bool { return f.Tag != nil }) {
 		return nil
 	}
 	for _, f := range body.Fields.List {
 		if f.Doc == nil || len(f.Names) != 1 {
 			return fmt.Errorf("a field of %s has no comment of its own", name)
 		}
-		fmt.Fprintf(b, "%q: %q,\n", name+"."+f.Names[0].Name, oneLine(f.Doc.Text()))
+		fmt.Fprintf(b, "%q: %q,\n", name+"."+f.Names[0].Name, comments.OneLine(f.Doc.Text()))
 	}
 	for _, f := range body.Fields.List {
-		if err := ts.write(b, baseType(f.Type), seen); err != nil {
+		if err := write(b, types, baseType(f.Type), seen); err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-func oneLine(comment string) string { return strings.Join(strings.Fields(comment), " ") }
 
 // baseType is the name of a type without pointers, lists and maps around it.
 func baseType(e ast.Expr) string {

@@ -16,15 +16,7 @@ import (
 
 func (s *Server) containers(*http.Request) (any, error) {
 	objects, version := s.Agent.Objects()
-	if objects == nil {
-		objects = []spec.Object{}
-	}
-	return List{
-		APIVersion: spec.APIVersion,
-		Kind:       KindList,
-		Metadata:   ListMetadata{Agent: s.id, ResourceVersion: version},
-		Items:      objects,
-	}, nil
+	return s.encoded.list(objects, ListMetadata{Agent: s.id, ResourceVersion: version})
 }
 
 func (s *Server) container(r *http.Request) (any, error) {
@@ -52,37 +44,25 @@ func (s *Server) notFound(name string) *Error {
 // eventRejected is the reason of events about manifests that are not in force.
 const eventRejected = "ManifestRejected"
 
-// verbs are the words of POST /v1/containers/NAME/VERB.
-var verbs = map[string]func(*Server, context.Context, spec.Object, *http.Request) error{
-	"pause":   override(spec.StatePaused),
-	"resume":  override(spec.StateRunning),
-	"start":   override(spec.StateRunning),
-	"stop":    override(spec.StateStopped),
-	"clear":   override(""),
-	"restart": (*Server).restart,
-	"kill":    (*Server).kill,
-	"suspend": (*Server).suspend,
-	"undo":    (*Server).undo,
-}
+// asking is what a verb asks the agent for.
+type asking func(*Server, context.Context, spec.Object, *http.Request) error
 
 // verb carries out one verb and answers with the container as it is right after, before the agent has acted on it.
-func (s *Server) verb(r *http.Request) (any, error) {
-	do, ok := verbs[r.PathValue("verb")]
-	if !ok {
-		return noRoute(r)
+func verb(do asking) answer {
+	return func(s *Server, r *http.Request) (any, error) {
+		object, err := s.object(r.PathValue("name"))
+		if err != nil {
+			return nil, err
+		}
+		if err := do(s, r.Context(), object, r); err != nil {
+			return nil, err
+		}
+		return s.object(object.Metadata.Name)
 	}
-	object, err := s.object(r.PathValue("name"))
-	if err != nil {
-		return nil, err
-	}
-	if err := do(s, r.Context(), object, r); err != nil {
-		return nil, err
-	}
-	return s.object(object.Metadata.Name)
 }
 
 // override sets a state over the manifest's. The manifest's own state needs none: it clears what was set before.
-func override(state spec.State) func(*Server, context.Context, spec.Object, *http.Request) error {
+func override(state spec.State) asking {
 	return func(s *Server, ctx context.Context, object spec.Object, r *http.Request) error {
 		o, err := until(r)
 		if o.State = state; state == cmp.Or(object.Spec.State, spec.StateRunning) || state == "" {

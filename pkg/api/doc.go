@@ -12,3 +12,6 @@
 //
 //	curl --unix-socket /run/reconciler/reconciler.sock http://localhost/v1/containers
 package api
+
+//go:generate go generate ../spec
+//go:generate go run ../../internal/genapi

@@ -101,24 +101,32 @@ func asError(err error) *Error {
 	return e
 }
 
-type errorBody struct {
+// Failure is the body of a request that failed, and the last line of a stream that the agent cuts.
+type Failure struct {
 	Error *Error `json:"error"`
 }
 
 func writeError(w http.ResponseWriter, err error) {
 	e := asError(err)
-	writeJSON(w, reasons[e.Reason].status, errorBody{e})
+	if o, ok := w.(*outcome); ok {
+		o.record.Reason, o.record.Message = string(e.Reason), e.Message
+	}
+	writeJSON(w, reasons[e.Reason].status, Failure{e})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", contentJSON)
 	w.WriteHeader(status)
+	if text, ok := v.(ready); ok {
+		_, _ = w.Write(text)
+		return
+	}
 	_ = json.NewEncoder(w).Encode(v) // the caller has left: nobody to tell
 }
 
 // DecodeError reads the error body of a failed response.
 func DecodeError(status int, body []byte) *Error {
-	var b errorBody
+	var b Failure
 	if err := json.Unmarshal(body, &b); err != nil || b.Error == nil {
 		return &Error{Reason: ReasonInternal, Message: http.StatusText(status) + " without a reason"}
 	}

@@ -13,14 +13,14 @@ import (
 )
 
 // opening begins a session as a request asks for. Without a session it has been detached.
-type opening func(ctx context.Context, r *http.Request) (spec.Session, Begin, error)
+type opening func(s *Server, ctx context.Context, r *http.Request) (spec.Session, Begin, error)
 
 // session serves requests that become sessions. They count as streams. An error before the session is an ordinary error response.
 func (s *Server) session(open opening) http.Handler {
-	return within(s.streams, errTooMany, func(w http.ResponseWriter, r *http.Request) {
+	return s.streams.within(errTooMany, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 		defer cancel()
-		session, begin, err := open(ctx, r)
+		session, begin, err := open(s, ctx, r)
 		control := http.NewResponseController(w)
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
 		switch {
@@ -29,21 +29,25 @@ func (s *Server) session(open opening) http.Handler {
 		case session == nil:
 			writeJSON(w, http.StatusOK, begin)
 		default:
-			s.converse(control, session, begin)
+			if record := recordOf(r.Context()); record != nil {
+				record.Status = http.StatusSwitchingProtocols
+				s.conclude(record)
+			}
+			s.converse(w, session, begin)
 		}
 	})
 }
 
 // converse takes the connection over and serves the session until its end, which is the connection's too.
-func (s *Server) converse(control *http.ResponseController, session spec.Session, begin Begin) {
+func (s *Server) converse(w http.ResponseWriter, session spec.Session, begin Begin) {
 	defer session.Close()
-	conn, buffered, err := control.Hijack()
+	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		s.Log.Error(err, "session has no connection")
 		return
 	}
 	defer conn.Close()
-	if err := switchProtocols(conn); err != nil {
+	if err := switchProtocols(conn, w.Header().Get(requestID)); err != nil {
 		return
 	}
 	c := &conversation{
@@ -52,11 +56,11 @@ func (s *Server) converse(control *http.ResponseController, session spec.Session
 	c.run(s.life, begin)
 }
 
-func switchProtocols(conn net.Conn) error {
+func switchProtocols(conn net.Conn, id string) error {
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", SessionProtocol)
+	_, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n\r\n", SessionProtocol, requestID, id)
 	return err
 }
 

@@ -17,6 +17,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // TestPeerGroups asks the kernel for the supplementary groups of a peer, few and many.
@@ -116,9 +118,10 @@ func FuzzRequest(f *testing.F) {
 				panic(r)
 			}
 		}()
-		routes.ServeHTTP(w, &http.Request{
+		r := &http.Request{
 			Method: method, URL: u, Host: "agent", Body: http.MaxBytesReader(w, readCloser(body), maxBody), Header: http.Header{},
-		})
+		}
+		routes.ServeHTTP(w, r.WithContext(WithPeer(t.Context(), Peer{Role: Admin})))
 		if w.Code >= 300 && w.Code < 400 {
 			return // the router tidies a path
 		}
@@ -129,4 +132,36 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("%s %q: %d with %+v", method, target, w.Code, e)
 		}
 	})
+}
+
+// Objects that are kept as JSON read as those that are not, and are bounded.
+func TestEncoded(t *testing.T) {
+	e := encoded{byVersion: map[uint64]json.RawMessage{}}
+	o := spec.Object{Metadata: spec.ObjectMetadata{Metadata: spec.Metadata{Name: "a", Annotations: map[string]string{"k": "<&>" + strings.Repeat("x", 1<<20)}}}}
+	for version := range uint64(20) {
+		o.Metadata.ResourceVersion = version
+		want, err := json.Marshal(Change{Type: Modified, Object: o})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if got, err := e.change(Change{Type: Modified, Object: o}); err != nil || string(got) != string(want)+"\n" {
+				t.Fatalf("version %d differs, %v", version, err)
+			}
+		}
+		wantList, err := json.Marshal(List{APIVersion: spec.APIVersion, Kind: KindList, Metadata: ListMetadata{Agent: "a"}, Items: []spec.Object{o, o}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := e.list([]spec.Object{o, o}, ListMetadata{Agent: "a"}); err != nil || string(got) != string(wantList)+"\n" {
+			t.Fatalf("a list of version %d differs, %v", version, err)
+		}
+		total := 0
+		for _, text := range e.byVersion {
+			total += len(text)
+		}
+		if total != e.bytes || total > maxEncoded || len(e.order) != len(e.byVersion) {
+			t.Fatalf("%d bytes of %d, said %d", total, maxEncoded, e.bytes)
+		}
+	}
 }

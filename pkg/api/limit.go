@@ -1,32 +1,77 @@
 package api
 
 import (
+	"io"
 	"net"
 	"sync"
+	"time"
 )
 
-// limitListener accepts no more than n connections at a time; further callers wait in the socket's backlog.
-func limitListener(l net.Listener, n int) net.Listener {
-	return &limited{Listener: l, tokens: make(chan struct{}, n)}
+// limitListener accepts no more than maxConnections at a time: further callers wait in the socket's backlog. So that root always gets
+// through, a part is kept from those who are not admins, and strangers get a few; who is one too many of them is told so.
+func limitListener(l net.Listener, grants Grants) net.Listener {
+	others := make(chan struct{}, maxConnections*3/4)
+	return &limited{Listener: l, grants: grants, all: make(chan struct{}, maxConnections), few: map[Role]chan struct{}{
+		None: make(chan struct{}, maxStrangers), Read: others, Operate: others,
+	}}
 }
 
 type limited struct {
 	net.Listener
-	tokens chan struct{}
+	grants Grants
+	all    chan struct{}
+	few    map[Role]chan struct{} // of a role that may not have all
 }
 
 func (l *limited) Accept() (net.Conn, error) {
-	l.tokens <- struct{}{}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.tokens
-		return nil, err
+	for {
+		l.all <- struct{}{}
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			<-l.all
+			return nil, err
+		}
+		if c := l.admit(conn); c != nil {
+			return c, nil
+		}
+		<-l.all
 	}
-	return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.tokens })}, nil
+}
+
+// admit asks once who is there. A peer that is not known has no role.
+func (l *limited) admit(conn net.Conn) net.Conn {
+	peer, err := peerOf(conn)
+	if err == nil {
+		peer.Role = l.grants.role(peer)
+	}
+	few := l.few[peer.Role]
+	select {
+	case few <- struct{}{}:
+	default:
+		if few != nil {
+			turnAway(conn)
+			return nil
+		}
+	}
+	return &limitedConn{Conn: conn, peer: peer, release: sync.OnceFunc(func() {
+		if few != nil {
+			<-few
+		}
+		<-l.all
+	})}
+}
+
+// turnAway tells somebody that there are too many; what it says fits into any socket's buffer.
+func turnAway(conn net.Conn) {
+	_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+	_, _ = io.WriteString(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"+
+		`{"error":{"reason":"Busy","message":"too many connections","hint":"close some, then try again"}}`+"\n")
+	conn.Close()
 }
 
 type limitedConn struct {
 	net.Conn
+	peer    Peer
 	release func()
 }
 

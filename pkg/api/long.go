@@ -9,12 +9,12 @@ import (
 
 // long answers requests that may take their time, and gives up when the caller leaves or the server ends. They count as streams.
 func (s *Server) long(a answer) http.Handler {
-	return within(s.streams, errTooMany, func(w http.ResponseWriter, r *http.Request) {
+	return s.streams.within(errTooMany, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), longTimeout)
 		defer cancel()
 		defer context.AfterFunc(s.life, cancel)()
 		r.Body = &paced{body: r.Body, control: http.NewResponseController(w)}
-		v, err := a(r.WithContext(ctx))
+		v, err := a(s, r.WithContext(ctx))
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 		switch {
 		case err == nil:

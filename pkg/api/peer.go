@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
+	"os/user"
 	"slices"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,40 +18,56 @@ type Peer struct {
 	Pid      int32
 	UID, GID uint32
 	Groups   []uint32 // supplementary groups, SO_PEERGROUPS
-	Allowed  bool     // to use the API, decided once per connection
+	Role     Role     // decided once per connection
 }
 
-// mayUse tells whether the peer may use the API: root, the agent's own user, members of the group.
-func (p Peer) mayUse() bool {
-	if p.UID == 0 || int(p.UID) == os.Geteuid() {
-		return true
+func (p Peer) memberOf(gid uint32) bool { return p.GID == gid || slices.Contains(p.Groups, gid) }
+
+// name is the user's number, with its name where this node knows one.
+func (p Peer) name() string {
+	id := strconv.FormatUint(uint64(p.UID), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return fmt.Sprintf("user %s (%s)", id, u.Username)
 	}
-	gid, ok := groupID()
-	return ok && (p.GID == gid || slices.Contains(p.Groups, gid))
+	return "user " + id
+}
+
+// refused tells what a caller would need for something, and how it gets that.
+func (p Peer) refused(needed Role, what string) *Error {
+	return &Error{
+		Reason:  ReasonForbidden,
+		Message: fmt.Sprintf("%s needs the role %s, and %s has the role %s", what, needed, p.name(), p.Role),
+		Text:    fmt.Sprintf("use root, or have the agent run with --grant %s=uid:%d (or group:NAME)", needed, p.UID),
+	}
 }
 
 type peerKey struct{}
 
-// withPeer is http.Server.ConnContext: it asks once per connection.
-func withPeer(ctx context.Context, conn net.Conn) context.Context {
-	peer, err := peerOf(conn)
-	if err != nil {
-		return ctx
-	}
-	peer.Allowed = peer.mayUse()
+// WithPeer says who calls, for a server that serves Handler elsewhere than Serve does. Its http.Server calls it as ConnContext, or for each request.
+func WithPeer(ctx context.Context, peer Peer) context.Context {
 	return context.WithValue(ctx, peerKey{}, peer)
 }
 
-// checkPeer refuses requests of strangers, and of connections whose peer is not known.
+// connPeer is http.Server.ConnContext: the listener has asked already.
+func connPeer(ctx context.Context, conn net.Conn) context.Context {
+	if c, ok := conn.(*limitedConn); ok {
+		return WithPeer(ctx, c.peer)
+	}
+	return ctx
+}
+
+// callerOf is who sent a request; the zero value, which may do nothing, when nobody knows.
+func callerOf(r *http.Request) Peer {
+	peer, _ := r.Context().Value(peerKey{}).(Peer)
+	return peer
+}
+
+// checkPeer refuses requests of those without any role, and of connections whose peer is not known.
 func checkPeer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		peer, known := r.Context().Value(peerKey{}).(Peer)
-		if !known || !peer.Allowed {
-			writeError(w, &Error{
-				Reason:  ReasonForbidden,
-				Message: fmt.Sprintf("user %d may not use this socket", peer.UID),
-				Text:    "use root, or join the group " + Group,
-			})
+		if peer := callerOf(r); peer.Role == None {
+			w.Header().Set("Connection", "close")
+			writeError(w, peer.refused(Read, "this socket"))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -58,9 +75,6 @@ func checkPeer(next http.Handler) http.Handler {
 }
 
 func peerOf(conn net.Conn) (peer Peer, err error) {
-	if l, ok := conn.(*limitedConn); ok {
-		conn = l.Conn
-	}
 	c, ok := conn.(*net.UnixConn)
 	if !ok {
 		return peer, fmt.Errorf("%T is no unix socket", conn)

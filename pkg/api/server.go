@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -11,10 +12,14 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
+
+	"github.com/seed31d4122e/reconciler/pkg/api/audit"
 )
 
 // What one caller may cost.
@@ -22,6 +27,7 @@ const (
 	maxBody        = 1 << 20
 	maxHeader      = 16 << 10
 	maxConnections = 512
+	maxStrangers   = 16  // connections of those without a role, who are told so
 	maxStreams     = 256 // watches, followed logs and sessions at one time; other requests still get through
 	headerTimeout  = 5 * time.Second
 	requestTimeout = 30 * time.Second // reading a request, and answering one that is no stream
@@ -42,8 +48,22 @@ type Config struct {
 	Images  Images // nil: none can be looked at or carried away
 	Version string
 	Log     logr.Logger
+	// Grants say who may do what.
+	Grants Grants
+	// Audit writes down what was asked for; nil: nothing.
+	Audit *audit.Log
+	// Mounts are further handlers beside /v1.
+	Mounts []Mount
 	// MaxImport is how many bytes an archive may have that is imported. Default: DefaultMaxImport.
 	MaxImport int64
+}
+
+// Mount is a handler at a pattern of http.ServeMux, such as GET /metrics, for those with a role. Its answers may take as long as they like:
+// it sets the deadlines that it wants. Requests but GET are written down.
+type Mount struct {
+	Pattern string
+	Role    Role
+	Handler http.Handler
 }
 
 // DefaultMaxImport bounds an import by more than a node has memory: what bounds it before is the disk.
@@ -54,8 +74,10 @@ type Server struct {
 	Config
 	id      string // identifies this life of the agent
 	started time.Time
-	streams chan struct{}   // one token per stream, session or long answer
-	moving  chan struct{}   // one token per archive on its way
+	count   atomic.Uint64 // of requests
+	encoded encoded
+	streams slots           // one per stream, session or long answer
+	moving  slots           // one per archive on its way
 	life    context.Context // ends with the server, so that streams leave
 	end     context.CancelFunc
 }
@@ -71,18 +93,28 @@ func New(config Config) *Server {
 		Config:  config,
 		id:      rand.Text(),
 		started: time.Now(),
-		streams: make(chan struct{}, maxStreams),
-		moving:  make(chan struct{}, maxTransfers),
+		encoded: encoded{byVersion: map[uint64]json.RawMessage{}},
+		streams: newSlots(maxStreams),
+		moving:  newSlots(maxTransfers),
 		life:    life,
 		end:     end,
 	}
 }
 
+// Handler answers requests whose context says who calls, see WithPeer. Streams and sessions end with Serve.
+func (s *Server) Handler() http.Handler {
+	next := checkPeer(s.routes())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(requestID, s.id[:8]+"-"+strconv.FormatUint(s.count.Add(1), 10))
+		next.ServeHTTP(w, r)
+	})
+}
+
 // Serve answers requests on the listener until ctx ends, then gives running ones a second and ends all sessions. It may be called once.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
-		Handler:           checkPeer(s.routes()),
-		ConnContext:       withPeer,
+		Handler:           s.Handler(),
+		ConnContext:       connPeer,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		IdleTimeout:       idleTimeout,
@@ -99,7 +131,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			server.Close()
 		}
 	})
-	err := server.Serve(limitListener(listener, maxConnections))
+	err := server.Serve(limitListener(listener, s.Grants))
 	defer s.drain()
 	if stop() {
 		return fmt.Errorf("cannot serve the API: %w", err)
@@ -114,8 +146,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 // drain waits until all streams and sessions, whose connections the HTTP server does not know any more, have ended. It lets no new one in.
 func (s *Server) drain() {
 	s.end()
-	for range cap(s.streams) {
-		s.streams <- struct{}{}
+	for range cap(s.streams.all) {
+		s.streams.all <- struct{}{}
 	}
 }
 

@@ -3,24 +3,31 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"os"
 	"time"
 )
 
-// stream sends pieces until the caller leaves, the server ends, or the handler returns. An error before the first piece is
-// an ordinary error response; after a later one the stream is cut, and the caller resumes.
-func (s *Server) stream(handle func(ctx context.Context, out *output, r *http.Request) error) http.Handler {
-	return within(s.streams, errTooMany, func(w http.ResponseWriter, r *http.Request) {
+// streaming sends the pieces of a response.
+type streaming func(s *Server, ctx context.Context, out *output, r *http.Request) error
+
+// stream sends pieces until the caller leaves, the server ends, or the handler returns. An error before the first piece is an ordinary
+// error response; after a later one the stream is cut, and the caller resumes. The last line of a stream of lines says why.
+func (s *Server) stream(handle streaming) http.Handler {
+	return s.streams.within(errTooMany, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		defer context.AfterFunc(s.life, cancel)()
 		out := &output{w: w, control: http.NewResponseController(w)}
 		_ = out.control.SetReadDeadline(time.Time{}) // the request has been read; now the caller only listens
-		switch err := handle(ctx, out, r); {
+		switch err := handle(s, ctx, out, r); {
 		case err == nil || ctx.Err() != nil:
 		case !out.begun:
 			writeError(w, err)
 		default:
+			out.why(err)
+			s.Log.V(verbosity(err)).Info("a stream was cut", "path", r.URL.Path, "pid", callerOf(r).Pid, "err", err.Error())
 			panic(http.ErrAbortHandler) // cuts the connection, so that the caller does not take this for the end
 		}
 	})
@@ -32,16 +39,52 @@ var (
 	errMoving  = &Error{Reason: ReasonBusy, Message: "too many exports and imports at one time", Text: "wait for one to end, then try again"}
 )
 
-// within lets only as many requests be served at one time as there are slots; the others are told that it is full.
-func within(slots chan struct{}, full *Error, serve http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// verbosity is 0 for readers that were too slow, whom somebody will ask for, and 1 for those that have left in the middle.
+func verbosity(err error) int {
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, ErrExpired) {
+		return 0
+	}
+	return 1
+}
+
+// slots bound how many requests of a kind are served at one time. A quarter is kept from those who are not admins, so that root gets through.
+type slots struct{ all, others chan struct{} }
+
+func newSlots(n int) slots { return slots{make(chan struct{}, n), make(chan struct{}, n*3/4)} }
+
+// take takes a slot, which release gives back. It does not wait for one.
+func (s slots) take(role Role) (release func(), ok bool) {
+	takes := []chan struct{}{s.all}
+	if role < Admin {
+		takes = append(takes, s.others)
+	}
+	for i, c := range takes {
 		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-			serve(w, r)
+		case c <- struct{}{}:
 		default:
-			writeError(w, full)
+			give(takes[:i])
+			return nil, false
 		}
+	}
+	return func() { give(takes) }, true
+}
+
+func give(taken []chan struct{}) {
+	for _, c := range taken {
+		<-c
+	}
+}
+
+// within lets only as many requests be served at one time as there are slots; the others are told that it is full.
+func (s slots) within(full *Error, serve http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		release, ok := s.take(callerOf(r).Role)
+		if !ok {
+			writeError(w, full)
+			return
+		}
+		defer release()
+		serve(w, r)
 	})
 }
 
@@ -50,11 +93,12 @@ type output struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	begun   bool
+	values  bool // lines of JSON
 }
 
 // begin sends the header.
 func (o *output) begin(contentType string) error {
-	o.begun = true
+	o.begun, o.values = true, contentType == contentLines
 	o.w.Header().Set("Content-Type", contentType)
 	o.w.WriteHeader(http.StatusOK)
 	return o.flush()
@@ -67,6 +111,13 @@ func (o *output) send(v any) error {
 		return err
 	}
 	return o.control.Flush()
+}
+
+// why tells the reader of lines why there are no more. A reader who does not read is not waited for a second time.
+func (o *output) why(err error) {
+	if o.values && !errors.Is(err, os.ErrDeadlineExceeded) {
+		_ = o.send(Failure{asError(err)})
+	}
 }
 
 func (o *output) deadline() { _ = o.control.SetWriteDeadline(time.Now().Add(writeTimeout)) }

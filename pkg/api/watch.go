@@ -10,7 +10,14 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-const contentLines = "application/jsonl"
+// The content types of one value, and of one a line.
+const (
+	contentJSON  = "application/json"
+	contentLines = "application/jsonl"
+)
+
+// errTooFar is why a stream of changes or events ends whose reader was too slow, or asked for what was never there.
+var errTooFar = &Error{Reason: ReasonExpired, Message: "the reader is too slow: what comes next is forgotten", Text: "list again, and read faster"}
 
 // watchContainers sends every change after ?resourceVersion=N of ?agent=ID, or without them first all containers as Added.
 // A Bookmark follows what was there already, and then comes every so often.
@@ -30,20 +37,34 @@ func (s *Server) watchContainers(ctx context.Context, out *output, r *http.Reque
 	if err := out.begin(contentLines); err != nil {
 		return err
 	}
-	for _, object := range before {
-		if err := out.send(Change{Type: Added, Object: object}); err != nil {
+	for _, object := range before { // what follows them sends them on their way
+		if err := s.putChange(out, Change{Type: Added, Object: object}); err != nil {
 			return err
 		}
 	}
-	return sendChanges(ctx, out, changes, since)
+	return s.sendChanges(ctx, out, changes, since)
 }
 
-func sendChanges(ctx context.Context, out *output, changes <-chan Change, version uint64) error {
+// putChange writes one line, which flush sends.
+func (s *Server) putChange(out *output, c Change) error {
+	line, err := s.encoded.change(c)
+	if err != nil {
+		return err
+	}
+	out.deadline()
+	_, err = out.w.Write(line)
+	return err
+}
+
+func (s *Server) sendChanges(ctx context.Context, out *output, changes <-chan Change, version uint64) error {
 	ticker := time.NewTicker(bookmarkEvery)
 	defer ticker.Stop()
 	change := bookmark(version)
 	for {
-		if err := out.send(change); err != nil {
+		if err := s.putChange(out, change); err != nil {
+			return err
+		}
+		if err := out.flush(); err != nil {
 			return err
 		}
 		var open bool
@@ -54,7 +75,7 @@ func sendChanges(ctx context.Context, out *output, changes <-chan Change, versio
 			change = bookmark(version)
 		case change, open = <-changes:
 			if !open {
-				return ErrExpired
+				return errTooFar
 			}
 			version = max(version, change.Object.Metadata.ResourceVersion)
 		}
@@ -85,7 +106,7 @@ func (s *Server) watchEvents(ctx context.Context, out *output, r *http.Request) 
 			return ctx.Err()
 		case event, open := <-events:
 			if !open {
-				return ErrExpired
+				return errTooFar
 			}
 			if err := out.send(event); err != nil {
 				return err

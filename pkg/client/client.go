@@ -1,5 +1,9 @@
 // Package client speaks to an agent over its unix socket: one method per question, typed errors, and watches that resume by
 // themselves. It refuses to know how answers are drawn and what the agent does with requests.
+//
+// Every method takes a context, whose end ends it. Errors of the agent are *api.Error with a reason; ask with errors.Is for fs.ErrNotExist,
+// fs.ErrPermission (another role is needed), fs.ErrInvalid, api.ErrConflict, api.ErrExpired, spec.ErrNotRunning and spec.ErrBusy, and for
+// ErrNotRunning when no agent is there.
 package client
 
 import (
@@ -14,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -44,6 +49,11 @@ func (c *Client) Version(ctx context.Context) (v api.Version, err error) {
 	return v, c.get(ctx, "/version", nil, &v)
 }
 
+// Document is the OpenAPI 3.1 document of the interface that this agent has.
+func (c *Client) Document(ctx context.Context) (d json.RawMessage, err error) {
+	return d, c.get(ctx, "/openapi.json", nil, &d)
+}
+
 // List is all containers, by name.
 func (c *Client) List(ctx context.Context) (l api.List, err error) {
 	return l, c.get(ctx, "/containers", nil, &l)
@@ -54,7 +64,7 @@ func (c *Client) Get(ctx context.Context, name string) (o spec.Object, err error
 	return o, c.get(ctx, "/containers/"+url.PathEscape(name), nil, &o)
 }
 
-// Do asks for a verb without waiting for its effect: pause, resume, stop, start, restart or clear.
+// Do asks for a verb without waiting for its effect: pause, resume, stop, start, suspend, clear or restart. What comes of it is seen by Watch.
 func (c *Client) Do(ctx context.Context, name, verb string) (o spec.Object, err error) {
 	return o, c.post(ctx, "/containers/"+url.PathEscape(name)+"/"+verb, nil, &o)
 }
@@ -241,7 +251,7 @@ func (c *Client) unreachable(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return &unreachable{
 			error: fmt.Errorf("cannot open %s: %w", c.socket, fs.ErrPermission),
-			hint:  "use root, or join the group " + api.Group,
+			hint:  fmt.Sprintf("use root, join the group %s, or have the agent run with --grant read=uid:%d", api.Group, os.Getuid()),
 		}
 	}
 	return fmt.Errorf("cannot reach the agent on %s: %w", c.socket, err)

@@ -44,7 +44,7 @@ func (c *Client) passStats(ctx context.Context, query url.Values, yield func(api
 	defer body.Close()
 	for lines := json.NewDecoder(body); ; {
 		var list api.StatsList
-		if err := lines.Decode(&list); err != nil {
+		if err := line(lines, &list); err != nil {
 			return got, true, err
 		}
 		got = true

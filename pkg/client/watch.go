@@ -1,12 +1,14 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"iter"
+	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -79,7 +81,10 @@ func (w *watch) once(ctx context.Context, yield func(api.Change, error) bool) (m
 func (w *watch) pass(ctx context.Context, lines *json.Decoder, yield func(api.Change, error) bool) (bool, error) {
 	for {
 		var change api.Change
-		if err := lines.Decode(&change); err != nil {
+		if err := line(lines, &change); err != nil {
+			if errors.Is(err, api.ErrExpired) {
+				w.version, err = 0, nil // we were too slow: list again
+			}
 			return ctx.Err() == nil, err
 		}
 		w.version = max(w.version, change.Object.Metadata.ResourceVersion)
@@ -169,7 +174,7 @@ func (c *Client) passEvents(ctx context.Context, name string, since *uint64, yie
 	defer body.Close()
 	for lines := json.NewDecoder(body); ; {
 		var event api.Event
-		if err := lines.Decode(&event); err != nil {
+		if err := line(lines, &event); err != nil {
 			return true, err
 		}
 		*since = event.ID
@@ -182,7 +187,22 @@ func (c *Client) passEvents(ctx context.Context, name string, since *uint64, yie
 // fatal tells whether connecting again is pointless: the agent gave a reasoned answer.
 func fatal(err error) bool {
 	e, ok := errors.AsType[*api.Error](err)
-	return ok && e.Reason != api.ReasonBusy && e.Reason != api.ReasonInternal && !errors.Is(err, io.EOF)
+	return ok && !slices.Contains(passing, e.Reason)
+}
+
+// passing are the reasons of what may be otherwise soon.
+var passing = []api.Reason{api.ReasonBusy, api.ReasonInternal, api.ReasonExpired}
+
+// line reads one line of a stream; the last one may say why there are no more.
+func line(lines *json.Decoder, into any) error {
+	var text json.RawMessage
+	if err := lines.Decode(&text); err != nil {
+		return err
+	}
+	if bytes.HasPrefix(text, []byte(`{"error":`)) {
+		return api.DecodeError(http.StatusOK, text)
+	}
+	return json.Unmarshal(text, into)
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

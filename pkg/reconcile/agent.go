@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/probe"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Store keeps records over the agent's death. record.Store is the one on disk.
@@ -39,7 +40,9 @@ type Config struct {
 	// DeepLook is how often each container is compared with all that the kernel lets one read back. Default 60s, and looking takes at most one part in 200 of
 	// the time; negative is never.
 	DeepLook time.Duration
-	Log      logr.Logger
+	// Allows tells whether an earlier manifest that is remembered may still be returned to. Default: each may.
+	Allows func(spec.Container) bool
+	Log    logr.Logger
 }
 
 // Agent makes a node agree with manifests, for as long as it runs. Its methods may be called at any time from any goroutine.
@@ -112,6 +115,7 @@ func (a *Agent) remember(inventory record.Inventory) {
 	for id, r := range inventory.Records {
 		n := a.entry(id)
 		n.record, n.saved = r, r.Sum()
+		a.forgetDenied(&n.record)
 		n.override = r.Override
 		a.file(n, r.Container)
 		if r.Removed {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/internal/simnode"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -192,6 +195,52 @@ func TestPanic(t *testing.T) {
 		}
 		if b, err := agent.Object("b"); err != nil || b.Status.Phase != spec.PhaseRunning {
 			t.Errorf("b: %+v, %v", b.Status, err)
+		}
+	})
+}
+
+// filling is a store whose disk is full from some time on.
+type filling struct {
+	reconcile.Store
+	full *atomic.Bool
+}
+
+func (s filling) Save(r record.Record) error {
+	if s.full.Load() {
+		return syscall.ENOSPC
+	}
+	return s.Store.Save(r)
+}
+
+// What could not be written down was not done: no event says so.
+func TestOverrideUnsaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		machine, folder := simnode.New(), simnode.NewFolder("main")
+		folder.Put("a.yaml", fmt.Sprintf(someManifest, "a"))
+		node, full := machine.Attach(nil, func() {}), new(atomic.Bool)
+		agent, err := reconcile.New(reconcile.Config{Node: node, Store: filling{simnode.NewDisk().Store(node), full}, Sources: []reconcile.Source{folder}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := agent.RunOnce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		full.Store(true)
+		if err := agent.Override(t.Context(), "a", spec.Override{State: spec.StatePaused}); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("got %v", err)
+		}
+		full.Store(false)
+		if err := agent.Override(t.Context(), "a", spec.Override{State: spec.StateStopped}); err != nil {
+			t.Error(err)
+		}
+		var told []string
+		for _, e := range agent.Events("a", 0) {
+			if e.Reason == "Overridden" {
+				told = append(told, e.Message)
+			}
+		}
+		if !slices.Equal(told, []string{"state is Stopped by hand"}) {
+			t.Errorf("told of %q", told)
 		}
 	})
 }

@@ -29,6 +29,13 @@ func (a *admitter) circles() {
 	}
 }
 
+// Circles are the problems of containers that close circles of dependencies where none of them is in force, as Admit reports them.
+func Circles(desired map[string]*Desired) spec.Problems {
+	a := admitter{Admission: Admission{Desired: maps.Clone(desired), Problems: map[string]spec.Problems{}}}
+	a.circles()
+	return a.Problems[""]
+}
+
 // newcomer is the member of a circle to refuse, "" when there is none.
 func (a *admitter) newcomer(circle []string) (last string) {
 	for _, name := range circle {

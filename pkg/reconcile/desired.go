@@ -18,6 +18,8 @@ type Desired struct {
 	Accepted Acceptance
 	// Since is when the scan was made in which it came; containers of a group that changed together have the same.
 	Since time.Time
+	// Guarded tells that the guard has held back the removal of the manifest, which nobody has confirmed since.
+	Guarded bool
 	// Hold says why nothing may be done about this name; "" when all may.
 	Hold string
 
@@ -85,7 +87,7 @@ const (
 
 // Incumbent is what holds a name before the first Admit: the manifest of its record.
 func Incumbent(r record.Record) *Desired {
-	return &Desired{Container: r.Container, Origin: Origin{r.Source, r.Path, r.Line}, Since: r.Rollout.Accepted, hashes: newHashes()}
+	return &Desired{Container: r.Container, Origin: Origin{r.Source, r.Path, r.Line}, Since: r.Rollout.Accepted, Guarded: r.Guarded, hashes: newHashes()}
 }
 
 // with is d as another admission has it; d itself when that is the same.

@@ -114,7 +114,7 @@ func (n *entry) accept(d *Desired, removed bool) (changed bool) {
 		return false
 	}
 	r.Removed = false
-	r.Source, r.Path, r.Line = d.Origin.Source, d.Origin.Path, d.Origin.Line
+	r.Source, r.Path, r.Line, r.Guarded = d.Origin.Source, d.Origin.Path, d.Origin.Line, d.Guarded
 	if reflect.DeepEqual(r.Container, d.Container) {
 		return false
 	}

@@ -89,8 +89,8 @@ func (a *Agent) Override(ctx context.Context, name string, o spec.Override) erro
 var togetherStates = []spec.State{spec.StatePaused, spec.StateCheckpointed}
 
 func (a *Agent) override(ctx context.Context, name string, o spec.Override) error {
-	return a.change(ctx, name, func(n *entry) error {
-		event := Event{Name: name, Reason: "Overridden", Message: fmt.Sprintf("state is %s by hand%s", o.State, untilText(o))}
+	event := Event{Name: name, Reason: "Overridden", Message: fmt.Sprintf("state is %s by hand%s", o.State, untilText(o))}
+	err := a.change(ctx, name, func(n *entry) error {
 		switch {
 		case o.IsZero():
 			since := o.Since
@@ -101,9 +101,12 @@ func (a *Agent) override(ctx context.Context, name string, o spec.Override) erro
 			event = Event{Name: name, Reason: ReasonSuspended, Message: "by hand" + untilText(o)}
 		}
 		n.record.Override = o
-		a.tell(event)
 		return nil
 	})
+	if err == nil {
+		a.tell(event)
+	}
+	return err
 }
 
 // frozenWith are the names of a container and of those of its group that are not to be stopped.

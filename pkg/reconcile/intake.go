@@ -3,7 +3,6 @@ package reconcile
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
@@ -168,7 +167,7 @@ func (a *Agent) Sources() []SourceStatus {
 		blocked := a.admission.Blocked[source]
 		list = append(list, SourceStatus{
 			Name: source, Path: source, Revision: hash, Hash: hash, Objects: len(blocked), Blocked: blocked,
-			Problems: []string{fmt.Sprintf("%d containers belong to no source of this agent", len(blocked))},
+			Problems: []string{"no source of this agent has what is held back"},
 		})
 	}
 	return list

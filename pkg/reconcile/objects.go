@@ -94,11 +94,15 @@ func (o *objects) append(kind ChangeType, s *shown) {
 func (o *objects) List() ([]spec.Object, uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	list := make([]spec.Object, 0, len(o.byName))
-	for _, s := range o.byName {
-		list = append(list, s.object())
+	names := make([]string, 0, len(o.byName)) // which are moved more easily than objects
+	for name := range o.byName {
+		names = append(names, name)
 	}
-	sort.Slice(list, func(i, j int) bool { return list[i].Metadata.Name < list[j].Metadata.Name })
+	sort.Strings(names)
+	list := make([]spec.Object, len(names))
+	for i, name := range names {
+		list[i] = o.byName[name].object()
+	}
 	return list, o.changes.Last()
 }
 

@@ -63,6 +63,7 @@ func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 	desired, removed := a.wants(n)
 	before := n.record
 	if n.accept(desired, removed) {
+		a.forgetDenied(&n.record)
 		a.tellAccepted(n, before)
 	}
 	observed, err := a.Node.ObserveOne(ctx, n.id)

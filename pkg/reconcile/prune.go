@@ -66,7 +66,7 @@ func (a *admitter) prune() {
 	for _, source := range slices.Sorted(maps.Keys(a.gone)) {
 		names := slices.Sorted(slices.Values(a.gone[source]))
 		s := a.sources[source]
-		held := a.Prune.holds(len(names), a.held(source)) && !a.Confirmed[source].covers(s.Hash, names)
+		held := a.guards(source, names) && !a.Confirmed[source].covers(s.Hash, names)
 		for _, name := range names {
 			since, missing := a.Request.Missing[name]
 			if !missing {
@@ -76,7 +76,7 @@ func (a *admitter) prune() {
 			case held:
 				a.Blocked[source] = append(a.Blocked[source], name)
 				a.Admission.Missing[name] = since
-				a.stay(name, d, Acceptance{spec.False, ReasonPruneBlocked, fmt.Sprintf("removed with %d others at once: confirm with `reconciler prune --confirm %s@%s`", len(names)-1, source, s.Hash)})
+				a.stay(name, d.guarded(a.Prune), Acceptance{spec.False, ReasonPruneBlocked, fmt.Sprintf("removed with %d others at once: confirm with `reconciler prune --confirm %s@%s`", len(names)-1, source, s.Hash)})
 			case !missing || s.ReadAt.Sub(since) < Settle:
 				a.Admission.Missing[name] = since
 				a.stay(name, d, Acceptance{spec.True, ReasonRemoving, ""})
@@ -85,6 +85,28 @@ func (a *admitter) prune() {
 			}
 		}
 	}
+}
+
+// guards tells whether the removal of names of a source waits for a confirmation. What the guard has once held back it holds back until then, or until it is
+// there again: as many new manifests as are gone, those of another directory say, are no confirmation.
+func (a *admitter) guards(source string, names []string) bool {
+	fresh := 0
+	for _, name := range names {
+		if !a.Incumbents[name].Guarded {
+			fresh++
+		}
+	}
+	return a.Prune.holds(fresh, a.held(source)) || fresh < len(names) && a.Prune != PruneAlways
+}
+
+// guarded is d as held back by a policy. Never marks nothing: another policy begins anew.
+func (d *Desired) guarded(p PrunePolicy) *Desired {
+	if d.Guarded || p == PruneNever {
+		return d
+	}
+	copied := *d
+	copied.Guarded = true
+	return &copied
 }
 
 // release decides about names whose source this agent does not have: only a person can say that they are removed.
@@ -115,10 +137,10 @@ func hashOf(names []string) string {
 	return hex.EncodeToString(h[:6])
 }
 
-// held counts the incumbents of a source.
+// held counts the incumbents of a source, without those that it did not have before: whose removal is held back.
 func (a *admitter) held(source string) (n int) {
 	for _, d := range a.Incumbents {
-		if d.Origin.Source == source {
+		if d.Origin.Source == source && !d.Guarded {
 			n++
 		}
 	}

@@ -12,10 +12,11 @@ func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Dec
 		return
 	}
 	a.objects.Put(n.object(desired, d.Status), now())
-	if n.phase != d.Status.Phase && d.Status.Phase == spec.PhaseBackOff {
-		a.tell(Event{Name: n.id, Warning: true, Reason: "BackOff", Message: d.Status.Message})
+	phase := d.Status.Phase
+	if n.phase != phase && (phase == spec.PhaseBackOff || phase == spec.PhaseFailed && n.phase != "") {
+		a.tell(Event{Name: n.id, Warning: true, Reason: string(phase), Message: d.Status.Message})
 	}
-	n.phase = d.Status.Phase
+	n.phase = phase
 }
 
 // noteShown notes what others may have to know of a name: see entry.

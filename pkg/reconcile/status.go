@@ -147,9 +147,9 @@ func (w *world) runningPhase(in spec.Instance, s step) (spec.Phase, string) {
 		return spec.PhaseRunning, fmt.Sprintf("%s was sent; it is killed at %s", in.Stopping.Signal, clock(in.Stopping.Deadline))
 	case s.blocked != "":
 		return spec.PhaseRunning, s.blocked
-	case s.held != nil && s.held.Verb == VerbCheckpoint && s.held.Final:
+	case s.held != nil && s.held.Final:
 		return spec.PhaseRunning, "it runs on: " + s.held.Err.Error()
-	case s.held != nil && s.held.Verb == VerbCheckpoint:
+	case s.held != nil:
 		return spec.PhaseRunning, "it runs on: " + s.held.retryText()
 	}
 	if h := w.health(in); !h.Started {

@@ -52,10 +52,11 @@ type story struct {
 	pids    map[string]int
 	dies    string // the verb in the middle of which the agent is killed, NAME:VERB
 
-	node  *simnode.Node
-	agent *reconcile.Agent
-	prune reconcile.PrunePolicy
-	stop  func()
+	node   *simnode.Node
+	agent  *reconcile.Agent
+	prune  reconcile.PrunePolicy
+	denied string // in a command, by the policy of the next agent
+	stop   func()
 }
 
 func newStory(t *testing.T, archive *txtar.Archive) *story {
@@ -124,6 +125,9 @@ func (s *story) start() error {
 	s.node = s.machine.Attach(nil, func() {})
 	agent, err := reconcile.New(reconcile.Config{
 		Node: s.node, Store: s.disk.Store(s.node), Sources: s.sources(), Prune: s.prune, Log: logr.Discard(), Workers: 2,
+		Allows: func(c spec.Container) bool {
+			return s.denied == "" || !strings.Contains(strings.Join(c.Spec.Command, " "), s.denied)
+		},
 	})
 	if err != nil {
 		cancel()
@@ -156,6 +160,7 @@ func init() {
 	steps = map[string]func(s *story, args []string) error{
 		// agent start | stop | kill, and once for a run that ends by itself
 		"agent": (*story).stepAgent,
+		"deny":  func(s *story, args []string) error { s.denied = args[0]; return nil },
 		"prune": func(s *story, args []string) error { s.prune = reconcile.PrunePolicy(args[0]); return nil },
 		// put FILE [as FILE] [in FOLDER]
 		"put":    (*story).stepPut,

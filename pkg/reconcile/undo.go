@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
@@ -78,4 +79,15 @@ func redo(r *record.Record, now time.Time) {
 		r.Rollback = record.Rollback{}
 		r.Rollout = record.Rollout{Accepted: now}
 	}
+}
+
+// forgetDenied forgets the earlier manifests that a policy does not allow, so that nothing returns to them; one that is in force runs on as it is.
+func (a *Agent) forgetDenied(r *record.Record) {
+	if a.Allows == nil {
+		return
+	}
+	inForce, _ := r.RolledBack()
+	r.History = slices.DeleteFunc(slices.Clone(r.History), func(old record.Revision) bool {
+		return old.Generation != inForce.Generation && !a.Allows(old.Container)
+	})
 }

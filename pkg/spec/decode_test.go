@@ -14,6 +14,14 @@ import (
 )
 
 // decodeOne is the one valid document of a text.
+// A problem is one line whatever its file is called, and an agent that stops reading at the bound does not make up a size.
+func TestProblemOfFile(t *testing.T) {
+	_, problems := spec.Decode("m\nhint: all is well", make([]byte, 3<<20))
+	if got, want := problems.Error(), `m\nhint: all is well:1:1: the file has more than 1048576 bytes`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func decodeOne(t testing.TB, text string) spec.Container {
 	t.Helper()
 	documents, problems := spec.Decode("m", []byte(text))

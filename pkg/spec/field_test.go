@@ -45,6 +45,17 @@ func TestFieldsComplete(t *testing.T) {
 	}
 }
 
+// What is no container is explained as well, from its comment on.
+func TestEveryKindExplained(t *testing.T) {
+	for kind, tree := range trees() {
+		for _, f := range append(tree.all(), tree) {
+			if f.Doc == "" {
+				t.Errorf("%s: %q has no comment in docs_gen.go: add the kind to genspec's rootTypes", kind, f.Path)
+			}
+		}
+	}
+}
+
 // The default of every field is a value that the field takes.
 func TestDefaultsValid(t *testing.T) {
 	c := Defaulted(Container{Metadata: Metadata{Name: "web"}, Spec: ContainerSpec{Rootfs: Rootfs{Path: "/srv"}, Command: []string{"x"}}}, DefaultsVersion)

@@ -84,6 +84,9 @@ func TestPolicy(t *testing.T) {
 			text = strings.TrimSuffix(text, "}") + ", command: [x]}\n"
 			text = strings.Replace(text, ", , ", ", ", 1)
 			documents, problems := p.Decode("m.yaml", []byte(text))
+			if plain, _ := Decode("m.yaml", []byte(text)); p.Allows(plain[0].Container) != (c.problem == "") {
+				t.Errorf("%s\nit is not so that it is allowed when there is no problem", text)
+			}
 			switch {
 			case c.problem == "" && (problems != nil || len(documents) != 1):
 				t.Errorf("%s\n%v", text, problems)

@@ -89,6 +89,13 @@ func (p *NodePolicy) refuse(s section, root *yamltree.Node, documents []Document
 	return problems
 }
 
+// Allows tells whether a container may be as it is, whatever manifest it comes from. A policy that is nil allows all.
+func (p *NodePolicy) Allows(c Container) bool {
+	return p == nil || !slices.ContainsFunc(policyRules, func(rule policyRule) bool {
+		return rule.said(&p.Spec) && len(rule.check(&p.Spec, &c.Spec)) > 0
+	})
+}
+
 // locate finds the value at keys below a container's spec, or the nearest that is said above it, and the path of what was meant.
 func locate(root *yamltree.Node, c *Container, keys []string) (*yamltree.Node, string) {
 	whole := append([]string{"spec"}, keys...)

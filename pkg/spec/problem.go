@@ -27,11 +27,11 @@ type Problem struct {
 	Hint string `json:"hint,omitzero"`
 }
 
-// Error is `FILE:LINE:COLUMN: PATH: MESSAGE`, without what is not known, and the hint on a line of its own.
+// Error is `FILE:LINE:COLUMN: PATH: MESSAGE`, without what is not known, on one line whatever the file is called, and the hint on a line of its own.
 func (p Problem) Error() string {
 	var b strings.Builder
 	if p.Line > 0 {
-		fmt.Fprintf(&b, "%s:%d:%d: ", p.File, p.Line, p.Column)
+		fmt.Fprintf(&b, "%s:%d:%d: ", strings.ReplaceAll(p.File, "\n", `\n`), p.Line, p.Column)
 	}
 	if p.Path != "" {
 		b.WriteString(p.Path + ": ")

@@ -33,7 +33,7 @@ const (
 type RestartRule struct {
 	// ExitCodes are codes with which the process may exit; 128 plus its number for a signal.
 	ExitCodes []int `json:"exitCodes,omitzero" class:"live" min:"0" max:"255"`
-	// Signals are names of signals that may end the process.
+	// Signals are names of signals that may end the process; it may also tell of one as shells and init do, with the code 128 plus its number.
 	Signals []string `json:"signals,omitzero" class:"live" format:"signal"`
 	// Reasons are reasons of exits: Completed, Error, OOMKilled, Killed, Unhealthy or Unknown.
 	Reasons []ExitReason `json:"reasons,omitzero" class:"live"`
@@ -58,8 +58,12 @@ var exitReasons = []ExitReason{ExitCompleted, ExitError, ExitOOMKilled, ExitKill
 
 // fits tells whether the rule decides about an exit.
 func (r RestartRule) fits(e Exit) bool {
-	return e.Reason != ExitUnknown && slices.Contains(r.ExitCodes, e.Code) || e.Signal != "" && slices.Contains(r.Signals, e.Signal) ||
-		slices.Contains(r.Reasons, ExitReason(e.Reason))
+	return e.Reason != ExitUnknown && slices.Contains(r.ExitCodes, e.Code) || slices.ContainsFunc(r.Signals, e.by) || slices.Contains(r.Reasons, ExitReason(e.Reason))
+}
+
+// by tells whether a signal ended the process, or the one that process 1 ran and told of.
+func (e Exit) by(signal string) bool {
+	return signal == e.Signal || e.Reason != ExitUnknown && e.Code == 128+Signals[signal]
 }
 
 // After tells whether an exit leads to another start.

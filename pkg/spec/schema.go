@@ -2,6 +2,7 @@ package spec
 
 import (
 	"encoding/json"
+	"reflect"
 	"strconv"
 	"strings"
 )
@@ -32,6 +33,19 @@ func Schema() []byte {
 		panic("spec: a schema is always JSON: " + err.Error())
 	}
 	return append(data, '\n')
+}
+
+// LeafSchema is the JSON Schema of a type of this package that is one value in a manifest: a quantity, or a text that is one of few words. nil for others.
+func LeafSchema(t reflect.Type) map[string]any {
+	values := enums[t]
+	switch t {
+	case reflect.TypeFor[Bytes](), reflect.TypeFor[Duration](), reflect.TypeFor[Offset]():
+	default:
+		if values == nil && !isLeaf(t) {
+			return nil
+		}
+	}
+	return (&Field{kind: kindOf(t), Values: values}).one()
 }
 
 // isKind is the schema of a document of a kind.

@@ -7,8 +7,10 @@ type Object struct {
 	APIVersion string         `json:"apiVersion"`
 	Kind       string         `json:"kind"`
 	Metadata   ObjectMetadata `json:"metadata"`
-	Spec       ContainerSpec  `json:"spec"`
-	Status     Status         `json:"status"`
+	// Spec is the manifest's in force; none when its record is lost.
+	Spec ContainerSpec `json:"spec,omitzero"`
+	// Status is what the node reports; none in a bookmark of a watch.
+	Status Status `json:"status,omitzero"`
 }
 
 // ObjectMetadata is Metadata with what the node adds.

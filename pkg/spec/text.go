@@ -24,7 +24,7 @@ type section struct {
 func checkText(data []byte) (Problem, bool) {
 	switch {
 	case len(data) > maxFileSize:
-		return Problem{Line: 1, Column: 1, Message: fmt.Sprintf("the file has %d bytes, more than %d", len(data), maxFileSize)}, false
+		return Problem{Line: 1, Column: 1, Message: fmt.Sprintf("the file has more than %d bytes", maxFileSize)}, false
 	case bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")):
 		return Problem{Line: 1, Column: 1, Message: "the file is UTF-16", Hint: "save it as UTF-8"}, false
 	}

@@ -202,7 +202,7 @@ func (c *Client) ask(ctx context.Context, req request, body []byte, files []*os.
 		}
 		conn.Close()
 		if ctx.Err() != nil {
-			return response{}, nil, context.Cause(ctx)
+			return response{}, nil, unanswered(ctx)
 		}
 		last = err
 		c.dropIdle() // the idle connections lead to the same dead keeper
@@ -220,9 +220,18 @@ func (c *Client) askOnce(ctx context.Context, req request, body []byte, files []
 	defer conn.Close()
 	resp, back, err := askOver(ctx, conn, req, body, files)
 	if errors.Is(err, errHungUp) && ctx.Err() != nil {
-		err = context.Cause(ctx)
+		err = unanswered(ctx)
 	}
 	return resp, back, err
+}
+
+// unanswered is why an ended context has no answer.
+func unanswered(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, context.DeadlineExceeded) {
+		return fmt.Errorf("the keeper has not answered in time: %w", cause)
+	}
+	return cause
 }
 
 // errHungUp is a connection that broke.

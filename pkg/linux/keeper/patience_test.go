@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"math"
+	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -116,5 +119,23 @@ func TestTwoStarts(t *testing.T) {
 		if pid := <-pids; pid != first {
 			t.Errorf("processes %d and %d", first, pid)
 		}
+	}
+}
+
+// Who waits in vain for a keeper is told whom they waited for.
+func TestSilentKeeper(t *testing.T) {
+	run := t.TempDir()
+	if err := os.Mkdir(filepath.Join(run, "state"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	silent, err := net.Listen("unix", filepath.Join(run, "state", "keeper.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := keeper.Dial(ctx, run); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "the keeper has not answered") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -20,6 +20,8 @@ type Record struct {
 	Container spec.Container `json:"container"`
 	// Generation grows by one with every accepted change of Container.
 	Generation int64 `json:"generation"`
+	// Guarded tells that the removal of the manifest was held back, and waits for a confirmation.
+	Guarded bool `json:"guarded,omitzero"`
 	// Removed tells that the removal of the manifest is confirmed: what is left is to be destroyed.
 	Removed bool `json:"removed,omitzero"`
 

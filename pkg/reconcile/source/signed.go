@@ -44,8 +44,11 @@ func (d *Dir) signatureFor(dir int, name string) (s signed) {
 	}
 	s.status = d.signatureStatus(dir, name)
 	s.text, s.err = d.small(dir, name+signatureOf, maxSignature)
-	if errors.Is(s.err, fs.ErrNotExist) || errors.Is(s.err, unix.ENOENT) {
+	switch {
+	case errors.Is(s.err, fs.ErrNotExist) || errors.Is(s.err, unix.ENOENT):
 		s.err = errors.New("it has no signature " + name + signatureOf)
+	case s.err != nil:
+		s.err = fmt.Errorf("cannot read its signature %s: %w", name+signatureOf, s.err)
 	}
 	return s
 }

@@ -95,10 +95,10 @@ func TestSigned(t *testing.T) {
 
 	good := reconcile.Admit(reconcile.Request{Snapshots: []reconcile.Snapshot{f.scan()}})
 	for why, sig := range map[string][]byte{
-		"its signer is not among the allowed ones": sign(stranger, two),
-		"made by another key, or of another text":  sign(private, one),
-		"does not begin with":                      []byte("nothing"),
-		"can be written by others":                 nil,
+		"its signer is not among the allowed ones":                            sign(stranger, two),
+		"made by another key, or of another text":                             sign(private, one),
+		"does not begin with":                                                 []byte("nothing"),
+		"cannot read its signature web.yaml.sig: it can be written by others": nil,
 	} {
 		if sig == nil {
 			f.must(os.WriteFile(f.at("web.yaml.sig"), sign(private, two), 0o644), os.Chmod(f.at("web.yaml.sig"), 0o666))

@@ -1,0 +1,159 @@
+package audit
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"golang.org/x/sys/unix"
+)
+
+// lines are those of a file, each of which has to be JSON.
+func lines(t *testing.T, path string) (list []map[string]any) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		var v map[string]any
+		if err := json.Unmarshal(s.Bytes(), &v); err != nil {
+			t.Fatalf("%q: %v", s.Bytes(), err)
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+func TestLog(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 2 { // the second agent goes on with the file
+		l := Open(dir, logr.Discard())
+		l.Add(Record{ID: fmt.Sprint(i), UID: 7, Method: "POST", Path: "/v1/containers/web/stop", Body: []byte(`{"for":"1h"}`), Status: 200})
+		l.Add(Record{ID: "large", Body: []byte(`"` + strings.Repeat("x", maxBody) + `"`)})
+		l.Close()
+		l.Close()
+		l.Add(Record{ID: "late"})
+	}
+	path := filepath.Join(dir, FileName)
+	got := lines(t, path)
+	if len(got) != 4 || got[2]["id"] != "1" || got[0]["uid"] != 7.0 || got[0]["body"].(map[string]any)["for"] != "1h" || got[1]["body"] != "4098 bytes" {
+		t.Errorf("got %v", got)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+		t.Errorf("got %v, %v", info.Mode(), err)
+	}
+	var none *Log
+	none.Add(Record{})
+	none.Close()
+}
+
+// The files stay within their bounds, and are complete up to what was dropped as the oldest.
+func TestRotation(t *testing.T) {
+	dir := t.TempDir()
+	f := file{dir: dir}
+	line := []byte(`{"x":"` + strings.Repeat("x", 64<<10) + `"}` + "\n")
+	for range 6 * maxFile / len(line) {
+		if err := f.write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.close()
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1+oldFiles {
+		t.Fatalf("got %v, %v", entries, err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || info.Size() > maxFile || info.Mode() != 0o600 || info.Size()%int64(len(line)) != 0 {
+			t.Errorf("%s: %d bytes, %v, %v", e.Name(), info.Size(), info.Mode(), err)
+		}
+	}
+}
+
+// A file that cannot be put aside is not written to any more.
+func TestRotationFails(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, FileName+".3", "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, FileName+".2", "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f := file{dir: dir, size: maxFile}
+	if err := f.write([]byte("{}\n")); err == nil {
+		t.Error("it is written on")
+	}
+}
+
+// A disk that is full holds nobody up: the gap is told at once, and written down when there is room.
+func TestFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("skip: needs root to mount a small file system")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	var mu sync.Mutex
+	var told []string
+	l := Open(dir, funcr.New(func(_, args string) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, args)
+	}, funcr.Options{}))
+	ballast, path := filepath.Join(dir, "ballast"), filepath.Join(dir, FileName)
+	if err := os.WriteFile(ballast, make([]byte, 32<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const n = 200
+	for i := range n {
+		l.Add(Record{ID: fmt.Sprint(i), Path: strings.Repeat("x", 1000)})
+	}
+	written := 0
+	for ; written+int(l.missed.Load()) < n; time.Sleep(time.Millisecond) { // every record is on the disk or counted
+		text, _ := os.ReadFile(path)
+		written = strings.Count(string(text), "\n")
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	l.Add(Record{ID: "after"})
+	l.Close()
+	got := lines(t, path)
+	last := got[len(got)-1]
+	if written == 0 || last["id"] != "after" || got[len(got)-2]["missed"] != float64(n-written) {
+		t.Errorf("%d lines before; then %v", written, got[written:])
+	}
+	if len(told) != 2 || !strings.Contains(told[0], "gaps") || !strings.Contains(told[1], "again") {
+		t.Errorf("told %q", told)
+	}
+}
+
+// While the disk does not answer, records are counted and nobody waits.
+func TestStuckDisk(t *testing.T) {
+	l := &Log{log: logr.Discard(), file: file{dir: t.TempDir()}, queue: make(chan []byte, maxQueue), done: make(chan struct{})}
+	for range maxQueue + 7 {
+		l.Add(Record{})
+	}
+	go l.run()
+	l.Close()
+	got := lines(t, filepath.Join(l.file.dir, FileName))
+	if len(got) != maxQueue+1 || got[0]["missed"] != 7.0 {
+		t.Errorf("%d lines, the first %v", len(got), got[0])
+	}
+}

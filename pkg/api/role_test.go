@@ -1,0 +1,297 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
+)
+
+func TestParseGrant(t *testing.T) {
+	for text, want := range map[string]Grant{
+		"read=uid:7":          {Read, false, 7},
+		"operate=gid:0":       {Operate, true, 0},
+		"admin=user:root":     {Admin, false, 0},
+		"read=group:root":     {Read, true, 0},
+		"read=uid:4294967295": {Read, false, 1<<32 - 1},
+	} {
+		if got, err := ParseGrant(text); err != nil || got != want {
+			t.Errorf("%s: got %+v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{
+		"", "read", "read=", "read=7", "read=uid:", "read=uid:x", "read=uid:-1", "read=uid:4294967296", "none=uid:7", "root=uid:7", "=uid:7",
+		"read=user:nobody-has-this-name", "read=group:nobody-has-this-name", "read=user:", "Read=uid:7",
+	} {
+		if got, err := ParseGrant(text); err == nil || got != (Grant{}) {
+			t.Errorf("%q is taken as %+v", text, got)
+		}
+	}
+}
+
+// The highest role counts; nobody has one without a grant.
+func TestRoles(t *testing.T) {
+	grants := Grants{{Read, true, 100}, {Operate, false, 7}, {Admin, true, 200}}
+	for _, test := range []struct {
+		peer Peer
+		want Role
+	}{
+		{Peer{UID: 0}, Admin},
+		{Peer{UID: uint32(os.Geteuid())}, Admin},
+		{Peer{UID: 65534, GID: 65534}, None},
+		{Peer{UID: 100, GID: 7}, None}, // a user's number is no group's
+		{Peer{UID: 7, GID: 7}, Operate},
+		{Peer{UID: 7, GID: 100}, Operate},
+		{Peer{UID: 8, GID: 8, Groups: []uint32{5, 100}}, Read},
+		{Peer{UID: 8, GID: 100, Groups: []uint32{200}}, Admin},
+	} {
+		if got := grants.role(test.peer); got != test.want {
+			t.Errorf("%+v: got %s, want %s", test.peer, got, test.want)
+		}
+	}
+}
+
+// The group reconciler has all rights, unless a grant says what it has.
+func TestGroupOfTheAgent(t *testing.T) {
+	g, err := user.LookupGroup(Group)
+	if err != nil {
+		t.Log("this node has no group " + Group)
+		return
+	}
+	gid, ok := groupID()
+	member := Peer{UID: 65534, GID: gid}
+	if !ok || (Grants{}).role(member) != Admin || (Grants{{Read, true, gid}}).role(member) != Read {
+		t.Errorf("a member of %s has %s, and %s after a grant", g.Gid, Grants{}.role(member), Grants{{Read, true, gid}}.role(member))
+	}
+}
+
+// paths fills the words of a path.
+var paths = strings.NewReplacer("{name}", "web", "{id}", "20260101-000000001")
+
+// Every route lets those through who have its role or a higher one, and tells the others what they need.
+func TestEveryRouteAsksForItsRole(t *testing.T) {
+	handler := New(Config{Agent: nobody{}, Logs: nobody{}, Node: nobody{}, Log: logr.Discard()}).Handler()
+	needs := map[Role]int{}
+	for _, route := range routes() {
+		needs[route.role]++
+		for _, role := range []Role{None, Read, Operate, Admin} {
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest(route.method, "http://agent"+paths.Replace(route.path), nil)
+			handler.ServeHTTP(w, r.WithContext(WithPeer(t.Context(), Peer{UID: 65534, Role: role})))
+			e := DecodeError(w.Code, w.Body.Bytes())
+			switch refused := w.Code == http.StatusForbidden; {
+			case refused != (role < route.role):
+				t.Errorf("%s as %s: got %d", route.pattern(), role, w.Code)
+			case refused && (e.Reason != ReasonForbidden || !strings.Contains(e.Message, "65534") || !strings.Contains(e.Text, "=uid:65534")):
+				t.Errorf("%s as %s: got %+v", route.pattern(), role, e)
+			case refused && role != None && !strings.Contains(e.Message, "the role "+route.role.String()):
+				t.Errorf("%s as %s: %s does not name the role %s", route.pattern(), role, e.Message, route.role)
+			}
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(route.method, "http://agent"+paths.Replace(route.path), nil))
+		if w.Code != http.StatusForbidden {
+			t.Errorf("%s from nobody knows whom: got %d", route.pattern(), w.Code)
+		}
+	}
+	if needs[None] != 0 || needs[Read] == 0 || needs[Operate] == 0 || needs[Admin] == 0 {
+		t.Errorf("routes by role: %v", needs)
+	}
+}
+
+// What only looks is for readers, and nothing else is.
+func TestReadersOnlyLook(t *testing.T) {
+	for _, route := range routes() {
+		if (route.role == Read) != (route.method == http.MethodGet) && route.id != "exportImage" {
+			t.Errorf("%s needs %s", route.pattern(), route.role)
+		}
+	}
+}
+
+// A handler that hangs beside the API is for those with its role.
+func TestMount(t *testing.T) {
+	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	handler := New(Config{
+		Agent: nobody{}, Logs: nobody{}, Node: nobody{}, Log: logr.Discard(), Mounts: []Mount{{"GET /hello", Operate, hello}},
+	}).Handler()
+	for role, want := range map[Role]int{None: 403, Read: 403, Operate: http.StatusTeapot, Admin: http.StatusTeapot} {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest("GET", "http://agent/hello", nil).WithContext(WithPeer(t.Context(), Peer{Role: role})))
+		if w.Code != want {
+			t.Errorf("%s: got %d, want %d", role, w.Code, want)
+		}
+	}
+}
+
+// Those with a grant reach the socket, and nobody else does: by the kernel, before a byte is sent.
+func TestShare(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("skip: needs root to become somebody else")
+	}
+	dir, err := os.MkdirTemp("", "rapi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "s")
+	listener, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	grants := Grants{{Read, false, 70001}, {Operate, true, 70002}, {Read, true, 70002}, {Admin, false, 70003}}
+	if err := grants.Share(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := grants.Share(path); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
+	for _, who := range []struct {
+		uid, gid int
+		may      bool
+	}{{70001, 70009, true}, {70003, 70009, true}, {70004, 70002, true}, {70002, 70001, false}, {65534, 65534, false}} {
+		conn, err := dialFrom(path, who.uid, who.gid)
+		if (err == nil) != who.may {
+			t.Errorf("user %d of group %d: got %v", who.uid, who.gid, err)
+		}
+		if conn != nil {
+			conn.Close()
+		}
+	}
+}
+
+// dialFrom connects from a thread of its own, as another user of one group, that ends with the call.
+func dialFrom(path string, uid, gid int) (conn net.Conn, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		for _, call := range []func() unix.Errno{
+			func() unix.Errno { _, _, e := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); return e },
+			func() unix.Errno {
+				_, _, e := unix.RawSyscall(unix.SYS_SETRESGID, uintptr(gid), uintptr(gid), uintptr(gid))
+				return e
+			},
+			func() unix.Errno {
+				_, _, e := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid))
+				return e
+			},
+		} {
+			if errno := call(); errno != 0 {
+				err = errno
+				return
+			}
+		}
+		conn, err = net.Dial("unix", path)
+	}()
+	<-done
+	return conn, err
+}
+
+// Whoever is no admin leaves a part of the slots alone.
+func TestSlotsAreKeptForAdmins(t *testing.T) {
+	s := newSlots(8)
+	var releases []func()
+	take := func(role Role) bool {
+		release, ok := s.take(role)
+		if ok {
+			releases = append(releases, release)
+		}
+		return ok
+	}
+	var got []bool
+	for range 7 {
+		got = append(got, take(Read))
+	}
+	got = append(got, take(Admin), take(Admin), take(Admin))
+	if !slices.Equal(got, []bool{true, true, true, true, true, true, false, true, true, false}) {
+		t.Errorf("got %v", got)
+	}
+	for _, release := range releases {
+		release()
+	}
+	if len(s.all)+len(s.others) != 0 {
+		t.Error("slots are lost")
+	}
+}
+
+// A few strangers may connect at a time to be told so; an admin gets through whatever they do.
+func TestStrangersAreFew(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("skip: needs root to become a stranger")
+	}
+	dir, err := os.MkdirTemp("", "rapi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "s")
+	listener, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{dir, path} {
+		if err := os.Chmod(p, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		done <- New(Config{Agent: nobody{}, Logs: nobody{}, Node: nobody{}, Log: logr.Discard()}).Serve(ctx, listener)
+	}()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	for i := range 2 * maxStrangers {
+		conn, err := dialFrom(path, 65534, 65534)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if i < maxStrangers {
+			continue // it says nothing, and so holds its place
+		}
+		if got := request(t, conn, ""); got != http.StatusServiceUnavailable {
+			t.Errorf("stranger %d got %d", i, got)
+		}
+	}
+	admin, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	if got := request(t, admin, "GET /v1/version HTTP/1.1\r\nHost: agent\r\n\r\n"); got != 200 {
+		t.Errorf("an admin got %d", got)
+	}
+}
+
+// request sends something, and gives the status of the answer.
+func request(t *testing.T, conn net.Conn, text string) int {
+	t.Helper()
+	_, _ = io.WriteString(conn, text)
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	return response.StatusCode
+}
