@@ -95,11 +95,12 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 	return cmd
 }
 
-// gcPercent is less than the runtime's own 100: an agent waits most of the time, and memory is what it takes from the containers.
-const gcPercent = 50
+// gcPercent is less than the runtime's own 100: an agent waits most of the time and then makes little garbage, and memory is what it takes from the containers.
+const gcPercent = 40
 
 // run opens the node, then serves the API and the loop until ctx ends or one of them fails.
 func (a *app) run(ctx context.Context, f agentFlags) error {
+	syscall.Umask(0o022) // whatever the caller has: containers see files that are made here, in the modes that are said
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
