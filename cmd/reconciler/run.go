@@ -60,7 +60,7 @@ func newRun(a *app) *cobra.Command {
 		Use:   "run",
 		Short: "Run the agent",
 		Long: `Run the agent: watch directories of manifests and make this machine agree with them, until SIGTERM or SIGINT.
-The containers stay when it ends, and the next agent takes them over as they are.
+The containers stay when it ends, and the next agent takes them over as they are. SIGHUP has it read all manifests anew.
 
 A manifest acts as root, so directories and files must belong to root or --manifest-owner and be
 writable by nobody else. One agent serves one run directory and one cgroup parent; a second one refuses.`,
@@ -102,11 +102,12 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 	return cmd
 }
 
-// gcPercent is less than the runtime's own 100: an agent waits most of the time, and memory is what it takes from the containers.
-const gcPercent = 50
+// gcPercent is less than the runtime's own 100: an agent waits most of the time and then makes little garbage, and memory is what it takes from the containers.
+const gcPercent = 40
 
 // run opens the node, then serves the API and the loop until ctx ends or one of them fails.
 func (a *app) run(ctx context.Context, f agentFlags) error {
+	syscall.Umask(0o022) // whatever the caller has: containers see files that are made here, in the modes that are said
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -231,6 +232,7 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, agent 
 		}()
 	}
 	go supervise(ctx, agent, log)
+	go reloads(ctx, log, func(ctx context.Context) error { return f.reload(ctx, agent) })
 	log.Info("agent started", "manifests", fmt.Sprint(f.manifests), "socket", listener.Addr().String(), "pid", os.Getpid())
 	<-ctx.Done()
 	notify(log, "STOPPING=1")
@@ -239,6 +241,11 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, agent 
 		err = errors.Join(err, <-errs)
 	}
 	return err
+}
+
+// reload is what SIGHUP asks for: to look at everything anew, now and trusting nothing that was read before.
+func (f agentFlags) reload(ctx context.Context, agent *reconcile.Agent) error {
+	return agent.Reread(ctx)
 }
 
 // listen takes the socket that systemd made, or makes it.

@@ -54,7 +54,9 @@ type Agent struct {
 	objects *objects
 	events  *events
 	groups  together
-	saving  few // names of which an image is taken by schedule
+	pulse   pulse
+	again   []chan chan struct{} // of each of Config.Sources: reads it anew, and closes what came
+	saving  few                  // names of which an image is taken by schedule
 	// intake guards who may admit; it is taken before mu.
 	intake  sync.Mutex
 	sources []Snapshot                   // the newest of each of Config.Sources
@@ -72,7 +74,7 @@ type Agent struct {
 	read      map[string]time.Time // when each source was last read completely
 	progress  chan struct{}        // closed and replaced after every pass and admission
 
-	hurry  chan struct{} // has something when a deep look is due earlier than it was
+	hurry  chan struct{} // has something when it is time to see which deep looks are due
 	prober *probe.Prober
 	times  timekeeper
 	began  time.Time
@@ -99,6 +101,7 @@ func New(cfg Config) (*Agent, error) {
 	a.prober = a.newProber()
 	for _, source := range cfg.Sources {
 		a.sources = append(a.sources, Snapshot{Source: source.Name()})
+		a.again = append(a.again, make(chan chan struct{}))
 	}
 	inventory, err := cfg.Store.Load()
 	if err != nil {
@@ -122,7 +125,7 @@ func (a *Agent) remember(inventory record.Inventory) {
 	a.down = drained(inventory.Drain)
 	for id, r := range inventory.Records {
 		n := a.entry(id)
-		n.record, n.saved = r, r
+		n.record, n.saved = r, r.Sum()
 		a.forgetDenied(&n.record)
 		n.override = r.Override
 		a.file(n, r.Container)
@@ -147,7 +150,7 @@ func (a *Agent) remember(inventory record.Inventory) {
 
 // Run makes the node agree until ctx ends, and then ends what it is in the middle of. What runs on the node runs on.
 func (a *Agent) Run(ctx context.Context) error {
-	_, _ = a.look(ctx)
+	_, _ = a.look(ctx, "first")
 	hints, err := a.Node.Events(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot watch the node: %w", err)

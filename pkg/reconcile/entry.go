@@ -31,10 +31,11 @@ type entry struct {
 	deepDue  time.Time       // when its next deep look is due; zero for never
 	verb     string          // what the node is asked for, "" for nothing, and since when
 	asked    time.Time
+	hurried  bool // something hints at a hand: it is not put off for a round
 
 	turn    chan struct{}
 	record  record.Record
-	saved   record.Record // as the store has it
+	saved   record.Sum // of the record as the store has it
 	failure Failure
 	order   Order
 	// together tells that it is the turn of its group as well.
@@ -141,7 +142,7 @@ func (n *entry) accept(d *Desired, removed bool) (changed bool) {
 // dirty tells whether the store lacks something worth keeping.
 func (n *entry) dirty() bool {
 	ours := n.record.Generation > 0 || n.record.Removed
-	return ours && n.hold == "" && !reflect.DeepEqual(n.record, n.saved)
+	return ours && n.hold == "" && n.record.Sum() != n.saved
 }
 
 // save brings the store up to date.
@@ -154,6 +155,6 @@ func (a *Agent) save(n *entry) error {
 		a.tell(Event{Name: n.id, Warning: true, Reason: "FailedSave", Message: err.Error()})
 		return err
 	}
-	n.saved = n.record
+	n.saved = n.record.Sum()
 	return nil
 }

@@ -17,8 +17,13 @@ func (a *Agent) observe(ctx context.Context) (news int, err error) {
 		return 0, fmt.Errorf("cannot observe the node: %w", err)
 	}
 	shown := map[string][]spec.Instance{}
-	for _, in := range instances {
-		shown[in.Name] = append(shown[in.Name], in)
+	for rest := instances; len(rest) > 0; { // those of a name follow each other
+		count := 1
+		for count < len(rest) && rest[count].Name == rest[0].Name {
+			count++
+		}
+		shown[rest[0].Name] = rest[:count:count]
+		rest = rest[count:]
 	}
 	a.adopt(shown)
 	for _, id := range a.differing(shown) {
@@ -87,7 +92,7 @@ func (a *Agent) follow(ctx context.Context, hints <-chan spec.Event) {
 			case hint.Name != "" && hint.Kind != spec.EventLost:
 				a.queue.Add(hint.Name)
 			default:
-				_, _ = a.look(ctx)
+				_, _ = a.look(ctx, "hint")
 			}
 		case <-ctx.Done():
 			return
@@ -100,9 +105,10 @@ func (a *Agent) relist(ctx context.Context) {
 	for pause := a.Relist; sleep(ctx, pause); {
 		a.keepTime()
 		began := time.Now()
-		missed, err := a.look(ctx)
+		missed, err := a.look(ctx, "relist")
 		took := time.Since(began)
 		a.Meter.Relisted(took, missed, err)
+		a.wakeDeep()
 		pause = max(a.Relist, min(share*took, slowestRelist))
 		a.events.Forget(now().Add(-forgetAfter), a.known)
 	}
@@ -133,7 +139,9 @@ func (a *Agent) known(id string) bool {
 }
 
 // look is observe for those who go on without.
-func (a *Agent) look(ctx context.Context) (news int, err error) {
+func (a *Agent) look(ctx context.Context, why string) (news int, err error) {
+	a.pulse.allow(pulseLook+why, patience)
+	defer a.pulse.end(pulseLook + why)
 	if news, err = a.observe(ctx); err != nil && ctx.Err() == nil {
 		a.Log.Error(err, "relist failed")
 		a.tell(Event{Warning: true, Reason: "NodeUnavailable", Message: err.Error()})
