@@ -56,7 +56,7 @@ func newRun(a *app) *cobra.Command {
 		Use:   "run",
 		Short: "Run the agent",
 		Long: `Run the agent: watch directories of manifests and make this machine agree with them, until SIGTERM or SIGINT.
-The containers stay when it ends, and the next agent takes them over as they are.
+The containers stay when it ends, and the next agent takes them over as they are. SIGHUP has it read all manifests anew.
 
 A manifest acts as root, so directories and files must belong to root or --manifest-owner and be
 writable by nobody else. One agent serves one run directory and one cgroup parent; a second one refuses.`,
@@ -212,11 +212,17 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, agent 
 		}()
 	}
 	go supervise(ctx, agent, log)
+	go reloads(ctx, log, func(ctx context.Context) error { return f.reload(ctx, agent) })
 	log.Info("agent started", "manifests", fmt.Sprint(f.manifests), "socket", listener.Addr().String(), "pid", os.Getpid())
 	<-ctx.Done()
 	notify(log, "STOPPING=1")
 	log.Info("agent ends; the containers stay")
 	return errors.Join(<-errs, <-errs)
+}
+
+// reload is what SIGHUP asks for: to look at everything anew, now and trusting nothing that was read before.
+func (f agentFlags) reload(ctx context.Context, agent *reconcile.Agent) error {
+	return agent.Reread(ctx)
 }
 
 // listen takes the socket that systemd made, or makes it.

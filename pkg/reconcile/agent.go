@@ -52,7 +52,9 @@ type Agent struct {
 	objects *objects
 	events  *events
 	groups  together
-	saving  few // names of which an image is taken by schedule
+	pulse   pulse
+	again   []chan chan struct{} // of each of Config.Sources: reads it anew, and closes what came
+	saving  few                  // names of which an image is taken by schedule
 	// intake guards who may admit; it is taken before mu.
 	intake  sync.Mutex
 	sources []Snapshot                   // the newest of each of Config.Sources
@@ -91,6 +93,7 @@ func New(cfg Config) (*Agent, error) {
 	a.prober = a.newProber()
 	for _, source := range cfg.Sources {
 		a.sources = append(a.sources, Snapshot{Source: source.Name()})
+		a.again = append(a.again, make(chan chan struct{}))
 	}
 	inventory, err := cfg.Store.Load()
 	if err != nil {
@@ -139,7 +142,7 @@ func (a *Agent) remember(inventory record.Inventory) {
 
 // Run makes the node agree until ctx ends, and then ends what it is in the middle of. What runs on the node runs on.
 func (a *Agent) Run(ctx context.Context) error {
-	a.look(ctx)
+	a.look(ctx, "first")
 	hints, err := a.Node.Events(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot watch the node: %w", err)

@@ -40,6 +40,7 @@ func (a *Agent) followSource(ctx context.Context, i int, scanned func()) {
 	source := a.Config.Sources[i]
 	hints := source.Hints(ctx)
 	reread := time.Now().Add(rereadEvery)
+	var asked chan struct{}
 	for all := false; ctx.Err() == nil; {
 		began := time.Now()
 		snapshot := source.Scan(ctx, all)
@@ -51,6 +52,10 @@ func (a *Agent) followSource(ctx context.Context, i int, scanned func()) {
 		}
 		unsettled := a.takeIn(i, snapshot)
 		scanned()
+		if asked != nil {
+			close(asked)
+			asked = nil
+		}
 		took := time.Since(began)
 		pause := max(a.Rescan, share*took)
 		if unsettled {
@@ -60,10 +65,11 @@ func (a *Agent) followSource(ctx context.Context, i int, scanned func()) {
 		select {
 		case <-hints:
 		case <-timer.C:
+		case asked = <-a.again[i]:
 		case <-ctx.Done():
 		}
 		timer.Stop()
-		all = time.Now().After(reread)
+		all = asked != nil || time.Now().After(reread)
 	}
 }
 

@@ -79,7 +79,7 @@ func (a *Agent) follow(ctx context.Context, hints <-chan spec.Event) {
 			case hint.Name != "" && hint.Kind != spec.EventLost:
 				a.queue.Add(hint.Name)
 			default:
-				a.look(ctx)
+				a.look(ctx, "hint")
 			}
 		case <-ctx.Done():
 			return
@@ -92,7 +92,7 @@ func (a *Agent) relist(ctx context.Context) {
 	for pause := a.Relist; sleep(ctx, pause); {
 		a.keepTime()
 		began := time.Now()
-		a.look(ctx)
+		a.look(ctx, "relist")
 		pause = max(a.Relist, min(share*time.Since(began), slowestRelist))
 		a.events.Forget(now().Add(-forgetAfter), a.known)
 	}
@@ -122,7 +122,9 @@ func (a *Agent) known(id string) bool {
 	return a.names[id] != nil
 }
 
-func (a *Agent) look(ctx context.Context) {
+func (a *Agent) look(ctx context.Context, why string) {
+	a.pulse.allow(pulseLook+why, patience)
+	defer a.pulse.end(pulseLook + why)
 	if err := a.observe(ctx); err != nil && ctx.Err() == nil {
 		a.Log.Error(err, "relist failed")
 		a.tell(Event{Warning: true, Reason: "NodeUnavailable", Message: err.Error()})
