@@ -21,7 +21,7 @@ const (
 
 // lookDeep does what deep looks are due, until ctx ends.
 func (a *Agent) lookDeep(ctx context.Context) {
-	for a.DeepLook > 0 {
+	for {
 		id, due := a.nextDeep()
 		if !a.awaitDeep(ctx, due) {
 			if ctx.Err() != nil {
@@ -31,7 +31,7 @@ func (a *Agent) lookDeep(ctx context.Context) {
 		}
 		began := time.Now()
 		a.deep(ctx, id)
-		if !sleep(ctx, min(share*time.Since(began), a.DeepLook)) {
+		if !sleep(ctx, min(share*time.Since(began), a.deepEvery())) {
 			return
 		}
 	}
@@ -58,6 +58,9 @@ func (a *Agent) awaitDeep(ctx context.Context, due time.Time) bool {
 func (a *Agent) nextDeep() (id string, due time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.DeepLook <= 0 {
+		return "", time.Time{}
+	}
 	for name, n := range a.names {
 		if !n.deepDue.IsZero() && (due.IsZero() || n.deepDue.Before(due)) {
 			id, due = name, n.deepDue
