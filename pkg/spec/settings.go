@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	yamltree "go.yaml.in/yaml/v3"
 )
@@ -19,6 +20,8 @@ type Setting struct {
 	// Values are the only words of a SettingText, if they are few.
 	Values       []string
 	Default, Doc string
+	// Check says what is wrong with a value that has its form; nil: nothing can be.
+	Check func(text string) error
 }
 
 // SettingType is the form of a value.
@@ -44,28 +47,27 @@ var settingFields = map[SettingType]Field{
 	SettingDuration: {kind: kindDuration},
 }
 
-// Settings are the keys of an agent's configuration. They decode as strictly as a manifest is decoded; what a text means is for who uses it to say.
-type Settings struct{ tree *Field }
+// Settings are the keys of an agent's configuration.
+type Settings struct {
+	tree   *Field
+	checks map[string]func(string) error
+}
 
 // Said is one setting as a file says it.
 type Said struct {
 	Name string
 	Line int
-	// Values are those of a list, otherwise one.
-	Values []SaidValue
-}
-
-// SaidValue is one value, as text, and its place in the file.
-type SaidValue struct {
-	Text         string
-	Line, Column int
+	// Values are those of a list, otherwise one, as text.
+	Values []string
 }
 
 // NewSettings are the settings with these keys.
 func NewSettings(list []Setting) Settings {
 	keys := Field{Path: "spec", name: "spec", Doc: "Spec is what an agent is run with, by key.", apart: true}
 	keys.Type = keys.typeName()
+	checks := map[string]func(string) error{}
 	for _, s := range list {
+		checks[s.Name] = s.Check
 		f := settingFields[s.Type]
 		f.name, f.Path, f.Values, f.Default, f.Doc = s.Name, joinField("spec", s.Name), s.Values, s.Default, s.Doc
 		if s.Many {
@@ -79,7 +81,7 @@ func NewSettings(list []Setting) Settings {
 	}
 	metadata := *fieldTree().find("metadata")
 	metadata.Required = false
-	return Settings{&Field{
+	return Settings{checks: checks, tree: &Field{
 		Type: keys.Type, Doc: KindAgentConfig + " says how an agent is run.", apart: true, Fields: []Field{
 			text("apiVersion", "apiVersion", "APIVersion is the version of the words: "+APIVersion+".", true),
 			text("kind", "configKind", "Kind is "+KindAgentConfig+".", true),
@@ -114,22 +116,42 @@ func (s Settings) decode(data []byte) (all []Said, _ Problems) {
 		return nil, Problems{{Line: 1, Column: 1, Message: fmt.Sprintf("%d documents, want one %s", len(sections), KindAgentConfig)}}
 	}
 	root, problems := checkOne(sections[0], s.tree)
-	if len(problems) > 0 {
-		return nil, problems
-	}
-	offset := sections[0].line
 	for key, value := range keys(at(root, "spec")) {
-		said := Said{Name: key.Value, Line: offset + key.Line}
-		items := []*yamltree.Node{value}
-		if value.Kind == yamltree.SequenceNode {
-			items = value.Content
+		path := joinKey("spec", key.Value)
+		if len(problems) >= maxProblems || slices.ContainsFunc(problems, func(p Problem) bool { return p.Path == path || strings.HasPrefix(p.Path, path+"[") }) {
+			continue
 		}
-		for _, n := range items {
-			said.Values = append(said.Values, SaidValue{n.Value, offset + n.Line, n.Column})
+		said := Said{Name: key.Value, Line: sections[0].line + key.Line}
+		for i, n := range itemsOf(value) {
+			said.Values = append(said.Values, n.Value)
+			check := s.checks[key.Value]
+			if check == nil {
+				continue
+			}
+			if err := check(n.Value); err != nil {
+				at := path
+				if value.Kind == yamltree.SequenceNode {
+					at = fmt.Sprintf("%s[%d]", path, i)
+				}
+				message, hint, _ := strings.Cut(err.Error(), "\nhint: ")
+				problems = append(problems, Problem{Line: sections[0].line + n.Line, Column: n.Column, Path: at, Message: message, Hint: hint})
+			}
 		}
 		all = append(all, said)
 	}
+	if len(problems) > 0 {
+		problems.sort()
+		return nil, problems
+	}
 	return all, nil
+}
+
+// itemsOf are the values of a list, or the one that is none.
+func itemsOf(n *yamltree.Node) []*yamltree.Node {
+	if n.Kind == yamltree.SequenceNode {
+		return n.Content
+	}
+	return []*yamltree.Node{n}
 }
 
 // dropEmpty takes spec without a value out of the document of an agent, so that all that is below it may be comments.
