@@ -79,7 +79,12 @@ func configKeys() spec.Settings {
 	newSettings().each(func(key string, f *pflag.Flag) {
 		what, doc := pflag.UnquoteUsage(f)
 		_, many := f.Value.(pflag.SliceValue)
-		set := spec.Setting{Name: key, Type: settingType(f, what), Many: many, Default: f.DefValue, Doc: doc, Check: checkValue(f.Value)}
+		set := spec.Setting{
+			Name: key, Type: settingType(f, what), Many: many, Default: f.DefValue, Doc: strings.TrimSuffix(doc, "; may be repeated"), Check: checkValue(f.Value),
+		}
+		if set.Type == spec.SettingDuration {
+			set.Default = fmt.Sprint(valueOf(f))
+		}
 		if word, ok := f.Value.(*format); ok {
 			set.Values = word.words
 		}

@@ -80,7 +80,7 @@ func NewSettings(list []Setting) Settings {
 		return Field{Path: name, name: name, kind: kindText, format: format, Type: "text", Doc: doc, Required: required}
 	}
 	metadata := *fieldTree().find("metadata")
-	metadata.Required = false
+	metadata.Required, metadata.Doc = false, "Metadata names the configuration, for people."
 	return Settings{checks: checks, tree: &Field{
 		Type: keys.Type, Doc: KindAgentConfig + " says how an agent is run.", apart: true, Fields: []Field{
 			text("apiVersion", "apiVersion", "APIVersion is the version of the words: "+APIVersion+".", true),
@@ -122,7 +122,7 @@ func (s Settings) decode(data []byte) (all []Said, _ Problems) {
 			continue
 		}
 		said := Said{Name: key.Value, Line: sections[0].line + key.Line}
-		for i, n := range itemsOf(value) {
+		for i, n := range valuesIn(value) {
 			said.Values = append(said.Values, n.Value)
 			check := s.checks[key.Value]
 			if check == nil {
@@ -146,8 +146,8 @@ func (s Settings) decode(data []byte) (all []Said, _ Problems) {
 	return all, nil
 }
 
-// itemsOf are the values of a list, or the one that is none.
-func itemsOf(n *yamltree.Node) []*yamltree.Node {
+// valuesIn are the values of a list, or the one that is none.
+func valuesIn(n *yamltree.Node) []*yamltree.Node {
 	if n.Kind == yamltree.SequenceNode {
 		return n.Content
 	}
