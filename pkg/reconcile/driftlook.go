@@ -84,6 +84,11 @@ func (a *Agent) dueDeep(n *entry) {
 // setDeep sets when a name is looked at. The caller holds mu.
 func (a *Agent) setDeep(n *entry, in time.Duration) {
 	n.deepDue = time.Now().Add(in)
+	a.rethink()
+}
+
+// rethink has the loop of deep looks find out anew what is due.
+func (a *Agent) rethink() {
 	select {
 	case a.hurry <- struct{}{}:
 	default:
@@ -103,7 +108,7 @@ func (a *Agent) hurryDeep(n *entry) {
 func (a *Agent) deep(ctx context.Context, id string) {
 	a.mu.Lock()
 	n := a.names[id]
-	if n == nil {
+	if n == nil || a.DeepLook <= 0 {
 		a.mu.Unlock()
 		return
 	}
