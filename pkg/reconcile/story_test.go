@@ -285,7 +285,9 @@ func init() {
 // allows is the policy by what deny has said until now.
 func (s *story) allows() func(spec.Container) bool {
 	denied := s.denied
-	return func(c spec.Container) bool { return denied == "" || !strings.Contains(strings.Join(c.Spec.Command, " "), denied) }
+	return func(c spec.Container) bool {
+		return denied == "" || !strings.Contains(strings.Join(c.Spec.Command, " "), denied)
+	}
 }
 
 func (s *story) folder(args []string) *simnode.Folder {
