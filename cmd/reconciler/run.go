@@ -109,11 +109,12 @@ func (f *agentFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every event and decision")
 }
 
-// gcPercent is less than the runtime's own 100: an agent waits most of the time, and memory is what it takes from the containers.
-const gcPercent = 50
+// gcPercent is less than the runtime's own 100: an agent waits most of the time and then makes little garbage, and memory is what it takes from the containers.
+const gcPercent = 40
 
 // run opens the node, then serves the API and the loop until ctx ends or one of them fails.
 func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
+	syscall.Umask(0o022) // whatever the caller has: containers see files that are made here, in the modes that are said
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}

@@ -27,9 +27,9 @@ func BenchmarkIdle(b *testing.B) {
 				n.phase(fmt.Sprintf("idle-%d", i), spec.PhaseRunning)
 			}
 			b.ReportMetric(time.Since(began).Seconds(), "s-to-running")
-			time.Sleep(3 * time.Second) // the start is over
+			time.Sleep(2 * time.Minute) // the start is over, and each was looked at deep for the first time
 			pids := map[string]int{"agent": n.agent.Process.Pid, "keeper": n.keepers()[0]}
-			const window = 20 * time.Second
+			const window = time.Minute // a deep look at each
 			before := map[string]usage{}
 			for who, pid := range pids {
 				before[who] = usageOf(b, pid)

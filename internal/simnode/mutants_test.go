@@ -37,7 +37,7 @@ var mutants = []mutant{
 		"exit.go", `var requestedReasons = []string{spec.ExitStopped, spec.ExitStopTimeout, spec.ExitStopSignalUnhandled, spec.ExitCheckpointed}`,
 		`var requestedReasons = []string{spec.ExitCheckpointed}`, "a stop counts as a crash: a container that is never restarted does not come back when it is to run again",
 	},
-	{"agent.go", `n.record, n.saved = r, r`, `r.Override.State = ""; n.record, n.saved = r, r`, "what was stopped by hand runs again after an upgrade of the agent"},
+	{"agent.go", `n.record, n.saved = r, r.Sum()`, `r.Override.State = ""; n.record, n.saved = r, r.Sum()`, "what was stopped by hand runs again after an upgrade of the agent"},
 	{"next.go", `case !in.Resources.Equal(in.Wanted):`, `case false:`, "a limit that somebody lifted by hand stays lifted"},
 	{"noterun.go", `r.NextInstance = max(r.NextInstance, other.ID+1)`, `_ = other`, "after a reboot an instance has the number, and the images, of another"},
 	{

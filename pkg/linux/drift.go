@@ -89,8 +89,9 @@ type deepLook struct {
 	in     spec.Instance
 	full   spec.Container // with the defaults
 	group  *cgroup.Group
-	kept   map[string]*os.File // namespaces that the keeper keeps, by kind
-	has    capability.Set      // what process 1 can ever have
+	kept   map[string]*os.File // namespaces that the keeper keeps, by kind, when it was asked
+	asked  bool
+	has    capability.Set // what process 1 can ever have
 	places []cgroup.Place
 	drifts []spec.Drift
 }
@@ -183,11 +184,8 @@ func (n *Node) lookDeep(ctx context.Context, name string, id uint64, do func(*de
 	}
 	defer target.Close()
 	l := &deepLook{n: n, ctx: ctx, in: in, full: spec.Defaulted(in.Spec, in.Defaults), group: group}
-	if l.has, err = capability.BoundingOf(in.Pid); err == nil {
-		_, l.kept, err = n.keeper.Sandbox(ctx, sandboxKey(name, in.Spec.Spec.Group))
-	}
 	defer func() { closeAll(l.kept) }()
-	if err == nil {
+	if l.has, err = capability.BoundingOf(in.Pid); err == nil {
 		err = do(l)
 	}
 	if target.Lives() != nil || !runs(in.Pid) {
@@ -212,12 +210,3 @@ func ended(err error) bool {
 
 // isOwn tells whether a namespace is the container's own, by its manifest.
 func (l *deepLook) isOwn(k namespace.Kind) bool { return k.Wanted(l.full.Spec) == namespace.New }
-
-// open opens one of process 1's namespaces, or for those that the name has, that one.
-func (l *deepLook) open(kind string) (*os.File, func(), error) {
-	if f := l.kept[kind]; f != nil && !hasUsers(l.full.Spec) {
-		return f, func() {}, nil
-	}
-	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", l.in.Pid, kind))
-	return f, func() { f.Close() }, err
-}

@@ -99,11 +99,11 @@ func (l *deepLook) family() []int {
 			continue
 		}
 		for _, task := range tasks {
-			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", all[i], task.Name()))
+			text, err := process.Read(all[i], "task/"+task.Name()+"/children")
 			if err != nil {
 				continue
 			}
-			for word := range strings.FieldsSeq(string(text)) {
+			for word := range strings.FieldsSeq(text) {
 				if pid, err := strconv.Atoi(word); err == nil {
 					all = append(all, pid)
 				}
@@ -179,6 +179,6 @@ func (l *deepLook) below(pid int) bool {
 const nsGetParent = 0xb702
 
 func commOf(pid int) string {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	return strings.TrimSpace(string(text))
+	text, _ := process.Read(pid, "comm")
+	return strings.TrimSpace(text)
 }

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -36,11 +36,11 @@ func (l *deepLook) oomScore() error {
 	if said.IsZero() || l.has.Has(unix.CAP_SYS_RESOURCE) {
 		return nil
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", l.in.Pid))
+	text, err := process.Read(l.in.Pid, "oom_score_adj")
 	if err != nil {
 		return err
 	}
-	found, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	found, err := strconv.Atoi(strings.TrimSpace(text))
 	if err == nil && found < said.Value() {
 		l.differs("oomScoreAdj", strconv.Itoa(found), strconv.Itoa(said.Value()), false)
 	}
@@ -72,11 +72,11 @@ func (l *deepLook) rlimits() error {
 // prlimit(2) does not show another user's without CAP_SYS_RESOURCE.
 func hardLimit(pid, number int) (uint64, error) {
 	const hardAt, hardEnd = 47, 67
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+	text, err := process.Read(pid, "limits")
 	if err != nil {
 		return 0, err
 	}
-	lines := strings.Split(string(text), "\n")
+	lines := strings.Split(text, "\n")
 	if number+1 >= len(lines) || len(lines[number+1]) < hardEnd {
 		return 0, fmt.Errorf("/proc/%d/limits has no limit %d: %w", pid, number, errEnded)
 	}

@@ -36,7 +36,7 @@ func (l *deepLook) namespaces() error {
 	return l.namespace(namespace.FileUser, !hasUsers(l.full.Spec))
 }
 
-// namespace compares one. Who was restored with users of its own has namespaces that criu made, and the keeper none of them.
+// namespace compares one.
 func (l *deepLook) namespace(kind string, nodes bool) error {
 	found, err := namespace.OfProcess(l.in.Pid, kind)
 	if errors.Is(err, fs.ErrNotExist) && l.alive() { // the kernel has none of that kind
@@ -50,19 +50,35 @@ func (l *deepLook) namespace(kind string, nodes bool) error {
 		return err
 	}
 	field := "namespaces." + kind
-	switch kept := l.kept[kind]; {
+	switch {
 	case nodes && found != node:
 		l.differs(field, found.Text(kind), "the node's, "+node.Text(kind), false)
 	case nodes:
 	case found == node:
 		l.differs(field, "the node's, "+found.Text(kind), "the container's own", false)
-	case kept != nil && !hasUsers(l.full.Spec):
+	case !l.isHome(kind, found):
+		return l.compareKept(kind, found)
+	}
+	return nil
+}
+
+// compareKept compares one with that which the keeper keeps, if it keeps one.
+func (l *deepLook) compareKept(kind string, found namespace.ID) error {
+	kept, err := l.keeps(kind)
+	if err != nil {
+		return err
+	}
+	if kept != nil {
 		wanted, err := namespace.Of(kept)
 		if err != nil {
 			return err
 		}
-		l.differs(field, found.Text(kind), wanted.Text(kind), false)
+		if found != wanted {
+			l.differs("namespaces."+kind, found.Text(kind), wanted.Text(kind), false)
+			return nil
+		}
 	}
+	l.settle(kind, found)
 	return nil
 }
 

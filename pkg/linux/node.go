@@ -39,6 +39,7 @@ type Node struct {
 	joining   joining
 
 	stored stored // for deep looks
+	homes  homes
 
 	networkMu   sync.Mutex
 	network     *network.Node // nil until a container wants a bridge

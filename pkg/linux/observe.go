@@ -24,7 +24,7 @@ func (n *Node) Observe(ctx context.Context) ([]spec.Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []spec.Instance
+	all := make([]spec.Instance, 0, len(names))
 	for _, name := range names {
 		one, err := n.ObserveOne(ctx, name)
 		if err != nil {
@@ -35,15 +35,15 @@ func (n *Node) Observe(ctx context.Context) ([]spec.Instance, error) {
 	return all, nil
 }
 
-// names are all names with a trace of an instance, sorted.
+// names are all names with a directory in either place, sorted: in most there are instances.
 func (n *Node) names() ([]string, error) {
-	groups, err := n.groups().List()
+	groups, err := n.groups().Names()
 	if err != nil {
 		return nil, err
 	}
 	names := map[string]bool{}
-	for _, group := range groups {
-		names[group.Name] = true
+	for _, name := range groups {
+		names[name] = true
 	}
 	entries, err := os.ReadDir(n.stateDir(""))
 	if err != nil {
@@ -86,13 +86,12 @@ func (n *Node) ObserveOne(ctx context.Context, name string) ([]spec.Instance, er
 	if err != nil {
 		return nil, err
 	}
-	instances := make([]spec.Instance, 0, len(ids))
-	for _, id := range ids {
-		instance, err := n.observe(name, id)
-		if err != nil {
+	instances := make([]spec.Instance, len(ids))
+	for i, id := range ids {
+		instances[i] = spec.Instance{Name: name, ID: id}
+		if err := n.show(&instances[i]); err != nil {
 			return nil, fmt.Errorf("cannot observe %s/%d: %w", name, id, err)
 		}
-		instances = append(instances, instance)
 	}
 	return instances, nil
 }
@@ -124,54 +123,63 @@ func (n *Node) instances(name string) ([]uint64, error) {
 
 // observe shows one instance with its limits and what it died of.
 func (n *Node) observe(name string, id uint64) (spec.Instance, error) {
-	in, err := n.look(name, id)
+	in := spec.Instance{Name: name, ID: id}
+	err := n.show(&in)
+	return in, err
+}
+
+// show is observe in place of an instance of which name and number are said: it is a large value.
+func (n *Node) show(in *spec.Instance) error {
+	group, err := n.see(in)
 	if err != nil {
-		return in, err
-	}
-	group, err := n.group(name, id)
-	if err != nil {
-		return in, err
+		return err
 	}
 	if in.OOMKills, err = group.OOMKills(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return in, err
+		return err
 	}
 	if in.Wanted = n.groups().Wanted(in.Spec.Spec.Resources); !in.Wanted.IsZero() {
 		if in.Resources, err = group.Get(in.Wanted); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return in, err
+			return err
 		}
 	}
-	return in, nil
+	return nil
 }
 
-// look shows one instance but for its limits, which no verb asks for: the kernel first, then the keeper's files, then the record.
+// look shows one instance but for its limits, which no verb asks for.
 func (n *Node) look(name string, id uint64) (spec.Instance, error) {
 	in := spec.Instance{Name: name, ID: id}
-	group, err := n.group(name, id)
+	_, err := n.see(&in)
+	return in, err
+}
+
+// see looks at an instance: the kernel first, then the keeper's files, then the record.
+func (n *Node) see(in *spec.Instance) (*cgroup.Group, error) {
+	group, err := n.group(in.Name, in.ID)
 	if err != nil {
-		return in, err
+		return nil, err
 	}
 	in.Cgroup = group.Path()
 	// The cgroup is read last: an exit that is recorded between the reads is then seen with its process gone.
-	n.identify(&in, group)
-	in.Configs = n.configsOf(in)
-	lost := n.observeProcess(&in)
+	n.identify(in, group)
+	in.Configs = n.configsOf(*in)
+	lost := n.observeProcess(in)
 	state, err := group.State()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		in.Phase, in.Problem = spec.InstanceBroken, "its cgroup is gone"
-		return in, nil
+		return group, nil
 	case err != nil:
-		return in, err
+		return nil, err
 	}
 	freezing, err := group.Freezing()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return in, err
+		return nil, err
 	}
 	if lost && !state.Populated {
 		in.Exit, in.Pid = &spec.Exit{Code: -1, Reason: spec.ExitUnknown, Pid: in.Pid, StartedAt: in.StartedAt}, 0
 	}
-	n.phase(&in, state, freezing)
-	return in, nil
+	n.phase(in, state, freezing)
+	return group, nil
 }
 
 // identify says what the instance was created from: its record or, if that is lost, the cgroup's own word.

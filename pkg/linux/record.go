@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
 	"github.com/seed31d4122e/reconciler/pkg/linux/statefile"
@@ -66,11 +67,16 @@ func (n *Node) writeJSON(name string, id uint64, file string, content any) error
 	return nil
 }
 
+// records are what records are decoded into, as every look at a container does with a large one.
+var records = sync.Pool{New: func() any { return new(record) }}
+
 // readRecord reads the record of an instance; fs.ErrNotExist when there is none, another error when it
 // is torn, foreign or of another boot.
 func (n *Node) readRecord(name string, id uint64) (record, error) {
-	var r record
-	if err := n.readJSON(name, id, recordFile, &r); err != nil {
+	r := records.Get().(*record)
+	defer records.Put(r)
+	*r = record{} // what was handed out of it has its slices and maps
+	if err := n.readJSON(name, id, recordFile, r); err != nil {
 		return record{}, err
 	}
 	switch {
@@ -81,7 +87,7 @@ func (n *Node) readRecord(name string, id uint64) (record, error) {
 	case r.BootID != n.boot:
 		return record{}, fmt.Errorf("record of %s/%d is of an earlier boot", name, id)
 	}
-	return r, nil
+	return *r, nil
 }
 
 // recordOf is the record that an instance was looked at by, or why it has none.

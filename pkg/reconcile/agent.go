@@ -72,7 +72,7 @@ type Agent struct {
 	down      Down
 	progress  chan struct{} // closed and replaced after every pass and admission
 
-	hurry  chan struct{} // has something when a deep look is due earlier than it was
+	hurry  chan struct{} // has something when it is time to see which deep looks are due
 	prober *probe.Prober
 	times  timekeeper
 	began  time.Time
@@ -119,7 +119,7 @@ func (a *Agent) remember(inventory record.Inventory) {
 	a.down = drained(inventory.Drain)
 	for id, r := range inventory.Records {
 		n := a.entry(id)
-		n.record, n.saved = r, r
+		n.record, n.saved = r, r.Sum()
 		a.forgetDenied(&n.record)
 		n.override = r.Override
 		a.file(n, r.Container)

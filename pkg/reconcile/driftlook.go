@@ -6,14 +6,15 @@ import (
 	"hash/fnv"
 	"io/fs"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// A deep look compares one run with all that the kernel lets one read back. It costs more than a pass's look, so it comes once in Config.DeepLook, at a time of its
-// own for each name, one after the other, and soon after something that hints at a hand: a repair, a look that was not in time.
+// A deep look compares one run with all that the kernel lets one read back. It costs more than a pass's look, so it comes once in Config.DeepLook, and soon after
+// something that hints at a hand: a repair, a look that was not in time. Looks come in rounds, see pace, most of them with those of relist.
 const (
 	soon         = time.Second      // after a hint
 	deepDeadline = 10 * time.Second // of one look
@@ -21,24 +22,25 @@ const (
 
 // lookDeep does what deep looks are due, until ctx ends.
 func (a *Agent) lookDeep(ctx context.Context) {
-	for {
-		id, due := a.nextDeep()
-		if !a.awaitDeep(ctx, due) {
-			if ctx.Err() != nil {
-				return
-			}
-			continue
-		}
-		began := time.Now()
-		a.deep(ctx, id)
-		if !sleep(ctx, min(share*time.Since(began), a.deepEvery())) {
+	for p := (pace{}); ; {
+		p.every = a.deepEvery()
+		a.awaitDeep(ctx, a.nextDeep(p))
+		if ctx.Err() != nil {
 			return
 		}
+		began, looks := time.Now(), 0
+		for _, id := range a.deepRound(p, began) {
+			a.deep(ctx, id)
+			if looks++; p.ends(began, time.Now()) || ctx.Err() != nil {
+				break
+			}
+		}
+		p.note(began, time.Now(), looks)
 	}
 }
 
-// awaitDeep waits until a time, zero for never; it tells whether that came before a hint and the end of ctx.
-func (a *Agent) awaitDeep(ctx context.Context, due time.Time) bool {
+// awaitDeep waits until a time, zero for never, a hint or the end of ctx.
+func (a *Agent) awaitDeep(ctx context.Context, due time.Time) {
 	var came <-chan time.Time
 	if !due.IsZero() {
 		timer := time.NewTimer(time.Until(due))
@@ -47,26 +49,37 @@ func (a *Agent) awaitDeep(ctx context.Context, due time.Time) bool {
 	}
 	select {
 	case <-came:
-		return true
 	case <-a.hurry:
 	case <-ctx.Done():
 	}
-	return false
 }
 
-// nextDeep is the name whose deep look is due first, and when.
-func (a *Agent) nextDeep() (id string, due time.Time) {
+// nextDeep is when the next deep look comes, zero for never.
+func (a *Agent) nextDeep(p pace) (next time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.DeepLook <= 0 {
-		return "", time.Time{}
-	}
-	for name, n := range a.names {
-		if !n.deepDue.IsZero() && (due.IsZero() || n.deepDue.Before(due)) {
-			id, due = name, n.deepDue
+	for _, n := range a.names {
+		if n.deepDue.IsZero() {
+			continue
+		}
+		if at := p.at(n.deepDue, n.hurried); next.IsZero() || at.Before(next) {
+			next = at
 		}
 	}
-	return id, due
+	return next
+}
+
+// deepRound are the names of a round that begins now, those first that are due first.
+func (a *Agent) deepRound(p pace, now time.Time) (ids []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, n := range a.names {
+		if !n.deepDue.IsZero() && p.takes(n.deepDue, n.hurried, now) {
+			ids = append(ids, id)
+		}
+	}
+	sort.Slice(ids, func(i, j int) bool { return a.names[ids[i]].deepDue.Before(a.names[ids[j]].deepDue) })
+	return ids
 }
 
 // dueDeep sets when a name is looked at first, spread over the interval by its name, or that it is not. The caller holds mu.
@@ -77,6 +90,7 @@ func (a *Agent) dueDeep(n *entry) {
 	case n.deepDue.IsZero() && a.DeepLook > 0:
 		hash := fnv.New32a()
 		hash.Write([]byte(n.id))
+		n.hurried = false
 		a.setDeep(n, a.DeepLook/2+a.DeepLook/2*time.Duration(hash.Sum32()>>16)/(1<<16))
 	}
 }
@@ -84,11 +98,11 @@ func (a *Agent) dueDeep(n *entry) {
 // setDeep sets when a name is looked at. The caller holds mu.
 func (a *Agent) setDeep(n *entry, in time.Duration) {
 	n.deepDue = time.Now().Add(in)
-	a.rethink()
+	a.wakeDeep()
 }
 
-// rethink has the loop of deep looks find out anew what is due.
-func (a *Agent) rethink() {
+// wakeDeep has deep looks come that may come now: something is due earlier than it was, or the agent is at work anyway.
+func (a *Agent) wakeDeep() {
 	select {
 	case a.hurry <- struct{}{}:
 	default:
@@ -100,6 +114,7 @@ func (a *Agent) hurryDeep(n *entry) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if at := time.Now().Add(soon); n.deepDue.After(at) {
+		n.hurried = true
 		a.setDeep(n, soon)
 	}
 }
@@ -114,9 +129,9 @@ func (a *Agent) deep(ctx context.Context, id string) {
 	}
 	select {
 	case n.turn <- struct{}{}:
-		n.deepDue = time.Now().Add(a.DeepLook)
+		n.deepDue, n.hurried = time.Now().Add(a.DeepLook), false
 	default:
-		n.deepDue = time.Now().Add(soon)
+		n.deepDue, n.hurried = time.Now().Add(soon), true
 		a.mu.Unlock()
 		return
 	}

@@ -29,11 +29,12 @@ type entry struct {
 	probing  bool            // probes have not said yet how it does
 	moved    time.Duration   // by which the clock was set since the latest pass
 	deepDue  time.Time       // when its next deep look is due; zero for never
+	hurried  bool            // something hints at a hand: it is not put off for a round
 
 	turn    chan struct{}
 	record  record.Record
-	checked int           // the rules by which its earlier manifests were allowed last
-	saved   record.Record // as the store has it
+	checked int        // the rules by which its earlier manifests were allowed last
+	saved   record.Sum // of the record as the store has it
 	failure Failure
 	order   Order
 	// together tells that it is the turn of its group as well.
@@ -141,7 +142,7 @@ func (n *entry) accept(d *Desired, removed bool) (changed bool) {
 // dirty tells whether the store lacks something worth keeping.
 func (n *entry) dirty() bool {
 	ours := n.record.Generation > 0 || n.record.Removed
-	return ours && n.hold == "" && !reflect.DeepEqual(n.record, n.saved)
+	return ours && n.hold == "" && n.record.Sum() != n.saved
 }
 
 // save brings the store up to date.
@@ -154,6 +155,6 @@ func (a *Agent) save(n *entry) error {
 		a.tell(Event{Name: n.id, Warning: true, Reason: "FailedSave", Message: err.Error()})
 		return err
 	}
-	n.saved = n.record
+	n.saved = n.record.Sum()
 	return nil
 }

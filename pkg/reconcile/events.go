@@ -81,5 +81,5 @@ func (e *events) List(name string, since uint64) []Event {
 
 // Watch gives the events with an ID above since as far as they are kept, of one name unless that is "".
 func (e *events) Watch(ctx context.Context, name string, since uint64) <-chan Event {
-	return e.journal.Follow(ctx, max(since, e.journal.Oldest()), func(event Event) bool { return name == "" || event.Name == name })
+	return follow(ctx, e.journal, max(since, e.journal.Oldest()), func(event Event) (Event, bool) { return event, name == "" || event.Name == name })
 }

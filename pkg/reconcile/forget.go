@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"reflect"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
@@ -11,7 +10,7 @@ import (
 // forget drops a name of which no instance is left. What belongs to the name itself, a layer on disk say, may still be there when its
 // instances ended with an earlier boot, or for a successor that never came: the node is asked to destroy that as well.
 func (a *Agent) forget(ctx context.Context, n *entry) {
-	if !reflect.DeepEqual(n.saved, record.Record{}) {
+	if n.saved != (record.Sum{}) {
 		_, err := a.do(ctx, Action{Verb: VerbDestroy, Name: n.id, Instance: max(n.record.NextInstance, 1)})
 		if err == nil {
 			err = a.Store.Delete(n.id)
@@ -36,7 +35,7 @@ func (a *Agent) orphan(n *entry) {
 
 // drop takes a name out of everything the agent knows.
 func (a *Agent) drop(n *entry) {
-	n.saved, n.record, n.failure = record.Record{}, record.Record{Name: n.id}, Failure{}
+	n.saved, n.record, n.failure = record.Sum{}, record.Record{Name: n.id}, Failure{}
 	a.objects.Delete(n.id)
 	a.prober.Remove(n.id)
 	a.queue.Wake(n.id, time.Time{})

@@ -62,10 +62,10 @@ func (j *journal[T]) After(id uint64) (entry T, grown <-chan struct{}, err error
 	return j.ring[int(id)%j.size], nil, nil
 }
 
-// Follow sends the entries after number id that want takes, until ctx ends or the reader is so slow that entries are forgotten
+// follow sends what show makes of the entries after number id, those that it wants shown, until ctx ends or the reader is so slow that entries are forgotten
 // before it took them. Then it closes the channel.
-func (j *journal[T]) Follow(ctx context.Context, id uint64, want func(T) bool) <-chan T {
-	out := make(chan T)
+func follow[T, U any](ctx context.Context, j *journal[T], id uint64, show func(T) (U, bool)) <-chan U {
+	out := make(chan U)
 	go func() {
 		defer close(out)
 		for {
@@ -82,11 +82,12 @@ func (j *journal[T]) Follow(ctx context.Context, id uint64, want func(T) bool) <
 				continue
 			}
 			id++
-			if !want(entry) {
+			shown, wanted := show(entry)
+			if !wanted {
 				continue
 			}
 			select {
-			case out <- entry:
+			case out <- shown:
 			case <-ctx.Done():
 				return
 			}

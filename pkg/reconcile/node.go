@@ -18,7 +18,7 @@ import (
 //   - Verbs of different names run in parallel; the caller runs the verbs of one name one at a time.
 //   - Errors that a retry cannot mend until the manifest changes are errors.ErrUnsupported or fs.ErrInvalid.
 type Node interface {
-	// Observe shows every instance of every name, from the kernel first and the records second.
+	// Observe shows every instance of every name, from the kernel first and the records second; those of a name follow each other, oldest first.
 	Observe(ctx context.Context) ([]spec.Instance, error)
 	// ObserveOne shows the instances of one name, oldest first; none is no error. It costs O(1).
 	ObserveOne(ctx context.Context, name string) ([]spec.Instance, error)

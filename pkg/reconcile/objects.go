@@ -18,47 +18,75 @@ const keptChanges = 8192
 // objects are what the agent shows, and the changes of it.
 type objects struct {
 	mu      sync.Mutex
-	byName  map[string]spec.Object
-	changes *journal[Change]
+	byName  map[string]*shown
+	changes *journal[change]
+}
+
+// shown is an object as it was at a version; nothing of it changes. What is said of it is most of it and seldom changes: all versions have it together.
+type shown struct {
+	said    *spec.Object // without version and status
+	version uint64
+	status  spec.Status
+}
+
+// change is a Change.
+type change struct {
+	kind  ChangeType
+	shown *shown
+}
+
+func (s *shown) object() spec.Object {
+	object := *s.said
+	object.Metadata.ResourceVersion, object.Status = s.version, s.status
+	return object
 }
 
 func newObjects() *objects {
-	return &objects{byName: map[string]spec.Object{}, changes: newJournal[Change](keptChanges)}
+	return &objects{byName: map[string]*shown{}, changes: newJournal[change](keptChanges)}
 }
 
 // Put shows an object, if it differs from what was shown. It sets the version, and when conditions changed.
 func (o *objects) Put(object spec.Object, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	name := object.Metadata.Name
+	name, next := object.Metadata.Name, &shown{status: object.Status}
+	object.Metadata.ResourceVersion, object.Status = 0, spec.Status{}
 	before, existed := o.byName[name]
-	stamp(object.Status.Conditions, before.Status.Conditions, now)
-	object.Metadata.ResourceVersion = before.Metadata.ResourceVersion
-	if existed && reflect.DeepEqual(object, before) {
-		return
-	}
 	kind := Added
 	if existed {
 		kind = Modified
+		stamp(next.status.Conditions, before.status.Conditions, now)
+		if reflect.DeepEqual(object, *before.said) {
+			next.said = before.said
+			if reflect.DeepEqual(next.status, before.status) {
+				return
+			}
+		}
+	} else {
+		stamp(next.status.Conditions, nil, now)
 	}
-	o.append(kind, &object)
-	o.byName[name] = object
+	if next.said == nil {
+		said := object
+		next.said = &said
+	}
+	o.append(kind, next)
+	o.byName[name] = next
 }
 
 // Delete stops showing an object.
 func (o *objects) Delete(name string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if object, ok := o.byName[name]; ok {
-		o.append(Deleted, &object)
+	if before, ok := o.byName[name]; ok {
+		o.append(Deleted, &shown{said: before.said, status: before.status})
 		delete(o.byName, name)
 	}
 }
 
-func (o *objects) append(kind ChangeType, object *spec.Object) {
-	o.changes.Append(func(id uint64) Change {
-		object.Metadata.ResourceVersion = id
-		return Change{kind, *object}
+func (o *objects) append(kind ChangeType, s *shown) {
+	o.changes.Append(func(id uint64) change {
+		s.version = id
+		return change{kind, s}
 	})
 }
 
@@ -73,7 +101,7 @@ func (o *objects) List() ([]spec.Object, uint64) {
 	sort.Strings(names)
 	list := make([]spec.Object, len(names))
 	for i, name := range names {
-		list[i] = o.byName[name]
+		list[i] = o.byName[name].object()
 	}
 	return list, o.changes.Last()
 }
@@ -82,11 +110,11 @@ func (o *objects) List() ([]spec.Object, uint64) {
 func (o *objects) Get(name string) (spec.Object, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	object, ok := o.byName[name]
+	s, ok := o.byName[name]
 	if !ok {
-		return object, refuse(fs.ErrNotExist, "no container %q", name)
+		return spec.Object{}, refuse(fs.ErrNotExist, "no container %q", name)
 	}
-	return object, nil
+	return s.object(), nil
 }
 
 // Watch gives the changes after a version; 0 means from now on.
@@ -95,5 +123,5 @@ func (o *objects) Watch(ctx context.Context, since uint64) (<-chan Change, error
 	if _, _, err := o.changes.After(since); err != nil {
 		return nil, err
 	}
-	return o.changes.Follow(ctx, since, func(Change) bool { return true }), nil
+	return follow(ctx, o.changes, since, func(c change) (Change, bool) { return Change{c.kind, c.shown.object()}, true }), nil
 }

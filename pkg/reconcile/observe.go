@@ -17,8 +17,13 @@ func (a *Agent) observe(ctx context.Context) error {
 		return fmt.Errorf("cannot observe the node: %w", err)
 	}
 	shown := map[string][]spec.Instance{}
-	for _, in := range instances {
-		shown[in.Name] = append(shown[in.Name], in)
+	for rest := instances; len(rest) > 0; { // those of a name follow each other
+		count := 1
+		for count < len(rest) && rest[count].Name == rest[0].Name {
+			count++
+		}
+		shown[rest[0].Name] = rest[:count:count]
+		rest = rest[count:]
 	}
 	a.adopt(shown)
 	for _, id := range a.differing(shown) {
@@ -93,6 +98,7 @@ func (a *Agent) relist(ctx context.Context) {
 		a.keepTime()
 		began := time.Now()
 		a.look(ctx, "relist")
+		a.wakeDeep()
 		pause = max(a.Relist, min(share*time.Since(began), slowestRelist))
 		a.events.Forget(now().Add(-forgetAfter), a.known)
 	}

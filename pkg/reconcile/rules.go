@@ -28,7 +28,7 @@ func (a *Agent) SetRules(r Rules) {
 		}
 	}
 	a.mu.Unlock()
-	a.rethink()
+	a.wakeDeep()
 	a.admit() // what a guard held back may go, or the other way round
 	a.intake.Unlock()
 	a.enqueueAll()

@@ -1,11 +1,13 @@
 package cgroup
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -130,23 +132,51 @@ func (r root) rmdir(name string) error {
 
 // dirs names the directories in name, sorted.
 func (r root) dirs(name string) ([]string, error) {
-	d, err := r.open(name, unix.O_DIRECTORY|unix.O_RDONLY)
+	fd, err := r.descriptor(name, unix.O_DIRECTORY|unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
-	defer d.Close()
-	entries, err := d.ReadDir(-1)
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err == nil && st.Nlink == bareLinks {
+		return nil, nil
+	}
+	names, err := dirsIn(fd)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list %s: %w", r.path(name), err)
 	}
-	var names []string
-	for _, e := range entries {
-		if e.IsDir() {
-			names = append(names, e.Name())
-		}
-	}
 	slices.Sort(names)
 	return names, nil
+}
+
+// bareLinks is how many links a directory without directories has: one more for each (kernfs_refresh_inode in fs/kernfs/inode.c).
+const bareLinks = 2
+
+// listings are buffers for directories.
+var listings = sync.Pool{New: func() any { return new([8 << 10]byte) }}
+
+// dirsIn names the directories in an open one. Files, of which each cgroup has dozens, cost nothing.
+func dirsIn(fd int) (names []string, err error) {
+	listing := listings.Get().(*[8 << 10]byte)
+	defer listings.Put(listing)
+	for {
+		n, err := unix.ReadDirent(fd, listing[:])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if n <= 0 || err != nil {
+			return names, err
+		}
+		// struct linux_dirent64 of getdents(2): d_reclen after two numbers of 8 bytes, d_type, d_name with its NUL.
+		const lengthAt, typeAt, nameAt = 16, 18, 19
+		for rest := listing[:n]; len(rest) > nameAt; {
+			entry := rest[:binary.NativeEndian.Uint16(rest[lengthAt:])]
+			rest = rest[len(entry):]
+			if name := unix.ByteSliceToString(entry[nameAt:]); entry[typeAt] == unix.DT_DIR && name != "." && name != ".." {
+				names = append(names, name)
+			}
+		}
+	}
 }
 
 // walk calls f with name and every directory below it, deepest first.

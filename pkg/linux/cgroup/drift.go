@@ -131,13 +131,15 @@ func (g *Group) DevicesDrift(said []spec.DeviceRule) (found, wanted string, err 
 	if err != nil {
 		return "", "", err
 	}
-	list, listErr := newDeviceList(rules)
 	h, isV1 := g.parent.hierarchyOf("devices")
-	if isV1 && !h.optional && listErr == nil {
-		return g.listDrift(h, list)
+	if isV1 && !h.optional {
+		if list, err := newDeviceList(rules); err == nil {
+			return g.listDrift(h, list)
+		}
 	}
 	found, wanted, err = g.programDrift(rules)
 	if isV1 && errors.Is(err, errors.ErrUnsupported) {
+		list, _ := newDeviceList(rules)
 		return g.listDrift(h, list)
 	}
 	return found, wanted, err

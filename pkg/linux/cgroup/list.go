@@ -8,6 +8,12 @@ import (
 	"strconv"
 )
 
+// Names are the names below the parent that a group can have, whether there is one or not.
+func (p *Parent) Names() ([]string, error) {
+	all, err := p.unified.dirs(".")
+	return slices.DeleteFunc(all, func(name string) bool { return !names().MatchString(name) }), err
+}
+
 // List names every group that is there, by name and instance; what else is below the parent is passed over.
 func (p *Parent) List() ([]*Group, error) {
 	all, err := p.unified.dirs(".")

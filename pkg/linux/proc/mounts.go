@@ -18,8 +18,9 @@ type Mount struct {
 // ParseMount reads a line. One that is torn is none.
 func ParseMount(line string) (Mount, bool) {
 	before, after, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
-	head, tail := strings.Split(before, " "), strings.Split(after, " ") // a source can be empty
-	if len(head) < 6 || len(tail) < 3 {
+	var head [6]string
+	var tail [3]string
+	if !split(before, head[:]) || !split(after, tail[:]) { // a source can be empty
 		return Mount{}, false
 	}
 	id, errID := strconv.Atoi(head[0])
@@ -28,8 +29,22 @@ func ParseMount(line string) (Mount, bool) {
 	return m, errID == nil && errParent == nil
 }
 
+// split takes the first words of a text, and tells whether there are so many.
+func split(text string, words []string) bool {
+	for i := range words {
+		var more bool
+		if words[i], text, more = strings.Cut(text, " "); !more && i < len(words)-1 {
+			return false
+		}
+	}
+	return true
+}
+
 // unescape undoes \040 for space, tab, newline and backslash.
 func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
 	var b strings.Builder
 	for len(s) > 0 {
 		if s[0] == '\\' && len(s) >= 4 {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 
@@ -28,11 +27,11 @@ func (s Stat) Dead() bool { return strings.Contains("ZXx", s.State) }
 
 // ReadStat reads it. The error of a process that does not exist is fs.ErrNotExist or ESRCH.
 func ReadStat(pid int) (s Stat, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	text, err := Read(pid, "stat")
 	if err != nil {
 		return s, err
 	}
-	_, fields, err := SplitStat(string(text))
+	_, fields, err := SplitStat(text)
 	if err != nil {
 		return s, err
 	}

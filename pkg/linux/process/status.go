@@ -2,7 +2,6 @@ package process
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 )
@@ -10,11 +9,11 @@ import (
 // ReadField reads what a file of lines "KEY:\tVALUE" says of a key, such as /proc/PID/status or /proc/PID/fdinfo/FD; see proc_pid_status(5) and
 // proc_pid_fdinfo(5). The error of a process that does not exist is fs.ErrNotExist or ESRCH.
 func ReadField(file, key string) (string, error) {
-	text, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
 		return "", err
 	}
-	value, ok := field(string(text), key)
+	value, ok := field(text, key)
 	if !ok {
 		return "", fmt.Errorf("cannot find %s in %s", key, file)
 	}
@@ -23,13 +22,13 @@ func ReadField(file, key string) (string, error) {
 
 // ReadSets reads sets that /proc/PID/status has in hexadecimal, such as CapBnd and SigCgt, all at one moment.
 func ReadSets(pid int, keys ...string) ([]uint64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	text, err := Read(pid, "status")
 	if err != nil {
 		return nil, err
 	}
 	sets := make([]uint64, len(keys))
 	for i, key := range keys {
-		value, _ := field(string(text), key)
+		value, _ := field(text, key)
 		if sets[i], err = strconv.ParseUint(value, 16, 64); err != nil {
 			return nil, fmt.Errorf("cannot read %s: %w", key, err)
 		}

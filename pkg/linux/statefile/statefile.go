@@ -3,6 +3,7 @@
 package statefile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,9 @@ func Read(path string, limit int64) ([]byte, error) {
 	if !info.Mode().IsRegular() || info.Size() > limit {
 		return nil, fmt.Errorf("%s is not a file of ours: %w", path, fs.ErrInvalid)
 	}
-	return io.ReadAll(io.LimitReader(f, limit))
+	data := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
+	_, err = data.ReadFrom(io.LimitReader(f, limit))
+	return data.Bytes(), err
 }
 
 // Replace puts a file in place by one rename(2): a crash leaves the old or the new one. What is to outlive the machine is synced. The new file is made

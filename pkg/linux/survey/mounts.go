@@ -1,7 +1,6 @@
 package survey
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io/fs"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/proc"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
 // shown are the types of file systems that show a container's namespaces: who restores those makes them anew.
@@ -52,22 +52,14 @@ func CheckName(m proc.Mount) error {
 	return nil
 }
 
-// mountsRead is room for the mounts of most containers.
-const mountsRead = 16 << 10
-
 // MountsOf are all the mounts that a process sees.
 func MountsOf(pid int) (mounts []proc.Mount, err error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/mountinfo", pid))
+	text, err := process.Read(pid, "mountinfo")
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	// The file has no size, and os.ReadFile would read it in small pieces, for each of which the kernel looks for the place where the one before ended.
-	text := bytes.NewBuffer(make([]byte, 0, mountsRead))
-	if _, err := text.ReadFrom(f); err != nil {
-		return nil, err
-	}
-	for line := range strings.Lines(text.String()) {
+	mounts = make([]proc.Mount, 0, strings.Count(text, "\n"))
+	for line := range strings.Lines(text) {
 		if m, ok := proc.ParseMount(line); ok {
 			mounts = append(mounts, m)
 		}

@@ -27,6 +27,15 @@ type envelope struct {
 	Record json.RawMessage `json:"record"`
 }
 
+// Sum tells records apart that are not kept the same.
+type Sum [sha256.Size]byte
+
+// Sum is the hash of what Encode writes of a record: who remembers what was kept need not remember all of it.
+func (r Record) Sum() Sum {
+	body, _ := json.Marshal(r) // Encode says why it cannot be
+	return sha256.Sum256(body)
+}
+
 // Encode is the file of a record.
 func Encode(r Record) ([]byte, error) {
 	body, err := json.Marshal(r)

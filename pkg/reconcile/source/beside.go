@@ -134,6 +134,9 @@ func (b *beside) sum(text [sha256.Size]byte) [sha256.Size]byte {
 // fill gives the documents of a manifest what is beside it. One of which a file cannot be read is a problem.
 func (b *beside) fill(path string, w words) (documents []spec.Document, problems spec.Problems) {
 	problems = slices.Clip(w.problems)
+	if !slices.ContainsFunc(w.documents, func(d spec.Document) bool { return d.Config != nil }) {
+		return w.documents, problems // nothing of them is beside: most manifests are in memory once
+	}
 	for _, document := range w.documents {
 		found := document.Fill(func(path string) ([]byte, error) { return b.data[path], b.errs[path] })
 		for i := range found {

@@ -32,16 +32,16 @@ func Do(ns *os.File, kind int, do func() error) error {
 // visit does the work of Do on the locked thread; home tells whether the thread is back where it was.
 func visit(ns *os.File, kind int, do func() error) (err error, home bool) {
 	name := map[int]string{unix.CLONE_NEWNET: "net", unix.CLONE_NEWUTS: "uts", unix.CLONE_NEWIPC: "ipc"}[kind]
-	before, err := os.Open(path.Join("/proc/thread-self/ns", name))
+	before, err := unix.Open(path.Join("/proc/thread-self/ns", name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("cannot open the thread's own %s namespace: %w", name, err), true
 	}
-	defer before.Close()
+	defer unix.Close(before)
 	if err := unix.Setns(int(ns.Fd()), kind); err != nil {
 		return fmt.Errorf("cannot enter %s namespace %s: %w", name, ns.Name(), err), true
 	}
 	err = do()
-	if back := unix.Setns(int(before.Fd()), kind); back != nil {
+	if back := unix.Setns(before, kind); back != nil {
 		return errors.Join(err, fmt.Errorf("cannot leave %s namespace %s: %w", name, ns.Name(), back)), false
 	}
 	return err, true

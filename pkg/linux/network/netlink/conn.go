@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,8 +15,11 @@ import (
 type Conn struct {
 	fd       int
 	sequence uint32
-	buffer   []byte
+	buffer   *[received]byte // from buffers, when something was read
 }
+
+// buffers are those of connections that are closed: many live for one question.
+var buffers = sync.Pool{New: func() any { return new([received]byte) }}
 
 // received is the room for one read: the kernel fills at most 32 KiB of a dump at a time, and at least what it is given here.
 const received = 64 << 10
@@ -46,6 +50,10 @@ func (c *Conn) Close() error {
 	fd := c.fd
 	if c.fd = -1; fd < 0 {
 		return nil
+	}
+	if c.buffer != nil {
+		buffers.Put(c.buffer)
+		c.buffer = nil
 	}
 	return unix.Close(fd)
 }
@@ -139,10 +147,10 @@ func (c *Conn) send(messages []byte) error {
 // read reads what the kernel has sent at once; what other processes send is not heard.
 func (c *Conn) read(flags int) ([]byte, error) {
 	if c.buffer == nil {
-		c.buffer = make([]byte, received)
+		c.buffer = buffers.Get().(*[received]byte)
 	}
 	for {
-		n, _, flags, from, err := unix.Recvmsg(c.fd, c.buffer, nil, flags)
+		n, _, flags, from, err := unix.Recvmsg(c.fd, c.buffer[:], nil, flags)
 		switch sender, ok := from.(*unix.SockaddrNetlink); {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
