@@ -3,7 +3,9 @@ package spec
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	yamltree "go.yaml.in/yaml/v3"
@@ -37,15 +39,11 @@ const (
 	SettingDuration // 0 or longer
 )
 
-// settingFields are the forms as fields of a manifest have them.
-var settingFields = map[SettingType]Field{
-	SettingText:     {kind: kindText, format: "setting"},
-	SettingPath:     {kind: kindText, format: "path"},
-	SettingNoPath:   {kind: kindText, format: "noPath"},
-	SettingSwitch:   {kind: kindSwitch},
-	SettingNumber:   {kind: kindNumber, Min: "0"},
-	SettingDuration: {kind: kindDuration},
-}
+// settingForms are the kind and the format of each form.
+var settingForms = [...]struct {
+	kind   kind
+	format string
+}{{kindText, "setting"}, {kindText, "path"}, {kindText, "noPath"}, {kindSwitch, ""}, {kindNumber, ""}, {kindDuration, ""}}
 
 // Settings are the keys of an agent's configuration.
 type Settings struct {
@@ -63,31 +61,35 @@ type Said struct {
 
 // NewSettings are the settings with these keys.
 func NewSettings(list []Setting) Settings {
-	keys := Field{Path: "spec", name: "spec", Doc: "Spec is what an agent is run with, by key.", apart: true}
-	keys.Type = keys.typeName()
 	checks := map[string]func(string) error{}
-	for _, s := range list {
-		checks[s.Name] = s.Check
-		f := settingFields[s.Type]
+	root := treeOf(KindAgentConfig, reflect.TypeFor[agentConfig](), reflect.Value{})
+	keys := root.find("spec")
+	root.apart, keys.apart, keys.Fields = true, true, make([]Field, len(list))
+	for i, doc := range []string{"The version of the words.", "The kind.", "A name, for people.", "What the agent is run with."} {
+		root.Fields[i].Doc = doc
+	}
+	for i, s := range list {
+		form := settingForms[s.Type]
+		f := &keys.Fields[i]
 		f.name, f.Path, f.Values, f.Default, f.Doc = s.Name, joinField("spec", s.Name), s.Values, s.Default, s.Doc
+		if f.kind, f.format = form.kind, form.format; f.kind == kindNumber {
+			f.Min = "0"
+		}
 		if s.Many {
 			f.shape = shapeList
 		}
 		f.Type = f.typeName()
-		keys.Fields = append(keys.Fields, f)
+		checks[s.Name] = s.Check
 	}
-	text := func(name, format, doc string, required bool) Field {
-		return Field{Path: name, name: name, kind: kindText, format: format, Type: "text", Doc: doc, Required: required}
-	}
-	metadata := *fieldTree().find("metadata")
-	metadata.Required, metadata.Doc = false, "Metadata names the configuration, for people."
-	return Settings{checks: checks, tree: &Field{
-		Type: keys.Type, Doc: KindAgentConfig + " says how an agent is run.", apart: true, Fields: []Field{
-			text("apiVersion", "apiVersion", "APIVersion is the version of the words: "+APIVersion+".", true),
-			text("kind", "configKind", "Kind is "+KindAgentConfig+".", true),
-			metadata, keys,
-		},
-	}}
+	return Settings{root, checks}
+}
+
+// agentConfig is one document that says how an agent is run.
+type agentConfig struct {
+	APIVersion string   `json:"apiVersion" format:"apiVersion"`
+	Kind       string   `json:"kind" format:"configKind"`
+	Metadata   Metadata `json:"metadata,omitzero"`
+	Spec       struct{} `json:"spec,omitzero"`
 }
 
 // Fields are the keys below spec, for people.
@@ -116,34 +118,43 @@ func (s Settings) decode(data []byte) (all []Said, _ Problems) {
 		return nil, Problems{{Line: 1, Column: 1, Message: fmt.Sprintf("%d documents, want one %s", len(sections), KindAgentConfig)}}
 	}
 	root, problems := checkOne(sections[0], s.tree)
-	for key, value := range keys(at(root, "spec")) {
-		path := joinKey("spec", key.Value)
-		if len(problems) >= maxProblems || slices.ContainsFunc(problems, func(p Problem) bool { return p.Path == path || strings.HasPrefix(p.Path, path+"[") }) {
-			continue
+	if object := at(root, "spec"); object != nil && object.Kind == yamltree.MappingNode && len(problems) < maxProblems {
+		c := checker{offset: sections[0].line, problems: problems}
+		for i := 0; i+1 < len(object.Content); i += 2 {
+			all = append(all, c.setting(object.Content[i], object.Content[i+1], s.checks))
 		}
-		said := Said{Name: key.Value, Line: sections[0].line + key.Line}
-		for i, n := range valuesIn(value) {
-			said.Values = append(said.Values, n.Value)
-			check := s.checks[key.Value]
-			if check == nil {
-				continue
-			}
-			if err := check(n.Value); err != nil {
-				at := path
-				if value.Kind == yamltree.SequenceNode {
-					at = fmt.Sprintf("%s[%d]", path, i)
-				}
-				message, hint, _ := strings.Cut(err.Error(), "\nhint: ")
-				problems = append(problems, Problem{Line: sections[0].line + n.Line, Column: n.Column, Path: at, Message: message, Hint: hint})
-			}
-		}
-		all = append(all, said)
+		problems = c.problems
+		problems.sort()
 	}
 	if len(problems) > 0 {
-		problems.sort()
 		return nil, problems
 	}
 	return all, nil
+}
+
+// setting checks the values of a key that has no problem yet, beyond their form.
+func (c *checker) setting(key, value *yamltree.Node, checks map[string]func(string) error) Said {
+	path := joinKey("spec", key.Value)
+	said := Said{Name: key.Value, Line: c.offset + key.Line}
+	for _, p := range c.problems {
+		if p.Path == path || strings.HasPrefix(p.Path, path+"[") {
+			return said
+		}
+	}
+	for i, n := range valuesIn(value) {
+		said.Values = append(said.Values, n.Value)
+		if check := checks[key.Value]; check != nil {
+			if err := check(n.Value); err != nil {
+				at := path
+				if value.Kind == yamltree.SequenceNode {
+					at += "[" + strconv.Itoa(i) + "]"
+				}
+				message, hint, _ := strings.Cut(err.Error(), "\nhint: ")
+				c.add(n, at, fault{message, hint})
+			}
+		}
+	}
+	return said
 }
 
 // valuesIn are the values of a list, or the one that is none.

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -45,14 +46,8 @@ func readTrusted(path string) ([]byte, error) {
 		return nil, err
 	}
 	d := Dir{owners: ownersOf(nil), alone: true}
-	for _, refuse := range []func() error{
-		func() error { return d.trust(&st, "it", path) },
-		func() error { return d.trustWay(filepath.Dir(resolved)) },
-		func() error { return d.trustWay(path) },
-	} {
-		if err := refuse(); err != nil {
-			return nil, err
-		}
+	if err := cmp.Or(d.trust(&st, "it", path), d.trustWay(filepath.Dir(resolved)), d.trustWay(path)); err != nil {
+		return nil, err
 	}
 	return io.ReadAll(io.LimitReader(f, maxRead))
 }
