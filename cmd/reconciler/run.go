@@ -21,6 +21,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux"
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/machine"
+	"github.com/seed31d4122e/reconciler/pkg/meter"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
@@ -45,6 +46,9 @@ type agentFlags struct {
 	drift         time.Duration
 	grants        grantList
 	audit         bool
+	metricsListen string
+	metricsOwn    int
+	flight        bool
 	logFormat     *format
 	verbose       bool
 }
@@ -105,6 +109,9 @@ func (f *agentFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.criu, "criu", "", "the criu `PROGRAM` that images are taken with; default: the first that is found, if it proves itself")
 	flags.Var(&f.grants, "grant", "let others use the socket, beside root and the group "+api.Group+": `ROLE=WHO`, read, operate or admin to group:NAME, gid:N, user:NAME or uid:N; may be repeated")
 	flags.BoolVar(&f.audit, "audit", true, "write who asked for what into "+audit.FileName+" below --log-dir")
+	flags.StringVar(&f.metricsListen, "metrics-listen", "", "serve metrics at http://`HOST:PORT`/metrics as well, to whoever reaches it, such as 127.0.0.1:9464 (default: on the socket alone)")
+	flags.IntVar(&f.metricsOwn, "metrics-containers", 1000, "how many containers have metrics of their own, `N`; those of the others are added up")
+	flags.BoolVar(&f.flight, "flight-recorder", false, "keep the latest seconds of the agent's execution trace in memory, for debug trace")
 	flags.Var(f.logFormat, "log-format", "auto (text on a terminal), text or json")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every event and decision")
 }
@@ -142,8 +149,9 @@ func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
 		return err
 	}
 	defer store.Close()
+	figures := meter.New()
 	agent, err := reconcile.New(reconcile.Config{
-		Node: node, Store: store, Sources: sources, Prune: t.rules.Prune, DeepLook: t.rules.DeepLook, Allows: t.rules.Allows, Log: log,
+		Node: node, Store: store, Sources: sources, Prune: t.rules.Prune, DeepLook: t.rules.DeepLook, Allows: t.rules.Allows, Meter: figures, Log: log,
 	})
 	if err != nil {
 		return err
@@ -153,11 +161,11 @@ func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
 		return errors.Join(agent.RunOnce(ctx), node.Shutdown(context.WithoutCancel(ctx)))
 	}
 	live.agent, live.log = agent, log
-	return a.serve(ctx, f, t.grants, live, node)
+	return a.serve(ctx, f, t.grants, live, node, figures)
 }
 
 // serve runs API and loop side by side. The first to end ends the other.
-func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *live, node *machine.Node) error {
+func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *live, node *machine.Node, figures *meter.Meter) error {
 	agent, log := live.agent, live.log
 	listener, err := f.listen(a)
 	if err != nil {
@@ -167,8 +175,13 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 	if err := grants.Share(listener.Addr().String()); err != nil {
 		log.Error(err, "a grant is without effect")
 	}
+	inside, scraped, err := f.inside(agent, node, figures)
+	if err != nil {
+		return err
+	}
 	config := api.Config{
 		Agent: agent, Logs: nodeLogs{node.Node}, Node: node, Images: node, Version: buildInfo().Version, Grants: grants, Configuration: live.shown, Log: log,
+		Answered: figures.Answered, Mounts: inside.mounts(),
 	}
 	if f.audit {
 		config.Audit = audit.Open(f.logDir, log)
@@ -183,11 +196,13 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	errs := make(chan error, 2)
-	for _, part := range []func() error{
+	parts := []func() error{
 		func() error { return agent.Run(ctx) },
 		func() error { return server.Serve(ctx, listener) },
-	} {
+		func() error { return inside.serveMetrics(ctx, scraped, log) },
+	}
+	errs := make(chan error, len(parts))
+	for _, part := range parts {
 		go func() {
 			errs <- part()
 			stop()
@@ -199,7 +214,10 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 	<-ctx.Done()
 	notify(log, "STOPPING=1")
 	log.Info("agent ends; the containers stay")
-	return errors.Join(<-errs, <-errs)
+	for range parts {
+		err = errors.Join(err, <-errs)
+	}
+	return err
 }
 
 // listen takes the socket that systemd made, or makes it.

@@ -54,6 +54,8 @@ type Config struct {
 	Configuration func() Configuration
 	// Audit writes down what was asked for; nil: nothing.
 	Audit *audit.Log
+	// Answered is told of each request when its answer begins; nil: nobody.
+	Answered func(role string, status int, took time.Duration)
 	// Mounts are further handlers beside /v1.
 	Mounts []Mount
 	// MaxImport is how many bytes an archive may have that is imported. Default: DefaultMaxImport.
@@ -113,7 +115,7 @@ func (s *Server) role(p Peer) Role { return s.grants.Load().role(p) }
 
 // Handler answers requests whose context says who calls, see WithPeer. Streams and sessions end with Serve.
 func (s *Server) Handler() http.Handler {
-	next := checkPeer(s.routes())
+	next := s.counted(checkPeer(s.routes()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(requestID, s.id[:8]+"-"+strconv.FormatUint(s.count.Add(1), 10))
 		next.ServeHTTP(w, r)

@@ -105,6 +105,7 @@ func noteDone(r *record.Record, action Action, before Failure, err error) {
 
 // done is the end of an action that succeeded.
 func (a *Agent) done(n *entry, action Action, image spec.Image, took time.Duration) {
+	n.outcome = OutcomeActed
 	log := a.Log
 	if action.Verb == VerbStart && !loud(n.record.Runs.Streak) {
 		log = log.V(1)

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // share bounds what looking without a hint may cost: one part of so many of the time.
@@ -81,6 +79,9 @@ func (a *Agent) takeIn(i int, s Snapshot) (unsettled bool) {
 	a.sources[i] = s
 	a.mu.Lock()
 	missing := len(a.admission.Missing) + len(a.configs.Missing)
+	if s.OK() {
+		a.read[s.Source] = s.ReadAt
+	}
 	a.mu.Unlock()
 	if missing == 0 && before.same(s) {
 		return s.Unsettled
@@ -184,12 +185,7 @@ func (a *Agent) problemsOf(s *Snapshot) (list []string) {
 	if !s.OK() {
 		list = append(list, unavailable(s))
 	}
-	problems := spec.Problems{}
-	for _, f := range s.Files {
-		problems = append(problems, f.Problems...)
-	}
-	problems = append(problems, a.admission.Problems[s.Source]...)
-	for _, p := range append(problems, a.configs.Problems[s.Source]...) {
+	for _, p := range a.problemsIn(s) {
 		list = append(list, p.Error())
 	}
 	return list

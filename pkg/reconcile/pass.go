@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"runtime/trace"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -42,6 +43,15 @@ func (a *Agent) pass(ctx context.Context, id string) {
 		a.queue.Wake(id, n.notBefore)
 		return
 	}
+	if trace.IsEnabled() {
+		of, task := trace.NewTask(ctx, "pass")
+		ctx = of
+		trace.Log(ctx, "name", id)
+		defer task.End()
+	}
+	began := time.Now()
+	n.outcome = OutcomeIdle
+	defer func() { a.Meter.Passed(n.outcome, time.Since(began)) }()
 	for range maxRounds {
 		if !a.round(ctx, n) || ctx.Err() != nil {
 			return
@@ -54,6 +64,7 @@ func (a *Agent) pass(ctx context.Context, id string) {
 func (a *Agent) pause(n *entry) {
 	n.notBefore = now().Add(doubled(firstRetry, n.restless, lastRetry))
 	n.restless++
+	n.outcome = OutcomeRestless
 	a.tell(Event{Name: n.id, Warning: true, Reason: "Restless", Message: "its actions do not lead to what its manifest says"})
 	a.queue.Wake(n.id, n.notBefore)
 }
@@ -68,6 +79,9 @@ func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 	if n.accept(desired, removed) {
 		a.forgetDenied(&n.record)
 		a.tellAccepted(n, before)
+		if n.converging = (time.Time{}); desired != nil {
+			n.converging = desired.Since
+		}
 	}
 	observed, err := a.Node.ObserveOne(ctx, n.id)
 	if err != nil {

@@ -99,5 +99,6 @@ func (a *Agent) Reread(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return a.observe(ctx)
+	_, err := a.observe(ctx)
+	return err
 }
