@@ -18,13 +18,18 @@ import (
 
 // With the tag pages this program is another one: it writes manual pages and completions into a directory, and ends. Nothing of it is in the product.
 //
-//	go run -tags pages ./cmd/reconciler DIR    DIR/man/*.{1,5}, DIR/completion/reconciler.{bash,zsh,fish}
+//	go run -tags pages ./cmd/reconciler DIR             DIR/man/*.{1,5}, DIR/completion/reconciler.{bash,zsh,fish}
+//	go run -tags pages ./cmd/reconciler -tables ROOT    what of the repository at ROOT is made of the flags of run: see tables.go
 func init() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: go run -tags pages ./cmd/reconciler DIR")
+	do, args := writePages, os.Args[1:]
+	if len(args) > 1 && args[0] == "-tables" {
+		do, args = writeTables, args[1:]
+	}
+	if len(args) != 1 {
+		fmt.Fprintln(os.Stderr, "usage: go run -tags pages ./cmd/reconciler [-tables] DIR")
 		os.Exit(2)
 	}
-	if err := writePages(os.Args[1]); err != nil {
+	if err := do(args[0]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -44,8 +49,10 @@ func writePages(dir string) error {
 	}); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(man, "reconciler-manifest.5"), manifestPage(), 0o644); err != nil {
-		return err
+	for name, text := range map[string][]byte{"reconciler-manifest.5": manifestPage(), "reconciler-config.5": configPage()} {
+		if err := os.WriteFile(filepath.Join(man, name), text, 0o644); err != nil {
+			return err
+		}
 	}
 	for shell, write := range map[string]func(io.Writer) error{
 		"bash": func(w io.Writer) error { return root.GenBashCompletionV2(w, true) },
@@ -199,7 +206,7 @@ func (p *page) also(cmd *cobra.Command) {
 		}
 	}
 	if len(pages) == 0 || !cmd.HasParent() || cmd.Name() == "run" {
-		pages = append(pages, "reconciler-manifest(5)")
+		pages = append(pages, "reconciler-manifest(5)", "reconciler-config(5)")
 	}
 	p.section("SEE ALSO")
 	p.text(strings.Join(pages, ", "))
@@ -227,6 +234,36 @@ gives a new instance.`)
 	p.section("SEE ALSO")
 	p.text("reconciler-run(1), reconciler-validate(1), reconciler-explain(1)")
 	return p.Bytes()
+}
+
+func configPage() []byte {
+	p := newPage("reconciler-config", "5", "reconciler manual", "the configuration of the agent")
+	p.section("DESCRIPTION")
+	p.text(`A configuration is one YAML document of kind AgentConfig. Each key is a flag of reconciler run: a key of a file in config.yaml.d counts more than one of
+config.yaml, a later file more than an earlier one, and a flag most. A list that is said takes the place of the one before. Every key that is not listed here
+is an error: reconciler config --check FILE shows each with its line and column. After systemctl reload reconciler the keys that are said to be live count at
+once, the others when the agent is restarted; reconciler config shows which wait.`)
+	p.section("KEYS")
+	for _, f := range configKeys().Fields() {
+		p.item(f.Path, keyFacts(f), f.Doc)
+	}
+	p.section("EXAMPLES")
+	p.text("  apiVersion: reconciler/v1alpha1\n  kind: AgentConfig\n  spec:\n    prune: always\n    grant: [read=group:monitoring]")
+	p.section("FILES")
+	p.item(defaultConfig, "", "is read if it is there, and if run has no --config")
+	p.item(defaultConfig+".d/*.yaml", "", "are read after it, sorted by name")
+	p.section("SEE ALSO")
+	p.text("reconciler-run(1), reconciler-config(1)")
+	return p.Bytes()
+}
+
+// keyFacts are type, default and when a change counts, on one line.
+func keyFacts(f spec.Field) string {
+	line := keyValues(f) + ", " + keyChange(f)
+	if f.Default != "" && f.Default != "[]" {
+		line += ", default " + f.Default
+	}
+	return line
 }
 
 func (p *page) fields(fields []spec.Field) {

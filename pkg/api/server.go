@@ -48,8 +48,10 @@ type Config struct {
 	Images  Images // nil: none can be looked at or carried away
 	Version string
 	Log     logr.Logger
-	// Grants say who may do what.
+	// Grants say who may do what, until SetGrants.
 	Grants Grants
+	// Configuration is what the agent runs with; nil: nothing is said of it.
+	Configuration func() Configuration
 	// Audit writes down what was asked for; nil: nothing.
 	Audit *audit.Log
 	// Answered is told of each request when its answer begins; nil: nobody.
@@ -78,6 +80,7 @@ type Server struct {
 	started time.Time
 	count   atomic.Uint64 // of requests
 	encoded encoded
+	grants  atomic.Pointer[Grants]
 	streams slots           // one per stream, session or long answer
 	moving  slots           // one per archive on its way
 	life    context.Context // ends with the server, so that streams leave
@@ -91,7 +94,7 @@ func New(config Config) *Server {
 	if config.Images == nil {
 		config.Images = noImages{}
 	}
-	return &Server{
+	s := &Server{
 		Config:  config,
 		id:      rand.Text(),
 		started: time.Now(),
@@ -101,7 +104,14 @@ func New(config Config) *Server {
 		life:    life,
 		end:     end,
 	}
+	s.SetGrants(config.Grants)
+	return s
 }
+
+// SetGrants has others say who may do what, from the next connection on: who is connected keeps the role that was there.
+func (s *Server) SetGrants(grants Grants) { s.grants.Store(&grants) }
+
+func (s *Server) role(p Peer) Role { return s.grants.Load().role(p) }
 
 // Handler answers requests whose context says who calls, see WithPeer. Streams and sessions end with Serve.
 func (s *Server) Handler() http.Handler {
@@ -133,7 +143,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			server.Close()
 		}
 	})
-	err := server.Serve(limitListener(listener, s.Grants))
+	err := server.Serve(limitListener(listener, s.role))
 	defer s.drain()
 	if stop() {
 		return fmt.Errorf("cannot serve the API: %w", err)

@@ -119,6 +119,11 @@ func (c *Client) Events(ctx context.Context, name string, since uint64) (e []api
 	return e, c.get(ctx, "/events", eventQuery(name, since), &e)
 }
 
+// Configuration is what the agent runs with.
+func (c *Client) Configuration(ctx context.Context) (f api.Configuration, err error) {
+	return f, c.get(ctx, "/config", nil, &f)
+}
+
 // Sources are the directories of manifests as the agent last read them.
 func (c *Client) Sources(ctx context.Context) (s []api.Source, err error) {
 	return s, c.get(ctx, "/sources", nil, &s)

@@ -62,7 +62,9 @@ type Agent struct {
 	sources []Snapshot                   // the newest of each of Config.Sources
 	told    map[string]map[string]string // problems reported already, by source and place
 
+	// mu guards what SetRules changes as well: Config.Prune, DeepLook and Allows.
 	mu        sync.Mutex
+	rules     int // counts SetRules
 	admission Admission
 	configs   Configs
 	confirmed map[string]Confirmation // by source, until it is done

@@ -35,6 +35,7 @@ type entry struct {
 
 	turn    chan struct{}
 	record  record.Record
+	checked int        // the rules by which its earlier manifests were allowed last
 	saved   record.Sum // of the record as the store has it
 	failure Failure
 	order   Order
@@ -76,8 +77,12 @@ func (a *Agent) enter(ctx context.Context, id string) (*entry, error) {
 			return nil, ctx.Err()
 		}
 		a.mu.Lock()
-		current := a.names[id] == n
+		current, rules := a.names[id] == n, a.rules
 		a.mu.Unlock()
+		if current && n.checked != rules {
+			n.checked = rules
+			a.forgetDenied(&n.record)
+		}
 		if current {
 			return n, nil
 		}

@@ -99,7 +99,7 @@ func checkContents(t *testing.T, tree string) {
 		t.Errorf("only %d verbs in %s", verbs, help)
 	}
 	for _, path := range []string{
-		"usr/share/man/man1/reconciler.1.gz", "usr/share/man/man5/reconciler-manifest.5.gz", "usr/share/doc/reconciler/reconciler.cdx.json",
+		"usr/share/man/man1/reconciler.1.gz", "usr/share/man/man5/reconciler-manifest.5.gz", "usr/share/man/man5/reconciler-config.5.gz", "usr/share/doc/reconciler/reconciler.cdx.json",
 		"usr/share/bash-completion/completions/reconciler", "usr/share/zsh/vendor-completions/_reconciler", "usr/share/fish/vendor_completions.d/reconciler.fish",
 		"usr/lib/systemd/system/reconciler.service", "usr/lib/systemd/system/reconciler.socket", "usr/lib/systemd/system/reconciler-shutdown.service",
 		"usr/lib/sysusers.d/reconciler.conf", "usr/lib/tmpfiles.d/reconciler.conf", "etc/reconciler/config.yaml", "etc/reconciler/manifests.d",
