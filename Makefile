@@ -9,9 +9,13 @@ DEMO    ?= /var/lib/reconciler-demo
 SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Without HTTP/2, which nobody speaks over a unix socket; what never runs, or runs once, is compiled for size.
-SELDOM  := crypto/... encoding/asn1 encoding/pem container/... flag os/exec os/signal os/user path/... net/... regexp/... math/big text/... mime/... archive/... log/... go.yaml.in/... sigs.k8s.io/... \
+SELDOM  := runtime/trace crypto/... encoding/asn1 encoding/pem container/... flag os/exec os/signal os/user path/... net/... regexp/... math/big text/... mime/... archive/... log/... go.yaml.in/... sigs.k8s.io/... \
            $(addprefix github.com/,spf13/... godbus/... coreos/... fsnotify/... robfig/... checkpoint-restore/... aperturerobotics/... \
-           $(addprefix seed31d4122e/reconciler/,cmd/... pkg/api/... pkg/client/...))
+           $(addprefix seed31d4122e/reconciler/,cmd/... pkg/api/... pkg/client/... pkg/meter pkg/metric pkg/flight pkg/machine pkg/checkpoint/criu \
+           $(addprefix pkg/linux/,oci survey mount network/...)))
+PREFIX  ?= /usr/local
+DESTDIR ?=
+OUT     ?= bin
 LEAN    := -tags nethttpomithttp2 $(foreach p,$(SELDOM),-gcflags=$(p)=-l)
 TOOL    := go tool -modfile=internal/tools/go.mod
 # Tests run as root where sudo or root is there; those that need a kernel feature skip by a named probe.
@@ -20,10 +24,10 @@ TEST    := go test -exec '$(SUDO)'
 # They build what they test, and log what came of it.
 ENGINES := go test -count=1 -timeout 20m -v ./... 2>&1 | { grep -vE '^(=== |  *--- PASS)'; exit $${PIPESTATUS[0]}; }
 
-.PHONY: help run down build test test-seccomp test-engines bench check fuzz generate soak vm-test clean
+.PHONY: help run down build install deb rpm test test-seccomp test-engines bench check fuzz generate soak vm-test clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/reconciler, one static binary
 	@scripts/deps.sh run
@@ -39,6 +43,13 @@ down: build ## stop and remove what `make run` made: the same directory, without
 	@$(SUDO) mkdir -p $(DEMO)/nothing
 	@$(SUDO) ln -sfn $(DEMO)/nothing $(DEMO)/manifests.d
 	$(SUDO) bin/reconciler run --once --prune always --manifests $(DEMO)/manifests.d
+
+install: build ## install below PREFIX (/usr/local), with units, manual pages and completions; DESTDIR stages it
+	@scripts/install.sh '$(DESTDIR)' '$(PREFIX)' '$(PREFIX)/share/zsh/site-functions' '$(VERSION)'
+	@[ -n '$(DESTDIR)' ] || echo 'now: systemd-sysusers && systemctl daemon-reload && systemctl enable --now reconciler'
+
+deb rpm: build ## make a package in OUT (bin)
+	@VERSION='$(VERSION)' scripts/package.sh $@ '$(OUT)'
 
 test: ## run all tests (as root where possible) and list the skips
 	@scripts/deps.sh test
@@ -73,11 +84,12 @@ soak: ## the long campaigns: TARGET=Kill|Records|Sim|... narrows them
 	@scripts/deps.sh test
 	RECONCILER_SOAK=1 $(TEST) -timeout 6h -v -run '$(or $(TARGET),.)' ./...
 
-vm-test: ## run the root tests in a Debian 13 guest: systemd, pure cgroup v2; then a container goes through its reboot and moves
+vm-test: ## run the root tests in a Debian 13 guest: systemd, pure cgroup v2; then a container goes through its reboot and moves, and a package is installed, upgraded and removed
 	@scripts/deps.sh vm
 	CACHE=$(CACHE)/vm test/vm/run.sh
 	CACHE=$(CACHE)/vm SMP=1 test/vm/run.sh './pkg/machine:TestCounter|TestLeaveRunning|TestPaused$$|TestGroup$$|TestTerminal$$|TestPreCopy$$|TestUsersAfterRestore' './cmd/reconciler/ocicmd:TestRestoredScope'
 	CACHE=$(CACHE)/vm test/vm/reboot.sh
+	CACHE=$(CACHE)/vm test/vm/package.sh
 
 clean: ## remove what was built here (not the containers: see down)
 	rm -rf bin

@@ -7,13 +7,14 @@ tool() { go tool -modfile=internal/tools/go.mod "$@"; }
 
 echo "== generated files"
 go generate ./...
-git diff --exit-code -- manifests/.schema.json docs pkg || { echo "error: generated files are stale; run make generate and commit" >&2; exit 1; }
+git diff --exit-code -- manifests/.schema.json docs pkg packaging/config.yaml || { echo "error: generated files are stale; run make generate and commit" >&2; exit 1; }
 echo "== format"
 unformatted=$(git ls-files '*.go' | xargs go tool -modfile=internal/tools/go.mod gofumpt -l)
 [ -z "$unformatted" ] || { echo "error: not formatted (gofumpt -w): $unformatted" >&2; exit 1; }
 echo "== vet, amd64 and arm64"
 go vet ./...
 GOARCH=arm64 go vet ./...
+go vet -tags pages ./cmd/reconciler
 echo "== staticcheck"
 tool staticcheck ./...
 echo "== budget"

@@ -32,6 +32,8 @@ case "$1" in
 run | test | bench | vm) "$(dirname "$0")/criu.sh" ;;
 esac
 
+[ "$1" != test ] || "$(dirname "$0")/promtool.sh"
+
 missing=
 for want in $wants; do
 	case "$want" in

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Exit codes; they are an interface and do not change.
@@ -59,6 +61,10 @@ func (a *app) report(err error) int {
 		if e.err == nil {
 			return code
 		}
+	}
+	if problems, ok := errors.AsType[spec.Problems](err); ok {
+		a.printProblems(problems)
+		return code
 	}
 	text, hint, _ := strings.Cut(err.Error(), hintMark)
 	fmt.Fprintf(a.err, "%s %s\n", a.err.red("error:"), clean(text))

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -15,7 +16,7 @@ import (
 
 // TestLive runs testdata/live: scripts against a real agent with real containers. Beside what testscript has, they know
 //
-//	agent start|stop|kill [FLAG...]   the agent, whose containers stay
+//	agent start|stop|kill|reload [FLAG...]   the agent, whose containers stay
 //	put FILE [AS]                     drop FILE into the manifests, by rename
 //	drop NAME                         remove NAME from the manifests
 //	soon TEXT reconciler ARGUMENT...    runs reconciler until its output holds TEXT
@@ -106,7 +107,7 @@ func (n *node) clear(t *testing.T) {
 
 func (n *node) runAgent(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 0 || neg {
-		ts.Fatalf("usage: agent start|stop|kill [FLAG...]")
+		ts.Fatalf("usage: agent start|stop|kill|reload [FLAG...]")
 	}
 	var err error
 	switch args[0] {
@@ -114,6 +115,8 @@ func (n *node) runAgent(ts *testscript.TestScript, neg bool, args []string) {
 		err = n.start(args[1:]...)
 	case "stop":
 		err = n.stop()
+	case "reload":
+		err = n.agent.Process.Signal(syscall.SIGHUP)
 	case "kill":
 		err = n.agent.Process.Kill()
 		_ = n.agent.Wait()

@@ -13,12 +13,8 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// newLogger logs to s as format says: text for people, json for programs, auto for what s is. V(1) is shown when verbose.
-func newLogger(s *screen, format string, verbose bool) logr.Logger {
-	level := slog.LevelInfo
-	if verbose {
-		level = slog.LevelDebug
-	}
+// newLogger logs to s as format says: text for people, json for programs, auto for what s is. V(1) is LevelDebug.
+func newLogger(s *screen, format string, level slog.Leveler) logr.Logger {
 	if format == "text" || format == "auto" && s.terminal {
 		return logr.FromSlogHandler(&peopleHandler{screen: s, level: level, mu: &sync.Mutex{}})
 	}
@@ -39,13 +35,15 @@ func plainAttr(_ []string, a slog.Attr) slog.Attr {
 // peopleHandler writes `15:04:05 message key=value`, safe for a terminal.
 type peopleHandler struct {
 	*screen
-	level slog.Level
+	level slog.Leveler
 	attrs []slog.Attr
 	mu    *sync.Mutex
 }
 
 // Enabled tells whether a level is shown.
-func (h *peopleHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
+func (h *peopleHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= h.level.Level()
+}
 
 // WithGroup leaves groups out: keys are unique.
 func (h *peopleHandler) WithGroup(string) slog.Handler { return h }

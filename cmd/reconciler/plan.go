@@ -64,7 +64,7 @@ path, class (live, replace), old and new. It is an interface: keys are added, no
 	cmd.Flags().StringArrayVarP(&p.files, "filename", "f", nil, "a `PATH`, as an argument is; may be repeated")
 	cmd.Flags().StringVar(&p.state, "state", "", "compare with a `FILE` of `reconciler get -o json` instead of an agent; - for stdin")
 	p.scope.flags(cmd)
-	p.policy.flag(cmd)
+	p.policy.flag(cmd.Flags())
 	return cmd
 }
 
@@ -117,7 +117,7 @@ func (p *plan) printWaiting(ctx context.Context) error {
 
 // proposed compares manifests with what the agent follows.
 func (p *plan) proposed(ctx context.Context, paths []string) error {
-	policy, err := p.policy.read(p.app)
+	policy, err := p.policy.read()
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -14,12 +14,12 @@ import (
 // policyFlag is the flag --policy: the file of a NodePolicy.
 type policyFlag struct{ file string }
 
-func (f *policyFlag) flag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.file, "policy", "", "a `FILE` of kind NodePolicy: what manifests may ask for (default: everything)")
+func (f *policyFlag) flag(flags *pflag.FlagSet) {
+	flags.StringVar(&f.file, "policy", "", "a `FILE` of kind NodePolicy: what manifests may ask for (default: everything)")
 }
 
-// read is the policy, nil when no file is said. Its problems are printed.
-func (f *policyFlag) read(a *app) (*spec.NodePolicy, error) {
+// read is the policy, nil when no file is said. What is wrong in it are spec.Problems.
+func (f *policyFlag) read() (*spec.NodePolicy, error) {
 	if f.file == "" {
 		return nil, nil
 	}
@@ -34,8 +34,7 @@ func (f *policyFlag) read(a *app) (*spec.NodePolicy, error) {
 	}
 	policy, problems := spec.DecodePolicy(f.file, data)
 	if len(problems) > 0 {
-		a.printProblems(problems)
-		return nil, &exit{code: exitError}
+		return nil, problems
 	}
 	return policy, nil
 }

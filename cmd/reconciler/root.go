@@ -81,14 +81,14 @@ func verbs(a *app) []*cobra.Command {
 		id   string
 		cmds []*cobra.Command
 	}{
-		{groupAgent, []*cobra.Command{newRun(a)}},
+		{groupAgent, []*cobra.Command{newRun(a), newConfig(a)}},
 		{groupManifests, []*cobra.Command{newValidate(a), newPlan(a), newDiff(a), newExplain(a), newSchema(a)}},
 		{groupContainers, []*cobra.Command{
 			newGet(a), newDescribe(a), newTop(a), newPs(a), newDrift(a), newEvents(a), newLogs(a), newExec(a), newAttach(a), newWait(a),
 			newOverride(a, "pause"), newOverride(a, "resume"), newOverride(a, "stop"), newOverride(a, "start"), newOverride(a, "suspend"),
 			newOverride(a, "clear"), newRollout(a), newRestart(a), newKill(a), newCheckpoint(a), newRestore(a),
 		}},
-		{groupNode, []*cobra.Command{newSources(a), newPrune(a), newDrain(a), newUndrain(a), newShutdown(a), newDoctor(a), newOCI(a), newVersion(a)}},
+		{groupNode, []*cobra.Command{newSources(a), newPrune(a), newDrain(a), newUndrain(a), newShutdown(a), newDoctor(a), newDebug(a), newOCI(a), newVersion(a)}},
 	} {
 		for _, cmd := range group.cmds {
 			cmd.GroupID = group.id

@@ -13,29 +13,29 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seed31d4122e/reconciler/pkg/api"
 	"github.com/seed31d4122e/reconciler/pkg/api/audit"
 	"github.com/seed31d4122e/reconciler/pkg/linux"
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/machine"
+	"github.com/seed31d4122e/reconciler/pkg/meter"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
-	"github.com/seed31d4122e/reconciler/pkg/reconcile/signature"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
-	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // agentFlags are the flags of run.
 type agentFlags struct {
+	config        string
 	manifests     []string
 	manifestOwner uint32
-	watch         string
+	watch         *format
 	policy        policyFlag
 	signers       string
-	prune         string
+	prune         *format
 	once          bool
 	runDir        string
 	criu          string
@@ -44,19 +44,25 @@ type agentFlags struct {
 	cgroupParent  string
 	subnet        netip.Prefix
 	drift         time.Duration
-	grants        []string
+	grants        grantList
 	audit         bool
+	metricsListen string
+	metricsOwn    int
+	flight        bool
 	logFormat     *format
 	verbose       bool
 }
 
 func newRun(a *app) *cobra.Command {
-	f := agentFlags{logFormat: &format{"auto", []string{"auto", "text", "json"}}}
+	var f agentFlags
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the agent",
 		Long: `Run the agent: watch directories of manifests and make this machine agree with them, until SIGTERM or SIGINT.
 The containers stay when it ends, and the next agent takes them over as they are.
+
+Every flag has a key in ` + defaultConfig + ` and in the files of ` + defaultConfig + `.d, of which the later counts, and the flag
+most; see config. SIGHUP has the agent read its configuration and all manifests anew. What cannot change while it runs it names.
 
 A manifest acts as root, so directories and files must belong to root or --manifest-owner and be
 writable by nobody else. One agent serves one run directory and one cgroup parent; a second one refuses.`,
@@ -68,17 +74,30 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
-			return a.run(ctx, f)
+			s, err := loadSettings(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			return a.run(ctx, cmd.Flags(), s)
 		},
 	}
-	flags := cmd.Flags()
+	f.add(cmd.Flags())
+	return cmd
+}
+
+// add makes the flags. Each but callFlags is a key of the configuration as well, by its type, its help's word for its value, and its help.
+func (f *agentFlags) add(flags *pflag.FlagSet) {
+	f.watch = &format{string(source.WatchAuto), []string{string(source.WatchAuto), string(source.WatchNever)}}
+	f.prune = &format{string(reconcile.PruneGuarded), []string{string(reconcile.PruneAlways), string(reconcile.PruneNever), string(reconcile.PruneGuarded)}}
+	f.logFormat = &format{"auto", []string{"auto", "text", "json"}}
+	flags.StringVar(&f.config, "config", "", "a `FILE` of kind AgentConfig, /dev/null for none (default: "+defaultConfig+", if it is there)")
 	flags.StringArrayVar(&f.manifests, "manifests", []string{"/etc/reconciler/manifests.d"}, "a `DIR` of manifests; may be repeated")
 	flags.Uint32Var(&f.manifestOwner, "manifest-owner", 0, "the `UID` that may own manifests, beside root")
-	f.policy.flag(cmd)
+	f.policy.flag(flags)
 	flags.StringVar(&f.signers, "require-signatures", "", "take only manifests that one of the allowed signers in `FILE` has signed: ssh-keygen -Y sign -n reconciler (default: any)")
-	flags.StringVar(&f.watch, "watch", string(source.WatchAuto),
+	flags.Var(f.watch, "watch",
 		"`HOW` changes of manifests are noticed, beside a look every 3s: auto asks the kernel, but of network file systems; never reads instead, contents every 10s")
-	flags.StringVar(&f.prune, "prune", string(reconcile.PruneGuarded),
+	flags.Var(f.prune, "prune",
 		"whether containers go with their manifests: always, never or guarded; `POLICY` guarded holds back a scan that removes more than 3 and more than half of a directory until it is confirmed, see prune")
 	flags.BoolVar(&f.once, "once", false, "converge, then leave")
 	flags.StringVar(&f.runDir, "run-dir", defaultRunDir, "`DIR` for what dies with the boot")
@@ -88,35 +107,33 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 	flags.TextVar(&f.subnet, "bridge-subnet", network.DefaultSubnet, "the `PREFIX` that bridges get their subnets from, each at most a /22")
 	flags.DurationVar(&f.drift, "drift-interval", time.Minute, "how often each container is compared with all that the kernel shows of it; 0 for never: then only limits and pauses are")
 	flags.StringVar(&f.criu, "criu", "", "the criu `PROGRAM` that images are taken with; default: the first that is found, if it proves itself")
-	flags.StringArrayVar(&f.grants, "grant", nil, "let others use the socket, beside root and the group "+api.Group+": `ROLE=WHO`, read, operate or admin to group:NAME, gid:N, user:NAME or uid:N; may be repeated")
+	flags.Var(&f.grants, "grant", "let others use the socket, beside root and the group "+api.Group+": `ROLE=WHO`, read, operate or admin to group:NAME, gid:N, user:NAME or uid:N; may be repeated")
 	flags.BoolVar(&f.audit, "audit", true, "write who asked for what into "+audit.FileName+" below --log-dir")
+	flags.StringVar(&f.metricsListen, "metrics-listen", "", "serve metrics at http://`HOST:PORT`/metrics as well, to whoever reaches it, such as 127.0.0.1:9464 (default: on the socket alone)")
+	flags.IntVar(&f.metricsOwn, "metrics-containers", 1000, "how many containers have metrics of their own, `N`; those of the others are added up")
+	flags.BoolVar(&f.flight, "flight-recorder", false, "keep the latest seconds of the agent's execution trace in memory, for debug trace")
 	flags.Var(f.logFormat, "log-format", "auto (text on a terminal), text or json")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every event and decision")
-	return cmd
 }
 
 // gcPercent is less than the runtime's own 100: an agent waits most of the time and then makes little garbage, and memory is what it takes from the containers.
 const gcPercent = 40
 
 // run opens the node, then serves the API and the loop until ctx ends or one of them fails.
-func (a *app) run(ctx context.Context, f agentFlags) error {
+func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
+	syscall.Umask(0o022) // whatever the caller has: containers see files that are made here, in the modes that are said
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	log := newLogger(a.err, f.logFormat.word, f.verbose)
-	prune, err := reconcile.ParsePrunePolicy(f.prune)
+	f := s.agentFlags
+	live := &live{line: line, started: s, newest: s}
+	live.verbose(f.verbose)
+	log := newLogger(a.err, f.logFormat.word, &live.level)
+	t, err := f.take()
 	if err != nil {
 		return err
 	}
-	policy, err := f.policy.read(a)
-	if err != nil {
-		return err
-	}
-	grants, err := api.ParseGrants(f.grants)
-	if err != nil {
-		return err
-	}
-	sources, err := f.sources(policy)
+	sources, err := live.open(f.manifests, t.options)
 	if err != nil {
 		return err
 	}
@@ -132,7 +149,10 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 		return err
 	}
 	defer store.Close()
-	agent, err := reconcile.New(reconcile.Config{Node: node, Store: store, Sources: sources, Prune: prune, DeepLook: f.deepLook(), Allows: policy.Allows, Log: log})
+	figures := meter.New()
+	agent, err := reconcile.New(reconcile.Config{
+		Node: node, Store: store, Sources: sources, Prune: t.rules.Prune, DeepLook: t.rules.DeepLook, Allows: t.rules.Allows, Meter: figures, Log: log,
+	})
 	if err != nil {
 		return err
 	}
@@ -140,51 +160,13 @@ func (a *app) run(ctx context.Context, f agentFlags) error {
 		// What has nothing to keep leaves no keeper.
 		return errors.Join(agent.RunOnce(ctx), node.Shutdown(context.WithoutCancel(ctx)))
 	}
-	return a.serve(ctx, f, grants, agent, node, log)
-}
-
-// deepLook is the interval as the loop takes it, where 0 is the default.
-func (f agentFlags) deepLook() time.Duration {
-	if f.drift <= 0 {
-		return -1
-	}
-	return f.drift
-}
-
-func (f agentFlags) sources(policy *spec.NodePolicy) ([]reconcile.Source, error) {
-	watch, err := source.ParseWatch(f.watch)
-	if err != nil {
-		return nil, err
-	}
-	signers, err := f.allowedSigners()
-	if err != nil {
-		return nil, err
-	}
-	var sources []reconcile.Source
-	for _, path := range f.manifests {
-		dir, err := source.New(path, source.Options{Owners: []uint32{f.manifestOwner}, Watch: watch, Decode: policy.Decode, Signers: signers})
-		if err != nil {
-			return nil, err
-		}
-		sources = append(sources, dir)
-	}
-	return sources, nil
-}
-
-// allowedSigners are those who may sign manifests; nil when no signatures are asked for.
-func (f agentFlags) allowedSigners() (*signature.Signers, error) {
-	if f.signers == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(f.signers)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read allowed signers: %w", err)
-	}
-	return signature.ParseSigners(f.signers, text)
+	live.agent, live.log = agent, log
+	return a.serve(ctx, f, t.grants, live, node, figures)
 }
 
 // serve runs API and loop side by side. The first to end ends the other.
-func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, agent *reconcile.Agent, node *machine.Node, log logr.Logger) error {
+func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *live, node *machine.Node, figures *meter.Meter) error {
+	agent, log := live.agent, live.log
 	listener, err := f.listen(a)
 	if err != nil {
 		return err
@@ -193,30 +175,49 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, agent 
 	if err := grants.Share(listener.Addr().String()); err != nil {
 		log.Error(err, "a grant is without effect")
 	}
-	config := api.Config{Agent: agent, Logs: nodeLogs{node.Node}, Node: node, Images: node, Version: buildInfo().Version, Grants: grants, Log: log}
+	inside, scraped, err := f.inside(agent, node, figures)
+	if err != nil {
+		return err
+	}
+	config := api.Config{
+		Agent: agent, Logs: nodeLogs{node.Node}, Node: node, Images: node, Version: buildInfo().Version, Grants: grants, Configuration: live.shown, Log: log,
+		Answered: figures.Answered, Mounts: inside.mounts(),
+	}
 	if f.audit {
 		config.Audit = audit.Open(f.logDir, log)
 		defer config.Audit.Close()
 	}
 	server := api.New(config)
+	live.share = func(grants api.Grants) {
+		server.SetGrants(grants)
+		if err := grants.Share(listener.Addr().String()); err != nil {
+			log.Error(err, "a grant is without effect")
+		}
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	errs := make(chan error, 2)
-	for _, part := range []func() error{
+	parts := []func() error{
 		func() error { return agent.Run(ctx) },
 		func() error { return server.Serve(ctx, listener) },
-	} {
+		func() error { return inside.serveMetrics(ctx, scraped, log) },
+	}
+	errs := make(chan error, len(parts))
+	for _, part := range parts {
 		go func() {
 			errs <- part()
 			stop()
 		}()
 	}
 	go supervise(ctx, agent, log)
+	go reloads(ctx, log, live.reload)
 	log.Info("agent started", "manifests", fmt.Sprint(f.manifests), "socket", listener.Addr().String(), "pid", os.Getpid())
 	<-ctx.Done()
 	notify(log, "STOPPING=1")
 	log.Info("agent ends; the containers stay")
-	return errors.Join(<-errs, <-errs)
+	for range parts {
+		err = errors.Join(err, <-errs)
+	}
+	return err
 }
 
 // listen takes the socket that systemd made, or makes it.

@@ -4,11 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 )
@@ -20,30 +24,77 @@ func notify(log logr.Logger, state string) {
 	}
 }
 
-// supervise says READY when the agent has looked at everything once, then feeds the watchdog for as long as the agent answers.
+// supervise says READY when the agent has looked at everything once, and feeds the watchdog for as long as its loop completes what it begins. Until it is ready it asks
+// for more time by the same rule: what is restored from images takes as long as there is memory to read.
 func supervise(ctx context.Context, agent *reconcile.Agent, log logr.Logger) {
-	select {
-	case <-agent.Synced():
-		notify(log, daemon.SdNotifyReady)
-		log.Info("everything was looked at once")
-	case <-ctx.Done():
-		return
-	}
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || interval == 0 {
-		return
+		interval = defaultWatchdog
 	}
+	beat := fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", interval.Microseconds())
+	ready := agent.Synced()
+	var stuck bool
 	ticker := time.NewTicker(interval / 3)
 	defer ticker.Stop()
 	for {
 		select {
+		case <-ready:
+			notify(log, daemon.SdNotifyReady)
+			log.Info("everything was looked at once")
+			ready, beat = nil, daemon.SdNotifyWatchdog
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			agent.Objects() // waits for the agent's locks: a stuck agent is not fed
-			notify(log, daemon.SdNotifyWatchdog)
+			stuck = feed(ctx, agent, interval/3, beat, stuck, log)
 		}
 	}
+}
+
+// defaultWatchdog is how often it is looked at the loop where the service manager says nothing: what is wrong is logged.
+const defaultWatchdog = time.Minute
+
+// feed tells the service manager that the loop gets on, if it does, and logs when that changes.
+func feed(ctx context.Context, agent *reconcile.Agent, within time.Duration, beat string, was bool, log logr.Logger) (stuck bool) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	err := agent.Stuck(ctx)
+	switch {
+	case err == nil:
+		notify(log, beat)
+	case !was:
+		log.Error(err, "the watchdog is not fed")
+	}
+	return err != nil
+}
+
+// reloads does what SIGHUP asks for, and tells the service manager when it begins and ends: `systemctl reload`.
+func reloads(ctx context.Context, log logr.Logger, reload func(context.Context) error) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	defer signal.Stop(asked)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-asked:
+		}
+		notify(log, daemon.SdNotifyReloading+"\n"+monotonic())
+		if err := reload(ctx); err != nil {
+			log.Error(err, "not all was reloaded")
+		} else {
+			log.Info("reloaded")
+		}
+		notify(log, daemon.SdNotifyReady)
+	}
+}
+
+// monotonic is the time that goes with RELOADING, see sd_notify(3).
+func monotonic() string {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return ""
+	}
+	return fmt.Sprintf("MONOTONIC_USEC=%d", t.Nano()/1000)
 }
 
 // activated is the socket that systemd made for us, nil if it made none, see sd_listen_fds(3).

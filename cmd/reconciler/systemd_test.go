@@ -45,6 +45,10 @@ func TestServiceManager(t *testing.T) {
 	if _, err := client.New(n.path("activated")).Version(context.Background()); err != nil {
 		t.Errorf("the socket made for the agent: %v", err)
 	}
+	must(t, agent.Process.Signal(syscall.SIGHUP))
+	must(t, expectState(manager, "RELOADING=1"))
+	must(t, expectState(manager, "READY=1"))
+	must(t, expectState(manager, "WATCHDOG=1"))
 	must(t, agent.Process.Signal(syscall.SIGTERM))
 	must(t, expectState(manager, "STOPPING=1"))
 	if err := agent.Wait(); err != nil {
@@ -55,7 +59,7 @@ func TestServiceManager(t *testing.T) {
 	}
 }
 
-// expectState reads notifications until one is the state, passing over watchdogs.
+// expectState reads notifications until one begins with the state, passing over watchdogs.
 func expectState(manager *net.UnixConn, want string) error {
 	fail := func(err error) error { return fmt.Errorf("waiting for %s: %w", want, err) }
 	if err := manager.SetReadDeadline(time.Now().Add(patience)); err != nil {
@@ -66,10 +70,11 @@ func expectState(manager *net.UnixConn, want string) error {
 		if err != nil {
 			return fail(err)
 		}
-		switch got := strings.TrimSpace(string(buffer[:size])); got {
+		got, _, _ := strings.Cut(string(buffer[:size]), "\n")
+		switch got, _, _ = strings.Cut(got, "_USEC="); got {
 		case want:
 			return nil
-		case "WATCHDOG=1":
+		case "WATCHDOG=1", "EXTEND_TIMEOUT":
 		default:
 			return fmt.Errorf("got %q, want %s", got, want)
 		}

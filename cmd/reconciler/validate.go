@@ -37,7 +37,7 @@ neither root nor an agent.`,
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			rules, err := policy.read(a)
+			rules, err := policy.read()
 			if err != nil {
 				return err
 			}
@@ -49,7 +49,7 @@ neither root nor an agent.`,
 		},
 	}
 	format = outputFlag(cmd, "text", "json", "yaml")
-	policy.flag(cmd)
+	policy.flag(cmd.Flags())
 	return cmd
 }
 

@@ -71,6 +71,8 @@ func (s *schemas) schema(t reflect.Type) node {
 		return node{"type": "array", "items": s.schema(t.Elem())}
 	case reflect.Map:
 		return node{"type": "object", "additionalProperties": s.schema(t.Elem())}
+	case reflect.Interface: // any value
+		return node{}
 	case reflect.Bool:
 		return node{"type": "boolean"}
 	case reflect.Float64:

@@ -128,6 +128,13 @@ func (s *Server) sources(*http.Request) (any, error) {
 	return append([]Source{}, s.Agent.Sources()...), nil
 }
 
+func (s *Server) configuration(*http.Request) (any, error) {
+	if s.Configuration == nil {
+		return Configuration{APIVersion: spec.APIVersion, Kind: spec.KindAgentConfig}, nil
+	}
+	return s.Configuration(), nil
+}
+
 func (s *Server) plan(r *http.Request) (any, error) {
 	plan, err := s.Agent.Plan(r.Context())
 	plan.Actions = append([]Action{}, plan.Actions...)

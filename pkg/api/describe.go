@@ -196,6 +196,10 @@ func descriptions() map[string]Description {
 			Text:   "The directories of manifests as the agent last read them.",
 			Answer: []Source{},
 		},
+		"getConfiguration": {
+			Text:   "What the agent runs with, where each value was said, and what waits for a restart.",
+			Answer: Configuration{},
+		},
 		"getPlan": {
 			Text:   "What the agent would do now.",
 			Answer: Plan{},

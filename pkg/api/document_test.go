@@ -260,6 +260,7 @@ func TestDocument(t *testing.T) {
 		{"GET", "/v1/stats?watch=1&interval=100ms", "", 200, 2},
 		{"GET", "/v1/stats?name=nobody", "", 404, 0},
 		{"GET", "/v1/sources", "", 200, 0},
+		{"GET", "/v1/config", "", 200, 0},
 		{"GET", "/v1/plan", "", 200, 0},
 		{"GET", "/v1/features", "", 200, 0},
 		{"POST", "/v1/prune", `{"source":"m","hash":"1"}`, 200, 0},

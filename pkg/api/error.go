@@ -106,6 +106,9 @@ type Failure struct {
 	Error *Error `json:"error"`
 }
 
+// WriteError answers with an error as the API does, for the handler of a Mount.
+func WriteError(w http.ResponseWriter, err error) { writeError(w, err) }
+
 func writeError(w http.ResponseWriter, err error) {
 	e := asError(err)
 	if o, ok := w.(*outcome); ok {

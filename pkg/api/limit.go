@@ -9,18 +9,18 @@ import (
 
 // limitListener accepts no more than maxConnections at a time: further callers wait in the socket's backlog. So that root always gets
 // through, a part is kept from those who are not admins, and strangers get a few; who is one too many of them is told so.
-func limitListener(l net.Listener, grants Grants) net.Listener {
+func limitListener(l net.Listener, role func(Peer) Role) net.Listener {
 	others := make(chan struct{}, maxConnections*3/4)
-	return &limited{Listener: l, grants: grants, all: make(chan struct{}, maxConnections), few: map[Role]chan struct{}{
+	return &limited{Listener: l, role: role, all: make(chan struct{}, maxConnections), few: map[Role]chan struct{}{
 		None: make(chan struct{}, maxStrangers), Read: others, Operate: others,
 	}}
 }
 
 type limited struct {
 	net.Listener
-	grants Grants
-	all    chan struct{}
-	few    map[Role]chan struct{} // of a role that may not have all
+	role func(Peer) Role
+	all  chan struct{}
+	few  map[Role]chan struct{} // of a role that may not have all
 }
 
 func (l *limited) Accept() (net.Conn, error) {
@@ -42,7 +42,7 @@ func (l *limited) Accept() (net.Conn, error) {
 func (l *limited) admit(conn net.Conn) net.Conn {
 	peer, err := peerOf(conn)
 	if err == nil {
-		peer.Role = l.grants.role(peer)
+		peer.Role = l.role(peer)
 	}
 	few := l.few[peer.Role]
 	select {

@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -172,6 +173,89 @@ func TestShare(t *testing.T) {
 		if conn != nil {
 			conn.Close()
 		}
+	}
+}
+
+// Other grants count from the next connection on, for the kernel as well; who is connected keeps its role.
+func TestSetGrants(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("skip: needs root to become somebody else")
+	}
+	dir, err := os.MkdirTemp("", "rapi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "s")
+	listener, err := Listen(path)
+	if err := errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	const reader, other = 70001, 70002
+	ctx, cancel := context.WithCancel(t.Context())
+	server := New(Config{Agent: nobody{}, Logs: nobody{}, Node: nobody{}, Log: logr.Discard(), Grants: Grants{{Read, false, reader}}})
+	done := make(chan error)
+	go func() { done <- server.Serve(ctx, listener) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	asks := func(conn net.Conn) int {
+		t.Helper()
+		if _, err := io.WriteString(conn, "GET /v1/version HTTP/1.1\r\nHost: agent\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		_, _ = io.Copy(io.Discard, response.Body)
+		return response.StatusCode
+	}
+	share := func(grants Grants) {
+		server.SetGrants(grants)
+		if err := grants.Share(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	share(Grants{{Read, false, reader}})
+	before, err := dialFrom(path, reader, reader)
+	if err != nil || asks(before) != http.StatusOK {
+		t.Fatal("who may read does not: ", err)
+	}
+	defer before.Close()
+	for _, grants := range []Grants{{{Read, false, other}}, {{Read, false, reader}}, {}} {
+		share(grants)
+		for _, uid := range []int{reader, other} {
+			may := len(grants) > 0 && grants[0].ID == uint32(uid)
+			conn, err := dialFrom(path, uid, uid)
+			if (err == nil) != may {
+				t.Errorf("%v: user %d: got %v", grants, uid, err)
+			}
+			if err == nil {
+				if got := asks(conn); got != http.StatusOK {
+					t.Errorf("%v: user %d: got %d", grants, uid, got)
+				}
+				conn.Close()
+			}
+		}
+		if got := asks(before); got != http.StatusOK {
+			t.Errorf("who was connected is told %d", got)
+		}
+	}
+	// By a socket that everybody reaches, the role alone decides.
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := dialFrom(path, reader, reader)
+	if err != nil || asks(conn) != http.StatusForbidden {
+		t.Errorf("without a grant: %v", err)
+	}
+	if conn != nil {
+		conn.Close()
 	}
 }
 

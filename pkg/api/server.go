@@ -48,10 +48,14 @@ type Config struct {
 	Images  Images // nil: none can be looked at or carried away
 	Version string
 	Log     logr.Logger
-	// Grants say who may do what.
+	// Grants say who may do what, until SetGrants.
 	Grants Grants
+	// Configuration is what the agent runs with; nil: nothing is said of it.
+	Configuration func() Configuration
 	// Audit writes down what was asked for; nil: nothing.
 	Audit *audit.Log
+	// Answered is told of each request when its answer begins; nil: nobody.
+	Answered func(role string, status int, took time.Duration)
 	// Mounts are further handlers beside /v1.
 	Mounts []Mount
 	// MaxImport is how many bytes an archive may have that is imported. Default: DefaultMaxImport.
@@ -76,6 +80,7 @@ type Server struct {
 	started time.Time
 	count   atomic.Uint64 // of requests
 	encoded encoded
+	grants  atomic.Pointer[Grants]
 	streams slots           // one per stream, session or long answer
 	moving  slots           // one per archive on its way
 	life    context.Context // ends with the server, so that streams leave
@@ -89,7 +94,7 @@ func New(config Config) *Server {
 	if config.Images == nil {
 		config.Images = noImages{}
 	}
-	return &Server{
+	s := &Server{
 		Config:  config,
 		id:      rand.Text(),
 		started: time.Now(),
@@ -99,11 +104,18 @@ func New(config Config) *Server {
 		life:    life,
 		end:     end,
 	}
+	s.SetGrants(config.Grants)
+	return s
 }
+
+// SetGrants has others say who may do what, from the next connection on: who is connected keeps the role that was there.
+func (s *Server) SetGrants(grants Grants) { s.grants.Store(&grants) }
+
+func (s *Server) role(p Peer) Role { return s.grants.Load().role(p) }
 
 // Handler answers requests whose context says who calls, see WithPeer. Streams and sessions end with Serve.
 func (s *Server) Handler() http.Handler {
-	next := checkPeer(s.routes())
+	next := s.counted(checkPeer(s.routes()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(requestID, s.id[:8]+"-"+strconv.FormatUint(s.count.Add(1), 10))
 		next.ServeHTTP(w, r)
@@ -131,7 +143,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			server.Close()
 		}
 	})
-	err := server.Serve(limitListener(listener, s.Grants))
+	err := server.Serve(limitListener(listener, s.role))
 	defer s.drain()
 	if stop() {
 		return fmt.Errorf("cannot serve the API: %w", err)

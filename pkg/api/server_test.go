@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
@@ -24,7 +25,16 @@ import (
 // serve starts a server and returns its socket.
 func serve(t *testing.T, agent *apitest.Agent) string {
 	t.Helper()
-	return serveConfig(t, api.Config{Agent: agent, Logs: agent, Node: agent, Images: agent, Version: "test", Log: logr.Discard()})
+	return serveConfig(t, api.Config{Agent: agent, Logs: agent, Node: agent, Images: agent, Configuration: configuration, Version: "test", Log: logr.Discard()})
+}
+
+// configuration has something of everything that an agent may run with.
+func configuration() api.Configuration {
+	return api.Configuration{
+		APIVersion: spec.APIVersion, Kind: spec.KindAgentConfig, Spec: map[string]any{"manifests": []string{"/m"}, "audit": true, "manifestOwner": 7},
+		Sources: map[string]string{"audit": "default"}, Restart: map[string]any{"runDir": "/r"}, Problems: []string{"c.yaml:1:1: no"},
+		Files: []string{"/etc/c.yaml"}, ReadAt: time.Now(),
+	}
 }
 
 func serveConfig(t *testing.T, config api.Config) string {

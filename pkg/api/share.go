@@ -24,12 +24,14 @@ const (
 )
 
 // Share lets those with grants connect to the socket at path, by an access control list: to everybody else it stays closed. The socket's
-// owner and group keep what they have. No grants, nothing to do.
+// owner and group keep what they have. No grants: the list goes, if there is one.
 func (gs Grants) Share(path string) error {
+	const list = "system.posix_acl_access"
 	if len(gs) == 0 {
+		_ = unix.Lremovexattr(path, list) // none is none
 		return nil
 	}
-	err := unix.Lsetxattr(path, "system.posix_acl_access", gs.acl(), 0)
+	err := unix.Lsetxattr(path, list, gs.acl(), 0)
 	if errors.Is(err, errors.ErrUnsupported) {
 		err = errors.New("its file system has no access control lists")
 	}

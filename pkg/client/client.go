@@ -119,6 +119,11 @@ func (c *Client) Events(ctx context.Context, name string, since uint64) (e []api
 	return e, c.get(ctx, "/events", eventQuery(name, since), &e)
 }
 
+// Configuration is what the agent runs with.
+func (c *Client) Configuration(ctx context.Context) (f api.Configuration, err error) {
+	return f, c.get(ctx, "/config", nil, &f)
+}
+
 // Sources are the directories of manifests as the agent last read them.
 func (c *Client) Sources(ctx context.Context) (s []api.Source, err error) {
 	return s, c.get(ctx, "/sources", nil, &s)
@@ -162,7 +167,7 @@ func (c *Client) call(ctx context.Context, method, path string, from, into any) 
 			return err
 		}
 	}
-	answer, err := c.send(ctx, method, path, &body)
+	answer, err := c.send(ctx, method, "/"+api.APIVersion+path, &body)
 	if err != nil {
 		return err
 	}
@@ -181,12 +186,12 @@ func (c *Client) open(ctx context.Context, path string, query url.Values) (io.Re
 	if len(query) > 0 {
 		path += "?" + query.Encode()
 	}
-	return c.send(ctx, http.MethodGet, path, nil)
+	return c.send(ctx, http.MethodGet, "/"+api.APIVersion+path, nil)
 }
 
 // send asks, and gives the answer to be read until ctx ends. It does without http.Client, whose transport knows proxies and TLS: a quarter of a megabyte for nothing.
 func (c *Client) send(ctx context.Context, method, path string, body io.Reader) (io.ReadCloser, error) {
-	request, err := http.NewRequest(method, "http://agent/"+api.APIVersion+path, body)
+	request, err := http.NewRequest(method, "http://agent"+path, body)
 	if err != nil {
 		return nil, err
 	}

@@ -180,10 +180,10 @@ func (a *attendance) createHooks(ctx context.Context, _ int) error {
 		return err
 	}
 	h := a.container.Spec.Hooks
-	if err := hook.Run(ctx, "createRuntime", h.CreateRuntime, state, hook.OnNode(a.bundle())); err != nil {
+	if err := hook.Run(ctx, "createRuntime", h.CreateRuntime, state, hook.OnNode(a.bundle(), a.node.toolWay())); err != nil {
 		return err
 	}
-	return hook.Run(ctx, "createContainer", h.CreateContainer, state, hook.Inside(a.pidfd))
+	return hook.Run(ctx, "createContainer", h.CreateContainer, state, hook.Inside(a.pidfd, a.node.toolWay()))
 }
 
 // sendListener hands the filter's listener, which the child has as a descriptor of this number, to the program that decides.

@@ -82,7 +82,7 @@ func (l *deepLook) compareKept(kind string, found namespace.ID) error {
 	return nil
 }
 
-func (l *deepLook) alive() bool { return unix.Kill(l.in.Pid, 0) == nil }
+func (l *deepLook) alive() bool { return unix.Kill(l.in.Pid, 0) != unix.ESRCH }
 
 // network compares the network of a container that has one of its own.
 func (l *deepLook) network() error {

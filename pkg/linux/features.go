@@ -14,3 +14,9 @@ func (n *Node) Features(context.Context) map[string]error {
 	}
 	return features
 }
+
+// KeeperPid asks the keeper that is there who it is. It starts none.
+func (n *Node) KeeperPid(ctx context.Context) (int, error) {
+	hello, err := n.keeper.Ping(ctx)
+	return hello.Pid, err
+}

@@ -9,8 +9,11 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/pkg/linux/attribute"
 	"github.com/seed31d4122e/reconciler/pkg/linux/hook"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -55,8 +58,41 @@ func (n *Node) hooked(ctx context.Context, c spec.Container, id uint64, start fu
 	if err != nil {
 		return err
 	}
-	if err := hook.Run(ctx, "poststart", hooks.Poststart, state, hook.OnNode(dir)); err != nil {
+	if err := hook.Run(ctx, "poststart", hooks.Poststart, state, hook.OnNode(dir, n.toolWay())); err != nil {
 		n.cfg.Log.Error(err, "the container runs on", "name", name)
+	}
+	return nil
+}
+
+// toolWay has the keeper run the programs of hooks: what this process lacks as a hardened service is not theirs to lack.
+func (n *Node) toolWay() hook.Way { return hook.Way{Begin: BeginTool, Run: n.RunTool} }
+
+// BeginTool takes from a program for RunTool what the keeper has to be left alone and live longer than others.
+func BeginTool(p *process.Program) {
+	const score = "/proc/self/oom_score_adj"
+	p.Call("set umask", "", unix.SYS_UMASK, process.Int(0o022))
+	fd := p.CallFD("open", score, unix.SYS_OPENAT, process.Int(unix.AT_FDCWD), process.Str(score), process.Int(unix.O_WRONLY|unix.O_CLOEXEC), process.Int(0))
+	p.Call("reset OOM score", score, unix.SYS_WRITE, fd, process.Data([]byte("0")), process.Int(1)).Accept = process.Accept(unix.EACCES)
+}
+
+// RunTool has the keeper run a program on the node until what it executes has ended. When ctx ends, that is killed with its process group. An exit
+// code other than 0 is an error.
+func (n *Node) RunTool(ctx context.Context, p *process.Program, files map[string]*os.File) error {
+	tool, err := n.keeper.Run(ctx, *p, files)
+	if err != nil {
+		return err
+	}
+	exit, err := tool.Wait(ctx)
+	return errors.Join(err, tool.Close(), exitError(exit))
+}
+
+// exitError is nil for a process that ended well.
+func exitError(exit spec.Exit) error {
+	switch {
+	case exit.Signal != "":
+		return errors.New(exit.Signal)
+	case exit.Code != 0:
+		return fmt.Errorf("exit status %d", exit.Code) // as other runtimes say
 	}
 	return nil
 }
@@ -71,7 +107,7 @@ func (n *Node) poststop(ctx context.Context, name string, id uint64) error {
 	case err != nil:
 		n.cfg.Log.Error(err, "no poststop hooks are run", "name", name)
 	default:
-		if err := hook.Run(ctx, "poststop", owed.Hooks, owed.State, hook.OnNode(dir)); err != nil {
+		if err := hook.Run(ctx, "poststop", owed.Hooks, owed.State, hook.OnNode(dir, n.toolWay())); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -102,14 +138,6 @@ func (a *attendance) inside(target *start.Target) hook.Runner {
 			return err
 		}
 		exit, err := further.Wait(ctx)
-		switch err = errors.Join(err, further.Close()); {
-		case err != nil:
-			return err
-		case exit.Signal != "":
-			return errors.New(exit.Signal)
-		case exit.Code != 0:
-			return fmt.Errorf("exit code %d", exit.Code)
-		}
-		return nil
+		return errors.Join(err, further.Close(), exitError(exit))
 	}
 }

@@ -116,8 +116,8 @@ func TestHookFails(t *testing.T) {
 		hooks      spec.Hooks
 	}{
 		{"create-runtime", `createRuntime hook #1: /bin/sh: exit status 3, output: "no such luck"`, spec.Hooks{CreateRuntime: []spec.Hook{script("true"), bad}}},
-		{"create-container", `createContainer hook #0: /bin/sh: exit code 3, output: "no such luck"`, spec.Hooks{CreateContainer: []spec.Hook{bad}}},
-		{"start-container", `startContainer hook #0: /bin/sh: exit code 3, output: "no such luck"`, spec.Hooks{StartContainer: []spec.Hook{inside}}},
+		{"create-container", `createContainer hook #0: /bin/sh: exit status 3, output: "no such luck"`, spec.Hooks{CreateContainer: []spec.Hook{bad}}},
+		{"start-container", `startContainer hook #0: /bin/sh: exit status 3, output: "no such luck"`, spec.Hooks{StartContainer: []spec.Hook{inside}}},
 		{"timeout", `createRuntime hook #0: /bin/sh: hook ran past specified timeout of 50ms`, spec.Hooks{CreateRuntime: []spec.Hook{slow}}},
 		{"timeout-inside", `createContainer hook #0: /bin/sh: hook ran past specified timeout of 50ms`, spec.Hooks{CreateContainer: []spec.Hook{slow}}},
 		{"absent", `createContainer hook #0: /nonexistent: `, spec.Hooks{CreateContainer: []spec.Hook{{Path: "/nonexistent"}}}},

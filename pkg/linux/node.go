@@ -78,7 +78,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	n.keeper, err = keeper.Ensure(ctx, keeper.Config{
 		RunDir: n.cfg.RunDir, Command: n.cfg.Keeper, Log: n.cfg.Log,
-		Place: n.settle,
+		Place: n.settle, Start: n.keeperService(),
 	})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"path"
 	"strings"
 
@@ -29,6 +30,20 @@ func (n *Node) place(ctx context.Context, keeper int) (parent string, err error)
 		parent = plain
 	}
 	return parent, err
+}
+
+// keeperService is what starts a keeper as a service of systemd's: what this process lacks or is denied as a hardened service would else be the containers' lot too. It is nil where the
+// keeper is to be a child: without systemd, with a command of its own, and where this process has files that others do not see.
+func (n *Node) keeperService() func(ctx context.Context, argv []string) error {
+	program, err := os.Executable()
+	if err != nil || n.cfg.Keeper != nil || feature.Systemd.Probe() != nil || !systemd.SharesNamespaces() {
+		return nil
+	}
+	program = strings.TrimSuffix(program, " (deleted)") // its successor is there by now, see proc_pid_exe(5)
+	name := path.Base(n.cfg.CgroupParent)
+	return func(ctx context.Context, argv []string) error {
+		return systemd.StartService(ctx, name+"-keeper", "reconciler: keeper of the containers in "+name+".scope", program, argv)
+	}
 }
 
 // settle places a keeper and opens the cgroup above the containers, unless the one that is open is still there. A keeper that dies

@@ -26,8 +26,13 @@ func (n *node) killKeeper(t testing.TB) {
 	must(t, err)
 	defer unix.Close(pidfd)
 	must(t, unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0))
-	_, err = unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(patience.Milliseconds()))
-	must(t, err)
+	for {
+		_, err = unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(patience.Milliseconds()))
+		if !errors.Is(err, unix.EINTR) {
+			must(t, err)
+			return
+		}
+	}
 }
 
 // Neither the agent's end nor the keeper's is a container's: same process, same limits, stops still armed.

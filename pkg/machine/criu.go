@@ -4,9 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/pkg/checkpoint/criu"
+	"github.com/seed31d4122e/reconciler/pkg/linux"
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
 // proofFile is where below StateDir what criu can do here is kept.
@@ -43,6 +48,26 @@ func (n *Node) can(ctx context.Context, a criu.Ability) error {
 	return proof.Check(a)
 }
 
+// tryCRIU has the keeper start a trial of criu: this process may lack what criu has to have.
+func (n *Node) tryCRIU(ctx context.Context, t criu.Trial) error {
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	defer self.Close()
+	const program, stdin, stdout = "program", "stdin", "stdout"
+	p := &process.Program{Clone: uint64(t.Namespaces)}
+	linux.BeginTool(p)
+	p.Call("lead a session", "", unix.SYS_SETSID)
+	p.Call("enter directory", "/", unix.SYS_CHDIR, process.Str("/"))
+	for fd, name := range []string{stdin, stdout} {
+		p.Call("set up stdio", name, unix.SYS_DUP3, p.File(name), process.Int(fd), process.Int(0))
+	}
+	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(3), process.Int(^uint32(0)), process.Int(unix.CLOSE_RANGE_CLOEXEC))
+	p.Call("execute", "this program", unix.SYS_EXECVEAT, p.File(program), process.Str(""), process.Strs(t.Args), process.Strs(t.Env), process.Int(unix.AT_EMPTY_PATH))
+	return n.RunTool(ctx, p, map[string]*os.File{program: self, stdin: t.Stdin, stdout: t.Stdout})
+}
+
 // networkLock is the way to hold packets that was proven.
 func (n *Node) networkLock() criu.NetworkLock {
 	n.find.Lock()
@@ -61,7 +86,7 @@ func (n *Node) prove(ctx context.Context) (criu.Proof, error) {
 	if err != nil {
 		return criu.Proof{}, fmt.Errorf("%w: %w", err, errors.ErrUnsupported)
 	}
-	proof, err := criu.Recall(ctx, tool, filepath.Join(n.cfg.StateDir, proofFile))
+	proof, err := criu.Recall(ctx, tool, filepath.Join(n.cfg.StateDir, proofFile), n.tryCRIU)
 	if ctx.Err() != nil {
 		return criu.Proof{}, context.Cause(ctx)
 	}

@@ -32,6 +32,7 @@ func (a *Agent) actInTurn(ctx context.Context, n *entry, action Action) (again b
 
 // actTogether is a round in the turn of a group.
 func (a *Agent) actTogether(ctx context.Context, n *entry, group string) (again bool) {
+	a.pulse.allow(pulsePass+n.id, turnPatience)
 	leave, err := a.groups.Enter(ctx, group)
 	if err != nil {
 		return false
@@ -65,6 +66,7 @@ func (a *Agent) act(ctx context.Context, n *entry, action Action) (again bool) {
 		return false
 	}
 	began := time.Now()
+	a.pulse.allow(pulsePass+n.id, patience+deadlines[action.Verb]+action.Handler.Lasts())
 	image, err := a.do(ctx, action)
 	noteDone(&n.record, action, n.failure, err)
 	if err != nil {
@@ -103,6 +105,7 @@ func noteDone(r *record.Record, action Action, before Failure, err error) {
 
 // done is the end of an action that succeeded.
 func (a *Agent) done(n *entry, action Action, image spec.Image, took time.Duration) {
+	n.outcome = OutcomeActed
 	log := a.Log
 	if action.Verb == VerbStart && !loud(n.record.Runs.Streak) {
 		log = log.V(1)

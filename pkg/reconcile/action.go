@@ -59,7 +59,7 @@ type Action struct {
 	Options   spec.CheckpointOptions `json:"-"`
 	Scheduled bool                   `json:"-"`
 	Until     time.Time              `json:"-"`
-	// Repair: what is put back; and of whatever verb that it puts back what somebody else changed.
+	// Repair: what is put back; Update, Pause, Resume with Repair as well: what somebody else changed.
 	Fields []string `json:"-"`
 	Repair bool     `json:"-"`
 	// Destroy: a successor stays.

@@ -42,7 +42,9 @@ type Config struct {
 	DeepLook time.Duration
 	// Allows tells whether an earlier manifest that is remembered may still be returned to. Default: each may.
 	Allows func(spec.Container) bool
-	Log    logr.Logger
+	// Meter is told what the loop does. Default: nobody.
+	Meter Meter
+	Log   logr.Logger
 }
 
 // Agent makes a node agree with manifests, for as long as it runs. Its methods may be called at any time from any goroutine.
@@ -52,13 +54,17 @@ type Agent struct {
 	objects *objects
 	events  *events
 	groups  together
-	saving  few // names of which an image is taken by schedule
+	pulse   pulse
+	again   []chan chan struct{} // of each of Config.Sources: reads it anew, and closes what came
+	saving  few                  // names of which an image is taken by schedule
 	// intake guards who may admit; it is taken before mu.
 	intake  sync.Mutex
 	sources []Snapshot                   // the newest of each of Config.Sources
 	told    map[string]map[string]string // problems reported already, by source and place
 
+	// mu guards what SetRules changes as well: Config.Prune, DeepLook and Allows.
 	mu        sync.Mutex
+	rules     int // counts SetRules
 	admission Admission
 	configs   Configs
 	confirmed map[string]Confirmation // by source, until it is done
@@ -66,7 +72,9 @@ type Agent struct {
 	frozen    map[string]int // groups of which images are being taken
 	index     indices
 	down      Down
-	progress  chan struct{} // closed and replaced after every pass and admission
+	relisted  time.Time            // when the node was last looked at as a whole
+	read      map[string]time.Time // when each source was last read completely
+	progress  chan struct{}        // closed and replaced after every pass and admission
 
 	hurry  chan struct{} // has something when it is time to see which deep looks are due
 	prober *probe.Prober
@@ -81,16 +89,21 @@ func New(cfg Config) (*Agent, error) {
 	cfg.Rescan = orElse(cfg.Rescan, 3*time.Second)
 	cfg.Relist = orElse(cfg.Relist, 10*time.Second)
 	cfg.DeepLook = orElse(cfg.DeepLook, time.Minute)
+	if cfg.Meter == nil {
+		cfg.Meter = unmetered{}
+	}
 	a := &Agent{
 		Config: cfg, queue: newQueue(), objects: newObjects(), events: newEvents(),
 		told: map[string]map[string]string{}, confirmed: map[string]Confirmation{}, names: map[string]*entry{}, frozen: map[string]int{},
 		progress: make(chan struct{}), synced: make(chan struct{}),
 		index: newIndices(), began: time.Now(), hurry: make(chan struct{}, 1),
-		saving: few{free: max(1, cfg.Workers/2)},
+		saving: few{free: max(1, cfg.Workers/2)}, read: map[string]time.Time{},
 	}
+	a.queue.handed = cfg.Meter.Handed
 	a.prober = a.newProber()
 	for _, source := range cfg.Sources {
 		a.sources = append(a.sources, Snapshot{Source: source.Name()})
+		a.again = append(a.again, make(chan chan struct{}))
 	}
 	inventory, err := cfg.Store.Load()
 	if err != nil {
@@ -139,7 +152,7 @@ func (a *Agent) remember(inventory record.Inventory) {
 
 // Run makes the node agree until ctx ends, and then ends what it is in the middle of. What runs on the node runs on.
 func (a *Agent) Run(ctx context.Context) error {
-	a.look(ctx)
+	_, _ = a.look(ctx, "first")
 	hints, err := a.Node.Events(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot watch the node: %w", err)
@@ -208,6 +221,7 @@ func (a *Agent) progressed() {
 func (a *Agent) tell(e Event) {
 	e.Time = now()
 	a.events.Add(e)
+	a.Meter.Told(e)
 	a.Log.V(1).Info("event", "name", e.Name, "reason", e.Reason, "message", e.Message)
 }
 

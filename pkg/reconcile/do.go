@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/trace"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -30,6 +31,13 @@ func (a *Agent) doWhile(ctx context.Context, action Action) (taken spec.Image, e
 	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(deadlines[action.Verb]+action.Handler.Lasts()), action.Until))
 	defer cancel()
 	defer a.quiet(action)()
+	defer trace.StartRegion(ctx, action.Verb).End()
+	began := time.Now()
+	a.asks(action.Name, action.Verb)
+	defer func() {
+		a.asks(action.Name, "")
+		a.Meter.Acted(action, taken, time.Since(began), err)
+	}()
 	if action.Verb == VerbCheckpoint {
 		o := action.Options
 		o.Cause = action.Cause

@@ -88,7 +88,7 @@ func (a *Agent) awaitDown(ctx context.Context) error {
 		if err := a.await(ctx, down); err != nil {
 			return err
 		}
-		if err := a.observe(ctx); err == nil && down() {
+		if _, err := a.observe(ctx); err == nil && down() {
 			return nil
 		}
 		if !sleep(ctx, firstRetry) {

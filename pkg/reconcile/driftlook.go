@@ -22,7 +22,8 @@ const (
 
 // lookDeep does what deep looks are due, until ctx ends.
 func (a *Agent) lookDeep(ctx context.Context) {
-	for p := (pace{every: a.DeepLook}); p.every > 0; {
+	for p := (pace{}); ; {
+		p.every = a.deepEvery()
 		a.awaitDeep(ctx, a.nextDeep(p))
 		if ctx.Err() != nil {
 			return
@@ -122,7 +123,7 @@ func (a *Agent) hurryDeep(n *entry) {
 func (a *Agent) deep(ctx context.Context, id string) {
 	a.mu.Lock()
 	n := a.names[id]
-	if n == nil {
+	if n == nil || a.DeepLook <= 0 {
 		a.mu.Unlock()
 		return
 	}

@@ -65,7 +65,7 @@ func (w *world) refreeze(in spec.Instance, a Action) step {
 	if due := driftDue(w.Record.Drift, w.now); due.After(w.now) {
 		return wait(due)
 	}
-	a.Cause, a.Repair = fmt.Sprintf("%s; %s", d, a.Cause), true
+	a.Cause, a.Repair, a.Fields = fmt.Sprintf("%s; %s", d, a.Cause), true, []string{d.Field}
 	return w.try(a)
 }
 

@@ -29,10 +29,13 @@ type entry struct {
 	probing  bool            // probes have not said yet how it does
 	moved    time.Duration   // by which the clock was set since the latest pass
 	deepDue  time.Time       // when its next deep look is due; zero for never
-	hurried  bool            // something hints at a hand: it is not put off for a round
+	verb     string          // what the node is asked for, "" for nothing, and since when
+	asked    time.Time
+	hurried  bool // something hints at a hand: it is not put off for a round
 
 	turn    chan struct{}
 	record  record.Record
+	checked int        // the rules by which its earlier manifests were allowed last
 	saved   record.Sum // of the record as the store has it
 	failure Failure
 	order   Order
@@ -46,7 +49,10 @@ type entry struct {
 	restless  int
 	notBefore time.Time
 	phase     spec.Phase // shown last
-	deep      Deep       // what the latest deep look found
+	outcome   Outcome    // of the pass so far
+	// converging is when the scan was made whose manifest is not yet in effect; zero when it is.
+	converging time.Time
+	deep       Deep // what the latest deep look found
 }
 
 // entry is what is known of a name. The caller holds mu, or nobody else knows the agent yet.
@@ -71,8 +77,12 @@ func (a *Agent) enter(ctx context.Context, id string) (*entry, error) {
 			return nil, ctx.Err()
 		}
 		a.mu.Lock()
-		current := a.names[id] == n
+		current, rules := a.names[id] == n, a.rules
 		a.mu.Unlock()
+		if current && n.checked != rules {
+			n.checked = rules
+			a.forgetDenied(&n.record)
+		}
 		if current {
 			return n, nil
 		}

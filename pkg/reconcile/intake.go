@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // share bounds what looking without a hint may cost: one part of so many of the time.
@@ -40,6 +38,7 @@ func (a *Agent) followSource(ctx context.Context, i int, scanned func()) {
 	source := a.Config.Sources[i]
 	hints := source.Hints(ctx)
 	reread := time.Now().Add(rereadEvery)
+	var asked chan struct{}
 	for all := false; ctx.Err() == nil; {
 		began := time.Now()
 		snapshot := source.Scan(ctx, all)
@@ -51,6 +50,10 @@ func (a *Agent) followSource(ctx context.Context, i int, scanned func()) {
 		}
 		unsettled := a.takeIn(i, snapshot)
 		scanned()
+		if asked != nil {
+			close(asked)
+			asked = nil
+		}
 		took := time.Since(began)
 		pause := max(a.Rescan, share*took)
 		if unsettled {
@@ -60,10 +63,11 @@ func (a *Agent) followSource(ctx context.Context, i int, scanned func()) {
 		select {
 		case <-hints:
 		case <-timer.C:
+		case asked = <-a.again[i]:
 		case <-ctx.Done():
 		}
 		timer.Stop()
-		all = time.Now().After(reread)
+		all = asked != nil || time.Now().After(reread)
 	}
 }
 
@@ -75,6 +79,9 @@ func (a *Agent) takeIn(i int, s Snapshot) (unsettled bool) {
 	a.sources[i] = s
 	a.mu.Lock()
 	missing := len(a.admission.Missing) + len(a.configs.Missing)
+	if s.OK() {
+		a.read[s.Source] = s.ReadAt
+	}
 	a.mu.Unlock()
 	if missing == 0 && before.same(s) {
 		return s.Unsettled
@@ -178,12 +185,7 @@ func (a *Agent) problemsOf(s *Snapshot) (list []string) {
 	if !s.OK() {
 		list = append(list, unavailable(s))
 	}
-	problems := spec.Problems{}
-	for _, f := range s.Files {
-		problems = append(problems, f.Problems...)
-	}
-	problems = append(problems, a.admission.Problems[s.Source]...)
-	for _, p := range append(problems, a.configs.Problems[s.Source]...) {
+	for _, p := range a.problemsIn(s) {
 		list = append(list, p.Error())
 	}
 	return list

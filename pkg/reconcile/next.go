@@ -159,6 +159,9 @@ func (w *world) update(in spec.Instance) step {
 			return wait(due)
 		}
 		a.Cause, a.Repair = driftCause(in), true
+		for _, d := range limitDrifts(in) {
+			a.Fields = append(a.Fields, d.Field)
+		}
 	default:
 		return step{}
 	}

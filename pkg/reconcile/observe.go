@@ -10,11 +10,11 @@ import (
 )
 
 // observe looks at the whole node and hands out every name that is not as the latest pass saw it. Only passes say what is seen
-// of a name; this says where to look.
-func (a *Agent) observe(ctx context.Context) error {
+// of a name; this says where to look, and at how many names nobody was going to.
+func (a *Agent) observe(ctx context.Context) (news int, err error) {
 	instances, err := a.Node.Observe(ctx)
 	if err != nil {
-		return fmt.Errorf("cannot observe the node: %w", err)
+		return 0, fmt.Errorf("cannot observe the node: %w", err)
 	}
 	shown := map[string][]spec.Instance{}
 	for rest := instances; len(rest) > 0; { // those of a name follow each other
@@ -27,9 +27,14 @@ func (a *Agent) observe(ctx context.Context) error {
 	}
 	a.adopt(shown)
 	for _, id := range a.differing(shown) {
-		a.queue.Add(id)
+		if a.queue.Offer(id) {
+			news++
+		}
 	}
-	return nil
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.relisted = now()
+	return news, nil
 }
 
 // adopt makes incumbents of names that no record and no manifest knows, so that they are never taken for removed.
@@ -41,6 +46,9 @@ func (a *Agent) adopt(shown map[string][]spec.Instance) {
 	}
 }
 
+// orphanHold is why nothing is done about a name that is only there.
+const orphanHold = "no manifest and no record says what it should do"
+
 func (a *Agent) adoptAll(shown map[string][]spec.Instance) (news bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -49,7 +57,7 @@ func (a *Agent) adoptAll(shown map[string][]spec.Instance) (news bool) {
 		if n != nil && (n.desired != nil || n.removed) || a.admission.Desired[id] != nil {
 			continue
 		}
-		d := &Desired{Container: instances[len(instances)-1].Spec, Hold: "no manifest and no record says what it should do"}
+		d := &Desired{Container: instances[len(instances)-1].Spec, Hold: orphanHold}
 		a.admission.Desired[id] = d
 		n = a.entry(id)
 		n.desired = d
@@ -84,7 +92,7 @@ func (a *Agent) follow(ctx context.Context, hints <-chan spec.Event) {
 			case hint.Name != "" && hint.Kind != spec.EventLost:
 				a.queue.Add(hint.Name)
 			default:
-				a.look(ctx)
+				_, _ = a.look(ctx, "hint")
 			}
 		case <-ctx.Done():
 			return
@@ -97,9 +105,11 @@ func (a *Agent) relist(ctx context.Context) {
 	for pause := a.Relist; sleep(ctx, pause); {
 		a.keepTime()
 		began := time.Now()
-		a.look(ctx)
+		missed, err := a.look(ctx, "relist")
+		took := time.Since(began)
+		a.Meter.Relisted(took, missed, err)
 		a.wakeDeep()
-		pause = max(a.Relist, min(share*time.Since(began), slowestRelist))
+		pause = max(a.Relist, min(share*took, slowestRelist))
 		a.events.Forget(now().Add(-forgetAfter), a.known)
 	}
 }
@@ -128,11 +138,15 @@ func (a *Agent) known(id string) bool {
 	return a.names[id] != nil
 }
 
-func (a *Agent) look(ctx context.Context) {
-	if err := a.observe(ctx); err != nil && ctx.Err() == nil {
+// look is observe for those who go on without.
+func (a *Agent) look(ctx context.Context, why string) (news int, err error) {
+	a.pulse.allow(pulseLook+why, patience)
+	defer a.pulse.end(pulseLook + why)
+	if news, err = a.observe(ctx); err != nil && ctx.Err() == nil {
 		a.Log.Error(err, "relist failed")
 		a.tell(Event{Warning: true, Reason: "NodeUnavailable", Message: err.Error()})
 	}
+	return news, err
 }
 
 // enqueueAll hands out every name there is.

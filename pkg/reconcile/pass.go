@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"runtime/trace"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -23,6 +24,8 @@ const maxRounds = 12
 
 // pass looks at one name and does what is to be done, one action after another, looking again after each.
 func (a *Agent) pass(ctx context.Context, id string) {
+	a.pulse.allow(pulsePass+id, turnPatience)
+	defer a.pulse.end(pulsePass + id)
 	n, err := a.enter(ctx, id)
 	if err != nil {
 		return
@@ -40,6 +43,15 @@ func (a *Agent) pass(ctx context.Context, id string) {
 		a.queue.Wake(id, n.notBefore)
 		return
 	}
+	if trace.IsEnabled() {
+		of, task := trace.NewTask(ctx, "pass")
+		ctx = of
+		trace.Log(ctx, "name", id)
+		defer task.End()
+	}
+	began := time.Now()
+	n.outcome = OutcomeIdle
+	defer func() { a.Meter.Passed(n.outcome, time.Since(began)) }()
 	for range maxRounds {
 		if !a.round(ctx, n) || ctx.Err() != nil {
 			return
@@ -52,6 +64,7 @@ func (a *Agent) pass(ctx context.Context, id string) {
 func (a *Agent) pause(n *entry) {
 	n.notBefore = now().Add(doubled(firstRetry, n.restless, lastRetry))
 	n.restless++
+	n.outcome = OutcomeRestless
 	a.tell(Event{Name: n.id, Warning: true, Reason: "Restless", Message: "its actions do not lead to what its manifest says"})
 	a.queue.Wake(n.id, n.notBefore)
 }
@@ -59,12 +72,16 @@ func (a *Agent) pause(n *entry) {
 // round is one look and at most one action; it tells whether to look again at once.
 func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 	verb := verbPlan
+	a.pulse.allow(pulsePass+n.id, patience)
 	defer a.survive(n, &verb, &again)
 	desired, removed := a.wants(n)
 	before := n.record
 	if n.accept(desired, removed) {
 		a.forgetDenied(&n.record)
 		a.tellAccepted(n, before)
+		if n.converging = (time.Time{}); desired != nil {
+			n.converging = desired.Since
+		}
 	}
 	observed, err := a.Node.ObserveOne(ctx, n.id)
 	if err != nil {

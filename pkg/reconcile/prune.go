@@ -22,15 +22,6 @@ const (
 	PruneNever   PrunePolicy = "never"
 )
 
-// ParsePrunePolicy reads a policy.
-func ParsePrunePolicy(s string) (PrunePolicy, error) {
-	switch p := PrunePolicy(s); p {
-	case PruneGuarded, PruneAlways, PruneNever:
-		return p, nil
-	}
-	return "", fmt.Errorf("unknown prune policy %q\nhint: always, guarded or never", s)
-}
-
 // guardCount is how many removals at once are never held back by the guard.
 const guardCount = 3
 

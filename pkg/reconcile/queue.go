@@ -17,6 +17,7 @@ type queue struct {
 	wakes   wakes
 	timer   *time.Timer // set to the earliest wake
 	closed  bool
+	handed  func(waited time.Duration) // told of each name that a worker takes; nil for nobody
 }
 
 // ticket is what the queue knows of a name.
@@ -25,6 +26,7 @@ type ticket struct {
 	queued  bool
 	working bool
 	again   bool
+	since   time.Time // when it became due, or was taken
 	wake    time.Time
 	index   int // in wakes, -1 when not there
 }
@@ -36,10 +38,16 @@ func newQueue() *queue {
 }
 
 // Add hands a name out as soon as possible.
-func (q *queue) Add(name string) {
+func (q *queue) Add(name string) { q.Offer(name) }
+
+// Offer is Add; it tells whether nobody was about to look at the name anyway.
+func (q *queue) Offer(name string) (news bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.add(q.ticket(name))
+	t := q.ticket(name)
+	news = !t.working && !t.queued
+	q.add(t)
+	return news
 }
 
 func (q *queue) ticket(name string) *ticket {
@@ -56,7 +64,7 @@ func (q *queue) add(t *ticket) {
 	case t.working:
 		t.again = true
 	case !t.queued:
-		t.queued = true
+		t.queued, t.since = true, time.Now()
 		q.ready = append(q.ready, t.name)
 		q.changed.Signal()
 	}
@@ -125,7 +133,11 @@ func (q *queue) next(ctx context.Context) (string, bool) {
 	name := q.ready[0]
 	q.ready = q.ready[1:]
 	t := q.tickets[name]
-	t.queued, t.working = false, true
+	waited := time.Since(t.since)
+	t.queued, t.working, t.since = false, true, t.since.Add(waited)
+	if q.handed != nil {
+		q.handed(waited)
+	}
 	return name, true
 }
 

@@ -12,6 +12,7 @@ func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Dec
 		return
 	}
 	a.objects.Put(n.object(desired, d.Status), now())
+	a.converge(n, d.Status)
 	phase := d.Status.Phase
 	if n.phase != phase && (phase == spec.PhaseBackOff || phase == spec.PhaseFailed && n.phase != "") {
 		a.tell(Event{Name: n.id, Warning: true, Reason: string(phase), Message: d.Status.Message})

@@ -125,9 +125,7 @@ func (s *story) start() error {
 	s.node = s.machine.Attach(nil, func() {})
 	agent, err := reconcile.New(reconcile.Config{
 		Node: s.node, Store: s.disk.Store(s.node), Sources: s.sources(), Prune: s.prune, Log: logr.Discard(), Workers: 2,
-		Allows: func(c spec.Container) bool {
-			return s.denied == "" || !strings.Contains(strings.Join(c.Spec.Command, " "), s.denied)
-		},
+		Allows: s.allows(),
 	})
 	if err != nil {
 		cancel()
@@ -161,6 +159,12 @@ func init() {
 		// agent start | stop | kill, and once for a run that ends by itself
 		"agent": (*story).stepAgent,
 		"deny":  func(s *story, args []string) error { s.denied = args[0]; return nil },
+		// rules [EVERY]: what deny and prune said counts for the agent that runs, and how often it looks deeply
+		"rules": func(s *story, args []string) error {
+			every, err := time.ParseDuration(append(args, "1m")[0])
+			s.agent.SetRules(reconcile.Rules{Prune: s.prune, DeepLook: every, Allows: s.allows()})
+			return s.asked(err)
+		},
 		"prune": func(s *story, args []string) error { s.prune = reconcile.PrunePolicy(args[0]); return nil },
 		// put FILE [as FILE] [in FOLDER]
 		"put":    (*story).stepPut,
@@ -275,6 +279,14 @@ func init() {
 		"sets": (*story).stepSets,
 		// forget-images NAME: somebody removes them all
 		"forget-images": (*story).stepForgetImages,
+	}
+}
+
+// allows is the policy by what deny has said until now.
+func (s *story) allows() func(spec.Container) bool {
+	denied := s.denied
+	return func(c spec.Container) bool {
+		return denied == "" || !strings.Contains(strings.Join(c.Spec.Command, " "), denied)
 	}
 }
 

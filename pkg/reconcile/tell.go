@@ -38,6 +38,7 @@ func (a *Agent) tellDone(action Action, taken spec.Image) {
 }
 
 func (a *Agent) tellFailed(n *entry, verb string, err error) {
+	n.outcome = OutcomeFailed
 	if loud(n.failure.Count) {
 		a.Log.Error(err, "failed", "name", n.id, "verb", verb, "count", n.failure.Count, "final", n.failure.Final)
 	} else {

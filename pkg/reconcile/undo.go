@@ -83,11 +83,14 @@ func redo(r *record.Record, now time.Time) {
 
 // forgetDenied forgets the earlier manifests that a policy does not allow, so that nothing returns to them; one that is in force runs on as it is.
 func (a *Agent) forgetDenied(r *record.Record) {
-	if a.Allows == nil {
+	a.mu.Lock()
+	allows := a.Allows
+	a.mu.Unlock()
+	if allows == nil {
 		return
 	}
 	inForce, _ := r.RolledBack()
 	r.History = slices.DeleteFunc(slices.Clone(r.History), func(old record.Revision) bool {
-		return old.Generation != inForce.Generation && !a.Allows(old.Container)
+		return old.Generation != inForce.Generation && !allows(old.Container)
 	})
 }

@@ -39,6 +39,7 @@ type Field struct {
 	format string
 	keys   string
 	bytes  bool
+	apart  bool // of a document whose keys have nothing to do with those of manifests
 	whole  bool // a number of 64 bits without a sign
 }
 

@@ -29,8 +29,11 @@ const optionFormat = "option"
 var formats = sync.OnceValue(func() map[string]format {
 	table := map[string]format{
 		"apiVersion": {wants: "an apiVersion", words: []string{APIVersion}},
-		"kind":       {wants: "a kind", words: []string{KindContainer, KindGroup, KindJob, KindConfig}},
+		"kind":       {wants: "a kind", words: []string{KindContainer, KindGroup, KindJob, KindConfig}, hint: kindHint},
 		"policyKind": {wants: "a kind", words: []string{KindPolicy}},
+		"configKind": {wants: "a kind", words: []string{KindAgentConfig}},
+		"setting":    {wants: "a text", longest: pathMax},
+		"noPath":     {wants: `an absolute path such as /srv/web, or "" for none`, pattern: `^(/.*)?$`, longest: pathMax, check: checkNoPath},
 		"name":       {wants: "a name: at most 63 of a-z, 0-9 and - between letters or digits", pattern: namePattern, longest: 4096, hint: nameHint},
 		"labelKey": {
 			wants:   "a key such as app or example.com/app",
@@ -116,6 +119,25 @@ func checkPath(s string) error {
 		}
 	}
 	return nil
+}
+
+// checkNoPath checks a path that may be none.
+func checkNoPath(s string) error {
+	if s == "" {
+		return nil
+	}
+	return checkPath(s)
+}
+
+// kindHint says what to do with a file that is no manifest.
+func kindHint(s string) string {
+	switch s {
+	case KindAgentConfig:
+		return "it is no manifest: reconciler config --check FILE"
+	case KindPolicy:
+		return "it is no manifest: reconciler validate --policy FILE MANIFESTS"
+	}
+	return ""
 }
 
 func checkDestination(s string) error {

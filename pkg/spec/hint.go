@@ -54,11 +54,14 @@ func unknownHint(f *Field, key string) string {
 	if near := didYouMean(key, f.names()); near != "" {
 		return near
 	}
-	if hint, ok := foreignKeys[key]; ok {
+	tree := fieldTree()
+	if f.apart {
+		tree = f
+	} else if hint, ok := foreignKeys[key]; ok {
 		return hint
 	}
 	here := f.Path + "." + key // in another kind of document
-	if places := slices.DeleteFunc(fieldTree().places(key), func(p string) bool { return p == here }); len(places) > 0 {
+	if places := slices.DeleteFunc(tree.places(key), func(p string) bool { return p == here }); len(places) > 0 {
 		return "did you mean " + strings.Join(places[:min(len(places), 3)], " or ") + "?"
 	}
 	return keysHint("the", f)

@@ -44,22 +44,28 @@ func decodePolicy(data []byte) (*NodePolicy, Problems) {
 		return nil, Problems{{Line: 1, Column: 1, Message: fmt.Sprintf("%d documents, want one policy", len(sections))}}
 	}
 	s := sections[0]
-	root, err := parse(s.text)
-	if err != nil {
-		return nil, Problems{syntaxProblem(s, err)}
-	}
-	c := checker{offset: s.line}
-	if c.plainNode("", root) {
-		c.objectValue("", policyTree(), root)
-	}
-	if len(c.problems) > 0 {
-		return nil, c.sorted()
+	if _, problems := checkOne(s, policyTree()); len(problems) > 0 {
+		return nil, problems
 	}
 	p := &NodePolicy{}
 	if err := yaml.UnmarshalStrict(s.text, p); err != nil {
 		return nil, Problems{undecodable(s, "", err)}
 	}
 	return p, nil
+}
+
+// checkOne finds every problem of a document that is no manifest: what its tree of fields does not allow.
+func checkOne(s section, tree *Field) (*yamltree.Node, Problems) {
+	root, err := parse(s.text)
+	if err != nil {
+		return nil, Problems{syntaxProblem(s, err)}
+	}
+	c := checker{offset: s.line}
+	if c.plainNode("", root) {
+		dropEmpty(root, tree)
+		c.objectValue("", tree, root)
+	}
+	return root, c.sorted()
 }
 
 // refuse finds what the containers of one document ask for and may not have, at the places where they do.

@@ -10,6 +10,8 @@ import (
 // node is one schema of JSON Schema 2020-12.
 type node map[string]any
 
+const schemaVersion = "https://json-schema.org/draft/2020-12/schema"
+
 // Schema is the JSON Schema (2020-12) of a manifest document, for editors and pipelines. It says what a schema can say;
 // Decode says the rest.
 func Schema() []byte {
@@ -20,7 +22,7 @@ func Schema() []byte {
 	container["properties"].(node)["spec"] = node{"$ref": "#/$defs/containerSpec"}
 	rest := node{"if": isKind(KindConfig), "then": trees()[KindConfig].schema(), "else": container}
 	root := node{
-		"$schema": "https://json-schema.org/draft/2020-12/schema",
+		"$schema": schemaVersion,
 		"title":   KindContainer + ", " + KindGroup + ", " + KindJob + " or " + KindConfig + " of " + APIVersion,
 		"type":    "object",
 		"$defs":   node{"containerSpec": spec},

@@ -13,14 +13,18 @@ const maxKept = 64 << 10
 
 // Recall is Prove, unless the file has a proof that still holds: of this program, on this kernel, and of nothing missing that installing or permitting
 // something mends. What is proven anew is kept in the file. An error says only that it was not: the proof counts.
-func Recall(ctx context.Context, tool Tool, file string) (Proof, error) {
+// A nil launch has this process start a trial.
+func Recall(ctx context.Context, tool Tool, file string, launch Launch) (Proof, error) {
 	now, err := identify(tool)
 	if err == nil {
 		if kept, ok := readProof(file); ok && kept.holds(now) {
 			return kept, nil
 		}
 	}
-	proof := Prove(ctx, tool)
+	if launch == nil {
+		launch = here
+	}
+	proof := prove(ctx, tool, launch)
 	if ctx.Err() != nil {
 		return proof, nil // it was interrupted, which says nothing for later
 	}

@@ -1,7 +1,6 @@
 package criu
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -50,7 +49,9 @@ func Hook() {
 
 // Prove dumps and restores throwaway processes, and says what works. The processes live in namespaces of a process that ends with this one: their
 // files are in memory, and nothing is left of them whoever is killed when. It needs root, and Hook.
-func Prove(ctx context.Context, tool Tool) Proof {
+func Prove(ctx context.Context, tool Tool) Proof { return prove(ctx, tool, here) }
+
+func prove(ctx context.Context, tool Tool, launch Launch) Proof {
 	proof, err := identify(tool)
 	if err == nil {
 		err = checkTrial()
@@ -61,7 +62,7 @@ func Prove(ctx context.Context, tool Tool) Proof {
 	ctx, cancel := context.WithTimeout(ctx, proveTimeout)
 	defer cancel()
 	started := time.Now()
-	found, err := runTrial(ctx, tool)
+	found, err := runTrial(ctx, tool, launch)
 	proof.Took = time.Since(started)
 	if err != nil {
 		return proof.lackAll(err.Error())
@@ -110,44 +111,56 @@ type found struct {
 	Lock  NetworkLock        `json:"lock"`
 }
 
-// runTrial starts this program as process 1 of namespaces of its own, and reads what it says. It ends when its standard input does, and with it all.
-func runTrial(ctx context.Context, tool Tool) (f found, err error) {
+// Trial is this program as it is to be started for a trial: with nothing open but its standard input and output, as process 1 of new namespaces and the leader of a new session.
+type Trial struct {
+	Args, Env     []string
+	Namespaces    uintptr // flags of clone(2)
+	Stdin, Stdout *os.File
+}
+
+// Launch carries out a trial: it returns when that has ended, or ctx has, and it with it. An exit code other than 0 is an error.
+type Launch func(ctx context.Context, t Trial) error
+
+// here is the Launch of a trial that is a child of this process.
+func here(ctx context.Context, t Trial) error {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
-	cmd.Args = []string{hookName, hookTrial, tool.Path}
-	cmd.Env = Environ()
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC, Setsid: true}
-	cmd.WaitDelay = time.Second
-	alive, err := cmd.StdinPipe()
+	cmd.Args, cmd.Env, cmd.Dir = t.Args, t.Env, "/"
+	cmd.Stdin, cmd.Stdout = t.Stdin, t.Stdout
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: t.Namespaces, Setsid: true}
+	return cmd.Run()
+}
+
+// runTrial starts this program as process 1 of namespaces of its own, and reads what it says. It ends when its standard input does, and with it all.
+func runTrial(ctx context.Context, tool Tool, launch Launch) (f found, err error) {
+	stdin, alive, err := os.Pipe()
 	if err != nil {
 		return f, fmt.Errorf("cannot try criu: %w", err)
 	}
 	defer alive.Close()
-	var out bytes.Buffer
-	cmd.Stdout = &limited{&out, maxFound}
-	switch err := cmd.Run(); {
+	defer stdin.Close()
+	out, stdout, err := os.Pipe()
+	if err != nil {
+		return f, fmt.Errorf("cannot try criu: %w", err)
+	}
+	defer out.Close()
+	said := make(chan []byte, 1)
+	go func() {
+		text, _ := io.ReadAll(io.LimitReader(out, maxFound))
+		said <- text
+	}()
+	err = launch(ctx, Trial{
+		Args: []string{hookName, hookTrial, tool.Path}, Env: Environ(), Stdin: stdin, Stdout: stdout,
+		Namespaces: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC,
+	})
+	stdout.Close()
+	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return f, fmt.Errorf("cannot try criu: only root may: %w", err)
 	case err != nil:
 		return f, fmt.Errorf("cannot try criu: %w", errors.Join(context.Cause(ctx), err))
 	}
-	if err := json.Unmarshal(out.Bytes(), &f); err != nil {
+	if err := json.Unmarshal(<-said, &f); err != nil {
 		return f, fmt.Errorf("cannot try criu: it says nothing of use: %w", err)
 	}
 	return f, nil
-}
-
-// limited is a writer that takes so much and drops the rest.
-type limited struct {
-	w    io.Writer
-	left int
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	n := min(len(p), l.left)
-	l.left -= n
-	if _, err := l.w.Write(p[:n]); err != nil {
-		return 0, err
-	}
-	return len(p), nil
 }

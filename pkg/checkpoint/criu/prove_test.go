@@ -111,7 +111,7 @@ func TestRecall(t *testing.T) {
 	self := script(t, "exec "+tool.Path+` "$@"`)
 	tool.Path = self
 	file := filepath.Join(t.TempDir(), "criu.json")
-	first, err := criu.Recall(t.Context(), tool, file)
+	first, err := criu.Recall(t.Context(), tool, file, nil)
 	if err != nil || first.Check(criu.Checkpoint) != nil {
 		t.Fatalf("Recall: %+v, %v", first, err)
 	}
@@ -137,17 +137,17 @@ func TestRecall(t *testing.T) {
 				t.Fatal(err)
 			}
 			write(t, file, string(data))
-			got, err := criu.Recall(t.Context(), tool, file)
+			got, err := criu.Recall(t.Context(), tool, file, nil)
 			if err != nil || (got.Took == mark) != test.read {
 				t.Errorf("Recall: %+v, %v", got, err)
 			}
 		})
 	}
 	write(t, file, `{"tool": {"path"`)
-	if got, err := criu.Recall(t.Context(), tool, file); err != nil || got.Check(criu.Checkpoint) != nil {
+	if got, err := criu.Recall(t.Context(), tool, file, nil); err != nil || got.Check(criu.Checkpoint) != nil {
 		t.Errorf("of a torn file: %+v, %v", got, err)
 	}
-	if got, err := criu.Recall(t.Context(), tool, t.TempDir()+"/none/criu.json"); err == nil || got.Check(criu.Checkpoint) != nil {
+	if got, err := criu.Recall(t.Context(), tool, t.TempDir()+"/none/criu.json", nil); err == nil || got.Check(criu.Checkpoint) != nil {
 		t.Errorf("without a place to keep it: %+v, %v", got, err)
 	}
 	if err := (criu.Proof{}).Check(criu.Checkpoint); !errors.Is(err, errors.ErrUnsupported) {

@@ -41,7 +41,7 @@ func other(t *testing.T) *os.File {
 
 // runners are the ways to run a program of the node.
 func runners(t *testing.T) map[string]hook.Runner {
-	return map[string]hook.Runner{"on the node": hook.OnNode(t.TempDir()), "inside": hook.Inside(other(t))}
+	return map[string]hook.Runner{"on the node": hook.OnNode(t.TempDir(), hook.Here), "inside": hook.Inside(other(t), hook.Here)}
 }
 
 // At its timeout a hook ends with what it has begun.
@@ -85,7 +85,7 @@ func lives(pid int) bool {
 
 // A hook whose program is not to be had is given up as well: whoever opens the file waits for the holder of a lease, see fcntl(2).
 func TestTimeoutOnItsWay(t *testing.T) {
-	run := hook.Inside(other(t))
+	run := hook.Inside(other(t), hook.Here)
 	program, err := os.OpenFile(filepath.Join(t.TempDir(), "program"), os.O_CREATE|os.O_RDWR, 0o755)
 	if err != nil {
 		t.Fatal(err)

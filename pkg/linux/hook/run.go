@@ -4,12 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"slices"
-	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -20,27 +18,63 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// OnNode runs hooks in this process's own namespaces, in a directory if it is there. At its timeout a hook's whole process group is killed, and
-// the hook itself if it has moved to another.
-func OnNode(dir string) Runner {
-	return func(ctx context.Context, h spec.Hook, stdin, output *os.File) error {
-		cmd := exec.CommandContext(ctx, h.Path)
-		cmd.Args, cmd.Env = h.Argv(), Environ(h.Env)
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, output, output
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		cmd.Cancel = func() error {
-			_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
-			return cmd.Process.Kill()
-		}
-		if info, err := os.Stat(dir); err == nil && info.IsDir() {
-			cmd.Dir = dir
-		}
-		err := cmd.Run()
-		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
-			return errors.New(strings.TrimSpace(failed.String()))
-		}
+// Way is how the programs of hooks are made and run on the node: by this process, or by another for it.
+type Way struct {
+	// Begin is what a program begins with; nil for nothing.
+	Begin func(p *process.Program)
+	// Run runs a program until what it executes has ended, and ends it with its process group when ctx does. An exit code other than 0 is an error.
+	Run func(ctx context.Context, p *process.Program, files map[string]*os.File) error
+}
+
+// Here has this process run hooks, as its children.
+var Here = Way{Run: func(ctx context.Context, p *process.Program, files map[string]*os.File) error {
+	child, err := process.StartParked(p, files)
+	if err != nil {
 		return err
 	}
+	return await(ctx, child)
+}}
+
+// OnNode runs hooks in the namespaces of who runs them, in a directory if it is there. At its timeout a hook's whole process group is killed, and
+// the hook itself if it has moved to another.
+func OnNode(dir string, way Way) Runner {
+	return way.runner(nil, func(p *process.Program) {
+		p.Call("enter directory", dir, unix.SYS_CHDIR, process.Str(dir)).Accept = process.Accept(unix.ENOENT, unix.ENOTDIR)
+	})
+}
+
+// Inside runs hooks in the namespaces of a process whose root is still the node's: so is the path. They are programs of the node, and as
+// privileged as who runs them. At its timeout a hook's whole process group is killed.
+func Inside(target *os.File, way Way) Runner {
+	return way.runner(map[string]*os.File{namespace.FileTarget: target}, namespace.Enter)
+}
+
+// runner runs hooks after the steps that lead to their place.
+func (w Way) runner(files map[string]*os.File, lead func(p *process.Program)) Runner {
+	return func(ctx context.Context, h spec.Hook, stdin, output *os.File) error {
+		given := map[string]*os.File{attribute.FileStdin: stdin, attribute.FileStdout: output}
+		maps.Copy(given, files)
+		return w.Run(ctx, w.compose(h, lead), given)
+	}
+}
+
+func (w Way) compose(h spec.Hook, lead func(p *process.Program)) *process.Program {
+	p := &process.Program{}
+	p.Park() // so that a path that hangs can be given up
+	if w.Begin != nil {
+		w.Begin(p)
+	}
+	lead(p)
+	p.Call("lead a process group", "", unix.SYS_SETPGID, process.Int(0), process.Int(0))
+	for fd, name := range []string{attribute.FileStdin, attribute.FileStdout, attribute.FileStdout} {
+		p.Call("set up stdio", name, unix.SYS_DUP3, p.File(name), process.Int(fd), process.Int(0))
+	}
+	limit := binary.NativeEndian.AppendUint64(nil, nofile.Initial.Soft)
+	limit = binary.NativeEndian.AppendUint64(limit, nofile.Initial.Hard)
+	p.Call("set rlimit", "nofile", unix.SYS_PRLIMIT64, process.Int(0), process.Int(unix.RLIMIT_NOFILE), process.Data(limit), process.Int(0))
+	p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(3), process.Int(^uint32(0)), process.Int(unix.CLOSE_RANGE_CLOEXEC))
+	p.Call("execute", h.Path, unix.SYS_EXECVE, process.Str(h.Path), process.Strs(h.Argv()), process.Strs(Environ(h.Env)))
+	return p
 }
 
 // Environ is an environment as execve(2) takes it; never nil, which would mean ours.
@@ -52,28 +86,12 @@ func Environ(env map[string]string) []string {
 	return list
 }
 
-// Inside runs hooks in the namespaces of a process whose root is still the node's: so is the path. They are programs of the node, and as
-// privileged as this one. At its timeout a hook's whole process group is killed.
-func Inside(target *os.File) Runner {
-	return func(ctx context.Context, h spec.Hook, stdin, output *os.File) error {
-		p := &process.Program{}
-		p.Park() // so that a path that hangs can be given up
-		namespace.Enter(p)
-		p.Call("lead a process group", "", unix.SYS_SETPGID, process.Int(0), process.Int(0))
-		for fd, name := range []string{attribute.FileStdin, attribute.FileStdout, attribute.FileStdout} {
-			p.Call("set up stdio", name, unix.SYS_DUP3, p.File(name), process.Int(fd), process.Int(0))
-		}
-		limit := binary.NativeEndian.AppendUint64(nil, nofile.Initial.Soft)
-		limit = binary.NativeEndian.AppendUint64(limit, nofile.Initial.Hard)
-		p.Call("set rlimit", "nofile", unix.SYS_PRLIMIT64, process.Int(0), process.Int(unix.RLIMIT_NOFILE), process.Data(limit), process.Int(0))
-		p.Call("close descriptors", "", unix.SYS_CLOSE_RANGE, process.Int(3), process.Int(^uint32(0)), process.Int(unix.CLOSE_RANGE_CLOEXEC))
-		p.Call("execute", h.Path, unix.SYS_EXECVE, process.Str(h.Path), process.Strs(h.Argv()), process.Strs(Environ(h.Env)))
-		child, err := process.StartParked(p, map[string]*os.File{namespace.FileTarget: target, attribute.FileStdin: stdin, attribute.FileStdout: output})
-		if err != nil {
-			return err
-		}
-		return await(ctx, child)
+// failure says how a hook ended that failed, as other runtimes do.
+func failure(exit process.Exit) error {
+	if exit.Signal == 0 {
+		return fmt.Errorf("exit status %d", exit.Code)
 	}
+	return errors.New(exit.String())
 }
 
 // await waits until a parked child has executed its command and ended, and reaps it. An exit code other than 0 is an error. When the context ends first,
@@ -91,7 +109,7 @@ func await(ctx context.Context, child *process.Parked) error {
 	}
 	exit, reaped := process.Reap(child.Pidfd)
 	if err = errors.Join(err, reaped); err == nil && exit != (process.Exit{}) {
-		err = errors.New(exit.String())
+		err = failure(exit)
 	}
 	return err
 }

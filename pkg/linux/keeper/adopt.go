@@ -17,6 +17,7 @@ import (
 // adoptAll takes over what an earlier keeper of this boot left in the state directory. What cannot be understood is
 // reported and left alone: it must not keep the others from being adopted.
 func (k *keeper) adoptAll(from *handover) error {
+	defer k.store.settle()
 	from.restore(&k.sandboxes)
 	names, err := os.ReadDir(filepath.Join(k.cfg.RunDir, stateDir))
 	if err != nil {
@@ -62,7 +63,9 @@ func (k *keeper) adopt(key Key, from *handover) {
 	if ended {
 		return
 	}
-	in.holdings = from.holdings(key)
+	if in.holdings = from.holdings(key); from == nil {
+		in.holdings = k.store.take(in.stored())
+	}
 	in.ear = in.lastEar()
 	in.left = left
 	if in.stop, err = in.lastStop(); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -184,11 +187,12 @@ func (in *instance) takeOver() (err error) {
 	if err != nil {
 		return err
 	}
-	if in.left == started { // one that is starting may still be in the node's namespaces
+	if in.left == started && in.alive() { // one that is starting may still be in the node's namespaces
 		err = in.k.sandboxes.adopt(in.record.Sandbox, in.record.Pid, in.pidfd)
 	}
+	kept := in.pipes[0] != nil // all the time, by a predecessor or its service manager
 	err = errors.Join(err, in.open(in.record.Log, false), in.watch())
-	if !in.alive() {
+	if !kept && !in.alive() {
 		in.sayUnkept()
 	}
 	if in.stop.Reason == spec.ExitStopped {

@@ -15,6 +15,9 @@ type Config struct {
 	RunDir string
 	// Command starts a keeper when none runs: it ends in a call of Main. Default: a sealed copy of this binary, which is to call Hook.
 	Command []string
+	// Start, if given, has somebody else start the keeper with these arguments of its program, the first one its name, and returns when that is ready. It is
+	// for who is confined in a way that containers would inherit. Command is not used then.
+	Start func(ctx context.Context, argv []string) error
 	// Place, if given, is called with the pid of each keeper the client starts, before anything is asked of it: to put it
 	// into a cgroup of its own. Its error is that of the request that needed a keeper.
 	Place func(ctx context.Context, pid int) error

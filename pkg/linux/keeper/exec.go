@@ -97,6 +97,35 @@ type execution struct {
 	started uint64 // the start time of one whose end matters; 0 for others
 }
 
+// furtherOf starts what a session asks for.
+func (k *keeper) furtherOf(req request, body []byte, files []*os.File) (*execution, error) {
+	if req.Verb == verbRun {
+		return k.run(req, body, files)
+	}
+	return k.exec(req, body, files)
+}
+
+// run starts a process of the node's, which belongs to no instance and is where the keeper is. It is killed with its process group.
+func (k *keeper) run(req request, body []byte, files []*os.File) (*execution, error) {
+	program, named, err := decodeProgram(body, req.Exec.Files, files)
+	if err != nil {
+		return nil, err
+	}
+	defer k.strays.make()()
+	p, err := execute(program, named, noCgroup, process.Timeout, nil)
+	if err != nil {
+		return nil, err
+	}
+	e := newExecution(k, Key{}, noCgroup, p.Pid, p.Pidfd)
+	if err := e.watch(); err != nil {
+		return nil, errors.Join(err, e.discard())
+	}
+	return e, nil
+}
+
+// noCgroup is that of a process that belongs to no instance: there is nothing of that name.
+const noCgroup = ""
+
 // exec starts a further process in an instance that runs. After an error there is neither process nor cgroup.
 func (k *keeper) exec(req request, body []byte, files []*os.File) (_ *execution, err error) {
 	if err := req.Exec.check(req.Key); err != nil {
@@ -259,6 +288,9 @@ func (e *execution) signal(sig unix.Signal) error {
 	case <-e.done:
 		return nil
 	default:
+		if e.cgroup == noCgroup && sig == unix.SIGKILL {
+			_ = unix.Kill(-e.pid, sig) // of a group that it leads, or nobody's: its number is its own until it is reaped
+		}
 		return ignoreDead(process.Signal(e.pidfd, sig))
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
 // Exec is a further process of an instance, as its client sees it.
@@ -23,9 +25,20 @@ type Exec struct {
 // Of a failed step of the program, errors.As finds the *process.Error. Unless it is detached, the process is killed when Close is
 // called, and when client or keeper die. The cgroup goes with it, and with a start that fails.
 func (c *Client) Exec(ctx context.Context, r ExecRequest) (*Exec, error) {
-	req, program, files, err := execMessage(verbExec, r)
+	return c.further(ctx, verbExec, r)
+}
+
+// Run starts a process of the node's that belongs to no instance, as a child of the keeper and with all that it has, its cgroup too, but what the program changes. It is killed with
+// the process group that it may lead when Close is called, and when the client dies. The caller keeps the files.
+func (c *Client) Run(ctx context.Context, program process.Program, files map[string]*os.File) (*Exec, error) {
+	return c.further(ctx, verbRun, ExecRequest{Program: program, Files: files})
+}
+
+// further begins a session of a further process.
+func (c *Client) further(ctx context.Context, verb string, r ExecRequest) (*Exec, error) {
+	req, program, files, err := execMessage(verb, r)
 	if err != nil {
-		return nil, fmt.Errorf("cannot encode an exec in %q: %w", r.Name, err)
+		return nil, fmt.Errorf("cannot encode the %s of %q: %w", verb, r.Name, err)
 	}
 	conn, err := c.fresh(ctx) // an idle one may lead to a dead keeper, and this request is not to be sent twice
 	if err != nil {

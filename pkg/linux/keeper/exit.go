@@ -94,7 +94,7 @@ func (in *instance) finish(patient bool) {
 		return
 	}
 	process.Reap(in.pidfd) // ECHILD: an adopted one, reaped by its new parent; ErrTraced: a stray from now on
-	in.close()
+	in.over()
 	in.endListeners(said) // after it, so that none comes later
 	in.show()
 	in.k.strays.look()

@@ -127,6 +127,7 @@ func (in *instance) watch() error {
 		in.sources[i], err = in.k.loop.add(f, in.k.guarded(ready[i]))
 		errs = append(errs, err)
 	}
+	in.k.store.keep(in)
 	return errors.Join(errs...)
 }
 
@@ -161,6 +162,12 @@ func (in *instance) drain(i int, all bool) (moved int64) {
 	}
 	in.wentOn(i, moved)
 	return moved
+}
+
+// over is close when the run is over, for a successor too.
+func (in *instance) over() {
+	in.k.store.drop(in.stored())
+	in.close()
 }
 
 // close lets go of everything a process held.

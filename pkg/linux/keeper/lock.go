@@ -61,14 +61,20 @@ func waitLock(f *os.File, cfg Config) error {
 
 // answers tells whether a keeper serves the socket.
 func answers(ctx context.Context, cfg Config) bool {
+	_, err := greet(ctx, cfg)
+	return err == nil
+}
+
+// greet asks the keeper who it is, over a connection of its own.
+func greet(ctx context.Context, cfg Config) (Hello, error) {
 	conn, err := dial(ctx, cfg)
 	if err != nil {
-		return false
+		return Hello{}, err
 	}
 	defer conn.Close()
-	_, extra, err := exchange(ctx, conn, request{Protocol: protocol, Verb: verbHello}, nil, nil)
+	resp, extra, err := exchange(ctx, conn, request{Protocol: protocol, Verb: verbHello}, nil, nil)
 	closeAll(extra)
-	return err == nil
+	return resp.Hello, err
 }
 
 // lockHolder reads the pid in the lock file; 0 if there is none.

@@ -68,6 +68,9 @@ func complain(err error) int {
 
 // keep prepares the process and runs the keeper in it.
 func keep(runDir string, argv []string, resume int) error {
+	if err := reseal(); err != nil {
+		return err
+	}
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimit)
 	runtime.GOMAXPROCS(threads)
@@ -85,6 +88,7 @@ func keep(runDir string, argv []string, resume int) error {
 			return err
 		}
 	}
+	stored := openStore()
 	// What the starter left open without meaning to must not reach containers.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("cannot close what was inherited: %w", err)
@@ -100,10 +104,11 @@ func keep(runDir string, argv []string, resume int) error {
 	cfg := Config{RunDir: runDir}
 	file := &boundedFile{path: cfg.path(logFile)}
 	cfg.Log = logr.FromSlogHandler(slog.NewJSONHandler(file, nil))
-	err := run(ctx, cfg, argv, from, func() {
+	err := run(ctx, cfg, argv, from, stored, func() {
 		file.catchPanics()
 		silence()
 		cfg.Log.Info("keeping containers", "pid", os.Getpid(), "build", BuildID("/proc/self/exe"))
+		stored.tell("READY=1")
 	})
 	if err != nil && !errors.Is(err, errLocked) {
 		cfg.Log.Error(err, "keeper failed")

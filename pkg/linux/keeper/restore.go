@@ -65,7 +65,7 @@ func (in *instance) restore(ctx context.Context, conn *net.UnixConn, head startH
 		in.show()
 		return send(conn, response{Started: in.record.Started}, nil, nil)
 	}
-	in.close()
+	in.over()
 	in.record = before
 	if in.gone = before.Pid == 0; in.gone {
 		in.k.drop(in)

@@ -30,7 +30,7 @@ func (k *keeper) converse(ctx context.Context, conn *net.UnixConn, release func(
 			return
 		}
 		switch req.Verb {
-		case verbExec, verbAttach:
+		case verbExec, verbRun, verbAttach:
 			k.session(ctx, conn, req, body, files, release)
 			return
 		case verbRestore:
@@ -61,7 +61,7 @@ func (k *keeper) session(ctx context.Context, conn *net.UnixConn, req request, b
 	}
 	defer k.sessions.Add(-1)
 	release()
-	if req.Verb == verbExec {
+	if req.Verb != verbAttach {
 		k.converseExec(ctx, conn, req, body, files)
 		return
 	}
@@ -74,7 +74,7 @@ func (k *keeper) converseExec(ctx context.Context, conn *net.UnixConn, req reque
 	err := req.current()
 	if err == nil {
 		k.gate.RLock()
-		e, err = k.exec(req, body, files)
+		e, err = k.furtherOf(req, body, files)
 		k.gate.RUnlock()
 	}
 	closeAll(files)

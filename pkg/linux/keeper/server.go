@@ -41,6 +41,7 @@ type keeper struct {
 	sandboxes   sandboxes
 	logs        logs
 	subscribers subscribers
+	store       *store // nil for none
 
 	mu        sync.Mutex
 	instances map[Key]*instance
@@ -48,14 +49,14 @@ type keeper struct {
 
 // Run keeps the node's containers until ctx ends; they run on. It refuses to be the second keeper of a run
 // directory. A process can be keeper only once, and should call Main instead, which prepares it.
-func Run(ctx context.Context, cfg Config) error { return run(ctx, cfg, nil, nil, func() {}) }
+func Run(ctx context.Context, cfg Config) error { return run(ctx, cfg, nil, nil, nil, func() {}) }
 
-// run is Run, after an upgrade with what the predecessor handed over; ready is called when clients can connect.
-func run(ctx context.Context, cfg Config, argv []string, from *handover, ready func()) (err error) {
+// run is Run, after an upgrade with what the predecessor handed over, and with what the service manager has stored; ready is called when clients can connect.
+func run(ctx context.Context, cfg Config, argv []string, from *handover, stored *store, ready func()) (err error) {
 	if cfg.RunDir, err = filepath.Abs(cfg.RunDir); err != nil {
 		return err
 	}
-	k := &keeper{cfg: cfg, argv: argv, build: BuildID("/proc/self/exe"), instances: map[Key]*instance{}}
+	k := &keeper{cfg: cfg, argv: argv, build: BuildID("/proc/self/exe"), store: stored, instances: map[Key]*instance{}}
 	k.sandboxes.byKey = map[string]keptSandbox{}
 	k.logs.byDir = map[string]*sharedLog{}
 	if argv != nil { // by Main: this process has no other children

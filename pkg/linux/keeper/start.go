@@ -36,7 +36,7 @@ func (in *instance) start(head startHeader, program *process.Program, files map[
 	in.record.Stdin = in.record.Stdin && files[FileStdin] == nil
 	in.ear = newEar(in.record.Notify)
 	if err := in.launch(program, files, head.Patience); err != nil {
-		in.close()
+		in.over()
 		in.record = before
 		if in.gone = before.Pid == 0; in.gone {
 			in.k.drop(in)

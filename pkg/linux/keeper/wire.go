@@ -36,6 +36,7 @@ const (
 	verbHello   = "hello"
 	verbStart   = "start"
 	verbExec    = "exec"
+	verbRun     = "run"
 	verbAttach  = "attach"
 	verbRestore = "restore"
 	verbFeed    = "feed"

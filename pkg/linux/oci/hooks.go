@@ -88,7 +88,7 @@ func subject(rec record) hook.Subject {
 
 // onNode runs a list of hooks on the node, in the bundle.
 func onNode(ctx context.Context, list string, hooks []spec.Hook, rec record, status hook.Status) error {
-	return runHooks(ctx, list, hooks, rec, status, hook.OnNode(rec.Bundle))
+	return runHooks(ctx, list, hooks, rec, status, hook.OnNode(rec.Bundle, hook.Here))
 }
 
 func runHooks(ctx context.Context, list string, hooks []spec.Hook, rec record, status hook.Status, run hook.Runner) error {
@@ -105,9 +105,9 @@ func runHooks(ctx context.Context, list string, hooks []spec.Hook, rec record, s
 // createHooks runs those of create, while the child has built its root and has not entered it.
 func (m *making) createHooks(ctx context.Context, _ int) error {
 	for _, kind := range m.t.ofCreate() {
-		run := hook.OnNode(m.rec.Bundle)
+		run := hook.OnNode(m.rec.Bundle, hook.Here)
 		if kind.name == "createContainer" {
-			run = hook.Inside(m.child.Pidfd)
+			run = hook.Inside(m.child.Pidfd, hook.Here)
 		}
 		if err := runHooks(ctx, kind.name, kind.hooks, m.rec, hook.Creating, run); err != nil {
 			return err

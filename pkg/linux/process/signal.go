@@ -23,6 +23,14 @@ func Signal(pidfd *os.File, sig unix.Signal) error {
 	return nil
 }
 
+// There is nil if the process of the pidfd has not been reaped, and ESRCH if it has. Unlike Signal it needs no right to signal it.
+func There(pidfd *os.File) error {
+	if err := Signal(pidfd, 0); !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	return nil
+}
+
 // SignalSet is a set of signals 1 to 64, as /proc/PID/status shows them.
 type SignalSet uint64
 

@@ -39,7 +39,7 @@ func OpenTarget(pid int, pidfd *os.File) (_ *Target, err error) {
 		return nil, err
 	}
 	// What was opened by number is the process's if it is still there.
-	if err := process.Signal(pidfd, 0); err != nil {
+	if err := process.There(pidfd); err != nil {
 		return nil, err
 	}
 	t.pidfd = pidfd
@@ -47,7 +47,7 @@ func OpenTarget(pid int, pidfd *os.File) (_ *Target, err error) {
 }
 
 // Lives is ESRCH of a process that has ended: what has been opened by its number since may be a stranger's.
-func (t *Target) Lives() error { return process.Signal(t.pidfd, 0) }
+func (t *Target) Lives() error { return process.There(t.pidfd) }
 
 // PIDNamespace is where the process is.
 func (t *Target) PIDNamespace() (in namespace.ID, err error) {

@@ -173,7 +173,7 @@ func (s *surveyor) descent(pid int) error {
 	if err != nil || top == s.Init {
 		return err
 	}
-	if unix.Kill(pid, 0) != nil {
+	if unix.Kill(pid, 0) == unix.ESRCH {
 		return unix.ESRCH // it has ended itself
 	}
 	return unsupported("it is no descendant of the container's first process, and would be lost")

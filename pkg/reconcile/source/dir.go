@@ -26,6 +26,7 @@ type Dir struct {
 	path    string
 	options Options
 	owners  []uint32
+	alone   bool // no directory, and no flag that would trust another owner
 
 	filled place            // what the path led to when manifests were last in it; zero once it was seen empty for long enough
 	empty  time.Time        // since when that is empty
@@ -35,6 +36,7 @@ type Dir struct {
 	mu    sync.Mutex
 	watch *watch          // nil when nobody wants hints, or the kernel gives none
 	named map[string]bool // what manifests name beside them
+	next  *Options        // from the next scan on
 }
 
 // Options say how a directory is read. The zero value trusts root and the user of this process, and watches where the kernel can tell.
@@ -56,11 +58,20 @@ func New(path string, o Options) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot find directory %s: %w", path, err)
 	}
+	d := &Dir{path: path, files: map[string]*file{}}
+	d.use(o)
+	return d, nil
+}
+
+func (d *Dir) use(o Options) {
 	if o.Decode == nil {
 		o.Decode = spec.Decode
 	}
-	return &Dir{path: path, options: o, owners: append([]uint32{0, uint32(os.Geteuid())}, o.Owners...), files: map[string]*file{}}, nil
+	d.options, d.owners = o, ownersOf(o.Owners)
 }
+
+// ownersOf are all who may own what is read.
+func ownersOf(more []uint32) []uint32 { return append([]uint32{0, uint32(os.Geteuid())}, more...) }
 
 // Name is the absolute path of the directory.
 func (d *Dir) Name() string { return d.path }
@@ -75,6 +86,7 @@ type place struct {
 
 // Scan reads the directory. Files whose status tells that they did not change are not read again, unless all is said.
 func (d *Dir) Scan(_ context.Context, all bool) reconcile.Snapshot {
+	d.renew()
 	s := reconcile.Snapshot{Source: d.path, ReadAt: time.Now().Round(0).UTC()}
 	if err := d.scan(&s, all); err != nil {
 		s.Err, s.Files = err, nil

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,15 +14,6 @@ const (
 	WatchAuto  Watch = "auto"
 	WatchNever Watch = "never"
 )
-
-// ParseWatch reads a way of watching.
-func ParseWatch(s string) (Watch, error) {
-	switch w := Watch(s); w {
-	case WatchAuto, WatchNever:
-		return w, nil
-	}
-	return "", fmt.Errorf("unknown way of watching %q\nhint: auto or never", s)
-}
 
 // contentsEvery is how often the files of a directory that is not watched are read whatever their times say: those come from another
 // machine's clock, or from a cache.

@@ -89,7 +89,4 @@ func TestRemote(t *testing.T) {
 			t.Errorf("%#x: %q, want %q", number, got, want)
 		}
 	}
-	if w, err := source.ParseWatch("sometimes"); err == nil || !strings.Contains(err.Error(), "hint: auto or never") {
-		t.Errorf("%q, %v", w, err)
-	}
 }

@@ -15,7 +15,11 @@ import (
 func (d *Dir) trust(st *unix.Stat_t, what, path string) error {
 	switch {
 	case !slices.Contains(d.owners, st.Uid):
-		return fmt.Errorf("%s belongs to user %d, who is not trusted: %w\nhint: chown root %s, or trust its owner with --manifest-owner", what, st.Uid, fs.ErrPermission, path)
+		hint := "chown root " + path
+		if !d.alone {
+			hint += ", or trust its owner with --manifest-owner"
+		}
+		return fmt.Errorf("%s belongs to user %d, who is not trusted: %w\nhint: %s", what, st.Uid, fs.ErrPermission, hint)
 	case st.Mode&unix.S_IFMT != unix.S_IFLNK && st.Mode&0o022 != 0:
 		return fmt.Errorf("%s can be written by others, mode %#o: %w\nhint: chmod go-w %s", what, st.Mode&0o7777, fs.ErrPermission, path)
 	}

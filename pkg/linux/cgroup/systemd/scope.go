@@ -149,7 +149,7 @@ func StopScope(ctx context.Context, s Scope) (err error) {
 	defer conn.Close()
 	done := make(chan string, 1)
 	_, err = conn.StopUnitContext(ctx, s.Unit, "replace", done)
-	if failure, ok := errors.AsType[godbus.Error](err); ok && failure.Name == "org.freedesktop.systemd1.NoSuchUnit" {
+	if failure, ok := errors.AsType[godbus.Error](err); ok && failure.Name == noSuchUnit {
 		return nil
 	}
 	if err == nil {

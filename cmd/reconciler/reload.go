@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/pflag"
+
+	"github.com/seed31d4122e/reconciler/pkg/api"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/signature"
+	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
+
+// appliedKeys are those whose change counts at once when the configuration is read anew; every other waits for a restart.
+var appliedKeys = []string{"manifestOwner", "policy", "requireSignatures", "prune", "driftInterval", "grant", "verbose"}
+
+// taken is what some flags mean once the files that they name are read.
+type taken struct {
+	options source.Options
+	rules   reconcile.Rules
+	grants  api.Grants
+}
+
+// take reads what the flags name. Nothing is changed by it.
+func (f agentFlags) take() (t taken, err error) {
+	policy, err := f.policy.read()
+	if err != nil {
+		return taken{}, err
+	}
+	signers, err := f.allowedSigners()
+	if err != nil {
+		return taken{}, err
+	}
+	grants, err := api.ParseGrants(f.grants)
+	return taken{
+		source.Options{Owners: []uint32{f.manifestOwner}, Watch: source.Watch(f.watch.word), Decode: policy.Decode, Signers: signers},
+		reconcile.Rules{Prune: reconcile.PrunePolicy(f.prune.word), DeepLook: f.deepLook(), Allows: policy.Allows},
+		grants,
+	}, err
+}
+
+// deepLook is the interval as the loop takes it, where 0 is the default.
+func (f agentFlags) deepLook() time.Duration {
+	if f.drift <= 0 {
+		return -1
+	}
+	return f.drift
+}
+
+// allowedSigners are those who may sign manifests; nil when no signatures are asked for.
+func (f agentFlags) allowedSigners() (*signature.Signers, error) {
+	if f.signers == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(f.signers)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read allowed signers: %w", err)
+	}
+	return signature.ParseSigners(f.signers, text)
+}
+
+// live is what an agent runs with, and what of it can be changed.
+type live struct {
+	line  *pflag.FlagSet
+	level slog.LevelVar
+	dirs  []*source.Dir
+	agent *reconcile.Agent
+	share func(api.Grants)
+	log   logr.Logger
+
+	mu       sync.Mutex
+	started  *settings // as the agent was started: what waits for a restart is as it says
+	newest   *settings // as read last without a problem: the other keys are as it says
+	problems []string  // of a later reading
+}
+
+// open are the directories of manifests.
+func (l *live) open(paths []string, o source.Options) (sources []reconcile.Source, _ error) {
+	for _, path := range paths {
+		dir, err := source.New(path, o)
+		if err != nil {
+			return nil, err
+		}
+		l.dirs, sources = append(l.dirs, dir), append(sources, dir)
+	}
+	return sources, nil
+}
+
+// verbose says how much is logged.
+func (l *live) verbose(all bool) {
+	l.level.Set(slog.LevelInfo)
+	if all {
+		l.level.Set(slog.LevelDebug)
+	}
+}
+
+// reload is what SIGHUP asks for: to read the configuration anew, and then to look at everything, trusting nothing that was read before. A configuration with a
+// problem changes nothing, but everything is looked at all the same.
+func (l *live) reload(ctx context.Context) error {
+	return errors.Join(l.reconfigure(), l.agent.Reread(ctx))
+}
+
+func (l *live) reconfigure() error {
+	next, err := loadSettings(l.line)
+	var t taken
+	if err == nil {
+		t, err = next.take()
+	}
+	if err != nil {
+		l.refuse(err)
+		return fmt.Errorf("the configuration stays as it was: %w", err)
+	}
+	for _, dir := range l.dirs {
+		dir.SetOptions(t.options)
+	}
+	l.agent.SetRules(t.rules)
+	l.share(t.grants)
+	l.verbose(next.verbose)
+	l.mu.Lock()
+	before := l.newest
+	l.newest, l.problems = next, nil
+	l.mu.Unlock()
+	l.tell(before, next)
+	return nil
+}
+
+// refuse keeps what is in force, and why.
+func (l *live) refuse(err error) {
+	problems := []string{err.Error()}
+	if list, ok := errors.AsType[spec.Problems](err); ok {
+		problems = nil
+		for _, p := range list {
+			problems = append(problems, p.Error())
+		}
+	}
+	l.mu.Lock()
+	l.problems = problems
+	l.mu.Unlock()
+	l.agent.Tell(reconcile.Event{Warning: true, Reason: "ConfigurationRefused", Message: strings.Join(problems, "; ")})
+}
+
+// tell says what is another than it was read before: what counts now, and what waits.
+func (l *live) tell(before, after *settings) {
+	after.each(func(key string, f *pflag.Flag) {
+		was, is := before.flags.Lookup(f.Name).Value.String(), f.Value.String()
+		if was == is {
+			return
+		}
+		e := reconcile.Event{Reason: "Reconfigured", Message: fmt.Sprintf("%s is %q, was %q", key, is, was)}
+		if !slices.Contains(appliedKeys, key) {
+			e = reconcile.Event{Warning: true, Reason: "RestartNeeded", Message: fmt.Sprintf("%s is to be %q: restart the agent; the containers stay", key, is)}
+		}
+		l.agent.Tell(e)
+		l.log.Info("configuration changed", "key", key, "value", is, "before", was, "restart", e.Warning)
+	})
+}
+
+// shown is what is in force, as people and programs see it.
+func (l *live) shown() api.Configuration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, next := l.started.shown(), l.newest.shown()
+	c.Files, c.ReadAt, c.Problems = next.Files, next.ReadAt, l.problems
+	l.newest.each(func(key string, f *pflag.Flag) {
+		same := f.Value.String() == l.started.flags.Lookup(f.Name).Value.String()
+		switch {
+		case same || slices.Contains(appliedKeys, key):
+			c.Spec[key], c.Sources[key] = next.Spec[key], next.Sources[key]
+		case c.Restart == nil:
+			c.Restart = map[string]any{}
+			fallthrough
+		default:
+			c.Restart[key] = next.Spec[key]
+		}
+	})
+	return c
+}
+
+// grantList is the flag --grant.
+type grantList []string
+
+func (g *grantList) String() string { return strings.Join(*g, ", ") }
+
+// Type is that of a list of texts.
+func (g *grantList) Type() string { return "stringArray" }
+
+// Set adds one, as the flag may be repeated.
+func (g *grantList) Set(text string) error { return g.Append(text) }
+
+// Append adds one.
+func (g *grantList) Append(text string) error {
+	if _, err := api.ParseGrant(text); err != nil {
+		return err
+	}
+	*g = append(*g, text)
+	return nil
+}
+
+// Replace takes others for all.
+func (g *grantList) Replace(texts []string) error {
+	*g = nil
+	for _, text := range texts {
+		if err := g.Append(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// GetSlice are all.
+func (g *grantList) GetSlice() []string { return *g }
