@@ -98,7 +98,7 @@ func settingType(f *pflag.Flag, what string) spec.SettingType {
 	switch f.Value.Type() {
 	case "bool":
 		return spec.SettingSwitch
-	case "uint32":
+	case "int", "uint32":
 		return spec.SettingNumber
 	case "duration":
 		return spec.SettingDuration
@@ -217,7 +217,7 @@ func valueOf(f *pflag.Flag) any {
 	switch f.Value.Type() {
 	case "bool":
 		return text == "true"
-	case "uint32":
+	case "int", "uint32":
 		n, _ := strconv.ParseUint(text, 10, 32)
 		return n
 	case "duration":

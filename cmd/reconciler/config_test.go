@@ -195,7 +195,7 @@ func TestValuesOfFlags(t *testing.T) {
 
 // The types of values that a configuration cannot hold are found here, and not by somebody's file: a new flag is one of those that are known.
 func TestTypesOfFlags(t *testing.T) {
-	known := []string{"bool", "uint32", "duration", "string", "stringArray", (&format{}).Type(), newSettings().flag("bridgeSubnet").Value.Type()}
+	known := []string{"bool", "int", "uint32", "duration", "string", "stringArray", (&format{}).Type(), newSettings().flag("bridgeSubnet").Value.Type()}
 	newSettings().each(func(key string, f *pflag.Flag) {
 		if !slices.Contains(known, f.Value.Type()) {
 			t.Errorf("%s is of type %s: settingType and valueOf have to know it", key, f.Value.Type())
