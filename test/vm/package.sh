@@ -125,8 +125,8 @@ if [ "$boot" = second ]; then
 	systemctl stop reconciler-shutdown
 	[ "$(pid lines)" = "$kept" ] || fail "reconciler-shutdown brings down what runs though the node does not go down"
 	dpkg -r reconciler
-	systemctl kill --signal=SIGKILL reconciler.scope # or the stop would wait for those who do not heed SIGTERM
-	systemctl stop reconciler.scope
+	systemctl kill --signal=SIGKILL reconciler.scope # a stop would wait for those who do not heed SIGTERM
+	until_ok "the scope ends with what was in it" sh -c '! systemctl --quiet is-active reconciler.scope'
 	[ ! -d "/proc/$kept" ] || fail "the scope has not ended what is in it"
 	umount /var/lib/reconciler /var/log/reconciler
 	dpkg -P reconciler
