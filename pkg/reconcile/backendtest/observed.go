@@ -40,8 +40,14 @@ func (s *suite) stats() {
 	}
 	s.must(s.Node.Kill(s.ctx, "web", 1, "SIGKILL"))
 	s.exit("web")
-	if ended := s.usage("web"); ended.Pids != nil && ended.Pids.Current != 0 {
-		s.Errorf("ended: %+v", ended.Pids)
+	for deadline := time.Now().Add(s.Patience); ; time.Sleep(5 * time.Millisecond) { // an exit is recorded before it is reaped
+		ended := s.usage("web")
+		if ended.Pids == nil || ended.Pids.Current == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.Fatalf("ended: %+v", ended.Pids)
+		}
 	}
 }
 
