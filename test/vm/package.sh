@@ -104,7 +104,11 @@ ls -l /run/reconciler/reconciler.sock
 
 if [ "$boot" = second ]; then
 	step "has booted again"
-	reconciler wait counter --for=condition=Restored --timeout 1m
+	reconciler wait counter --for=condition=Restored --timeout 1m || { # why it began anew
+		reconciler describe counter
+		reconciler checkpoint ls counter
+		fail "the counter does not begin from its image"
+	}
 	reconciler logs counter | awk '$0 != "count " ++n {print "count", n, "is", $0; exit 1}' || fail "the counter has begun anew"
 	[ "$(reconciler logs counter | wc -l)" -gt "$(cat counted)" ] || fail "it does not go on after $(cat counted)"
 	echo "   it went on after $(cat counted)"
