@@ -42,7 +42,7 @@ manifest() { # manifest NAME SCRIPT WORDS: a container
 manifest lines 'trap "exit 0" TERM; i=0; while :; do i=$((i+1)); echo line $i; sleep 0.2 & wait $!; done'
 manifest ends 'while [ ! -e /tmp/end ]; do sleep 0.2; done; echo last words; exit 7' '  restart: {policy: Never}'
 manifest paused 'while :; do sleep 1; done' '  state: Paused'
-manifest counter 'i=0; while :; do i=$((i+1)); echo count $i; sleep 0.2; done' '  checkpoint: {onShutdown: true, restoreOnStart: Latest}'
+manifest counter 'i=0; while :; do i=$((i+1)); echo count $i; sleep 0.2; done' '  checkpoint: {onShutdown: true, restoreOnStart: Latest, maxPause: 30s}' # the guest is ten times slower
 manifest bare 'cat /proc/1/status; echo limits; cat /proc/1/limits; cat /proc/1/oom_score_adj; while :; do sleep 1; done' \
 	'  security: {capabilities: {add: [ALL]}, allowNewPrivileges: true, seccomp: Unconfined}'
 
