@@ -215,6 +215,7 @@ journalctl -q --no-pager _SYSTEMD_UNIT=init.scope UNIT=reconciler-keeper.service
 
 reconciler logs counter | wc -l >counted
 step "counted to $(cat counted), and shuts down"
+trap - EXIT # it would end the guest before the containers are in their images: systemd ends this script first
 systemctl start --no-block poweroff.target
 sleep infinity
 RUN

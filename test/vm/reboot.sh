@@ -100,6 +100,7 @@ reboot)
 	trap 'systemctl poweroff --force --force' EXIT # should this fail, nobody else ends the guest
 	beyond 20
 	echo "counted to \$(count), and shuts down"
+	trap - EXIT # it would end the guest before the containers are in their images: systemd ends this script first
 	systemctl start --no-block poweroff.target
 	sleep infinity
 	;;
