@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -79,14 +78,6 @@ func readConfig(args []string) (*settings, error) {
 	}
 	s := newSettings()
 	return s, s.read(files, readAnyone)
-}
-
-func readAnyone(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		err = fmt.Errorf("cannot read %s: %w", path, errors.Unwrap(err))
-	}
-	return data, err
 }
 
 func (a *app) checkConfig(args []string) error {

@@ -91,19 +91,44 @@ func (m *manifests) addDir(path string) error {
 }
 
 func (m *manifests) addFile(path string) error {
+	data, err := readAnyone(path)
+	if err != nil {
+		return err
+	}
+	return m.take(path, data)
+}
+
+// readAnyone reads a file, whoever wrote it.
+func readAnyone(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("cannot read %s: %w", path, errors.Unwrap(err))
+		return nil, fmt.Errorf("cannot read %s: %w", path, errors.Unwrap(err))
 	}
 	defer f.Close()
-	return m.read(path, f)
+	return readAll(path, f)
+}
+
+func readAll(file string, from io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(from, maxManifest))
+	if of, ok := errors.AsType[*os.PathError](err); ok {
+		err = of.Err // which names the file as well
+	}
+	if err != nil {
+		err = fmt.Errorf("cannot read %s: %w", file, err)
+	}
+	return data, err
 }
 
 func (m *manifests) read(file string, from io.Reader) error {
-	data, err := io.ReadAll(io.LimitReader(from, maxManifest))
+	data, err := readAll(file, from)
 	if err != nil {
-		return fmt.Errorf("cannot read %s: %w", file, err)
+		return err
 	}
+	return m.take(file, data)
+}
+
+// take takes over what a file says.
+func (m *manifests) take(file string, data []byte) error {
 	documents, problems := m.policy.Decode(file, data)
 	m.files++
 	m.problems = append(m.problems, problems...)

@@ -117,7 +117,7 @@ func (p *plan) printWaiting(ctx context.Context) error {
 
 // proposed compares manifests with what the agent follows.
 func (p *plan) proposed(ctx context.Context, paths []string) error {
-	policy, err := p.policy.read()
+	policy, err := p.policy.read(readAnyone)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -33,7 +32,7 @@ type taken struct {
 
 // take reads what the flags name. Nothing is changed by it.
 func (f agentFlags) take() (t taken, err error) {
-	policy, err := f.policy.read()
+	policy, err := f.policy.read(source.ReadTrusted)
 	if err != nil {
 		return taken{}, err
 	}
@@ -62,9 +61,9 @@ func (f agentFlags) allowedSigners() (*signature.Signers, error) {
 	if f.signers == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(f.signers)
+	text, err := source.ReadTrusted(f.signers)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read allowed signers: %w", err)
+		return nil, fmt.Errorf("no allowed signers: %w", err)
 	}
 	return signature.ParseSigners(f.signers, text)
 }

@@ -37,7 +37,7 @@ neither root nor an agent.`,
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			rules, err := policy.read()
+			rules, err := policy.read(readAnyone)
 			if err != nil {
 				return err
 			}

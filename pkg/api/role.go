@@ -97,8 +97,8 @@ func (gs Grants) role(p Peer) (highest Role) {
 	if p.UID == 0 || int(p.UID) == os.Geteuid() {
 		return Admin
 	}
-	if gid, ok := groupID(); ok && !gs.speakOf(gid) {
-		gs = append(gs[:len(gs):len(gs)], Grant{Admin, true, gid})
+	if gid, ok := groupID(); ok {
+		gs = gs.withGroup(gid)
 	}
 	for _, g := range gs {
 		if g.Group && p.memberOf(g.ID) || !g.Group && g.ID == p.UID {
@@ -108,7 +108,10 @@ func (gs Grants) role(p Peer) (highest Role) {
 	return highest
 }
 
-// speakOf tells whether a grant is about a group.
-func (gs Grants) speakOf(gid uint32) bool {
-	return slices.ContainsFunc(gs, func(g Grant) bool { return g.Group && g.ID == gid })
+// withGroup are the grants with that of the group reconciler, unless one speaks of it.
+func (gs Grants) withGroup(gid uint32) Grants {
+	if slices.ContainsFunc(gs, func(g Grant) bool { return g.Group && g.ID == gid }) {
+		return gs
+	}
+	return append(gs[:len(gs):len(gs)], Grant{Admin, true, gid})
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/user"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -66,15 +65,15 @@ func TestRoles(t *testing.T) {
 
 // The group reconciler has all rights, unless a grant says what it has.
 func TestGroupOfTheAgent(t *testing.T) {
-	g, err := user.LookupGroup(Group)
-	if err != nil {
-		t.Log("this node has no group " + Group)
-		return
-	}
-	gid, ok := groupID()
+	const gid = 70001
 	member := Peer{UID: 65534, GID: gid}
-	if !ok || (Grants{}).role(member) != Admin || (Grants{{Read, true, gid}}).role(member) != Read {
-		t.Errorf("a member of %s has %s, and %s after a grant", g.Gid, Grants{}.role(member), Grants{{Read, true, gid}}.role(member))
+	for _, test := range []struct {
+		said Grants
+		want Role
+	}{{nil, Admin}, {Grants{{Read, true, gid}}, Read}, {Grants{{Read, false, gid}}, Admin}, {Grants{{Operate, true, 70002}}, Admin}} {
+		if got := test.said.withGroup(gid).role(member); got != test.want {
+			t.Errorf("%v: got %s, want %s", test.said, got, test.want)
+		}
 	}
 }
 
@@ -138,22 +137,7 @@ func TestMount(t *testing.T) {
 
 // Those with a grant reach the socket, and nobody else does: by the kernel, before a byte is sent.
 func TestShare(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("skip: needs root to become somebody else")
-	}
-	dir, err := os.MkdirTemp("", "rapi")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "s")
-	listener, err := Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path, listener := reachable(t)
 	defer listener.Close()
 	grants := Grants{{Read, false, 70001}, {Operate, true, 70002}, {Read, true, 70002}, {Admin, false, 70003}}
 	if err := grants.Share(path); err != nil {
@@ -178,30 +162,9 @@ func TestShare(t *testing.T) {
 
 // Other grants count from the next connection on, for the kernel as well; who is connected keeps its role.
 func TestSetGrants(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("skip: needs root to become somebody else")
-	}
-	dir, err := os.MkdirTemp("", "rapi")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "s")
-	listener, err := Listen(path)
-	if err := errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
-		t.Fatal(err)
-	}
+	path, listener := reachable(t)
 	const reader, other = 70001, 70002
-	ctx, cancel := context.WithCancel(t.Context())
-	server := New(Config{Agent: nobody{}, Logs: nobody{}, Node: nobody{}, Log: logr.Discard(), Grants: Grants{{Read, false, reader}}})
-	done := make(chan error)
-	go func() { done <- server.Serve(ctx, listener) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
+	server := serving(t, listener, Grants{{Read, false, reader}})
 	asks := func(conn net.Conn) int {
 		t.Helper()
 		if _, err := io.WriteString(conn, "GET /v1/version HTTP/1.1\r\nHost: agent\r\n\r\n"); err != nil {
@@ -257,6 +220,41 @@ func TestSetGrants(t *testing.T) {
 	if conn != nil {
 		conn.Close()
 	}
+}
+
+// reachable is a socket in a directory that others may look into.
+func reachable(t *testing.T) (path string, listener net.Listener) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("skip: needs root to become somebody else")
+	}
+	dir, err := os.MkdirTemp("", "rapi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path = filepath.Join(dir, "s")
+	listener, err = Listen(path)
+	if err := errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return path, listener
+}
+
+// serving is a server of nothing, until the test ends.
+func serving(t *testing.T, listener net.Listener, grants Grants) *Server {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	server := New(Config{Agent: nobody{}, Logs: nobody{}, Node: nobody{}, Log: logr.Discard(), Grants: grants})
+	done := make(chan error)
+	go func() { done <- server.Serve(ctx, listener) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return server
 }
 
 // dialFrom connects from a thread of its own, as another user of one group, that ends with the call.
@@ -316,35 +314,11 @@ func TestSlotsAreKeptForAdmins(t *testing.T) {
 
 // A few strangers may connect at a time to be told so; an admin gets through whatever they do.
 func TestStrangersAreFew(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("skip: needs root to become a stranger")
-	}
-	dir, err := os.MkdirTemp("", "rapi")
-	if err != nil {
+	path, listener := reachable(t)
+	if err := os.Chmod(path, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "s")
-	listener, err := Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range []string{dir, path} {
-		if err := os.Chmod(p, 0o777); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() {
-		done <- New(Config{Agent: nobody{}, Logs: nobody{}, Node: nobody{}, Log: logr.Discard()}).Serve(ctx, listener)
-	}()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
+	serving(t, listener, nil)
 	for i := range 2 * maxStrangers {
 		conn, err := dialFrom(path, 65534, 65534)
 		if err != nil {

@@ -78,13 +78,10 @@ func TestBudget(t *testing.T) {
 // Every verb of the loop has its durations.
 func TestEveryVerb(t *testing.T) {
 	m := New()
-	for _, verb := range verbs {
+	for _, verb := range reconcile.Verbs() {
 		m.Acted(reconcile.Action{Verb: verb}, spec.Image{}, 1, nil)
 		if m.action[verb].Empty() {
 			t.Errorf("%s is not measured", verb)
 		}
-	}
-	if len(verbs) != 14 {
-		t.Errorf("%d verbs", len(verbs))
 	}
 }

@@ -43,12 +43,6 @@ const (
 	resultFailed = "failed"
 )
 
-// verbs are those of actions.
-var verbs = []string{
-	reconcile.VerbCheckpoint, reconcile.VerbConfigure, reconcile.VerbCreate, reconcile.VerbDestroy, reconcile.VerbKill, reconcile.VerbPause, reconcile.VerbPostStart,
-	reconcile.VerbRepair, reconcile.VerbRestore, reconcile.VerbResume, reconcile.VerbSignal, reconcile.VerbStart, reconcile.VerbStop, reconcile.VerbUpdate,
-}
-
 // New makes a meter in which all is 0. Counts whose labels are known are there from the beginning, so that a first failure is seen as a change.
 func New() *Meter {
 	m := &Meter{
@@ -61,7 +55,7 @@ func New() *Meter {
 		size:      metric.NewSpread(1<<20, 4<<20, 16<<20, 64<<20, 256<<20, 1<<30, 4<<30),
 		request:   metric.NewSpread(.0005, .001, .005, .02, .1, .5, 2.5, 10),
 	}
-	for _, verb := range verbs {
+	for _, verb := range reconcile.Verbs() {
 		m.action[verb] = metric.NewSpread(.001, .005, .025, .1, .5, 2.5, 10, 60, 300)
 	}
 	for _, outcome := range reconcile.Outcomes() {
@@ -69,7 +63,7 @@ func New() *Meter {
 	}
 	for _, result := range []string{resultOK, resultFailed} {
 		m.relists.With(result)
-		for _, verb := range verbs {
+		for _, verb := range reconcile.Verbs() {
 			m.actions.With(verb, result)
 		}
 	}

@@ -9,9 +9,6 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
-// self is this process below /proc.
-const self = "self"
-
 // process is what a process uses. The zero value is one that is not there.
 type process struct {
 	spec.Process
@@ -24,15 +21,8 @@ func bootTime() time.Time {
 	return boot
 }
 
-// processOf reads a process by its name below /proc.
-func (h *Handler) processOf(name string) (p process) {
-	pid, err := strconv.Atoi(name)
-	if name == self {
-		pid, err = os.Getpid(), nil
-	}
-	if err != nil {
-		return p
-	}
+// processOf reads a process.
+func (h *Handler) processOf(pid int) (p process) {
 	dir, err := proc.Open(pid)
 	if err != nil {
 		return p
@@ -41,7 +31,7 @@ func (h *Handler) processOf(name string) (p process) {
 	if p.Process, err = dir.Process(h.boot); err != nil {
 		return process{}
 	}
-	p.descriptors = descriptorsOf("/proc/" + name + "/fd")
+	p.descriptors = descriptorsOf("/proc/" + strconv.Itoa(pid) + "/fd")
 	return p
 }
 

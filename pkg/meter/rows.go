@@ -92,7 +92,7 @@ func (s *scrape) writeLoop() {
 	s.one("reconciler_pass_oldest_seconds", gauge, "How long the oldest pass under way has been going on; 0 when there is none.", oldest.Seconds())
 	s.counts("reconciler_actions_total", "Actions tried, by verb and result, with images taken by hand.", &m.actions, "action", "result")
 	s.Begin("reconciler_action_duration_seconds", metric.Histogram, "How long an action took, by verb: those that have been tried.", "action")
-	for _, verb := range verbs {
+	for _, verb := range reconcile.Verbs() {
 		if d := m.action[verb]; !d.Empty() {
 			s.Spread(d, verb)
 		}

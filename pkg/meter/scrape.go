@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -99,7 +100,7 @@ type scrape struct {
 
 // look asks everybody once.
 func (h *Handler) look(ctx context.Context) *scrape {
-	s := &scrape{Handler: h, activity: h.Agent.Activity(), agent: h.processOf(self)}
+	s := &scrape{Handler: h, activity: h.Agent.Activity(), agent: h.processOf(os.Getpid())}
 	s.objects, _ = h.Agent.Objects()
 	s.ask(ctx)
 	began := time.Now()
@@ -137,6 +138,6 @@ func (s *scrape) ask(ctx context.Context) {
 	began := time.Now()
 	pid, err := s.Node.KeeperPid(ctx)
 	if s.answered = time.Since(began); err == nil {
-		s.keeper = s.processOf(strconv.Itoa(pid))
+		s.keeper = s.processOf(pid)
 	}
 }

@@ -32,7 +32,7 @@ func (a *Agent) actInTurn(ctx context.Context, n *entry, action Action) (again b
 
 // actTogether is a round in the turn of a group.
 func (a *Agent) actTogether(ctx context.Context, n *entry, group string) (again bool) {
-	a.pulse.allow(pulsePass+n.id, turnPatience)
+	a.pulse.allow(pulsePass+n.id, "", turnPatience)
 	leave, err := a.groups.Enter(ctx, group)
 	if err != nil {
 		return false
@@ -66,7 +66,7 @@ func (a *Agent) act(ctx context.Context, n *entry, action Action) (again bool) {
 		return false
 	}
 	began := time.Now()
-	a.pulse.allow(pulsePass+n.id, patience+deadlines[action.Verb]+action.Handler.Lasts())
+	a.pulse.allow(pulsePass+n.id, action.Verb, patience+deadlines[action.Verb]+action.Handler.Lasts())
 	image, err := a.do(ctx, action)
 	noteDone(&n.record, action, n.failure, err)
 	if err != nil {

@@ -48,17 +48,17 @@ type SourceActivity struct {
 func (a *Agent) Activity() Activity {
 	activity := a.queue.Activity()
 	activity.Workers, activity.Problems = a.Workers, map[string]int{}
+	for i, t := range activity.Working {
+		if b := a.pulse.of(pulsePass + t.Name); b.verb != "" {
+			activity.Working[i].Verb, activity.Working[i].Asked = b.verb, b.since
+		}
+	}
 	a.intake.Lock()
 	snapshots := slices.Clone(a.sources)
 	a.intake.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	activity.Relisted = a.relisted
-	for i, t := range activity.Working {
-		if n := a.names[t.Name]; n != nil {
-			activity.Working[i].Verb, activity.Working[i].Asked = n.verb, n.asked
-		}
-	}
 	activity.Desired = len(a.admission.Desired)
 	for _, d := range a.admission.Desired {
 		if d.Hold == orphanHold {
@@ -110,13 +110,4 @@ func (q *queue) Activity() (activity Activity) {
 		activity.NextWake = q.wakes[0].wake
 	}
 	return activity
-}
-
-// asks notes which verb a name's pass is in the middle of, "" for none.
-func (a *Agent) asks(name, verb string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if n := a.names[name]; n != nil {
-		n.verb, n.asked = verb, time.Now()
-	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/trace"
+	"slices"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -33,11 +35,7 @@ func (a *Agent) doWhile(ctx context.Context, action Action) (taken spec.Image, e
 	defer a.quiet(action)()
 	defer trace.StartRegion(ctx, action.Verb).End()
 	began := time.Now()
-	a.asks(action.Name, action.Verb)
-	defer func() {
-		a.asks(action.Name, "")
-		a.Meter.Acted(action, taken, time.Since(began), err)
-	}()
+	defer func() { a.Meter.Acted(action, taken, time.Since(began), err) }()
 	if action.Verb == VerbCheckpoint {
 		o := action.Options
 		o.Cause = action.Cause
@@ -45,6 +43,9 @@ func (a *Agent) doWhile(ctx context.Context, action Action) (taken spec.Image, e
 	}
 	return taken, a.call(ctx, action)
 }
+
+// Verbs are all that a node is asked for, sorted.
+func Verbs() []string { return slices.Sorted(maps.Keys(deadlines)) }
 
 // call is the verb of an action.
 func (a *Agent) call(ctx context.Context, action Action) error {

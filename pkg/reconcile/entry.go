@@ -29,9 +29,7 @@ type entry struct {
 	probing  bool            // probes have not said yet how it does
 	moved    time.Duration   // by which the clock was set since the latest pass
 	deepDue  time.Time       // when its next deep look is due; zero for never
-	verb     string          // what the node is asked for, "" for nothing, and since when
-	asked    time.Time
-	hurried  bool // something hints at a hand: it is not put off for a round
+	hurried  bool            // something hints at a hand: it is not put off for a round
 
 	turn    chan struct{}
 	record  record.Record

@@ -140,7 +140,7 @@ func (a *Agent) known(id string) bool {
 
 // look is observe for those who go on without.
 func (a *Agent) look(ctx context.Context, why string) (news int, err error) {
-	a.pulse.allow(pulseLook+why, patience)
+	a.pulse.allow(pulseLook+why, "", patience)
 	defer a.pulse.end(pulseLook + why)
 	if news, err = a.observe(ctx); err != nil && ctx.Err() == nil {
 		a.Log.Error(err, "relist failed")

@@ -24,7 +24,7 @@ const maxRounds = 12
 
 // pass looks at one name and does what is to be done, one action after another, looking again after each.
 func (a *Agent) pass(ctx context.Context, id string) {
-	a.pulse.allow(pulsePass+id, turnPatience)
+	a.pulse.allow(pulsePass+id, "", turnPatience)
 	defer a.pulse.end(pulsePass + id)
 	n, err := a.enter(ctx, id)
 	if err != nil {
@@ -72,7 +72,7 @@ func (a *Agent) pause(n *entry) {
 // round is one look and at most one action; it tells whether to look again at once.
 func (a *Agent) round(ctx context.Context, n *entry) (again bool) {
 	verb := verbPlan
-	a.pulse.allow(pulsePass+n.id, patience)
+	a.pulse.allow(pulsePass+n.id, "", patience)
 	defer a.survive(n, &verb, &again)
 	desired, removed := a.wants(n)
 	before := n.record

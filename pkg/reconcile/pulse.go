@@ -19,33 +19,48 @@ const (
 
 // pulse is what the loop has begun, and by when it is to be completed.
 type pulse struct {
-	mu  sync.Mutex
-	due map[string]time.Time
+	mu    sync.Mutex
+	parts map[string]beat
 }
 
-// allow gives a part of the loop so long from now on.
-func (p *pulse) allow(part string, d time.Duration) {
+// beat is a part of the loop that has begun.
+type beat struct {
+	verb  string    // that the node is asked for, "" between verbs
+	since time.Time // of the verb
+	due   time.Time
+}
+
+// allow gives a part of the loop so long from now on, for a verb of the node or "" for none.
+func (p *pulse) allow(part, verb string, d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.due == nil {
-		p.due = map[string]time.Time{}
+	if p.parts == nil {
+		p.parts = map[string]beat{}
 	}
-	p.due[part] = time.Now().Add(d)
+	began := time.Now()
+	p.parts[part] = beat{verb, began, began.Add(d)}
+}
+
+// of is what a part is in the middle of; the zero value for one that has not begun.
+func (p *pulse) of(part string) beat {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.parts[part]
 }
 
 // end tells that a part was completed.
 func (p *pulse) end(part string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.due, part)
+	delete(p.parts, part)
 }
 
 // late are the parts of a kind that should have been completed by now, sorted.
 func (p *pulse) late(kind string) (parts []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for part, due := range p.due {
-		if name, ok := strings.CutPrefix(part, kind); ok && time.Now().After(due) {
+	for part, b := range p.parts {
+		if name, ok := strings.CutPrefix(part, kind); ok && time.Now().After(b.due) {
 			parts = append(parts, name)
 		}
 	}

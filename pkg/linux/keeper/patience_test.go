@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"math"
-	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
@@ -124,15 +123,7 @@ func TestTwoStarts(t *testing.T) {
 
 // Who waits in vain for a keeper is told whom they waited for.
 func TestSilentKeeper(t *testing.T) {
-	run := t.TempDir()
-	if err := os.Mkdir(filepath.Join(run, "state"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	silent, err := net.Listen("unix", filepath.Join(run, "state", "keeper.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
+	run := kerneltest.SilentKeeper(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := keeper.Dial(ctx, run); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "the keeper has not answered") {
