@@ -184,37 +184,3 @@ func (l *live) shown() api.Configuration {
 	})
 	return c
 }
-
-// grantList is the flag --grant.
-type grantList []string
-
-func (g *grantList) String() string { return strings.Join(*g, ", ") }
-
-// Type is that of a list of texts.
-func (g *grantList) Type() string { return "stringArray" }
-
-// Set adds one, as the flag may be repeated.
-func (g *grantList) Set(text string) error { return g.Append(text) }
-
-// Append adds one.
-func (g *grantList) Append(text string) error {
-	if _, err := api.ParseGrant(text); err != nil {
-		return err
-	}
-	*g = append(*g, text)
-	return nil
-}
-
-// Replace takes others for all.
-func (g *grantList) Replace(texts []string) error {
-	*g = nil
-	for _, text := range texts {
-		if err := g.Append(text); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// GetSlice are all.
-func (g *grantList) GetSlice() []string { return *g }
