@@ -7,11 +7,23 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 )
 
 // A file is read whole, however long it is, and one after the other is not mixed up with it.
 func TestRead(t *testing.T) {
+	for range 64 { // mappings enough for a file of many pages: how many the runtime makes differs by kernel
+		held, err := unix.Mmap(-1, 0, 2*os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Munmap(held)
+		if err := unix.Mprotect(held[:os.Getpagesize()], unix.PROT_READ); err != nil { // in two, or neighbours become one
+			t.Fatal(err)
+		}
+	}
 	long, err := process.Read(os.Getpid(), "smaps")
 	if err != nil {
 		t.Fatal(err)
