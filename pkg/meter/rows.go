@@ -42,6 +42,7 @@ func (s *scrape) write() {
 	s.writeLoop()
 	s.writeIntake()
 	s.writeNode()
+	s.writeJournal()
 	s.writeProcesses()
 	s.one("reconciler_scrape_stats_seconds", gauge, "How long this scrape took to read the statistics of containers.", s.spent.Seconds())
 	s.one("reconciler_scrape_stats_failures_total", counter, "Statistics of containers that could not be read.", s.Meter.lost.Value())
@@ -138,6 +139,15 @@ func (s *scrape) writeNode() {
 	s.spread("reconciler_checkpoint_frozen_seconds", "How long a container stood still for an image.", m.frozen)
 	s.spread("reconciler_checkpoint_size_bytes", "What an image takes on disk.", m.size)
 	s.spread("reconciler_restore_duration_seconds", "How long the begin of a run from an image took.", m.action[reconcile.VerbRestore])
+}
+
+// writeJournal says what became of output.
+func (s *scrape) writeJournal() {
+	dropped := int64(0)
+	if s.Journal != nil {
+		dropped = s.Journal.Dropped()
+	}
+	s.one("reconciler_journal_dropped_bytes_total", counter, "Output of containers that did not reach the journal, because they wrote faster than it takes.", float64(dropped))
 }
 
 // writeProcesses says what agent and keeper take.

@@ -31,11 +31,19 @@ type Node interface {
 	KeeperPid(ctx context.Context) (int, error)
 }
 
+// Journal is where output of containers goes.
+type Journal interface {
+	// Dropped is how many bytes did not reach it.
+	Dropped() int64
+}
+
 // Config is what a Handler shows.
 type Config struct {
 	Meter *Meter
 	Agent Agent
 	Node  Node
+	// Journal may be nil.
+	Journal Journal
 	// Containers is how many have figures of their own; the others are added up under the name Others. 0 is none.
 	Containers int
 	// Version and Revision are the program's.
