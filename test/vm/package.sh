@@ -38,8 +38,9 @@ manifest() { # manifest NAME SCRIPT WORDS: a container
 		${3:-}
 	YAML
 }
-# One that counts, one that ends when it is told to, one that is paused, one that goes through the reboot, and one that may do anything and says what it has.
+# One that counts, one that does so in the journal, one that ends when it is told to, one that is paused, one that goes through the reboot, and one that may do anything and says what it has.
 manifest lines 'trap "exit 0" TERM; i=0; while :; do i=$((i+1)); echo line $i; sleep 0.2 & wait $!; done'
+manifest says 'trap "exit 0" TERM; i=0; while :; do i=$((i+1)); echo say $i; [ $((i % 5)) -gt 0 ] || echo oops $i >&2; sleep 0.2 & wait $!; done' '  logs: {driver: Journald}'
 manifest ends 'while [ ! -e /tmp/end ]; do sleep 0.2; done; echo last words; exit 7' '  restart: {policy: Never}'
 manifest paused 'while :; do sleep 1; done' '  state: Paused'
 manifest counter 'i=0; while :; do i=$((i+1)); echo count $i; sleep 0.2; done' '  checkpoint: {onShutdown: true, restoreOnStart: Latest, maxPause: 30s}' # the guest is ten times slower
@@ -210,6 +211,13 @@ same "a downgrade"
 step "the journal"
 journalctl -q --no-pager -o cat -u reconciler | grep -q 'everything was looked at once' || fail "the agent says nothing in the journal"
 ! journalctl -q --no-pager -p warning -u reconciler.scope | grep -q . || fail "systemd complains about the scope"
+journalctl -q --no-pager -o json CONTAINER_NAME=says RECONCILER_STREAM=stderr -n 1
+journalctl -q --no-pager -o json CONTAINER_NAME=says RECONCILER_STREAM=stderr -n 1 | grep -q '"PRIORITY":"3"' || fail "no line of stderr in the journal"
+journalctl -q --no-pager -t says -p info -n 1 | grep -q 'say' || fail "no identifier"
+journalctl -q --no-pager -o cat RECONCILER_CONTAINER=ends RECONCILER_REASON=Exited | grep -q ends || fail "the agent's log has no fields: $(journalctl -q --no-pager -o json _SYSTEMD_UNIT=reconciler.service RECONCILER_CONTAINER=ends -n 1)"
+[ "$(reconciler logs says --stream stdout | wc -l)" -gt 50 ] || fail "the journal has $(reconciler logs says --stream stdout | wc -l) lines"
+reconciler logs says --stream stdout | awk '$0 != "say " ++n {print "line", n, "is", $0; exit 1}' || fail "a line is not in the journal, or twice"
+reconciler logs says lines --since 10s --timestamps | sort -k 3,3 -s -c || fail "two containers are not in the order of their times"
 journalctl -q --no-pager -u reconciler -n 3
 journalctl -q --no-pager _SYSTEMD_UNIT=init.scope UNIT=reconciler-keeper.service -n 3
 

@@ -154,6 +154,13 @@ func sendFile(conn *net.UnixConn, entry []byte) error {
 	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
 		return os.NewSyscallError("fcntl", err)
 	}
-	_, _, err = conn.WriteMsgUnix(nil, unix.UnixRights(fd), nil)
-	return err
+	raw, err := conn.SyscallConn() // as UnixConn sends no rights on a datagram socket that is connected
+	if err != nil {
+		return err
+	}
+	failed := raw.Write(func(to uintptr) bool {
+		err = unix.Sendmsg(int(to), nil, unix.UnixRights(fd), nil, 0)
+		return !errors.Is(err, unix.EAGAIN)
+	})
+	return errors.Join(err, failed)
 }
