@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,13 +38,7 @@ behind the name of its container. On a terminal, control characters other than c
 		Annotations:       exits("0  printed", "1  error, or a NAME that does not exist"),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			chosen := 0
-			for _, said := range []bool{len(args) > 0, l.all, l.labels.text != ""} {
-				if said {
-					chosen++
-				}
-			}
-			if chosen != 1 {
+			if (len(args) > 0) == (l.all || l.labels.text != "") || l.all && l.labels.text != "" {
 				return usage(cmd, errors.New("logs needs a NAME, --selector or --all, and one of these only"))
 			}
 			return l.run(cmd.Context(), args, cmd.Flags().Changed("prefix"))
@@ -73,15 +66,13 @@ func (l *logs) run(ctx context.Context, names []string, said bool) (err error) {
 	if l.options.Until, err = parseTime("until", l.until, now); err != nil {
 		return err
 	}
-	one := len(names) == 1
 	if names, err = l.names(ctx, names); err != nil {
 		return err
 	}
-	one = one && len(names) == 1
 	if !said {
-		l.prefix = !one
+		l.prefix = len(names) > 1
 	}
-	if !one || l.prefix {
+	if len(names) > 1 || l.prefix {
 		return l.merge(ctx, names)
 	}
 	body, err := l.client().Logs(ctx, names[0], l.options)
@@ -95,33 +86,22 @@ func (l *logs) run(ctx context.Context, names []string, said bool) (err error) {
 	return nil
 }
 
-// names are those of containers, in order: said, selected, or members of a group that is said.
+// names are those of containers: said, members of a group that is said, or selected.
 func (l *logs) names(ctx context.Context, said []string) (names []string, err error) {
-	if len(said) == 1 {
-		if _, err := l.client().Get(ctx, said[0]); err == nil {
-			return said, nil
-		}
+	if len(said) > 0 {
+		return l.members(ctx, said)
 	}
 	list, err := l.client().List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]bool{}
 	for _, o := range list.Items {
-		name, group := o.Metadata.Name, o.Spec.Group
-		if l.all || l.labels.text != "" && l.labels.matches(o.Metadata.Labels) || slices.Contains(said, name) || group != "" && slices.Contains(said, group) {
-			names = append(names, name)
-			found[name], found[group] = true, true
-		}
-	}
-	for _, name := range said {
-		if !found[name] {
-			_, err := l.client().Get(ctx, name)
-			return nil, err
+		if l.labels.matches(o.Metadata.Labels) {
+			names = append(names, o.Metadata.Name)
 		}
 	}
 	if len(names) == 0 {
-		return nil, errors.New("no container is chosen: nothing has such labels")
+		return nil, errors.New("there is no such container")
 	}
 	return names, nil
 }
