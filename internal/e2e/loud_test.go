@@ -6,11 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -51,6 +54,48 @@ func TestLoud(t *testing.T) {
 	}
 	n.want("the last line", "done\n", "logs", "file", "--tail", "1")
 	consecutive(t, "quiet", n.logs("quiet"))
+}
+
+// TestLoudFullDisk fills the disk with output: who writes it runs on, what is lost is counted and shown, and what fits again is kept.
+func TestLoudFullDisk(t *testing.T) {
+	n := newNode(t)
+	if err := os.MkdirAll(n.path("log"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", n.path("log"), "tmpfs", 0, "size=2m,mode=0750"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(n.path("log"), unix.MNT_DETACH) })
+	if err := os.WriteFile(n.path("log/ballast"), make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	_, mount := n.loud()
+	n.put("web.yaml", manifest("web", `cat /mnt; touch /dev/shm/full; while [ -e /dev/shm/full ]; do sleep 0.1; done; echo room again; exec sleep 1000`, mount))
+	n.eventually("it has written all", func() error {
+		_, err := n.cli("exec", "web", "--", "test", "-e", "/dev/shm/full")
+		return err
+	})
+	if err := os.Remove(n.path("log/ballast")); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := n.cli("exec", "web", "--", "rm", "/dev/shm/full"); err != nil {
+		t.Fatal(err, out)
+	}
+	n.eventually("its log goes on", func() error {
+		out, err := n.cli("logs", "web", "--tail", "2")
+		if err == nil && (!strings.Contains(out, "bytes of output could not be written and are lost]\n") || !strings.HasSuffix(out, "room again\n")) {
+			err = fmt.Errorf("it says %q", out)
+		}
+		return err
+	})
+	metrics, err := n.cli("debug", "metrics")
+	if err != nil {
+		t.Fatal(err, metrics)
+	}
+	if dropped := regexp.MustCompile(`(?m)^reconciler_keeper_dropped_bytes_total ([0-9.e+]+)$`).FindStringSubmatch(metrics); dropped == nil || dropped[1] == "0" {
+		t.Errorf("dropped: %q", dropped)
+	}
 }
 
 // onDisk is how much the log of a container takes.

@@ -160,6 +160,7 @@ func (s *scrape) writeProcesses() {
 	s.one("reconciler_keeper_cpu_seconds_total", counter, "Processor time of the keeper.", usec(k.CPUUsec))
 	s.one("reconciler_keeper_resident_memory_bytes", gauge, "Resident memory of the keeper.", float64(k.RSS))
 	s.one("reconciler_keeper_open_fds", gauge, "Open descriptors of the keeper.", float64(k.descriptors))
+	s.one("reconciler_keeper_dropped_bytes_total", counter, "Output of containers that could not be written to --log-dir since the keeper began, which is a full or broken disk.", float64(s.dropped))
 	s.one("reconciler_keeper_start_time_seconds", gauge, "When the keeper started.", seconds(k.StartedAt))
 	s.one("process_cpu_seconds_total", counter, "Processor time of the agent.", usec(a.CPUUsec))
 	s.one("process_resident_memory_bytes", gauge, "Resident memory of the agent.", float64(a.RSS))

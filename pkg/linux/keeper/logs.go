@@ -17,6 +17,9 @@ import (
 type logs struct {
 	mu    sync.Mutex
 	byDir map[string]*sharedLog
+	gone  int64 // bytes that could not be written, of those that are in use no more
+
+	dropped atomic.Int64 // and of all, when last counted
 }
 
 // sharedLog is a log and how many use it. While its directory cannot be used it has no writer: output is then dropped and
@@ -58,7 +61,21 @@ func (l *logs) close(s *sharedLog) {
 	if w := s.writer.Load(); w != nil {
 		w.Close()
 	}
+	l.gone += s.Dropped()
 	delete(l.byDir, s.dir)
+}
+
+// Dropped counts the bytes that could not be written; while a log is being opened, as they were before: a disk that does not answer holds up nobody who asks.
+func (l *logs) Dropped() int64 {
+	if l.mu.TryLock() {
+		defer l.mu.Unlock()
+		n := l.gone
+		for _, s := range l.byDir {
+			n += s.Dropped()
+		}
+		l.dropped.Store(n)
+	}
+	return l.dropped.Load()
 }
 
 // limit sets the limits and opens the writer if there is none, unless there is to be none.
