@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,7 +72,8 @@ func (h *journalHandler) entry(r slog.Record) []byte {
 	text, attrs, order := h.words(r)
 	level := priority(r.Level)
 	if r.Message == reconcile.EventMessage {
-		text, level = attrs["name"]+": "+attrs["reason"]+": "+attrs["message"], journal.PriorityNotice
+		said := slices.DeleteFunc([]string{attrs["name"], attrs["reason"], attrs["message"]}, func(s string) bool { return s == "" })
+		text, level = strings.Join(said, ": "), journal.PriorityNotice
 		if attrs["warning"] != "" {
 			level = journal.PriorityWarning
 		}

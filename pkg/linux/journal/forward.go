@@ -288,7 +288,7 @@ func save(dir string, at log.Place) error {
 		return err
 	}
 	path := filepath.Join(dir, stateFile)
-	if err := os.WriteFile(path+".new", data, 0o640); err != nil {
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
 		return err
 	}
 	return os.Rename(path+".new", path)

@@ -468,6 +468,30 @@ func TestReadFails(t *testing.T) {
 	}
 }
 
+// Whatever journalctl prints, a reader ends with it, holds a bounded field, and gives back what was said plainly.
+func FuzzExport(f *testing.F) {
+	f.Add([]byte("MESSAGE=x\n\n"))
+	f.Add(export(line(time.Unix(1, 0), "1:0", "a\nb"), line(time.Unix(2, 0), "9:9", strings.Repeat("z", 70_000))))
+	f.Add([]byte("MESSAGE\n\xff\xff\xff\xff\xff\xff\xff\xff"))
+	f.Add([]byte("RECONCILER_OFFSET=:::\nRECONCILER_INSTANCE=-1\nRECONCILER_START=99999999999\n\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, _ = journal.Parse(bytes.NewReader(data), func(l log.Line) bool {
+			if l.Stream != log.Stdout && l.Stream != log.Stderr || len(l.Text) > len(data) {
+				t.Errorf("%+v", l)
+			}
+			return true
+		})
+		var got []string
+		_, err := journal.Parse(bytes.NewReader(export([]journal.Field{{Name: "MESSAGE", Value: string(data)}})), func(l log.Line) bool {
+			got = append(got, string(l.Text))
+			return true
+		})
+		if err != nil || len(got) != 1 || got[0] != string(data) {
+			t.Errorf("%q comes back as %q, %v", data, got, err)
+		}
+	})
+}
+
 // BenchmarkForward moves lines of 100 bytes to a journal that does nothing with them.
 func BenchmarkForward(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "socket")
