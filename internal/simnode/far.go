@@ -124,7 +124,8 @@ func (o *Oracle) met(d spec.Dependency) bool {
 		may, must := false, true
 		for _, v := range o.versions(name) {
 			in := v.Container != nil && v.Container.Spec.Group == d.Name
-			may, must = may || in, must && in
+			left := v.Container == nil && o.far[name].there && o.last(name).Spec.Group == d.Name // which nobody claims
+			may, must = may || in || left, must && in
 		}
 		member = member || may
 		all = all && (!must || o.so(name, d.Condition))
