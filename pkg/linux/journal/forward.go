@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,13 +35,14 @@ const (
 const stateFile = "journal.json"
 
 // Pauses between looks at a log that does not grow, between writes of how far the journal has it, and after a journal that takes nothing. Patience is how long
-// one line waits.
+// one line waits, and turn how long one goes on before it looks around again.
 const (
 	firstPause = 10 * time.Millisecond
 	lastPause  = 500 * time.Millisecond
 	savePause  = time.Second
 	retryPause = time.Second
 	patience   = time.Second
+	turn       = time.Second
 )
 
 // grace is how much older than the wish for the journal a line may be.
@@ -60,6 +62,8 @@ type Forwarder struct {
 	log     logr.Logger
 	dropped atomic.Int64
 	failing atomic.Bool // the journal took nothing when it was last tried
+
+	work sync.WaitGroup
 
 	mu   sync.Mutex
 	jobs map[string]*job
@@ -86,10 +90,10 @@ func (f *Forwarder) Set(ctx context.Context, name string, t Target) {
 		delete(f.jobs, name)
 		close(j.over)
 	case t.Dir != "":
-		j = &job{f: f, name: name, over: make(chan struct{}), ended: make(chan struct{})}
+		j = &job{f: f, name: name, over: make(chan struct{})}
 		j.target.Store(&t)
 		f.jobs[name] = j
-		go j.run(ctx)
+		f.work.Go(func() { j.run(ctx) })
 	}
 }
 
@@ -105,14 +109,8 @@ func (f *Forwarder) Retain(names map[string]bool) {
 	}
 }
 
-// Wait waits for all whose ctx has ended.
-func (f *Forwarder) Wait() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, j := range f.jobs {
-		<-j.ended
-	}
-}
+// Wait waits until all have ended, by Set or by their ctx.
+func (f *Forwarder) Wait() { f.work.Wait() }
 
 // job moves the output of one container.
 type job struct {
@@ -120,9 +118,9 @@ type job struct {
 	name   string
 	target atomic.Pointer[Target]
 	over   chan struct{} // closed when no more is wanted
-	ended  chan struct{}
 
 	follower *log.Follower
+	unsent   []log.Line // what the journal did not take, in order
 	saved    log.Place
 	savedAt  time.Time
 	entry    []byte
@@ -130,14 +128,13 @@ type job struct {
 
 // run moves output until ctx ends or no more is wanted.
 func (j *job) run(ctx context.Context) {
-	defer close(j.ended)
 	dir := j.target.Load().Dir
 	j.saved = log.Place{Offset: -1} // nothing
 	j.follow(begin(dir))
 	defer func() { j.follower.Close() }()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		last := j.isOver()
-		if moved, err := j.move(last); err != nil {
+		if moved, err := j.move(ctx, last); err != nil {
 			pause = retryPause
 		} else if moved {
 			pause = firstPause
@@ -170,40 +167,63 @@ func (j *job) follow(from log.Place) {
 	if j.follower != nil {
 		j.follower.Close()
 	}
+	j.unsent = nil
 	j.follower = log.NewFollower(j.target.Load().Dir, from)
 }
 
-// move moves what is there. After an error it goes on where that was.
-func (j *job) move(last bool) (moved bool, err error) {
-	if !last && !j.follower.Grown() {
+// move moves what is there, for a while: who writes faster than the journal takes would never have done. After an error it goes on where that was.
+func (j *job) move(ctx context.Context, last bool) (moved bool, err error) {
+	if !last && len(j.unsent) == 0 && !j.follower.Grown() {
 		j.saveNow()
 		return false, nil
 	}
 	t := j.target.Load()
 	j.follower.Remove = t.Remove
-	var unsent *log.Place
-	lost, failed := j.follower.Read(last, func(line log.Line) bool {
-		if err = j.send(t, line); err != nil {
-			unsent = &line.At
-			return false
+	stop := time.Now().Add(turn)
+	if last { // there is no other
+		stop = stop.Add(10 * turn)
+	}
+	for len(j.unsent) > 0 {
+		if err := j.try(t, j.unsent[0]); err != nil {
+			return moved, err
 		}
-		moved = true
-		j.saveNow()
-		return true
+		moved, j.unsent = true, j.unsent[1:]
+	}
+	lost, failed := j.follower.Read(last, func(line log.Line) bool {
+		if err == nil {
+			err = j.try(t, line)
+		}
+		if err != nil {
+			line.Text = bytes.Clone(line.Text)
+			j.unsent = append(j.unsent, line)
+		}
+		moved = moved || err == nil
+		return err == nil && ctx.Err() == nil && time.Now().Before(stop)
 	})
 	if lost > 0 {
 		j.tellLost(t, lost)
 	}
-	if err = errors.Join(err, failed); err != nil {
-		from := j.follower.Place()
-		if unsent != nil && unsent.Before(from) {
-			from = *unsent
-		}
-		j.follow(from)
+	if failed != nil {
+		j.follow(j.place())
 	}
-	j.f.tell(err)
 	j.saveNow()
-	return moved, err
+	return moved, errors.Join(err, failed)
+}
+
+// try writes a line, and says when the journal goes and comes.
+func (j *job) try(t *Target, line log.Line) error {
+	err := j.send(t, line)
+	j.f.tell(err)
+	return err
+}
+
+// place is where a successor goes on.
+func (j *job) place() log.Place {
+	at := j.follower.Place()
+	if len(j.unsent) > 0 && j.unsent[0].At.Before(at) {
+		return j.unsent[0].At
+	}
+	return at
 }
 
 // send writes one line.
@@ -273,7 +293,7 @@ func (j *job) saveNow() {
 // save writes down how far the journal has the log. It is not synced: after a power failure lines may come twice, and readers know such by their place.
 func (j *job) save() {
 	j.savedAt = time.Now()
-	at := j.follower.Place()
+	at := j.place()
 	if at == j.saved {
 		return
 	}

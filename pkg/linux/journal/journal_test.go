@@ -394,8 +394,11 @@ func lines(t *testing.T, r journal.Reader, o log.Options) (texts []string, faile
 
 func line(at time.Time, place, text string, more ...journal.Field) []journal.Field {
 	return append([]journal.Field{
-		{Name: "__CURSOR", Value: "s=1"}, {Name: "MESSAGE", Value: text}, {Name: "SYSLOG_TIMESTAMP", Value: at.UTC().Format(time.RFC3339Nano)},
-		{Name: "RECONCILER_OFFSET", Value: place}, {Name: "RECONCILER_STREAM", Value: "stdout"},
+		{Name: "__CURSOR", Value: "s=1"},
+		{Name: "MESSAGE", Value: text},
+		{Name: "SYSLOG_TIMESTAMP", Value: at.UTC().Format(time.RFC3339Nano)},
+		{Name: "RECONCILER_OFFSET", Value: place},
+		{Name: "RECONCILER_STREAM", Value: "stdout"},
 	}, more...)
 }
 

@@ -50,10 +50,18 @@ func (f *Follower) Grown() bool {
 	return unix.Fstatat(int(f.r.fd.Fd()), fileName(c.n+1, rawSuffix), &name, unix.AT_SYMLINK_NOFOLLOW) == nil
 }
 
-// Read gives the lines that are there now and have not been given, until yield returns false. Lost is about how many bytes were removed before
-// they could be read. Once last is true, what has not ended as a line is given as it is.
+// maxBehind is how far behind what was read the beginning of a line may be that has not ended; then it is given as it is, as a successor
+// would read again what came since.
+const maxBehind = 256 << 10
+
+// Read gives the lines that are there now and have not been given. After yield has returned false only those come that were read in one piece, 32 KiB at
+// most; the next Read goes on behind it. Lost is about how many bytes were removed before they could be read. Once last is true, what has not ended as a line is given as it is.
 func (f *Follower) Read(last bool, yield func(Line) bool) (lost int64, err error) {
-	f.lines.yield, f.lines.done = yield, false
+	enough := false
+	f.lines.yield = func(l Line) bool {
+		enough = !yield(l) || enough
+		return true
+	}
 	if f.r.at == nil {
 		if lost, err = f.begin(); f.r.at == nil || err != nil {
 			return 0, err
@@ -66,7 +74,8 @@ func (f *Follower) Read(last bool, yield func(Line) bool) (lost int64, err error
 		}
 		_, wanted, err := f.r.exhaust(func(p piece) bool {
 			f.lines.add(p)
-			return !f.lines.done
+			f.giveUp()
+			return !enough
 		})
 		if err != nil || !wanted || next == 0 {
 			if wanted && last {
@@ -83,6 +92,14 @@ func (f *Follower) Read(last bool, yield func(Line) bool) (lost int64, err error
 		if f.Remove {
 			f.remove(f.r.at.n)
 		}
+	}
+}
+
+// giveUp gives the lines under way that are too far behind.
+func (f *Follower) giveUp() {
+	at := Place{f.r.at.n, f.r.at.pos - maxBehind}
+	for len(f.lines.open) > 0 && f.lines.open[0].At.Before(at) {
+		f.lines.flushOne(0)
 	}
 }
 

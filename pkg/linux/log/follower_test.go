@@ -46,23 +46,23 @@ func TestFollowerGoesOn(t *testing.T) {
 	}
 	place := log.Place{}
 	var got []string
-	for n := 0; len(got) < len(want); n++ {
+	for n := 1; len(got) < len(want); n++ {
 		f := log.NewFollower(p.dir, place)
-		var next log.Place
-		taken := 0
+		next, taken := log.Place{}, 0
 		_, err := f.Read(false, func(l log.Line) bool {
-			if taken == n {
-				next = l.At
-				return false
+			switch {
+			case taken < n:
+				got = append(got, string(l.Text))
+				taken++
+			case next == log.Place{}:
+				next = l.At // who has it not goes on here
 			}
-			got = append(got, string(l.Text))
-			taken++
-			return true
+			return taken < n
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if place = f.Place(); taken == n && next != (log.Place{}) && next.Before(place) {
+		if place = f.Place(); next != (log.Place{}) {
 			place = next
 		}
 		f.Close()
@@ -92,6 +92,37 @@ func TestFollowerUnfinished(t *testing.T) {
 	wantTexts(t, "a line", got, "begun, ended")
 	got, _ = follow(t, f, true)
 	wantTexts(t, "the last", got, "more")
+}
+
+// A line that does not end is given up when much has come since, and who wants no more gets the rest of a piece and then goes on.
+func TestFollowerGivesUp(t *testing.T) {
+	p := newTap(t, log.Limits{})
+	p.say(first, log.Stderr, "prompt> ")
+	f := log.NewFollower(p.dir, log.Place{})
+	defer f.Close()
+	want := []string{"prompt> "}
+	for i := range 40 {
+		line := strings.Repeat(string(rune('a'+i%26)), 10_000)
+		want = append(want, line)
+		p.say(first, log.Stdout, line+"\n")
+	}
+	var got []string
+	for range 1000 {
+		if _, err := f.Read(false, func(l log.Line) bool {
+			got = append(got, string(l.Text))
+			return false
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %d lines, want %d", len(got), len(want))
+	}
+	if at := f.Place(); at.Offset != 8+40*10_001 {
+		t.Errorf("place %v", at)
+	}
 }
 
 // What is removed before it is read is counted, and what is read can be removed.
