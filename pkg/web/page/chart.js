@@ -4,9 +4,10 @@ import { s, h, put, set } from "./dom.js";
 
 const width = 400;
 const height = 120;
-const lasts = 120_000; // what is shown, in milliseconds
+const longest = 120_000; // what is shown, in milliseconds; less while less is known
+const shortest = 30_000;
 
-// Chart is a figure with a title, the latest values, lines over the latest two minutes, a dashed limit, and bands for the times it was frozen.
+// Chart is a figure with a title, the latest values, lines over up to the latest two minutes, a dashed limit, and bands for the times it was frozen.
 // of: {title, lines: [{name, of(sample)}], format, top(samples): the scale's least end, limit(sample)}.
 export function chart({ title, lines, format, top = () => 1, limit = () => null, unit = "" }) {
   const bands = s("g", { class: "bands" });
@@ -15,12 +16,15 @@ export function chart({ title, lines, format, top = () => 1, limit = () => null,
   const grid = [0.25, 0.5, 0.75].map((at) => s("line", { class: "grid", x1: 0, x2: width, y1: height * at, y2: height * at }));
   const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img" }, grid, bands, drawn.map((d) => d.area), drawn.map((d) => d.stroke), dashed);
   const end = h("span", { class: "end" });
+  const since = h("span");
   const element = h("figure", { class: "chart", "data-chart": title },
     h("figcaption", {}, h("span", { class: "title" }, title), h("span", { class: "values" }, drawn.map((d, i) => h("span", {}, h("i", { class: `key c${i}` }), d.line.name ? `${d.line.name} ` : "", d.value)))),
-    h("div", { class: "plot" }, svg, end), h("div", { class: "axis" }, h("span", {}, "2 min ago"), h("span", {}, "now")));
+    h("div", { class: "plot" }, svg, end), h("div", { class: "axis" }, since, h("span", {}, "now")));
 
   function update(samples, frozen, now) {
+    const lasts = Math.min(longest, Math.max(shortest, now - (samples[0]?.at ?? now)));
     const seen = samples.filter((x) => x.at >= now - lasts - 5000);
+    put(since, `${Math.round(lasts / 1000)} s ago`);
     const x = (at) => (width * (at - now + lasts)) / lasts;
     const highest = Math.max(0, ...seen.flatMap((sample) => lines.map((l) => l.of(sample) ?? 0)));
     const bound = limit(seen.at(-1) ?? {});
@@ -55,6 +59,7 @@ export function spark() {
     update(values, least) {
       const top = Math.max(least, ...values);
       const path = values.map((v, i) => `${i ? "L" : "M"}${(72 - (values.length - 1 - i) * 2).toFixed(1)} ${(19 - (18 * v) / top).toFixed(1)}`).join("");
+      set(element, "visibility", values.length > 1 ? "visible" : "hidden");
       set(stroke, "d", path);
       set(area, "d", path && `${path}L72 20L${(72 - (values.length - 1) * 2).toFixed(1)} 20Z`);
     },

@@ -45,7 +45,7 @@ export function containerView(into, signal, name) {
     try {
       const list = await ask(`/v1/containers/${encodeURIComponent(name)}/drift`, signal);
       drifts.say(`Nothing differs from what the kernel shows (${clock(Date.now())}).`);
-      drifts.update(list.map((d) => ({ cells: [plain(d.field), h("code", {}, plain(d.found || "nothing")), h("code", {}, plain(d.wanted || "nothing")), d.repairable ? "is put back" : "stays"] })));
+      drifts.update(list.map((d) => ({ cells: [h("span", { class: "short" }, plain(d.field)), h("code", {}, plain(d.found || "nothing")), h("code", {}, plain(d.wanted || "nothing")), d.repairable ? "is put back" : "stays"] })));
     } catch (error) {
       drifts.update([]);
       drifts.say(error.message);
@@ -72,7 +72,7 @@ export function containerView(into, signal, name) {
       ["By hand", status.override && plain(status.override.suspended ? "suspended" : status.override.state ?? "")], ["Manifest", status.source?.path && `${plain(status.source.path)}:${status.source.line}`],
     ]));
     states.update(object, events);
-    conditions.update((status.conditions ?? []).map((x) => ({ class: `is-${x.type}-${x.status}`, cells: [x.type, h("span", { class: `is ${x.status}` }, x.status), plain(x.reason), hinted(x.message ?? ""), age(x.lastTransitionTime)] })));
+    conditions.update((status.conditions ?? []).map((x) => ({ class: `is-${x.type}-${x.status}`, cells: [x.type, h("span", { class: "is" }, x.status), h("span", { class: "short" }, plain(x.reason)), hinted(x.message ?? ""), age(x.lastTransitionTime)] })));
     plan.update((status.pending ?? []).map((a) => ({ cells: [h("b", {}, a.verb), plain(a.cause)] })));
     const drifted = condition(object, "Drifted");
     drifts.say(drifted?.status === "True" ? plain(drifted.message || drifted.reason) : "No drift is known. The agent compares by itself every so often.");

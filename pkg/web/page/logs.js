@@ -56,7 +56,7 @@ export function logs(name, signal) {
     empty.hidden = true;
     out.append(...lines.map(([, time, text]) => h("div", { class: "line" }, h("time", { datetime: time, title: time }, clock(time)), h("span", {}, plain(text.replace(/\r$/, "").slice(0, longest)) || " "))));
     while (out.childElementCount > kept) out.firstChild.remove();
-    put(count, `${out.childElementCount} lines`);
+    put(count, `${out.childElementCount} ${out.childElementCount === 1 ? "line" : "lines"}`);
     if (follow.checked) out.scrollTop = out.scrollHeight;
   }
   return element;

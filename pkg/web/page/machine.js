@@ -46,7 +46,7 @@ export function history(name, events) {
   return all.filter((x, i) => x.phase !== all[i - 1]?.phase);
 }
 
-const arrow = (id) => s("marker", { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse" }, s("path", { d: "M0 0L8 4L0 8Z" }));
+const arrow = (id) => s("marker", { id, viewBox: "0 0 8 8", refX: 7.5, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" }, s("path", { d: "M0 0.5L8 4L0 7.5Z" }));
 
 // machine is the drawing and, in words, the latest states.
 export function machine() {
@@ -58,7 +58,7 @@ export function machine() {
   }
   for (const from of rail) {
     const [x, y] = states[from];
-    lines[`${from}>Starting`] = s("path", { class: "way rail", "data-way": `${from}>Starting`, d: `M${x} ${y + 17}V204H8V20H214V43` }, s("title", {}, `${from} to Starting: started, restored, its next run, another manifest`));
+    lines[`${from}>Starting`] = s("path", { class: "way rail", "data-way": `${from}>Starting`, d: `M${x} ${y + 17}V204H8V24H214V43` }, s("title", {}, `${from} to Starting: started, restored, its next run, another manifest`));
   }
   const end = s("path", { class: "way rail", d: "M638 60H661" }, s("title", {}, "from any state: its manifest is removed"));
   for (const [name, [x, y]] of Object.entries(states)) {
@@ -66,9 +66,11 @@ export function machine() {
       s("rect", { x: -box.width / 2, y: -box.height / 2, width: box.width, height: box.height, rx: 17 }), s("text", { "text-anchor": "middle", y: 4.5 }, name));
   }
   const svg = s("svg", { viewBox: `0 0 ${size.width} ${size.height}`, role: "img" }, s("defs", {}, arrow("arrow"), arrow("arrow-taken")),
-    Object.values(lines), end, s("text", { class: "note", x: 487, y: 46, "text-anchor": "middle" }, "pause, resume"), s("text", { class: "note", x: 100, y: 218 }, "starts anew: by hand, from an image, by schedule, or for another manifest"), s("text", { class: "note", x: 714, y: 95, "text-anchor": "middle" }, "manifest removed"), Object.values(lit));
+    Object.values(lines), end, s("text", { class: "note", x: 487, y: 42, "text-anchor": "middle" }, "pause, resume"), s("text", { class: "note", x: 100, y: 218 }, "starts anew: by hand, from an image, by schedule, or for another manifest"), s("text", { class: "note", x: 714, y: 95, "text-anchor": "middle" }, "manifest removed"), Object.values(lit));
   const list = h("ol", { class: "history", "aria-label": "Latest states" });
-  const element = h("div", { class: "machine" }, h("div", { class: "drawing", tabindex: 0, role: "group", "aria-label": "State machine" }, svg), list);
+  const drawing = h("div", { class: "drawing", tabindex: 0, role: "group", "aria-label": "State machine" }, svg);
+  const element = h("div", { class: "machine" }, drawing, list);
+  let at = "";
 
   function update(object, events) {
     const now = object.status.phase;
@@ -78,6 +80,10 @@ export function machine() {
     for (const [name, node] of Object.entries(lit)) set(node, "class", `state p-${name}${name === now ? " now" : had.has(name) ? " had" : ""}`);
     for (const [name, line] of Object.entries(lines)) line.classList.toggle("taken", taken.has(name));
     set(svg, "aria-label", `States: it is ${now}; before: ${past.slice(0, -1).map((x) => x.phase).reverse().slice(0, 5).join(", ") || "nothing known"}`);
+    if (at !== now) { // on a narrow page it comes into view
+      at = now;
+      drawing.scrollLeft = (states[now][0] / size.width) * svg.getBoundingClientRect().width - drawing.clientWidth / 2;
+    }
     fill(list, past.slice(-6).map((x) => h("li", { class: `p-${x.phase}` }, h("time", {}, clock(x.at)), " ", x.phase)));
   }
   return { element, update };

@@ -23,7 +23,7 @@ export function hinted(text) {
 
 // eventList shows events, the newest first.
 export function eventList(named) {
-  const element = h("ol", { class: "events" });
+  const element = h("ol", { class: "events", tabindex: 0, "aria-label": "Events" });
   const none = h("p", { class: "none" }, "Nothing has happened since the agent was started.");
   const update = (events) => {
     none.hidden = events.length > 0;

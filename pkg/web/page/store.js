@@ -76,7 +76,7 @@ export function attention({ status, ...object }) {
   if (status.phase === "Failed" || status.phase === "BackOff") return status.message || status.phase;
   for (const [type, bad] of [["Stalled", "True"], ["Accepted", "False"], ["Drifted", "True"], ["RolledBack", "True"], ["Checkpointed", "False"], ["Restored", "False"]]) {
     const c = condition({ status, ...object }, type);
-    if (c?.status === bad) return `${type}: ${c.message || c.reason}`;
+    if (c?.status === bad && c.reason !== "Repaired") return `${type}: ${c.message || c.reason}`;
   }
   return "";
 }
