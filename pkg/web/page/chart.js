@@ -58,10 +58,11 @@ export function spark() {
     element,
     update(values, least) {
       const top = Math.max(least, ...values);
-      const path = values.map((v, i) => `${i ? "L" : "M"}${(72 - (values.length - 1 - i) * 2).toFixed(1)} ${(19 - (18 * v) / top).toFixed(1)}`).join("");
+      const step = Math.min(8, 72 / (values.length - 1)); // few are spread
+      const path = values.map((v, i) => `${i ? "L" : "M"}${(72 - (values.length - 1 - i) * step).toFixed(1)} ${(19 - (18 * v) / top).toFixed(1)}`).join("");
       set(element, "visibility", values.length > 1 ? "visible" : "hidden");
       set(stroke, "d", path);
-      set(area, "d", path && `${path}L72 20L${(72 - (values.length - 1) * 2).toFixed(1)} 20Z`);
+      set(area, "d", path && `${path}L72 20L${(72 - (values.length - 1) * step).toFixed(1)} 20Z`);
     },
   };
 }

@@ -71,7 +71,7 @@ function row(object) {
   const cells = Object.fromEntries(["ready", "restarts", "cpu", "memory", "up"].map((x) => [x, h("span", { class: "figure" })]));
   const line = spark();
   const meter = h("span", { class: "meter" }, h("i"));
-  const element = h("tr", { "data-name": name, onclick: (event) => { if (!event.target.closest("a") && !getSelection().toString()) location.hash = `/containers/${encodeURIComponent(name)}`; } },
+  const element = h("tr", { "data-name": name, onclick: (event) => { if (!event.target.closest("a") && !getSelection().toString()) location.hash = `/containers/${name}`; } },
     h("th", { scope: "row" }, link(name), labels, why), h("td", { "data-head": "State" }, phase), h("td", { "data-head": "Ready" }, cells.ready), h("td", { "data-head": "Restarts" }, cells.restarts),
     h("td", { "data-head": "CPU", class: "measure" }, line.element, cells.cpu), h("td", { "data-head": "Memory", class: "measure" }, meter, cells.memory), h("td", { "data-head": "Up" }, cells.up));
   element.update = ({ metadata, spec, status }) => {

@@ -15,7 +15,7 @@ let due = false;
 // views by the address behind #: /, /containers/NAME, /node.
 function viewOf(hash) {
   const [, kind, name] = hash.replace(/^#/, "").split("/");
-  if (kind === "containers" && name) return { key: "list", begin: (signal) => containerView(main, signal, decodeURIComponent(name)) };
+  if (kind === "containers" && name) return { key: "list", begin: (signal) => containerView(main, signal, name) };
   if (kind === "node") return { key: "node", begin: (signal) => nodeView(main, signal) };
   return { key: "list", begin: (signal) => listView(main, signal) };
 }

@@ -13,7 +13,7 @@ export const card = (title, properties, ...children) => h("section", { class: `c
 export const facts = (rows) => h("dl", { class: "facts" }, rows.filter(([, value]) => value !== "" && value !== null && value !== undefined).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 
 // link leads to a container.
-export const link = (name, ...children) => h("a", { href: `#/containers/${encodeURIComponent(name)}` }, children.length ? children : name);
+export const link = (name, ...children) => h("a", { href: `#/containers/${name}` }, children.length ? children : name);
 
 // hinted is a message whose next line is a hint.
 export function hinted(text) {
