@@ -92,6 +92,29 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+// The state machine has the states that there are, and each has a colour.
+func TestStates(t *testing.T) {
+	text, err := os.ReadFile("../spec/status.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	phases := regexp.MustCompile(`(?m)^\tPhase\w+ +Phase = "(\w+)"$`).FindAllStringSubmatch(string(text), -1)
+	if len(phases) < 10 {
+		t.Fatalf("only %d phases", len(phases))
+	}
+	all := sources(t)
+	_, drawn, _ := strings.Cut(all["machine.js"], "const states = {")
+	drawn, _, _ = strings.Cut(drawn, "};")
+	for _, phase := range phases {
+		if !strings.Contains(drawn, " "+phase[1]+": [") || !strings.Contains(all["style.css"], ".p-"+phase[1]) {
+			t.Errorf("%s is not drawn", phase[1])
+		}
+	}
+	if got := strings.Count(drawn, ": ["); got != len(phases) {
+		t.Errorf("%d states are drawn, of %d", got, len(phases))
+	}
+}
+
 // The page has all it needs from the agent, and no way from a text to markup or to a script.
 func TestNothingFromElsewhere(t *testing.T) {
 	elsewhere := regexp.MustCompile(`(?i)(https?:)?//[a-z0-9]`)

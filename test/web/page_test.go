@@ -83,6 +83,9 @@ func testList(_ *testing.T, _ *node, p *page) {
 	p.shows(row("shop-db")+"td[data-head=Memory]", "MiB")
 	p.shows(".k-attention b", "1")
 	p.sees("a line of cpu", `document.querySelector("tr[data-name=shop-web] .stroke").getAttribute("d").split("L").length > 3`)
+	if os.Getenv("SCREENSHOTS") != "" {
+		time.Sleep(15 * time.Second) // so that the picture has lines
+	}
 	p.screenshot("list", false)
 	// Only the keyboard: filter, then open the one that is left.
 	p.key("/")

@@ -83,13 +83,13 @@ function row(object) {
     put(phase, status.phase);
     set(phase, "class", `pill p-${status.phase}`);
     put(cells.ready, c.ready ? "yes" : c.pid ? "no" : "–");
-    set(cells.ready, "class", `figure ${c.ready ? "good" : c.pid ? "bad" : ""}`);
+    set(cells.ready, "class", `figure ${c.ready ? "good" : c.pid && status.phase !== "Paused" ? "bad" : ""}`);
     put(cells.restarts, c.restartCount ?? 0);
     put(cells.up, age(c.startedAt) || "–");
     const runs = c.pid && last;
     put(cells.cpu, runs && last.cpu !== null ? percent(last.cpu) : "–");
     put(cells.memory, runs && last.memory !== null ? bytes(last.memory) : "–");
-    line.update(samples.slice(-36).map((x) => x.cpu).filter((x) => x !== null), 5);
+    line.update(runs ? samples.slice(-36).map((x) => x.cpu).filter((x) => x !== null) : [], 5);
     meter.hidden = !runs || !last.limit;
     if (!meter.hidden) {
       const share = Math.min(100, (100 * last.memory) / last.limit);

@@ -15,7 +15,9 @@ const states = {
 // A way: from, to, where it begins and ends beside the middle of its box, and what takes it.
 const ways = [
   ["Pending", "Starting", [53, 0], [-53, 0], "it is created, and nothing holds it back"],
-  ["Starting", "Running", [53, 0], [-53, 0], "its process runs, and a startup probe has succeeded"],
+  ["Pending", "BackOff", [-8, 17], [-34, -17], "it cannot be made, and waits"],
+  ["Starting", "Running", [53, -7], [-53, -7], "its process runs, and a startup probe has succeeded"],
+  ["Running", "Starting", [-53, 7], [53, 7], "restarted at once, or replaced"],
   ["Running", "Paused", [53, -7], [-53, -7], "pause"],
   ["Paused", "Running", [-53, 7], [53, 7], "resume"],
   ["Starting", "BackOff", [-34, 17], [-12, -17], "it ended, and waits"],
@@ -56,9 +58,12 @@ export function machine() {
     const [a, b] = [states[from], states[to]];
     lines[`${from}>${to}`] = s("path", { class: "way", "data-way": `${from}>${to}`, d: `M${a[0] + out[0]} ${a[1] + out[1]}L${b[0] + into[0]} ${b[1] + into[1]}` }, s("title", {}, `${from} to ${to}: ${why}`));
   }
+  const track = "V204H8V24H214V43";
+  const stubs = [s("path", { class: "way rail", d: `M${states.Checkpointed[0]} 204${track}` })]; // drawn once, and over it the whole of what was taken
   for (const from of rail) {
     const [x, y] = states[from];
-    lines[`${from}>Starting`] = s("path", { class: "way rail", "data-way": `${from}>Starting`, d: `M${x} ${y + 17}V204H8V24H214V43` }, s("title", {}, `${from} to Starting: started, restored, its next run, another manifest`));
+    stubs.push(s("path", { class: "way rail stub", d: `M${x} ${y + 17}V204` }));
+    lines[`${from}>Starting`] = s("path", { class: "way rail whole", "data-way": `${from}>Starting`, d: `M${x} ${y + 17}${track}` }, s("title", {}, `${from} to Starting: started, restored, its next run, another manifest`));
   }
   const end = s("path", { class: "way rail", d: "M638 60H661" }, s("title", {}, "from any state: its manifest is removed"));
   for (const [name, [x, y]] of Object.entries(states)) {
@@ -66,7 +71,7 @@ export function machine() {
       s("rect", { x: -box.width / 2, y: -box.height / 2, width: box.width, height: box.height, rx: 17 }), s("text", { "text-anchor": "middle", y: 4.5 }, name));
   }
   const svg = s("svg", { viewBox: `0 0 ${size.width} ${size.height}`, role: "img" }, s("defs", {}, arrow("arrow"), arrow("arrow-taken")),
-    Object.values(lines), end, s("text", { class: "note", x: 487, y: 42, "text-anchor": "middle" }, "pause, resume"), s("text", { class: "note", x: 100, y: 218 }, "starts anew: by hand, from an image, by schedule, or for another manifest"), s("text", { class: "note", x: 714, y: 95, "text-anchor": "middle" }, "manifest removed"), Object.values(lit));
+    stubs, Object.values(lines), end, s("text", { class: "note", x: 487, y: 42, "text-anchor": "middle" }, "pause, resume"), s("text", { class: "note", x: 100, y: 218 }, "starts anew: by hand, from an image, by schedule, or for another manifest"), s("text", { class: "note", x: 714, y: 95, "text-anchor": "middle" }, "manifest removed"), Object.values(lit));
   const list = h("ol", { class: "history", "aria-label": "Latest states" });
   const drawing = h("div", { class: "drawing", tabindex: 0, role: "group", "aria-label": "State machine" }, svg);
   const element = h("div", { class: "machine" }, drawing, list);
