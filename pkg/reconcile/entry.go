@@ -22,7 +22,6 @@ type entry struct {
 	far      far             // as the latest pass showed it
 	configs  []string        // as the latest plan used them
 	observed []spec.Instance // as the latest pass saw them
-	looked   bool            // a pass has seen them
 	images   []spec.Image    // as the latest pass saw them, as far as it needed them
 	waiting  bool            // the latest pass waits for a stop
 	retrying bool            // the latest pass has an action to try again soon
