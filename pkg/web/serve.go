@@ -16,15 +16,23 @@ const (
 	maxHeader      = 16 << 10
 )
 
-// Listen listens at HOST:PORT, which has to be a loopback address: 127.0.0.1:9465, [::1]:0, localhost:9465.
-func Listen(address string) (net.Listener, error) {
+// Loopback says why an address is no HOST:PORT of this node's loopback, such as 127.0.0.1:9465, [::1]:0, localhost:9465.
+func Loopback(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("cannot serve the web page at %q: %v\nhint: say HOST:PORT, such as 127.0.0.1:9465", address, err)
+		return fmt.Errorf("cannot serve the web page at %q: %v\nhint: say HOST:PORT, such as 127.0.0.1:9465", address, err)
 	}
 	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.Unmap().IsLoopback()) {
-		return nil, fmt.Errorf("cannot serve the web page at %q: it is no loopback address\n"+
+		return fmt.Errorf("cannot serve the web page at %q: it is no loopback address\n"+
 			"hint: say 127.0.0.1:9465, and reach it from elsewhere with ssh -L 9465:127.0.0.1:9465 NODE", address)
+	}
+	return nil
+}
+
+// Listen listens at a Loopback address.
+func Listen(address string) (net.Listener, error) {
+	if err := Loopback(address); err != nil {
+		return nil, err
 	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +16,9 @@ import (
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
+
+// expected is what the browser says of some of the tests: that the agent is away, and then that its numbers have expired; that a token is needed.
+var expected = map[string]*regexp.Regexp{"restart": regexp.MustCompile("ERR_|410 .Gone"), "token": regexp.MustCompile("401 .Unauthorized")}
 
 // TestPage opens the page as a person does, and finds all that there is to see of a node.
 func TestPage(t *testing.T) {
@@ -24,7 +28,7 @@ func TestPage(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		test func(*testing.T, *node, *page)
-	}{{"list", testList}, {"container", testContainer}, {"paused", testPaused}, {"drift", testDrift}, {"hostile", testHostile}, {"node", testNode}, {"phone", testPhone}, {"restart", testRestart}} {
+	}{{"list", testList}, {"container", testContainer}, {"paused", testPaused}, {"drift", testDrift}, {"hostile", testHostile}, {"node", testNode}, {"phone", testPhone}, {"many", testMany}, {"token", testToken}, {"restart", testRestart}} {
 		t.Run(test.name, func(t *testing.T) {
 			width, scheme := 1280, "light"
 			if test.name == "phone" {
@@ -39,8 +43,7 @@ func TestPage(t *testing.T) {
 			p.sees("an address without its token", "!location.href.includes('token')")
 			test.test(t, n.with(t), p)
 			for _, complaint := range p.complaints(origin) {
-				// While the agent is away the browser says so, and then its numbers have expired.
-				if test.name != "restart" || !strings.Contains(complaint, "ERR_") && !strings.Contains(complaint, "410 (Gone)") {
+				if want := expected[test.name]; want == nil || !want.MatchString(complaint) {
 					t.Error(complaint)
 				}
 			}
@@ -184,12 +187,14 @@ func testDrift(t *testing.T, n *node, p *page) {
 	p.screenshot("drift", true)
 }
 
+const noControls = `!/[\x00-\x08\x0b-\x1f\x7f-\x9f]/.test(document.body.textContent)`
+
 func testHostile(_ *testing.T, _ *node, p *page) {
 	p.view("containers/visitor")
 	p.shows(".line span", `<img src=x onerror="window.pwned=1"> red  <script>window.pwned=1</script>`)
 	p.shows("pre.manifest", "</pre><img src=x")
 	p.sees("no picture but its own", `[...document.images].every((i) => i.src.endsWith("/ui/icon.svg"))`)
-	p.sees("no control characters", `!/[\x00-\x08\x0b-\x1f\x7f-\x9f]/.test(document.body.textContent)`)
+	p.sees("no control characters", noControls)
 }
 
 func testNode(_ *testing.T, _ *node, p *page) {
@@ -198,6 +203,8 @@ func testNode(_ *testing.T, _ *node, p *page) {
 	p.shows(".problems", "maxx")
 	p.shows(".problems", "<img src=x onerror=window.pwned=1>")
 	p.shows(".problems .hint", "max")
+	p.shows(".events .message", "<img src=x onerror=window.pwned=1>")
+	p.sees("no control characters", noControls)
 	p.shows("td", "manifests")
 	p.shows(".events .reason", "ManifestRejected")
 	p.shows(".events a", "shop-web")
@@ -239,6 +246,42 @@ func (p *page) view(path string) {
 	p.Helper()
 	_, err := p.value(fmt.Sprintf("location.hash = %q", "/"+path))
 	must(p, err)
+}
+
+// testMany has a thousand containers on the page, as if the agent told of them, and looks how long they take to be drawn anew: a frame or a few.
+func testMany(t *testing.T, _ *node, p *page) {
+	p.shows("tbody th a", "shop-web")
+	got, err := p.value(`(async () => {
+		const { store } = await import("/ui/store.js");
+		const one = store.containers.get("shop-web");
+		for (let i = 0; i < 1000; i++) store.containers.set("many-" + i, { ...one, metadata: { ...one.metadata, name: "many-" + i } });
+		store.changed();
+		await new Promise(requestAnimationFrame);
+		await new Promise((done) => setTimeout(done));
+		const began = performance.now();
+		store.changed();
+		await new Promise(requestAnimationFrame);
+		await new Promise((done) => setTimeout(done));
+		return [document.querySelectorAll("tbody tr").length, performance.now() - began].join(" ");
+	})()`)
+	must(t, err)
+	t.Logf("rows, and milliseconds until they are drawn again: %v", got)
+	if rows, _, _ := strings.Cut(fmt.Sprint(got), " "); rows != "1006" {
+		t.Errorf("there are %s rows", rows)
+	}
+}
+
+// testToken opens the page without its token, and then with it.
+func testToken(_ *testing.T, n *node, p *page) {
+	_, err := p.value("sessionStorage.clear()")
+	must(p, err)
+	address, origin := n.address()
+	p.goTo(origin + "/")
+	p.shows("h1", "This page needs its token")
+	p.shows("#link", "no token")
+	p.sees("nothing of the node", `!document.body.textContent.includes("shop-web")`)
+	p.goTo(address)
+	p.shows("tbody th a", "shop-web")
 }
 
 // noneConnected waits until nobody is connected to the page's address: who has closed a tab has ended its streams.

@@ -1,7 +1,7 @@
 // The view of one container.
 
 import { h, fill, put, set } from "./dom.js";
-import { age, bytes, clock, percent, plain } from "./format.js";
+import { age, bytes, clock, now, percent, plain } from "./format.js";
 import { ask, repeat } from "./api.js";
 import { condition, measure, store } from "./store.js";
 import { chart } from "./chart.js";
@@ -44,7 +44,7 @@ export function containerView(into, signal, name) {
     button.disabled = true;
     try {
       const list = await ask(`/v1/containers/${encodeURIComponent(name)}/drift`, signal);
-      drifts.say(`Nothing differs from what the kernel shows (${clock(Date.now())}).`);
+      drifts.say(`Nothing differs from what the kernel shows (${clock(now())}).`);
       drifts.update(list.map((d) => ({ cells: [h("span", { class: "short" }, plain(d.field)), h("code", {}, plain(d.found || "nothing")), h("code", {}, plain(d.wanted || "nothing")), d.repairable ? "is put back" : "stays"] })));
     } catch (error) {
       drifts.update([]);
@@ -85,9 +85,9 @@ export function containerView(into, signal, name) {
     const object = store.containers.get(name);
     if (!object) return;
     const samples = store.samples.get(name) ?? [];
-    const now = samples.at(-1)?.at ?? Date.now();
-    const bands = frozen(object, events, now);
-    for (const c of charts) c.update(samples, bands, now);
+    const end = samples.at(-1)?.at ?? now();
+    const bands = frozen(object, events, end);
+    for (const c of charts) c.update(samples, bands, end);
   }
 
   repeat(signal, 1, async () => {

@@ -1,5 +1,13 @@
 // Figures and times for people.
 
+let ahead = 0; // of this clock the node's is so many milliseconds
+
+// nodeClock says what time it is on the node, where the times of the API are from.
+export const nodeClock = (time) => { ahead = Date.parse(time) - Date.now(); };
+
+// now is the time of the node.
+export const now = () => Date.now() + ahead;
+
 const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
 // bytes is 512 B, 1.5 MiB.
@@ -26,7 +34,7 @@ export function span(seconds) {
 }
 
 // age is how long ago a time of the API was; "" for none.
-export const age = (time, now = Date.now()) => (time ? span((now - Date.parse(time)) / 1000) : "");
+export const age = (time) => (time ? span((now() - Date.parse(time)) / 1000) : "");
 
 // clock is a time of day here.
 export const clock = (time) => (time ? new Date(time).toLocaleTimeString([], { hour12: false }) : "");

@@ -36,17 +36,19 @@ export function logs(name, signal) {
 
   function read(until, which) {
     let latest = ""; // the time of the last line: where to go on
+    let from = ""; // where this connection went on: lines up to there are known
     let rest = "";
     const take = (text) => {
       const parts = (rest + text).split("\n");
       rest = parts.pop();
       if (rest.length > 1 << 16) parts.push(rest.slice(0, longest)), (rest = "");
-      show(parts.map((part) => part.match(stamp) ?? [part, "", part]).filter(([, time]) => !time || time > latest));
+      show(parts.map((part) => part.match(stamp) ?? [part, "", part]).filter(([, time]) => !time || time > from));
       for (const part of parts) latest = part.match(stamp)?.[1] ?? latest;
     };
     const query = () => (latest ? `since=${latest}` : "tail=300") + (which ? `&stream=${which}` : "");
     return repeat(until, 1, async () => {
       rest = "";
+      from = latest;
       await pieces(`/v1/containers/${encodeURIComponent(name)}/logs?follow=1&timestamps=1&${query()}`, until, take);
     }, (error) => error instanceof Failure && put(empty, error.status === 404 ? "Nothing was written yet." : error.message));
   }

@@ -1,6 +1,7 @@
 // What is known of the node: containers as the agent tells of them, what they use as they are asked, what has happened. Views look at it; nothing here draws.
 
 import { ask, lines, repeat, Failure } from "./api.js";
+import { nodeClock, now } from "./format.js";
 
 // kept bounds the samples of a container, and passed the states that it has been seen in.
 const kept = 240;
@@ -56,7 +57,7 @@ function note(object) {
   store.containers.set(name, object);
   if (before === object.status.phase) return;
   const seen = store.phases.get(name) ?? [];
-  seen.push({ phase: object.status.phase, at: Date.now() });
+  seen.push({ phase: object.status.phase, at: now() });
   store.phases.set(name, seen.slice(-passed));
   if (before) store.moved(name, before, object.status.phase);
 }
@@ -83,7 +84,9 @@ export function attention({ status, ...object }) {
 
 // measure asks for what containers use, and notes it.
 export async function measure(query, signal) {
-  for (const stats of (await ask(`/v1/stats${query}`, signal)).items) take(stats);
+  const { items } = await ask(`/v1/stats${query}`, signal);
+  for (const stats of items) take(stats);
+  if (items.length) nodeClock(items.at(-1).time);
 }
 
 function take(stats) {
