@@ -9,8 +9,8 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/api"
 )
 
-// Nobody is whom the API sees behind the loopback address: some user of the node, who may look.
-var nobody = api.Peer{UID: 65534, GID: 65534, Role: api.Read}
+// nobody is whom the API sees behind the loopback address: some user of the node, who may look.
+var nobody = api.Peer{UID: 65534, GID: 65534, Role: api.Read, Address: "the web page's address"}
 
 // Guard lets the page through, and looks at the API by those who have the token, whatever else they are. Anything that is no GET is
 // refused before anybody asks who calls, and so is a request that thinks it talks to another host: another site's name may have been made to mean this address.

@@ -100,6 +100,9 @@ func TestOnlyLooks(t *testing.T) {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
 		cancel()
+		if strings.Contains(w.Body.String(), "--grant") {
+			t.Errorf("%s: a grant is no help here: %s", route.Path, w.Body)
+		}
 		refused := w.Code == http.StatusMethodNotAllowed || w.Code == http.StatusForbidden
 		if refused != (route.Role > api.Read || route.Method != http.MethodGet) {
 			t.Errorf("%s %s, for %s: %d", route.Method, route.Path, route.Role, w.Code)

@@ -28,7 +28,7 @@ func TestPage(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		test func(*testing.T, *node, *page)
-	}{{"list", testList}, {"container", testContainer}, {"paused", testPaused}, {"drift", testDrift}, {"hostile", testHostile}, {"node", testNode}, {"phone", testPhone}, {"many", testMany}, {"token", testToken}, {"restart", testRestart}} {
+	}{{"list", testList}, {"container", testContainer}, {"paused", testPaused}, {"drift", testDrift}, {"hostile", testHostile}, {"node", testNode}, {"phone", testPhone}, {"two", testTwo}, {"many", testMany}, {"token", testToken}, {"restart", testRestart}} {
 		t.Run(test.name, func(t *testing.T) {
 			width, scheme := 1280, "light"
 			if test.name == "phone" {
@@ -86,9 +86,7 @@ func testList(_ *testing.T, _ *node, p *page) {
 	p.shows(row("shop-db")+"td[data-head=Memory]", "MiB")
 	p.shows(".k-attention b", "1")
 	p.sees("a line of cpu", `document.querySelector("tr[data-name=shop-web] .stroke").getAttribute("d").split("L").length > 3`)
-	if os.Getenv("SCREENSHOTS") != "" {
-		time.Sleep(15 * time.Second) // so that the picture has lines
-	}
+	forPicture(15 * time.Second)
 	p.screenshot("list", false)
 	// Only the keyboard: filter, then open the one that is left.
 	p.key("/")
@@ -99,6 +97,13 @@ func testList(_ *testing.T, _ *node, p *page) {
 	p.sees("its heading in focus", `document.activeElement.tagName === "H1"`)
 	p.key("Escape")
 	p.shows("h1", "Containers")
+}
+
+// forPicture lets charts grow, if pictures are kept.
+func forPicture(d time.Duration) {
+	if os.Getenv("SCREENSHOTS") != "" {
+		time.Sleep(d)
+	}
 }
 
 // key presses keys, one after the other.
@@ -151,20 +156,21 @@ func testContainer(t *testing.T, _ *node, p *page) {
 // testPaused freezes and thaws a container, and sees it at once.
 func testPaused(t *testing.T, n *node, p *page) {
 	p.view("containers/shop-web")
-	p.sees("a chart", fmt.Sprintf(points+" > 8", "CPU"))
+	p.sees("a chart", fmt.Sprintf(points+" > 2", "CPU"))
+	forPicture(6 * time.Second)
 	_, err := n.Do(context.Background(), "shop-web", "pause")
 	must(t, err)
 	p.shows(".state.now", "Paused")
 	p.shows(".lead", "Paused by hand")
 	p.sees("the time it is frozen", `document.querySelectorAll("[data-chart=CPU] .bands rect").length === 1`)
-	time.Sleep(4 * time.Second) // so that the picture has a band
+	forPicture(4 * time.Second)
 	_, err = n.Do(context.Background(), "shop-web", "resume")
 	must(t, err)
 	p.shows(".state.now", "Running")
 	p.sees("both ways", `["Running>Paused", "Paused>Running"].every((way) => document.querySelector("[data-way='" + way + "']").classList.contains("taken"))`)
 	p.shows(".events .reason", "Resumed")
 	p.sees("that it was frozen, and that it is over", `(() => { const r = document.querySelector("[data-chart=CPU] .bands rect"); return r && Number(r.getAttribute("x")) + Number(r.getAttribute("width")) < 395 })()`)
-	time.Sleep(4 * time.Second)
+	forPicture(4 * time.Second)
 	p.screenshot("container", true)
 }
 
@@ -233,8 +239,16 @@ func testRestart(t *testing.T, n *node, p *page) {
 	must(t, err)
 	n.start(fmt.Sprint(host))
 	p.sees("that the agent is back", `document.getElementById("link").textContent === "live"`)
+	other := p.open(1280, 860, "light")
+	defer other.close()
+	address, _ := n.address()
+	other.goTo(address)
+	other.shows("#link", "live")
+	other.view("containers/visitor")
+	other.shows(".pill", "Running")
 	must(t, os.Remove(n.path("manifests/hostile.yaml")))
 	p.sees("that a container goes", `!document.querySelector("tr[data-name=visitor]")`)
+	other.shows(".pill", "Gone")
 	object, err := n.Get(context.Background(), "shop-web")
 	if err != nil || object.Status.Phase != spec.PhaseRunning {
 		t.Errorf("shop-web: %+v, %v", object.Status, err)
@@ -246,6 +260,26 @@ func (p *page) view(path string) {
 	p.Helper()
 	_, err := p.value(fmt.Sprintf("location.hash = %q", "/"+path))
 	must(p, err)
+}
+
+// testTwo has the page in two windows: both go on, with the six connections that a browser has for one host.
+func testTwo(_ *testing.T, n *node, p *page) {
+	address, _ := n.address()
+	other := p.open(1280, 860, "light")
+	defer other.close()
+	other.goTo(address)
+	other.shows("#link", "live")
+	for _, w := range []*page{p, other} {
+		w.view("containers/shop-web")
+	}
+	for range 2 {
+		for _, w := range []*page{p, other} {
+			lines, err := w.value(`document.querySelectorAll(".line").length`)
+			must(p, err)
+			w.sees("output that goes on", fmt.Sprintf(`document.querySelectorAll(".line").length > %v`, lines))
+			w.sees("a chart", fmt.Sprintf(points+" > 2", "CPU"))
+		}
+	}
 }
 
 // testMany has a thousand containers on the page, as if the agent told of them, and looks how long they take to be drawn anew: a frame or a few.

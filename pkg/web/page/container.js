@@ -56,18 +56,22 @@ export function containerView(into, signal, name) {
   function update() {
     const object = store.containers.get(name);
     if (!object) {
+      put(phase, "Gone");
+      set(phase, "class", "pill big");
+      phase.hidden = !store.listed;
       put(message, store.listed ? "There is no such container now." : "Waiting for the agent.");
       return;
     }
     const { status, spec } = object;
     const c = status.container ?? {};
+    phase.hidden = false;
     put(phase, status.phase);
     set(phase, "class", `pill big p-${status.phase}`);
     put(message, plain(status.message ?? ""));
     const exit = c.lastExit;
     fill(about, facts([
       ["Ready", h("span", { class: c.ready ? "good" : "bad" }, c.ready ? "yes" : "no")], ["Up", age(c.startedAt)], ["Restarts", String(c.restartCount ?? 0)], ["Pid", c.pid && String(c.pid)],
-      ["Instance", c.instance && String(c.instance)], ["Generation", String(object.metadata.generation)], ["Group", spec?.group],
+      ["Instance", c.instance && String(c.instance)], ["Generation", String(object.metadata.generation)], ["Group", spec?.group], ["Rollout", status.rollout?.state],
       ["Last exit", exit && plain(`${exit.signal || `code ${exit.code}`}, ${exit.reason}, ${age(exit.finishedAt)} ago`)], ["OOM kills", c.oomKills && String(c.oomKills)],
       ["By hand", status.override && plain(status.override.suspended ? "suspended" : status.override.state ?? "")], ["Manifest", status.source?.path && `${plain(status.source.path)}:${status.source.line}`],
     ]));
