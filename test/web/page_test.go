@@ -28,7 +28,7 @@ func TestPage(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		test func(*testing.T, *node, *page)
-	}{{"list", testList}, {"container", testContainer}, {"paused", testPaused}, {"drift", testDrift}, {"hostile", testHostile}, {"node", testNode}, {"phone", testPhone}, {"two", testTwo}, {"many", testMany}, {"token", testToken}, {"restart", testRestart}} {
+	}{{"list", testList}, {"container", testContainer}, {"paused", testPaused}, {"drift", testDrift}, {"hostile", testHostile}, {"node", testNode}, {"phone", testPhone}, {"two", testTwo}, {"hidden", testHidden}, {"many", testMany}, {"token", testToken}, {"restart", testRestart}} {
 		t.Run(test.name, func(t *testing.T) {
 			width, scheme := 1280, "light"
 			if test.name == "phone" {
@@ -280,6 +280,27 @@ func testTwo(_ *testing.T, n *node, p *page) {
 			w.sees("a chart", fmt.Sprintf(points+" > 2", "CPU"))
 		}
 	}
+}
+
+// testHidden has a tab that nobody sees any more: after a while, which passes at once here, it is not connected; when it is seen again it goes on.
+func testHidden(_ *testing.T, n *node, p *page) {
+	p.view("containers/shop-web")
+	p.shows(".lines", "GET /cart/")
+	_, origin := n.address()
+	see := func(hidden bool) {
+		_, err := p.value(fmt.Sprintf(`{
+			const later = setTimeout;
+			window.setTimeout = (f, ms) => later(f, ms === 20000 ? 0 : ms);
+			Object.defineProperty(document, "hidden", { value: %t, configurable: true });
+			document.dispatchEvent(new Event("visibilitychange"));
+		}`, hidden))
+		must(p, err)
+	}
+	see(true)
+	n.noneConnected(origin)
+	see(false)
+	p.sees("a chart", fmt.Sprintf(points+" > 2", "CPU"))
+	p.shows(".lines", "GET /cart/")
 }
 
 // testMany has a thousand containers on the page, as if the agent told of them, and looks how long they take to be drawn anew: a frame or a few.
