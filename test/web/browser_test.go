@@ -64,7 +64,7 @@ func newBrowser(t testing.TB) *browser {
 		"--disable-component-update", "--disable-sync", "--no-first-run", "--no-proxy-server", "--hide-scrollbars", "--lang=en-GB", "--user-data-dir="+home, "about:blank")
 	var log bytes.Buffer
 	b.cmd.Stderr = &log
-	b.cmd.Env = append(os.Environ(), "HOME="+home, "TZ=UTC")
+	b.cmd.Env = append(os.Environ(), "HOME="+home, "TMPDIR="+home, "TZ=UTC")
 	b.cmd.ExtraFiles = []*os.File{theirIn, theirOut}
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	must(t, b.cmd.Start())
