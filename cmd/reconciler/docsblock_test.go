@@ -151,10 +151,11 @@ var volatile = []struct {
 	as   string
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)`), "TIME"},
-	{regexp.MustCompile(`\b\d\d:\d\d:\d\d(\.\d+)?\b`), "TIME"},
+	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d\b`), "DATE"},
+	{regexp.MustCompile(`\b\d\d:\d\d:\d\d(\.\d+)?Z?\b`), "TIME"},
 	{regexp.MustCompile(`\b\d{8}-\d{9}\b`), "IMAGE"},
 	{regexp.MustCompile(`\b(\d+(\.\d+)?(ns|µs|ms|s|m|h|d))+\b`), "DURATION"},
-	{regexp.MustCompile(`\b\d+\.\d+ ?([KMG]i)?B?\b`), "AMOUNT"},
+	{regexp.MustCompile(`\b(\d+\.\d+ ?([KMG]i)?B?|\d+Ki)\b`), "AMOUNT"},
 	{regexp.MustCompile(`\b[0-9a-f]{12,64}\b`), "HASH"},
 	{regexp.MustCompile(`(^|[\s"(:])\d{4,7}($|[\s",)])`), "${1}PID${2}"},
 	{regexp.MustCompile(`(^|[\s"(:])\d{4,7}($|[\s",)])`), "${1}PID${2}"}, // of two beside each other the second
