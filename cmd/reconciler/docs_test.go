@@ -39,6 +39,11 @@ var notYet = map[string]string{}
 // shows. The node is a mount, pid and network namespace in which the agent's directories are where a user has them.
 func TestDocs(t *testing.T) {
 	kerneltest.Root(t)
+	for _, program := range []string{"bash", "curl", "git", "jq", "nft", "setpriv", "ssh-keygen"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("skip: needs what readers have: %v", err)
+		}
+	}
 	rootfs := filepath.Join(t.TempDir(), "rootfs")
 	if out, err := exec.Command("../../scripts/rootfs.sh", rootfs).CombinedOutput(); err != nil {
 		t.Fatalf("cannot make a root file system: %v\n%s", err, out)
@@ -90,19 +95,27 @@ type desk struct {
 	grown  int // by how many lines update made the page longer
 }
 
-// deskScript makes the node: what a page may change is in memory and in namespaces. Then it runs what stands in the file command, once for each line it reads, and
+// deskScript makes the node: what a page may change is in memory and in namespaces, and the machine's root file system is read-only. Then it runs what stands in the file command, once for each line it reads, and
 // answers with the exit code.
 const deskScript = `set -e
-exchange=$1 parent=$2
+exchange=$1 parent=$2 program=$3
 mount --make-rprivate /
 mount -t proc proc /proc
 mount -t tmpfs tmpfs /mnt
 cp -a /etc /mnt/etc
 mount --bind /mnt/etc /etc
+mkdir /mnt/bin /mnt/work
+mount -t overlay -o lowerdir=/usr/local/bin,upperdir=/mnt/bin,workdir=/mnt/work overlay /usr/local/bin
 umount -l /mnt
-for d in /run /var/lib /var/log /srv; do mount -t tmpfs -o mode=755 tmpfs $d; done
+for d in /run /var/lib /var/log /srv /home /root /var/tmp; do mount -t tmpfs -o mode=755 tmpfs $d; done
+mkdir /run/exchange /run/bin /run/home
+mount --bind $exchange /run/exchange
+mount --bind $program /run/bin
+mount -t tmpfs tmpfs /tmp
+exchange=/run/exchange PATH=/run/bin:$PATH
+mount -o remount,bind,ro /
 ip link set lo up
-mkdir -p /etc/reconciler/manifests.d /etc/reconciler/config.yaml.d /var/lib/reconciler-demo /run/home
+mkdir -p /etc/reconciler/manifests.d /etc/reconciler/config.yaml.d /var/lib/reconciler-demo
 printf 'apiVersion: reconciler/v1alpha1\nkind: AgentConfig\nspec: {cgroupParent: %s}\n' $parent >/etc/reconciler/config.yaml.d/00-test.yaml
 cp -a $exchange/rootfs /var/lib/reconciler-demo/rootfs
 export HOME=/run/home
@@ -128,8 +141,8 @@ func newDesk(t *testing.T, rootfs string, page docPage) *desk {
 	for _, name := range []string{"manifests", "examples"} {
 		must(t, os.CopyFS(filepath.Join(d.dir, "repository", name), os.DirFS("../../"+name)))
 	}
-	cmd := exec.Command("bash", "--norc", "-c", deskScript, "bash", d.dir, d.parent)
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"), "TZ=UTC", "RECONCILER_SOCKET=")
+	cmd := exec.Command("bash", "--norc", "-c", deskScript, "bash", d.dir, d.parent, filepath.Dir(binary))
+	cmd.Env = append(os.Environ(), "TZ=UTC", "RECONCILER_SOCKET=")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC, Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()
 	must(t, err)
@@ -188,7 +201,7 @@ func (d *desk) play(t *testing.T) {
 }
 
 // looks is what a command begins with that changes nothing: it is repeated until it says what the page shows, as a reader would.
-var looks = regexp.MustCompile(`^(reconciler (get|describe|events|logs|plan|diff|sources|top|drift|ps|doctor|config|debug|images|rollout|checkpoint ls|wait)|curl|cat|ls|grep|nsenter|jq|test|\w+=\$\()`)
+var looks = regexp.MustCompile(`^(reconciler (get|describe|events|logs|plan|diff|sources|top|ps|doctor|config|debug|rollout (status|history)|checkpoint ls|wait)|curl|cat|ls|grep|nsenter|jq|test|\w+=\$\()`)
 
 // must runs a command and fails the test if it does not say what the page shows. Where the page shows nothing it has to succeed.
 func (d *desk) must(t *testing.T, c docCommand, how string) {

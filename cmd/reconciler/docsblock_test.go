@@ -157,8 +157,8 @@ var volatile = []struct {
 	{regexp.MustCompile(`\b(\d+(\.\d+)?(ns|µs|ms|s|m|h|d))+\b`), "DURATION"},
 	{regexp.MustCompile(`\b(\d+\.\d+ ?([KMG]i)?B?|\d+Ki)\b`), "AMOUNT"},
 	{regexp.MustCompile(`\b[0-9a-f]{12,64}\b`), "HASH"},
-	{regexp.MustCompile(`(^|[\s"(:])\d{4,7}($|[\s",)])`), "${1}PID${2}"},
-	{regexp.MustCompile(`(^|[\s"(:])\d{4,7}($|[\s",)])`), "${1}PID${2}"}, // of two beside each other the second
+	{regexp.MustCompile(`(^|[\s"(:,])\d{4,7}($|[\s",)\]])`), "${1}PID${2}"},
+	{regexp.MustCompile(`(^|[\s"(:,])\d{4,7}($|[\s",)\]])`), "${1}PID${2}"}, // of two beside each other the second
 	{regexp.MustCompile(`[ \t]+`), " "},
 	{regexp.MustCompile(`(?m) $`), ""},
 }
