@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -141,7 +143,7 @@ func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
 		RunDir: f.runDir, StateDir: f.stateDir, LogDir: f.logDir, CgroupParent: f.cgroupParent, Subnet: f.subnet, Log: log,
 	}})
 	if err != nil {
-		return err
+		return needsRoot(err)
 	}
 	defer node.Close()
 	store, err := record.Open(filepath.Join(f.stateDir, "inventory"))
@@ -162,6 +164,15 @@ func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
 	}
 	live.agent, live.log = agent, log
 	return a.serve(ctx, f, t.grants, live, node, figures)
+}
+
+// needsRoot says of what is denied to another user that it takes root, in place of a hint about the one thing that was tried first.
+func needsRoot(err error) error {
+	if os.Geteuid() == 0 || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	why, _, _ := strings.Cut(err.Error(), "\n")
+	return fmt.Errorf("%s\nhint: the agent makes mounts, namespaces and cgroups: run it as root, `sudo reconciler run`", why)
 }
 
 // serve runs API and loop side by side. The first to end ends the other.
