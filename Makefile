@@ -69,7 +69,7 @@ bench: ## measure ratios against crun, runc and a bare clone3
 	$(SUDO) go test -run '^$$' -bench . -benchtime 200x ./internal/bench
 	$(SUDO) go test -run '^$$' -bench 'Drop|Restart' -benchtime 200x ./internal/e2e
 	$(SUDO) go test -run '^$$' -bench API -benchtime 1000x ./pkg/api
-	$(SUDO) go test -run '^$$' -bench 'Idle|TenThousand' -benchtime 1x ./internal/e2e ./pkg/reconcile/...
+	$(SUDO) go test -run '^$$' -bench 'Idle|Adopt|TenThousand' -benchtime 1x ./internal/e2e ./pkg/reconcile/...
 
 check: ## what CI runs besides the tests: generated files, format, vet, lint, budget
 	@LEAN='$(LEAN)' scripts/check.sh

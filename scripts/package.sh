@@ -27,9 +27,14 @@ doc=$work/root/usr/share/doc/reconciler
 if [ "$kind" = deb ]; then
 	{
 		printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: reconciler\n\n'
-		printf 'Files: *\nCopyright: the authors of reconciler\nLicense: Apache-2.0\n On Debian systems the text is in /usr/share/common-licenses/Apache-2.0.\n'
+		printf 'Files: *\nCopyright: 2026 the authors of reconciler\nLicense: Apache-2.0\n On Debian systems the text is in /usr/share/common-licenses/Apache-2.0.\n'
 	} >"$doc/copyright"
-	gzip -9nc CHANGELOG.md >"$doc/changelog.gz"
+	gzip -9nc CHANGELOG.md >"$doc/CHANGELOG.md.gz"
+	{
+		printf 'reconciler (%s) unstable; urgency=medium\n\n  * What is new is in CHANGELOG.md.gz beside this file.\n\n' "$VERSION"
+		printf ' -- %s  %s\n' "$(sed -n 's/^maintainer: "\(.*\)"/\1/p' packaging/nfpm.yaml)" "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")"
+	} | gzip -9n >"$doc/changelog.gz"
+	install -D -m 644 packaging/lintian-overrides "$work/root/usr/share/lintian/overrides/reconciler"
 else
 	mkdir -p "$work/root/usr/share/licenses/reconciler"
 	cp LICENSE "$work/root/usr/share/licenses/reconciler/"

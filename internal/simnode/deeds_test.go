@@ -31,6 +31,7 @@ func init() { // some play others
 		"remove":   {8, (*simulation).remove},
 		"break":    {4, (*simulation).breakFile},
 		"rename":   {5, (*simulation).rename},
+		"return":   {2, (*simulation).comeBack},
 		"hide":     {4, (*simulation).hide},
 		"crash":    {15, (*simulation).crash},
 		"starve":   {4, (*simulation).starve},
@@ -157,6 +158,20 @@ func (s *simulation) rename(name string) {
 	time.Sleep(time.Duration(s.r.IntN(3)) * 50 * time.Millisecond) // as an editor does
 	s.files[name] = fmt.Sprintf("%s-%d.yaml", name, s.r.IntN(3))
 	s.folder.PutContainers(s.files[name], c)
+}
+
+// comeBack takes a manifest away for a while, puts it back, breaks it, and lets an agent begin that has never seen it whole.
+func (s *simulation) comeBack(name string) {
+	c := s.puts[name]
+	if s.files[name] == "" || s.broken[name] || s.hidden {
+		return
+	}
+	s.remove(name)
+	s.rest(time.Duration(s.r.IntN(80)) * 100 * time.Millisecond)
+	s.write(name, c)
+	s.rest(time.Second)
+	s.breakFile(name)
+	s.killAgent(name)
 }
 
 func (s *simulation) hide(string) {

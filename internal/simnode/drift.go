@@ -59,14 +59,14 @@ func (m *Machine) Stray(name string, d spec.Drift) {
 	}
 }
 
-// Strayed says what runs and has something that could have been repaired.
-func (m *Machine) Strayed() (list []string) {
+// Strayed says what runs and has something that could have been repaired. Names of skip are left out.
+func (m *Machine) Strayed(skip ...string) (list []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, name := range m.names() {
 		for _, in := range m.instances[name] {
 			for _, d := range in.drifts {
-				if d.Repairable && name != "foreign" && live(in) && len(m.instances[name]) == 1 { // one of several makes room for the last
+				if d.Repairable && !slices.Contains(skip, name) && live(in) && len(m.instances[name]) == 1 { // one of several makes room for the last
 					list = append(list, fmt.Sprintf("%s/%d: %s", name, in.ID, d))
 				}
 			}

@@ -124,7 +124,8 @@ func (o *Oracle) met(d spec.Dependency) bool {
 		may, must := false, true
 		for _, v := range o.versions(name) {
 			in := v.Container != nil && v.Container.Spec.Group == d.Name
-			may, must = may || in, must && in
+			left := v.Container == nil && o.far[name].there && o.last(name).Spec.Group == d.Name // which nobody claims
+			may, must = may || in || left, must && in
 		}
 		member = member || may
 		all = all && (!must || o.so(name, d.Condition))
@@ -182,6 +183,9 @@ func (o *Oracle) surely(name string, m spec.Milestone) bool {
 		return false
 	}
 	completed := f.completed.on && time.Since(f.completed.since) > seen && !scheduled(*c) && !restartsAfter(*c, spec.Exit{Reason: spec.ExitCompleted})
+	if !f.there && completed { // a job of which nothing is left: another manifest has not completed
+		completed = spec.Identity(*c, spec.DefaultsVersion) == spec.Identity(*f.done, spec.DefaultsVersion)
+	}
 	switch m {
 	case spec.MilestoneCompleted:
 		return completed

@@ -88,7 +88,7 @@ func (s *simulation) finish() error {
 	if name := s.oracle.Circle(); name != "" {
 		s.late = append(s.late, name+" depends on itself by what is in force")
 	}
-	s.late = append(s.late, s.machine.Strayed()...)
+	s.late = append(s.late, s.machine.Strayed(s.unclaimed()...)...)
 	if len(s.machine.Instances()["foreign"]) != 1 {
 		s.late = append(s.late, "the foreign container is gone")
 	}

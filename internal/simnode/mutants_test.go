@@ -61,8 +61,8 @@ var mutants = []mutant{
 	},
 	{"ladder.go", `} else if bad.Quick >= poisonLimit {`, `} else if bad.Quick > 1000*poisonLimit {`, "an image of a process that is about to end is restored for ever"},
 	{
-		"observe.go", `if !n.looked || len(n.observed)+len(shown[id]) > 0 && !reflect.DeepEqual(n.observed, shown[id]) {`,
-		`if _ = reflect.DeepEqual; !n.looked {`, "what changes without an event is never seen",
+		"observe.go", `if !n.far.looked || len(n.observed)+len(shown[id]) > 0 && !reflect.DeepEqual(n.observed, shown[id]) {`,
+		`if _ = reflect.DeepEqual; !n.far.looked {`, "what changes without an event is never seen",
 	},
 	{
 		"session.go", `return a.session(ctx, event, []spec.InstancePhase{spec.InstanceRunning}, func(ctx context.Context, id uint64) (spec.Session, error) {`,

@@ -24,7 +24,7 @@ type Oracle struct {
 	doubt      span            // when it could not know what was removed
 	down       span            // when the node went down
 	downBy     time.Time       // when all had to be over
-	saves      bool            // and whether what can goes into images
+	saves      span            // and when what can went into images
 	circled    map[string]span // when it was in a circle of dependencies
 	far        map[string]far
 	orphans    map[string]bool // what was left as it is
@@ -133,7 +133,7 @@ func (o *Oracle) Doubt(doubt bool) {
 func (o *Oracle) Down(down bool, by time.Time, saves bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.down, o.downBy, o.saves = o.down.to(down), by, saves || o.saves && !down
+	o.down, o.downBy, o.saves = o.down.to(down), by, o.saves.set(saves)
 }
 
 // Begins tells that a new agent begins, which knows what is on disk.
@@ -187,7 +187,7 @@ func (o *Oracle) Judge(verb, name string, id uint64, instances []spec.Instance) 
 	if verb != "Checkpoint" && !scheduled(o.last(name)) { // which go on for ever, where they are asked for
 		o.verbs++
 	}
-	c := trial{down: o.down.may(), saves: o.saves, name: name, id: id, versions: o.versions(name), handled: o.handled(name), saved: o.ledger.records[name].Suspended}
+	c := trial{down: o.down.may(), saves: o.saves.may(), name: name, id: id, versions: o.versions(name), handled: o.handled(name), saved: o.ledger.records[name].Suspended}
 	c.keeps = o.ledger.records[name].Container.Spec.DeletionPolicy == spec.DeletionCheckpoint
 	c.late = o.down.on && time.Since(o.down.since) > lag
 	if r := o.ledger.records[name]; returned(r) != nil {

@@ -114,7 +114,7 @@ func (a *Agent) after(n *entry) string {
 	var first []string
 	for _, id := range a.dependents(n) {
 		other := a.names[id]
-		if other != nil && a.ending(other) && (!other.looked || slices.ContainsFunc(other.observed, live)) && !a.leads(n, id) {
+		if other != nil && a.ending(other) && (!other.far.looked || slices.ContainsFunc(other.observed, live)) && !a.leads(n, id) {
 			first = append(first, id)
 		}
 	}
@@ -142,12 +142,10 @@ func (a *Agent) leads(from *entry, to string) bool {
 
 // far is what of a status matters to others.
 type far struct {
-	phase       spec.Phase
-	ready, live bool // its container's Ready
-}
-
-func farOf(s spec.Status, observed []spec.Instance) far {
-	return far{s.Phase, s.Container.Ready, slices.ContainsFunc(observed, live)}
+	phase  spec.Phase
+	ready  bool // its container's Ready
+	live   bool
+	looked bool // a pass has seen its instances
 }
 
 // neighbours hands out the names to which it matters how far another is.

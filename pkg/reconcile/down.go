@@ -141,7 +141,7 @@ func (a *Agent) up() (names []string) {
 	defer a.mu.Unlock()
 	for id, n := range a.names {
 		ours := n.hold == "" && (n.removed || n.desired != nil && n.desired.Hold == "")
-		if ours && (!n.looked || slices.ContainsFunc(n.observed, live)) {
+		if ours && (!n.far.looked || slices.ContainsFunc(n.observed, live)) {
 			names = append(names, id)
 		}
 	}

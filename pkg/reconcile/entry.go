@@ -22,7 +22,6 @@ type entry struct {
 	far      far             // as the latest pass showed it
 	configs  []string        // as the latest plan used them
 	observed []spec.Instance // as the latest pass saw them
-	looked   bool            // a pass has seen them
 	images   []spec.Image    // as the latest pass saw them, as far as it needed them
 	waiting  bool            // the latest pass waits for a stop
 	retrying bool            // the latest pass has an action to try again soon
@@ -142,15 +141,13 @@ func (n *entry) accept(d *Desired, removed bool) (changed bool) {
 	return true
 }
 
-// dirty tells whether the store lacks something worth keeping.
-func (n *entry) dirty() bool {
-	ours := n.record.Generation > 0 || n.record.Removed
-	return ours && n.hold == "" && n.record.Sum() != n.saved
-}
-
-// save brings the store up to date.
+// save brings the store up to date, if it lacks something worth keeping.
 func (a *Agent) save(n *entry) error {
-	if !n.dirty() {
+	if ours := n.record.Generation > 0 || n.record.Removed; !ours || n.hold != "" {
+		return nil
+	}
+	sum := n.record.Sum()
+	if sum == n.saved {
 		return nil
 	}
 	if err := a.Store.Save(n.record); err != nil {
@@ -158,6 +155,6 @@ func (a *Agent) save(n *entry) error {
 		a.tell(Event{Name: n.id, Warning: true, Reason: "FailedSave", Message: err.Error()})
 		return err
 	}
-	n.saved = n.record.Sum()
+	n.saved = sum
 	return nil
 }

@@ -72,7 +72,7 @@ func (a *Agent) differing(shown map[string][]spec.Instance) (ids []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for id, n := range a.names {
-		if !n.looked || len(n.observed)+len(shown[id]) > 0 && !reflect.DeepEqual(n.observed, shown[id]) {
+		if !n.far.looked || len(n.observed)+len(shown[id]) > 0 && !reflect.DeepEqual(n.observed, shown[id]) {
 			ids = append(ids, id)
 		}
 	}
@@ -166,7 +166,7 @@ func (a *Agent) settled() bool {
 		return false
 	}
 	for _, n := range a.names {
-		if !n.looked || n.waiting || n.retrying || n.probing {
+		if !n.far.looked || n.waiting || n.retrying || n.probing {
 			return false
 		}
 	}

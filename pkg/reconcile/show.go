@@ -1,13 +1,21 @@
 package reconcile
 
-import "github.com/seed31d4122e/reconciler/pkg/spec"
+import (
+	"slices"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
+)
 
 // show publishes what a plan says of a name, and has those look to whom that matters.
 func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Decision) {
-	if shown := farOf(d.Status, observed); shown != n.far {
+	shown := far{
+		d.Status.Phase, d.Status.Container.Ready, slices.ContainsFunc(observed, live),
+		n.far.looked || n.failure.Verb != verbObserve,
+	}
+	if shown != n.far {
 		defer a.neighbours(n)
 	}
-	a.noteShown(n, observed, d)
+	a.noteShown(n, observed, shown, d)
 	if desired == nil && len(observed) == 0 {
 		return
 	}
@@ -21,11 +29,10 @@ func (a *Agent) show(n *entry, desired *Desired, observed []spec.Instance, d Dec
 }
 
 // noteShown notes what others may have to know of a name: see entry.
-func (a *Agent) noteShown(n *entry, observed []spec.Instance, d Decision) {
+func (a *Agent) noteShown(n *entry, observed []spec.Instance, shown far, d Decision) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n.observed, n.far, n.override = observed, farOf(d.Status, observed), n.record.Override
-	n.looked = n.looked || n.failure.Verb != verbObserve
+	n.observed, n.far, n.override = observed, shown, n.record.Override
 	n.waiting, n.probing = d.Waiting, undecided(d.Status) || n.order.Soon
 	n.retrying = d.Held && !n.failure.stalled()
 	a.dueDeep(n)

@@ -58,6 +58,7 @@ func TestReproducible(t *testing.T) {
 		}
 	}
 	checkContents(t, first)
+	t.Run("lintian", func(t *testing.T) { lint(t, first) })
 }
 
 func sum(t *testing.T, path string) string {
@@ -143,5 +144,18 @@ func TestNoMountNamespace(t *testing.T) {
 				t.Errorf("%s", line)
 			}
 		}
+	}
+}
+
+// lint holds the deb to Debian's policy, as far as lintian knows it; packaging/lintian-overrides has what we do otherwise, and why.
+func lint(t *testing.T, tree string) {
+	t.Helper()
+	if _, err := exec.LookPath("lintian"); err != nil {
+		t.Skip("needs lintian")
+	}
+	cmd := exec.Command("lintian", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0", makePackage(t, tree, "deb", "1.2.3"))
+	cmd.Dir = tree
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
 	}
 }

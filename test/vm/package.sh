@@ -1,10 +1,11 @@
 #!/bin/bash
 # The package in a guest, as docs/systemd.md has it: installed, upgraded, downgraded, removed; the agent restarted, stopped and started, killed, reloaded; the keeper
 # killed; systemd reloaded; the machine shut down and booted again. Containers run on through all of it but the last, through which they go in an image.
+# It begins with the package of the release that test/vm/released names, from which it is upgraded: nothing of what runs, is paused or is in an image changes.
 #
 # usage: test/vm/package.sh    needs root here; CACHE and TIMEOUT as in run.sh
 #
-# Two packages are built of one tree, of two versions. The guest boots twice, with one processor, see reboot.sh; what it keeps is on the payload's disk.
+# Of this tree two packages are built, of two versions; that of the release is built of its own commit. The guest boots twice, with one processor, see reboot.sh; what it keeps is on the payload's disk.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export CGO_ENABLED=0 CACHE=${CACHE:-$PWD/.cache/vm} TIMEOUT=${TIMEOUT:-1200}
@@ -22,6 +23,11 @@ mkdir -p "$payload"/{manifests,log,state,rootfs/{bin,tmp}}
 for version in 1.0.0 1.0.1; do
 	make -s deb OUT="$payload" VERSION=$version >/dev/null
 done
+read -r released commit <test/vm/released
+mkdir "$work/released"
+git archive "$commit" | tar -x -C "$work/released"
+make -s -C "$work/released" deb OUT="$payload" VERSION="$released" >/dev/null
+rm -rf "$work/released"
 cp "$(command -v busybox)" "$payload/rootfs/bin/busybox"
 for name in sh cat sleep grep head ls readlink; do ln -s busybox "$payload/rootfs/bin/$name"; done
 cp packaging/systemd/reconciler.service "$payload/"
@@ -38,11 +44,12 @@ manifest() { # manifest NAME SCRIPT WORDS: a container
 		${3:-}
 	YAML
 }
-# One that counts, one that ends when it is told to, one that is paused, one that goes through the reboot, and one that may do anything and says what it has.
+# One that counts, one that ends when it is told to, one that is paused, one that goes through the reboot, one that waits in an image, and one that may do anything and says what it has.
 manifest lines 'trap "exit 0" TERM; i=0; while :; do i=$((i+1)); echo line $i; sleep 0.2 & wait $!; done'
 manifest ends 'while [ ! -e /tmp/end ]; do sleep 0.2; done; echo last words; exit 7' '  restart: {policy: Never}'
 manifest paused 'while :; do sleep 1; done' '  state: Paused'
 manifest counter 'i=0; while :; do i=$((i+1)); echo count $i; sleep 0.2; done' '  checkpoint: {onShutdown: true, restoreOnStart: Latest, maxPause: 30s}' # the guest is ten times slower
+manifest saved 'i=0; while :; do i=$((i+1)); echo saved $i; sleep 0.2; done'
 manifest bare 'cat /proc/1/status; echo limits; cat /proc/1/limits; cat /proc/1/oom_score_adj; while :; do sleep 1; done' \
 	'  security: {capabilities: {add: [ALL]}, allowNewPrivileges: true, seccomp: Unconfined}'
 
@@ -67,6 +74,22 @@ same() { # nobody has another process than before, and no line of the one that c
 	reconciler logs lines | awk '$0 != "line " ++n {print "line", n, "is", $0; exit 1}' || fail "$1: a line is lost"
 	for name in lines counter bare; do [ -d "/proc/$(pid $name)" ] || fail "$1: $name is gone"; done
 	echo "   $1: the same processes, $(reconciler logs lines | wc -l) lines and none lost"
+}
+whole() { # all that an upgrade must not touch: what is in the kernel, what the agent says, and the images
+	local name group
+	for name in lines paused counter bare; do
+		group=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$(pid $name)/cgroup")
+		echo "$name began at $(cut -d ' ' -f 22 "/proc/$(pid $name)/stat")," "in $group: frozen $(cat "$group/cgroup.freeze"), memory $(cat "$group/memory.max"), tasks $(cat "$group/pids.max")"
+	done
+	for name in lines paused counter bare saved ends; do
+		reconciler get $name -o json | grep -E '"(instance|pid|phase|restarts|startedAt|generation|hash|id|image)":'
+	done
+	reconciler checkpoint ls -o name
+}
+unchanged() { # unchanged WHAT: since it was written to "whole"
+	whole >whole.now
+	diff whole whole.now || fail "$1 changes something"
+	same "$1"
 }
 agent() { systemctl show -P MainPID reconciler; }
 keeper() { systemctl show -P MainPID reconciler-keeper; }
@@ -93,7 +116,9 @@ trap 'systemctl poweroff --force --force' EXIT # should this fail, nobody else e
 [ "$boot" = first ] || trap - EXIT
 
 step "installs the package"
-dpkg -i reconciler_1.0.0_*.deb
+first=1.0.0
+[ "$boot" = second ] || first=$(cat released)
+dpkg -i reconciler_"$first"_*.deb
 [ "$(systemctl is-enabled reconciler)" = disabled ] && [ "$(systemctl is-active reconciler)" = inactive ] || fail "it runs without being asked to"
 cp manifests/*.yaml /etc/reconciler/manifests.d/
 systemctl enable --now reconciler
@@ -138,6 +163,21 @@ if [ "$boot" = second ]; then
 	step "passed"
 	exit 0
 fi
+
+step "an upgrade from the first release, and back"
+reconciler checkpoint saved --stop
+reconciler checkpoint counter
+before=$(pids)
+whole >whole
+cat whole
+for version in 1.0.0 "$first" 1.0.0; do
+	dpkg -i reconciler_"$version"_*.deb
+	[ "$(reconciler version -o json | grep -cF "\"$version\"")" = 2 ] || fail "program and agent are not of version $version: $(reconciler version)"
+	unchanged "from the one to the other, $version,"
+done
+reconciler start saved
+reconciler wait saved --for=condition=Restored --timeout 1m || fail "the image of the first release is not gone on from: $(reconciler describe saved)"
+reconciler logs saved | awk '$0 != "saved " ++n {print "saved", n, "is", $0; exit 1}' || fail "it has begun anew"
 
 step "is hardened as it says"
 systemd-analyze --no-pager security reconciler.service | tail -n 1
@@ -221,6 +261,7 @@ sleep infinity
 RUN
 chmod 755 "$payload/run.sh"
 
+echo "$released" >"$payload/released"
 disk "$payload" "$work/disk"
 boot() {
 	say "the guest boots: $1"
