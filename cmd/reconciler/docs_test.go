@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
-	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 )
 
 // notHere are the reasons for which a block of the documentation is not run by TestDocs, and what is run in its place.
@@ -65,7 +64,6 @@ func TestDocs(t *testing.T) {
 		run += commands
 		t.Run(strings.TrimSuffix(strings.TrimPrefix(page.path, "docs/"), ".md"), func(t *testing.T) {
 			t.Parallel()
-			page.require(t)
 			newDesk(t, rootfs, page).play(t)
 		})
 	}
@@ -75,20 +73,21 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// require skips a page whose commands this machine cannot carry out.
-func (p docPage) require(t *testing.T) {
+// needs are the features of a node without which a page's commands do not say what it shows.
+func (p docPage) needs() (features []string) {
 	for _, b := range p.blocks {
 		text := strings.Join(b.lines, "\n")
 		if _, left := b.left(); left {
 			continue
 		}
 		if b.runs() && regexp.MustCompile(`reconciler (checkpoint|restore) `).MatchString(text) {
-			kerneltest.Criu(t)
+			features = append(features, "checkpoint")
 		}
 		if strings.Contains(text, "mode: Bridge") {
-			kerneltest.Require(t, feature.Bridge, feature.Nftables)
+			features = append(features, "bridge", "nftables")
 		}
 	}
+	return features
 }
 
 // desk is a shell on a node, at which a page is followed.
@@ -181,6 +180,11 @@ func (d *desk) play(t *testing.T) {
 	if !ok {
 		t.Fatalf("%s: there is no environment %q", d.page.path, d.page.environment)
 	}
+	for _, feature := range d.page.needs() {
+		if out, code, err := d.run("reconciler doctor | grep '^"+feature+" ' | grep -v ' ok '", ""); err != nil || code == 0 {
+			t.Skipf("skip: needs %s: %s, %v", feature, out, err)
+		}
+	}
 	if d.page.environment != "node" {
 		begin += "\nuntil [ -S /run/reconciler/reconciler.sock ]; do sleep 0.02; done"
 	}
@@ -231,7 +235,7 @@ func (d *desk) must(t *testing.T, c docCommand, how string) {
 			break
 		}
 	}
-	agent, _, _ := d.run("cat /run/home/.agent.log | tail -n 30", "")
+	agent, _, _ := d.run("tail -n 30 /run/home/.agent.log /run/exchange/beside 2>/dev/null", "")
 	t.Errorf("%s:%d: $ %s\nexits with %d, %v, and says\n%s\nand not what the page shows:\n%s\nthe agent: %s%s",
 		d.page.path, c.line, c.text, code, err, output, strings.Join(c.output, "\n"), agent, d.log.String())
 }

@@ -11,7 +11,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 	"syscall"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/api"
 	"github.com/seed31d4122e/reconciler/pkg/api/audit"
 	"github.com/seed31d4122e/reconciler/pkg/linux"
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/machine"
 	"github.com/seed31d4122e/reconciler/pkg/meter"
@@ -166,13 +166,13 @@ func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
 	return a.serve(ctx, f, t.grants, live, node, figures)
 }
 
-// needsRoot says of what is denied to another user that it takes root, in place of a hint about the one thing that was tried first.
+// needsRoot is the error of who lacks what all of this takes, in place of one about what was tried first.
 func needsRoot(err error) error {
-	if os.Geteuid() == 0 || !errors.Is(err, fs.ErrPermission) {
+	lack := feature.Privileges.Probe()
+	if lack == nil || !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
-	why, _, _ := strings.Cut(err.Error(), "\n")
-	return fmt.Errorf("%s\nhint: the agent makes mounts, namespaces and cgroups: run it as root, `sudo reconciler run`", why)
+	return fmt.Errorf("cannot run the agent: %w", lack)
 }
 
 // serve runs API and loop side by side. The first to end ends the other.
