@@ -21,6 +21,7 @@ type trial struct {
 	beyond   bool // its time is over, or it answers nothing good
 	saves    bool // what goes down goes into an image
 	keeps    bool // what is removed leaves an image
+	kept     bool // by what is on disk it is not removed, and goes into an image when the node goes down
 	saved    bool // the latest run ended in an image, as was asked for then
 }
 
@@ -135,6 +136,7 @@ var laws = map[string]func(trial) string{
 		case c.handled, c.asked(func(v spec.Container) bool { return v.Spec.State == spec.StateCheckpointed }):
 		case c.down && (c.saves || c.asked(func(v spec.Container) bool { return v.Spec.Checkpoint.OnShutdown })):
 		case c.removed() && c.keeps:
+		case c.down && c.removed() && c.kept: // an agent that has just begun does not know of the removal yet
 		default:
 			return "nobody asked for it"
 		}

@@ -188,7 +188,8 @@ func (o *Oracle) Judge(verb, name string, id uint64, instances []spec.Instance) 
 		o.verbs++
 	}
 	c := trial{down: o.down.may(), saves: o.saves.may(), name: name, id: id, versions: o.versions(name), handled: o.handled(name), saved: o.ledger.records[name].Suspended}
-	c.keeps = o.ledger.records[name].Container.Spec.DeletionPolicy == spec.DeletionCheckpoint
+	own := o.ledger.records[name]
+	c.keeps, c.kept = own.Container.Spec.DeletionPolicy == spec.DeletionCheckpoint, !own.Removed && own.Container.Spec.Checkpoint.OnShutdown
 	c.late = o.down.on && time.Since(o.down.since) > lag
 	if r := o.ledger.records[name]; returned(r) != nil {
 		c.versions = append(c.versions, Version{Container: returned(r)})

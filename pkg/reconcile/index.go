@@ -110,3 +110,12 @@ func (a *Agent) called(name string) []string {
 func (a *Agent) dependents(n *entry) []string {
 	return slices.DeleteFunc(a.index.dependents.of(n.id, n.group), func(id string) bool { return id == n.id })
 }
+
+// left are those that depend on the group of a name, if that is to leave it: nobody else tells them that the group is so far without it. The caller
+// holds mu.
+func (a *Agent) left(n *entry, group string) []string {
+	if n.group == "" || n.group == group {
+		return nil
+	}
+	return a.index.dependents.of(n.group)
+}

@@ -109,8 +109,9 @@ func (a *Agent) admit() (unsettled bool) {
 		if before.Desired[id] != d {
 			n := a.entry(id)
 			n.desired, n.removed = d, false
-			a.file(n, d.Container)
 			changed = append(changed, id)
+			changed = append(changed, a.left(n, d.Container.Spec.Group)...)
+			a.file(n, d.Container)
 		}
 	}
 	for _, id := range admission.Removed {
