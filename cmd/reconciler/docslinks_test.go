@@ -62,3 +62,23 @@ func anchorsOf(text string) (names []string) {
 	}
 	return names
 }
+
+// TestNavigation holds docs/index.md and mkdocs.yml to the pages there are.
+func TestNavigation(t *testing.T) {
+	index, err := os.ReadFile("../../docs/index.md")
+	must(t, err)
+	site, err := os.ReadFile("../../mkdocs.yml")
+	must(t, err)
+	for _, page := range docPages(t) {
+		path, ok := strings.CutPrefix(page.path, "docs/")
+		if !ok {
+			continue
+		}
+		if path != "index.md" && !strings.Contains(string(index), "]("+path+")") {
+			t.Errorf("docs/index.md does not link %s", path)
+		}
+		if !regexp.MustCompile(`(?m)[ :-] ` + regexp.QuoteMeta(path) + `$`).Match(site) {
+			t.Errorf("%s is not in the nav of mkdocs.yml", path)
+		}
+	}
+}
