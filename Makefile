@@ -11,7 +11,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Without HTTP/2, which nobody speaks over a unix socket; what never runs, or runs once, is compiled for size.
 SELDOM  := runtime/trace crypto/... encoding/asn1 encoding/pem container/... flag os/exec os/signal os/user path/... net/... regexp/... math/big text/... mime/... archive/... log/... go.yaml.in/... sigs.k8s.io/... \
            $(addprefix github.com/,spf13/... godbus/... coreos/... fsnotify/... robfig/... checkpoint-restore/... aperturerobotics/... \
-           $(addprefix seed31d4122e/reconciler/,cmd/... pkg/api/... pkg/client/... pkg/meter pkg/metric pkg/flight pkg/machine pkg/checkpoint/criu \
+           $(addprefix seed31d4122e/reconciler/,cmd/... pkg/api/... pkg/client/... pkg/web pkg/meter pkg/metric pkg/flight pkg/machine pkg/checkpoint/criu \
            $(addprefix pkg/linux/,oci survey mount network/...)))
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -24,7 +24,7 @@ TEST    := go test -exec '$(SUDO)'
 # They build what they test, and log what came of it.
 ENGINES := go test -count=1 -timeout 20m -v ./... 2>&1 | { grep -vE '^(=== |  *--- PASS)'; exit $${PIPESTATUS[0]}; }
 
-.PHONY: help run down build install deb rpm test test-seccomp test-engines bench check fuzz generate site soak vm-test clean
+.PHONY: help run down build install deb rpm test test-seccomp test-engines test-web bench check fuzz generate site soak vm-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ test-engines: ## hold the OCI command line to the specification's validation pro
 	@scripts/deps.sh engines
 	cd test/runtimetools && go vet ./... && $(SUDO) env PATH="$$PATH" $(ENGINES)
 	cd test/engines && go vet ./... && $(SUDO) env PATH="$$PATH" $(ENGINES)
+
+test-web: ## look at the web page with a real browser (needs chromium); SCREENSHOTS=DIR keeps the pictures
+	@scripts/deps.sh web
+	cd test/web && go vet ./... && $(SUDO) env PATH="$$PATH" SCREENSHOTS='$(SCREENSHOTS)' $(ENGINES)
 
 bench: ## measure ratios against crun, runc and a bare clone3
 	@scripts/deps.sh bench

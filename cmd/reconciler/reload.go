@@ -18,6 +18,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/signature"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
+	"github.com/seed31d4122e/reconciler/pkg/web"
 )
 
 // appliedKeys are those whose change counts at once when the configuration is read anew; every other waits for a restart.
@@ -39,6 +40,11 @@ func (f agentFlags) take() (t taken, err error) {
 	signers, err := f.allowedSigners()
 	if err != nil {
 		return taken{}, err
+	}
+	if f.webListen != "" {
+		if err := web.Loopback(f.webListen); err != nil {
+			return taken{}, err
+		}
 	}
 	grants, err := api.ParseGrants(f.grants)
 	return taken{

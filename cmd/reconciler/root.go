@@ -88,7 +88,7 @@ func verbs(a *app) []*cobra.Command {
 			newOverride(a, "pause"), newOverride(a, "resume"), newOverride(a, "stop"), newOverride(a, "start"), newOverride(a, "suspend"),
 			newOverride(a, "clear"), newRollout(a), newRestart(a), newKill(a), newCheckpoint(a), newRestore(a),
 		}},
-		{groupNode, []*cobra.Command{newSources(a), newPrune(a), newDrain(a), newUndrain(a), newShutdown(a), newDoctor(a), newDebug(a), newOCI(a), newVersion(a)}},
+		{groupNode, []*cobra.Command{newSources(a), newPrune(a), newDrain(a), newUndrain(a), newShutdown(a), newDoctor(a), newDebug(a), newWeb(a), newOCI(a), newVersion(a)}},
 	} {
 		for _, cmd := range group.cmds {
 			cmd.GroupID = group.id

@@ -27,6 +27,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
+	"github.com/seed31d4122e/reconciler/pkg/web"
 )
 
 // agentFlags are the flags of run.
@@ -49,6 +50,7 @@ type agentFlags struct {
 	grants        grantList
 	audit         bool
 	metricsListen string
+	webListen     string
 	metricsOwn    int
 	flight        bool
 	logFormat     *format
@@ -112,6 +114,7 @@ func (f *agentFlags) add(flags *pflag.FlagSet) {
 	flags.Var(&f.grants, "grant", "let others use the socket, beside root and the group "+api.Group+": `ROLE=WHO`, read, operate or admin to group:NAME, gid:N, user:NAME or uid:N; may be repeated")
 	flags.BoolVar(&f.audit, "audit", true, "write who asked for what into "+audit.FileName+" below --log-dir")
 	flags.StringVar(&f.metricsListen, "metrics-listen", "", "serve metrics at http://`HOST:PORT`/metrics as well, to whoever reaches it, such as 127.0.0.1:9464 (default: on the socket alone)")
+	flags.StringVar(&f.webListen, "web-listen", "", "serve the web page at http://`HOST:PORT`/ui/ as well, to who has the token and on a loopback address, such as 127.0.0.1:9465; see web (default: on the socket alone)")
 	flags.IntVar(&f.metricsOwn, "metrics-containers", 1000, "how many containers have metrics of their own, `N`; those of the others are added up")
 	flags.BoolVar(&f.flight, "flight-recorder", false, "keep the latest seconds of the agent's execution trace in memory, for debug trace")
 	flags.Var(f.logFormat, "log-format", "auto (text on a terminal), text or json")
@@ -192,13 +195,17 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 	}
 	config := api.Config{
 		Agent: agent, Logs: nodeLogs{node.Node}, Node: node, Images: node, Version: buildInfo().Version, Grants: grants, Configuration: live.shown, Log: log,
-		Answered: figures.Answered, Mounts: inside.mounts(),
+		Answered: figures.Answered, Mounts: append(inside.mounts(), pageMounts()...),
 	}
 	if f.audit {
 		config.Audit = audit.Open(f.logDir, log)
 		defer config.Audit.Close()
 	}
 	server := api.New(config)
+	page, guarded, err := f.listenWeb(server.Handler(), log)
+	if err != nil {
+		return err
+	}
 	live.share = func(grants api.Grants) {
 		server.SetGrants(grants)
 		if err := grants.Share(listener.Addr().String()); err != nil {
@@ -211,6 +218,7 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 		func() error { return agent.Run(ctx) },
 		func() error { return server.Serve(ctx, listener) },
 		func() error { return inside.serveMetrics(ctx, scraped, log) },
+		func() error { return web.Serve(ctx, page, guarded) },
 	}
 	errs := make(chan error, len(parts))
 	for _, part := range parts {

@@ -44,7 +44,7 @@ func generate(root string) (node, error) {
 	return node{
 		"openapi": "3.1.0",
 		"info":    node{"title": "reconciler", "version": api.APIVersion, "description": intro},
-		"servers": []node{{"url": "http://localhost", "description": "over the unix socket: any host will do"}},
+		"servers": []node{{"url": "http://localhost", "description": "over the unix socket: any word without a dot will do for the host"}},
 		"paths":   paths,
 		"components": node{
 			"schemas": schemas.components,

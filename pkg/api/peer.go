@@ -19,6 +19,8 @@ type Peer struct {
 	UID, GID uint32
 	Groups   []uint32 // supplementary groups, SO_PEERGROUPS
 	Role     Role     // decided once per connection
+	// Address is where others than those on the socket call, of whom the kernel says nothing: what they lack is told of it, and not of a user.
+	Address string
 }
 
 func (p Peer) memberOf(gid uint32) bool { return p.GID == gid || slices.Contains(p.Groups, gid) }
@@ -34,6 +36,13 @@ func (p Peer) name() string {
 
 // refused tells what a caller would need for something, and how it gets that.
 func (p Peer) refused(needed Role, what string) *Error {
+	if p.Address != "" {
+		return &Error{
+			Reason:  ReasonForbidden,
+			Message: fmt.Sprintf("%s needs the role %s, and who calls at %s has the role %s", what, needed, p.Address, p.Role),
+			Text:    "use the agent's socket",
+		}
+	}
 	return &Error{
 		Reason:  ReasonForbidden,
 		Message: fmt.Sprintf("%s needs the role %s, and %s has the role %s", what, needed, p.name(), p.Role),

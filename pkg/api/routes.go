@@ -35,6 +35,10 @@ func (s *Server) handle(mux *http.ServeMux, m Mount) {
 			writeError(w, peer.refused(m.Role, r.Method+" "+r.URL.Path))
 			return
 		}
+		if e := refusedBrowser(r, m.Role); e != nil {
+			writeError(w, e)
+			return
+		}
 		m.Handler.ServeHTTP(w, r)
 	})
 	if s.Audit != nil && (m.Role > Read || !strings.HasPrefix(m.Pattern, http.MethodGet+" ")) {

@@ -172,8 +172,9 @@ func (l logWriter) Write(text []byte) (int, error) {
 }
 
 func (s *Server) version(*http.Request) (any, error) {
+	node, _ := os.Hostname() // nobody knows: it has none
 	return Version{
 		Version: s.Version, API: APIVersion, Agent: s.id,
-		Pid: os.Getpid(), StartedAt: s.started, Go: runtime.Version(),
+		Pid: os.Getpid(), StartedAt: s.started, Go: runtime.Version(), Node: node,
 	}, nil
 }

@@ -68,6 +68,8 @@ type Version struct {
 	Pid       int       `json:"pid"`
 	StartedAt time.Time `json:"startedAt"`
 	Go        string    `json:"go"`
+	// Node is what the node calls itself.
+	Node string `json:"node,omitzero"`
 }
 
 // APIVersion is the version of this interface.

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+
+	"github.com/seed31d4122e/reconciler/pkg/api"
+	"github.com/seed31d4122e/reconciler/pkg/web"
+)
+
+func newWeb(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "web",
+		Short: "Print the address of the local web page",
+		Long: `Print the address of the local web page, with its token: whoever has it can look at everything that the role read shows, on this node. The
+agent serves it with run --web-listen 127.0.0.1:9465, and always at /ui/ on its socket, which ssh can forward. It shows containers, their state, charts of
+what they use, events, plan, drift and output, and changes nothing.`,
+		Example: `  xdg-open "$(sudo reconciler web)"
+  ssh -L 9465:127.0.0.1:9465 NODE                               # then open here what web prints there
+  ssh -L 8080:/run/reconciler/reconciler.sock NODE              # without --web-listen: http://localhost:8080/ui/`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir := filepath.Dir(a.socketPath())
+			url, err := web.ReadKey(dir)
+			if errors.Is(err, os.ErrNotExist) {
+				return withHint(errors.New("the agent serves no web page at a loopback address"),
+					"have it run with --web-listen 127.0.0.1:9465, or forward its socket: ssh -L 8080:"+filepath.Join(dir, "reconciler.sock")+" NODE, then open http://localhost:8080/ui/")
+			}
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(a.out, clean(url))
+			return err
+		},
+	}
+}
+
+// pageMounts are the web page on the socket.
+func pageMounts() []api.Mount {
+	return []api.Mount{{Pattern: "GET " + web.Prefix, Role: api.Read, Handler: web.Page()}, {Pattern: "GET /{$}", Role: api.Read, Handler: web.Page()}}
+}
+
+// listenWeb listens at --web-listen, and guards what is served there; nil for nowhere. An address that an earlier agent has left goes.
+func (f agentFlags) listenWeb(next http.Handler, log logr.Logger) (net.Listener, http.Handler, error) {
+	if f.webListen == "" {
+		if err := os.Remove(filepath.Join(f.runDir, web.KeyFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			log.Error(err, "the address of a web page is left")
+		}
+		return nil, nil, nil
+	}
+	listener, err := web.Listen(f.webListen)
+	if err != nil {
+		return nil, nil, err
+	}
+	token, err := web.Key(f.runDir, listener.Addr())
+	if err != nil {
+		listener.Close()
+		return nil, nil, err
+	}
+	log.Info("the web page is served", "url", "http://"+listener.Addr().String()+web.Prefix, "token", filepath.Join(f.runDir, web.KeyFile))
+	return listener, web.Guard(next, token), nil
+}

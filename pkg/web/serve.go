@@ -1,0 +1,85 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// What all browsers together may cost. A browser has at most six connections to one host.
+const (
+	maxConnections = 48
+	maxHeader      = 16 << 10
+)
+
+// Loopback says why an address is no HOST:PORT of this node's loopback, such as 127.0.0.1:9465, [::1]:0, localhost:9465.
+func Loopback(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("cannot serve the web page at %q: %v\nhint: say HOST:PORT, such as 127.0.0.1:9465", address, err)
+	}
+	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.Unmap().IsLoopback()) {
+		return fmt.Errorf("cannot serve the web page at %q: it is no loopback address\n"+
+			"hint: say 127.0.0.1:9465, and reach it from elsewhere with ssh -L 9465:127.0.0.1:9465 NODE", address)
+	}
+	return nil
+}
+
+// Listen listens at a Loopback address.
+func Listen(address string) (net.Listener, error) {
+	if err := Loopback(address); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot serve the web page: %w", err)
+	}
+	return &few{listener, make(chan struct{}, maxConnections)}, nil
+}
+
+// few are a listener's connections, as many as there is room for; further ones wait in its backlog.
+type few struct {
+	net.Listener
+	room chan struct{}
+}
+
+// Accept waits for room, then for a connection.
+func (f *few) Accept() (net.Conn, error) {
+	f.room <- struct{}{}
+	conn, err := f.Listener.Accept()
+	if err != nil {
+		<-f.room
+		return nil, err
+	}
+	return &one{conn, sync.OnceFunc(func() { <-f.room })}, nil
+}
+
+type one struct {
+	net.Conn
+	leave func()
+}
+
+func (o *one) Close() error {
+	defer o.leave()
+	return o.Conn.Close()
+}
+
+// Serve answers with a handler until ctx ends. No listener: it only waits.
+func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	if listener == nil {
+		<-ctx.Done()
+		return nil
+	}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 5 * time.Second, MaxHeaderBytes: maxHeader,
+	}
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+	if err := server.Serve(listener); ctx.Err() == nil {
+		return fmt.Errorf("cannot serve the web page: %w", err)
+	}
+	return nil
+}
