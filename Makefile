@@ -12,7 +12,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 SELDOM  := runtime/trace crypto/... encoding/asn1 encoding/pem container/... flag os/exec os/signal os/user path/... net/... regexp/... math/big text/... mime/... archive/... log/... go.yaml.in/... sigs.k8s.io/... \
            $(addprefix github.com/,spf13/... godbus/... coreos/... fsnotify/... robfig/... checkpoint-restore/... aperturerobotics/... \
            $(addprefix seed31d4122e/reconciler/,cmd/... pkg/api/... pkg/client/... pkg/web pkg/meter pkg/metric pkg/flight pkg/machine pkg/checkpoint/criu \
-           $(addprefix pkg/linux/,oci survey mount network/...)))
+           pkg/reconcile/signature $(addprefix pkg/linux/,oci survey journal log feature hook landlock rootfs seccomp mount network/...)))
 PREFIX  ?= /usr/local
 DESTDIR ?=
 OUT     ?= bin
@@ -73,7 +73,7 @@ bench: ## measure ratios against crun, runc and a bare clone3
 	$(SUDO) go test -run '^$$' -bench . -benchtime 200x ./internal/bench
 	$(SUDO) go test -run '^$$' -bench 'Drop|Restart' -benchtime 200x ./internal/e2e
 	$(SUDO) go test -run '^$$' -bench API -benchtime 1000x ./pkg/api
-	$(SUDO) go test -run '^$$' -bench 'Idle|Adopt|TenThousand' -benchtime 1x ./internal/e2e ./pkg/reconcile/...
+	$(SUDO) go test -run '^$$' -bench 'Idle|Adopt|Loud|TenThousand' -benchtime 1x ./internal/e2e ./pkg/reconcile/...
 
 check: ## what CI runs besides the tests: generated files, format, vet, lint, budget
 	@LEAN='$(LEAN)' scripts/check.sh

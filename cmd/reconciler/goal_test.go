@@ -66,12 +66,12 @@ func TestParseSince(t *testing.T) {
 		"10m":                  now.Add(-10 * time.Minute),
 		"2026-01-31T11:00:00Z": now.Add(-time.Hour),
 	} {
-		if got, err := parseSince(text, now); err != nil || !got.Equal(want) {
+		if got, err := parseTime("since", text, now); err != nil || !got.Equal(want) {
 			t.Errorf("%q: got %v, %v, want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"-5m", "yesterday", "10"} {
-		if got, err := parseSince(text, now); err == nil {
+		if got, err := parseTime("since", text, now); err == nil {
 			t.Errorf("%q: got %v", text, got)
 		}
 	}

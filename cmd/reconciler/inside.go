@@ -131,10 +131,10 @@ func (f agentFlags) listenMetrics() (net.Listener, error) {
 }
 
 // inside makes what an agent shows of itself, and the listener for others than those on the socket.
-func (f agentFlags) inside(agent *reconcile.Agent, node meter.Node, figures *meter.Meter) (*inside, net.Listener, error) {
+func (f agentFlags) inside(agent *reconcile.Agent, node meter.Node, figures *meter.Meter, journal meter.Journal) (*inside, net.Listener, error) {
 	build := buildInfo()
 	i := &inside{agent: agent, began: time.Now(), Handler: meter.NewHandler(meter.Config{
-		Meter: figures, Agent: agent, Node: node, Containers: f.metricsOwn, Version: build.Version, Revision: build.Revision,
+		Meter: figures, Agent: agent, Node: node, Journal: journal, Containers: f.metricsOwn, Version: build.Version, Revision: build.Revision,
 	})}
 	if f.flight {
 		if err := i.recorder.Keep(); err != nil {

@@ -13,10 +13,17 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// newLogger logs to s as format says: text for people, json for programs, auto for what s is. V(1) is LevelDebug.
+// newLogger logs to s as format says: text for people, json for programs, journal to the journal, auto for what s is. V(1) is LevelDebug.
 func newLogger(s *screen, format string, level slog.Leveler) logr.Logger {
-	if format == "text" || format == "auto" && s.terminal {
-		return logr.FromSlogHandler(&peopleHandler{screen: s, level: level, mu: &sync.Mutex{}})
+	if format == "auto" && s.isJournal() {
+		format = "journal"
+	}
+	people := &peopleHandler{screen: s, level: level, mu: &sync.Mutex{}}
+	switch {
+	case format == "journal":
+		return logr.FromSlogHandler(newJournalHandler(people))
+	case format == "text" || format == "auto" && s.terminal:
+		return logr.FromSlogHandler(people)
 	}
 	return logr.FromSlogHandler(slog.NewJSONHandler(s, &slog.HandlerOptions{Level: level, ReplaceAttr: plainAttr}))
 }
@@ -58,17 +65,7 @@ func (h *peopleHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 // Handle writes one line, and a hint in an error on a line of its own. What an agent does to a container reads as a
 // sentence, "web: Start: new manifest", all else as message and key=value.
 func (h *peopleHandler) Handle(_ context.Context, r slog.Record) error {
-	attrs := map[string]string{}
-	var order []string
-	collect := func(a slog.Attr) bool {
-		attrs[a.Key] = a.Value.Resolve().String()
-		order = append(order, a.Key)
-		return true
-	}
-	for _, a := range h.attrs {
-		collect(a)
-	}
-	r.Attrs(collect)
+	attrs, order := h.collect(r)
 	text, hint, _ := strings.Cut(h.sentence(r, attrs), hintMark)
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s", h.dim(r.Time.Local().Format("15:04:05")), text)
@@ -85,6 +82,21 @@ func (h *peopleHandler) Handle(_ context.Context, r slog.Record) error {
 	defer h.mu.Unlock()
 	_, err := io.Copy(h.Writer, &b)
 	return err
+}
+
+// collect gives all attributes of a record, with their keys in order.
+func (h *peopleHandler) collect(r slog.Record) (attrs map[string]string, order []string) {
+	attrs = map[string]string{}
+	collect := func(a slog.Attr) bool {
+		attrs[a.Key] = a.Value.Resolve().String()
+		order = append(order, a.Key)
+		return true
+	}
+	for _, a := range h.attrs {
+		collect(a)
+	}
+	r.Attrs(collect)
+	return attrs, order
 }
 
 // details are the attributes of an action that people need not see.

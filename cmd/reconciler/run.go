@@ -27,6 +27,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 	"github.com/seed31d4122e/reconciler/pkg/web"
 )
 
@@ -53,6 +54,7 @@ type agentFlags struct {
 	webListen     string
 	metricsOwn    int
 	flight        bool
+	logDriver     *format
 	logFormat     *format
 	verbose       bool
 }
@@ -93,7 +95,11 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 func (f *agentFlags) add(flags *pflag.FlagSet) {
 	f.watch = &format{string(source.WatchAuto), []string{string(source.WatchAuto), string(source.WatchNever)}}
 	f.prune = &format{string(reconcile.PruneGuarded), []string{string(reconcile.PruneAlways), string(reconcile.PruneNever), string(reconcile.PruneGuarded)}}
-	f.logFormat = &format{"auto", []string{"auto", "text", "json"}}
+	f.logFormat = &format{"auto", []string{"auto", "text", "json", "journal"}}
+	f.logDriver = &format{string(spec.LogFile), nil}
+	for _, driver := range spec.LogDrivers() {
+		f.logDriver.words = append(f.logDriver.words, string(driver))
+	}
 	flags.StringVar(&f.config, "config", "", "a `FILE` of kind AgentConfig, /dev/null for none (default: "+defaultConfig+", if it is there)")
 	flags.StringArrayVar(&f.manifests, "manifests", []string{"/etc/reconciler/manifests.d"}, "a `DIR` of manifests; may be repeated")
 	flags.Uint32Var(&f.manifestOwner, "manifest-owner", 0, "the `UID` that may own manifests, beside root")
@@ -107,6 +113,7 @@ func (f *agentFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.runDir, "run-dir", defaultRunDir, "`DIR` for what dies with the boot")
 	flags.StringVar(&f.stateDir, "state-dir", "/var/lib/reconciler", "`DIR` for what survives it")
 	flags.StringVar(&f.logDir, "log-dir", "/var/log/reconciler", "`DIR` for the output of containers")
+	flags.Var(f.logDriver, "log-driver", "where the output of containers goes whose manifests do not say logs.driver: `DRIVER` File (below --log-dir), Journald, Both or None")
 	flags.StringVar(&f.cgroupParent, "cgroup-parent", "reconciler", "the `CGROUP` above all containers; under systemd, a delegated scope of that name, unless it begins with /")
 	flags.TextVar(&f.subnet, "bridge-subnet", network.DefaultSubnet, "the `PREFIX` that bridges get their subnets from, each at most a /22")
 	flags.DurationVar(&f.drift, "drift-interval", time.Minute, "how often each container is compared with all that the kernel shows of it; 0 for never: then only limits and pauses are")
@@ -117,7 +124,7 @@ func (f *agentFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.webListen, "web-listen", "", "serve the web page at http://`HOST:PORT`/ui/ as well, to who has the token and on a loopback address, such as 127.0.0.1:9465; see web (default: on the socket alone)")
 	flags.IntVar(&f.metricsOwn, "metrics-containers", 1000, "how many containers have metrics of their own, `N`; those of the others are added up")
 	flags.BoolVar(&f.flight, "flight-recorder", false, "keep the latest seconds of the agent's execution trace in memory, for debug trace")
-	flags.Var(f.logFormat, "log-format", "auto (text on a terminal), text or json")
+	flags.Var(f.logFormat, "log-format", "auto (text on a terminal, journal where standard error is the journal, else json), text, json or journal")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every event and decision")
 }
 
@@ -143,7 +150,7 @@ func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
 		return err
 	}
 	node, err := machine.Open(ctx, machine.Config{CRIU: f.criu, Config: linux.Config{
-		RunDir: f.runDir, StateDir: f.stateDir, LogDir: f.logDir, CgroupParent: f.cgroupParent, Subnet: f.subnet, Log: log,
+		RunDir: f.runDir, StateDir: f.stateDir, LogDir: f.logDir, LogDriver: spec.LogDriver(f.logDriver.word), CgroupParent: f.cgroupParent, Subnet: f.subnet, Log: log,
 	}})
 	if err != nil {
 		return needsRoot(err)
@@ -189,12 +196,13 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 	if err := grants.Share(listener.Addr().String()); err != nil {
 		log.Error(err, "a grant is without effect")
 	}
-	inside, scraped, err := f.inside(agent, node, figures)
+	forwarding := newForwarding(node.Node, log)
+	inside, scraped, err := f.inside(agent, node, figures, forwarding)
 	if err != nil {
 		return err
 	}
 	config := api.Config{
-		Agent: agent, Logs: nodeLogs{node.Node}, Node: node, Images: node, Version: buildInfo().Version, Grants: grants, Configuration: live.shown, Log: log,
+		Agent: agent, Logs: nodeLogs{node.Node, agent}, Node: node, Images: node, Version: buildInfo().Version, Grants: grants, Configuration: live.shown, Log: log,
 		Answered: figures.Answered, Mounts: append(inside.mounts(), pageMounts()...),
 	}
 	if f.audit {
@@ -218,6 +226,7 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 		func() error { return agent.Run(ctx) },
 		func() error { return server.Serve(ctx, listener) },
 		func() error { return inside.serveMetrics(ctx, scraped, log) },
+		func() error { return forwarding.run(ctx, agent) },
 		func() error { return web.Serve(ctx, page, guarded) },
 	}
 	errs := make(chan error, len(parts))

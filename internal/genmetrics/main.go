@@ -61,4 +61,4 @@ type nothing struct{}
 func (nothing) Objects() ([]spec.Object, uint64)                                { return nil, 0 }
 func (nothing) Activity() (a reconcile.Activity)                                { return a }
 func (nothing) Stats(context.Context, string, uint64) (s spec.Stats, err error) { return s, nil }
-func (nothing) KeeperPid(context.Context) (int, error)                          { return 0, nil }
+func (nothing) Keeper(context.Context) (int, int64, error)                      { return 0, 0, nil }

@@ -139,6 +139,7 @@ func descriptions() map[string]Description {
 				{Name: "previous", Format: "switch", Text: "1 for what was written before the current start of the process."},
 				{Name: "timestamps", Format: "switch", Text: "1 for the time of each line in front of it."},
 				{Name: "since", Format: "time", Text: "Nothing older."},
+				{Name: "until", Format: "time", Text: "Nothing newer; a stream that follows ends then."},
 				{Name: "tail", Format: "number", Text: "Only so many lines, the last ones."},
 				{Name: "stream", Values: []string{"stdout", "stderr"}, Text: "Only one of both."},
 			},

@@ -66,8 +66,10 @@ func (o LogOptions) Query() url.Values {
 			q.Set(name, "1")
 		}
 	}
-	if !o.Since.IsZero() {
-		q.Set("since", o.Since.UTC().Format(time.RFC3339Nano))
+	for name, t := range map[string]time.Time{"since": o.Since, "until": o.Until} {
+		if !t.IsZero() {
+			q.Set(name, t.UTC().Format(time.RFC3339Nano))
+		}
 	}
 	if o.Tail >= 0 {
 		q.Set("tail", strconv.Itoa(o.Tail))
@@ -85,9 +87,11 @@ func ParseLogOptions(q url.Values) (LogOptions, error) {
 		Tail: -1, Stream: q.Get("stream"),
 	}
 	var err error
-	if s := q.Get("since"); s != "" {
-		if o.Since, err = time.Parse(time.RFC3339, s); err != nil {
-			return o, fmt.Errorf("since=%q is no RFC 3339 time", s)
+	for name, t := range map[string]*time.Time{"since": &o.Since, "until": &o.Until} {
+		if s := q.Get(name); s != "" {
+			if *t, err = time.Parse(time.RFC3339, s); err != nil {
+				return o, fmt.Errorf("%s=%q is no RFC 3339 time", name, s)
+			}
 		}
 	}
 	if s := q.Get("tail"); s != "" {

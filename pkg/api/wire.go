@@ -148,6 +148,7 @@ type LogOptions struct {
 	Previous   bool
 	Timestamps bool      // put the time of each line in front of it
 	Since      time.Time // zero: from the beginning
+	Until      time.Time // nothing newer; zero: to the end
 	Tail       int       // only the last lines; negative: all
 	Stream     string    // stdout, stderr or, empty, both
 }

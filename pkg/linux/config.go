@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"github.com/go-logr/logr"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Config says where a node keeps its things. The three directories are made where missing; they must belong to this user, with nobody else
@@ -18,6 +20,9 @@ type Config struct {
 	StateDir string
 	// LogDir is where the containers' output goes, in one directory a name.
 	LogDir string
+	// LogDriver is that of containers that say none: spec.LogFile (default) or spec.LogNone. The node itself knows no journal: what is to go there is in its
+	// files until somebody moves it, see package journal.
+	LogDriver spec.LogDriver
 	// CgroupParent is the cgroup above all containers, below every hierarchy's mount point: reconciler. Under systemd it names a scope
 	// that systemd delegates, unless it begins with a slash.
 	CgroupParent string

@@ -15,8 +15,8 @@ func (n *Node) Features(context.Context) map[string]error {
 	return features
 }
 
-// KeeperPid asks the keeper that is there who it is. It starts none.
-func (n *Node) KeeperPid(ctx context.Context) (int, error) {
+// Keeper asks the keeper that is there who it is, and how many bytes of output it could not write. It starts none.
+func (n *Node) Keeper(ctx context.Context) (pid int, dropped int64, err error) {
 	hello, err := n.keeper.Ping(ctx)
-	return hello.Pid, err
+	return hello.Pid, hello.Dropped, err
 }

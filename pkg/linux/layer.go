@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/keeper"
 	"github.com/seed31d4122e/reconciler/pkg/linux/mount"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -44,6 +45,12 @@ func (n *Node) layersDir(medium spec.Medium) string {
 
 // logDir is where a container's output is kept.
 func (n *Node) logDir(name string) string { return filepath.Join(n.cfg.LogDir, name) }
+
+// logOf is how the keeper keeps the output of a defaulted container.
+func (n *Node) logOf(full spec.Container) keeper.Log {
+	l := full.Spec.Logs
+	return keeper.Log{Dir: n.logDir(full.Metadata.Name), MaxSize: int64(l.MaxSize), MaxFiles: l.MaxFiles, None: n.LogDriver(l) == spec.LogNone}
+}
 
 // prepareLayer makes a container's layer, if it has a directory. One of the kept lives may hold something already; any other is made anew,
 // because it is a former start's or, on disk, that of an instance of an earlier boot. The instance was started so many times.

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/linux/process"
 	"github.com/seed31d4122e/reconciler/pkg/linux/start"
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Node is this machine, as one process leads it. New, Run, Load and Containers give a handle of each container; the verbs that take
@@ -135,3 +137,8 @@ func (n *Node) Boot() string { return n.boot }
 
 // LogDir is where the output of a container is kept, for package log to read.
 func (n *Node) LogDir(name string) string { return n.logDir(name) }
+
+// LogDriver is where output goes: what is said, or the node's own.
+func (n *Node) LogDriver(l spec.Logs) spec.LogDriver {
+	return cmp.Or(l.Driver, n.cfg.LogDriver, spec.LogFile)
+}

@@ -155,7 +155,7 @@ func (n *Node) restoreRequest(ctx context.Context, r *Restore, id uint64, group 
 	request := keeper.RestoreRequest{
 		Key:    keeper.Key{Name: name, Instance: id},
 		Dir:    n.instanceDir(name, id),
-		Log:    keeper.Log{Dir: n.logDir(name), MaxSize: int64(full.Spec.Logs.MaxSize), MaxFiles: full.Spec.Logs.MaxFiles},
+		Log:    n.logOf(full),
 		Cgroup: group.Path(),
 		OOM:    group.OOMFile(),
 		Notify: r.said,

@@ -56,7 +56,7 @@ func (n *Node) start(ctx context.Context, name string, id uint64, extra []*os.Fi
 	request := keeper.StartRequest{
 		Key:    keeper.Key{Name: name, Instance: id},
 		Dir:    n.instanceDir(name, id),
-		Log:    keeper.Log{Dir: n.logDir(name), MaxSize: int64(full.Spec.Logs.MaxSize), MaxFiles: full.Spec.Logs.MaxFiles},
+		Log:    n.logOf(full),
 		Cgroup: group.Path(),
 		OOM:    group.OOMFile(),
 	}

@@ -28,8 +28,8 @@ func (f *told) Objects() (list []spec.Object, _ uint64) {
 	return list, 0
 }
 
-func (f *told) Activity() (a reconcile.Activity)       { return a }
-func (f *told) KeeperPid(context.Context) (int, error) { return 0, fs.ErrNotExist }
+func (f *told) Activity() (a reconcile.Activity)           { return a }
+func (f *told) Keeper(context.Context) (int, int64, error) { return 0, 0, fs.ErrNotExist }
 func (f *told) Stats(_ context.Context, name string, _ uint64) (spec.Stats, error) {
 	return spec.Stats{CPU: &spec.CPUStats{UsageUsec: f.cpu[name] * 1e6}}, nil
 }

@@ -36,7 +36,7 @@ type node struct {
 	keeper error
 }
 
-func (n *node) KeeperPid(context.Context) (int, error) { return os.Getpid(), n.keeper }
+func (n *node) Keeper(context.Context) (int, int64, error) { return os.Getpid(), 7, n.keeper }
 
 // loop is an agent at work, with what it is measured by.
 type loop struct {
@@ -230,7 +230,7 @@ type nobody struct{}
 func (nobody) Objects() ([]spec.Object, uint64)                                { return nil, 0 }
 func (nobody) Activity() (a reconcile.Activity)                                { return a }
 func (nobody) Stats(context.Context, string, uint64) (s spec.Stats, err error) { return s, nil }
-func (nobody) KeeperPid(context.Context) (int, error)                          { return 0, errors.New("none") }
+func (nobody) Keeper(context.Context) (int, int64, error)                      { return 0, 0, errors.New("none") }
 
 // BenchmarkScrape is one scrape of 500 containers, but for what the kernel takes to say how they are.
 func BenchmarkScrape(b *testing.B) {

@@ -42,6 +42,7 @@ func (s *scrape) write() {
 	s.writeLoop()
 	s.writeIntake()
 	s.writeNode()
+	s.writeJournal()
 	s.writeProcesses()
 	s.one("reconciler_scrape_stats_seconds", gauge, "How long this scrape took to read the statistics of containers.", s.spent.Seconds())
 	s.one("reconciler_scrape_stats_failures_total", counter, "Statistics of containers that could not be read.", s.Meter.lost.Value())
@@ -140,6 +141,15 @@ func (s *scrape) writeNode() {
 	s.spread("reconciler_restore_duration_seconds", "How long the begin of a run from an image took.", m.action[reconcile.VerbRestore])
 }
 
+// writeJournal says what became of output.
+func (s *scrape) writeJournal() {
+	dropped := int64(0)
+	if s.Journal != nil {
+		dropped = s.Journal.Dropped()
+	}
+	s.one("reconciler_journal_dropped_bytes_total", counter, "Output of containers that did not reach the journal, because they wrote faster than it takes.", float64(dropped))
+}
+
 // writeProcesses says what agent and keeper take.
 func (s *scrape) writeProcesses() {
 	s.counts("reconciler_api_requests_total", "Requests of the API by the caller's role and the status of the answer.", &s.Meter.requests, "role", "code")
@@ -150,6 +160,7 @@ func (s *scrape) writeProcesses() {
 	s.one("reconciler_keeper_cpu_seconds_total", counter, "Processor time of the keeper.", usec(k.CPUUsec))
 	s.one("reconciler_keeper_resident_memory_bytes", gauge, "Resident memory of the keeper.", float64(k.RSS))
 	s.one("reconciler_keeper_open_fds", gauge, "Open descriptors of the keeper.", float64(k.descriptors))
+	s.one("reconciler_keeper_dropped_bytes_total", counter, "Output of containers that could not be written to --log-dir since the keeper began, which is a full or broken disk.", float64(s.dropped))
 	s.one("reconciler_keeper_start_time_seconds", gauge, "When the keeper started.", seconds(k.StartedAt))
 	s.one("process_cpu_seconds_total", counter, "Processor time of the agent.", usec(a.CPUUsec))
 	s.one("process_resident_memory_bytes", gauge, "Resident memory of the agent.", float64(a.RSS))

@@ -27,8 +27,14 @@ type Agent interface {
 type Node interface {
 	// Stats is what an instance uses and has used.
 	Stats(ctx context.Context, name string, instance uint64) (spec.Stats, error)
-	// KeeperPid asks the keeper who it is.
-	KeeperPid(ctx context.Context) (int, error)
+	// Keeper asks the keeper who it is, and how many bytes of output it could not write.
+	Keeper(ctx context.Context) (pid int, dropped int64, err error)
+}
+
+// Journal is where output of containers goes.
+type Journal interface {
+	// Dropped is how many bytes did not reach it.
+	Dropped() int64
 }
 
 // Config is what a Handler shows.
@@ -36,6 +42,8 @@ type Config struct {
 	Meter *Meter
 	Agent Agent
 	Node  Node
+	// Journal may be nil.
+	Journal Journal
 	// Containers is how many have figures of their own; the others are added up under the name Others. 0 is none.
 	Containers int
 	// Version and Revision are the program's.
@@ -94,6 +102,7 @@ type scrape struct {
 	objects         []spec.Object
 	agent, keeper   process
 	answered        time.Duration // by the keeper
+	dropped         int64         // by the keeper, of output
 	spent           time.Duration // on the statistics of containers
 	alone, together int
 }
@@ -136,8 +145,8 @@ func (s *scrape) ask(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
 	defer cancel()
 	began := time.Now()
-	pid, err := s.Node.KeeperPid(ctx)
+	pid, dropped, err := s.Node.Keeper(ctx)
 	if s.answered = time.Since(began); err == nil {
-		s.keeper = s.processOf(pid)
+		s.keeper, s.dropped = s.processOf(pid), dropped
 	}
 }

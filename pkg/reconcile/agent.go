@@ -217,12 +217,19 @@ func (a *Agent) progressed() {
 	a.progress = make(chan struct{})
 }
 
+// EventMessage is what is logged of an event, at V(1), with its name, reason and message, and warning if it is one.
+const EventMessage = "event"
+
 // tell notes an event.
 func (a *Agent) tell(e Event) {
 	e.Time = now()
 	a.events.Add(e)
 	a.Meter.Told(e)
-	a.Log.V(1).Info("event", "name", e.Name, "reason", e.Reason, "message", e.Message)
+	told := []any{"name", e.Name, "reason", e.Reason, "message", e.Message}
+	if e.Warning {
+		told = append(told, "warning", true)
+	}
+	a.Log.V(1).Info(EventMessage, told...)
 }
 
 // now is the wall clock without the monotonic one: times are kept in files and compared with the kernel's.

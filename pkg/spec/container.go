@@ -120,7 +120,7 @@ type ContainerSpec struct {
 	Update Update `json:"update,omitzero" class:"live"`
 	// Checkpoint says when images of the container are taken, kept and restored.
 	Checkpoint Checkpoint `json:"checkpoint,omitzero" class:"live"`
-	// Logs bounds the files that keep the container's output.
+	// Logs says where the container's output goes, and bounds the files that keep it.
 	Logs Logs `json:"logs,omitzero" class:"live"`
 }
 
@@ -209,10 +209,29 @@ type Stop struct {
 	Timeout Duration `json:"timeout,omitzero" class:"live" min:"1ms"`
 }
 
-// Logs bounds the files that keep stdout and stderr.
+// Logs says where stdout and stderr go, and bounds the files that keep them.
 type Logs struct {
+	// Driver is where the output goes: File (the node's files; default, unless the node says another with run --log-driver), Journald (the journal, by way of the files, of which only what is not in the journal yet is kept), Both or None (nowhere). A change from or to None waits for the next start of the process.
+	Driver LogDriver `json:"driver,omitzero" class:"live"`
 	// MaxSize is the size at which a log file is rotated. Default 10Mi.
 	MaxSize Bytes `json:"maxSize,omitzero" class:"live" min:"64Ki"`
 	// MaxFiles is how many files are kept, the current one included. Default 5.
 	MaxFiles int `json:"maxFiles,omitzero" class:"live" min:"1" max:"1000"`
 }
+
+// LogDriver is where a container's output goes.
+type LogDriver string
+
+// The log drivers.
+const (
+	LogFile     LogDriver = "File"
+	LogJournald LogDriver = "Journald"
+	LogBoth     LogDriver = "Both"
+	LogNone     LogDriver = "None"
+)
+
+// LogDrivers are all of them.
+func LogDrivers() []LogDriver { return []LogDriver{LogFile, LogJournald, LogBoth, LogNone} }
+
+// Journal tells whether the output goes to the journal.
+func (d LogDriver) Journal() bool { return d == LogJournald || d == LogBoth }

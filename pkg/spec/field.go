@@ -88,6 +88,7 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[UserMode]():       words(UserHost, UserAuto, UserMap, UserJoin),
 	reflect.TypeFor[Propagation]():    words(Propagations...),
 	reflect.TypeFor[Medium]():         words(MediumMemory, MediumDisk, MediumDirect),
+	reflect.TypeFor[LogDriver]():      words(LogDrivers()...),
 	reflect.TypeFor[Life]():           words(LifeStart, LifeInstance, LifeName),
 	reflect.TypeFor[NetworkMode]():    words(NetworkPrivate, NetworkHost, NetworkNone, NetworkBridge, NetworkJoin),
 	reflect.TypeFor[Protocol]():       words(ProtocolTCP, ProtocolUDP),

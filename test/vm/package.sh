@@ -52,6 +52,10 @@ manifest counter 'i=0; while :; do i=$((i+1)); echo count $i; sleep 0.2; done' '
 manifest saved 'i=0; while :; do i=$((i+1)); echo saved $i; sleep 0.2; done'
 manifest bare 'cat /proc/1/status; echo limits; cat /proc/1/limits; cat /proc/1/oom_score_adj; while :; do sleep 1; done' \
 	'  security: {capabilities: {add: [ALL]}, allowNewPrivileges: true, seccomp: Unconfined}'
+# One that counts in the journal, of which the first release knows nothing.
+mkdir "$payload/later"
+manifest says 'trap "exit 0" TERM; i=0; while :; do i=$((i+1)); echo say $i; [ $((i % 5)) -gt 0 ] || echo oops $i >&2; sleep 0.2 & wait $!; done' '  logs: {driver: Journald}'
+mv "$payload/manifests/says.yaml" "$payload/later/"
 
 cat >"$payload/lib.sh" <<'LIB'
 step() { echo "== $SECONDS s: $*"; }
@@ -179,6 +183,8 @@ reconciler start saved
 reconciler wait saved --for=condition=Restored --timeout 1m || fail "the image of the first release is not gone on from: $(reconciler describe saved)"
 reconciler logs saved | awk '$0 != "saved " ++n {print "saved", n, "is", $0; exit 1}' || fail "it has begun anew"
 
+cp later/*.yaml /etc/reconciler/manifests.d/
+reconciler wait --applied /etc/reconciler/manifests.d/ --timeout 1m || fail "not all is as the manifests say"
 step "is hardened as it says"
 systemd-analyze --no-pager security reconciler.service | tail -n 1
 systemd-analyze --no-pager security --threshold=65 reconciler.service >/dev/null || fail "systemd-analyze security says more than 6.5"
@@ -250,6 +256,13 @@ same "a downgrade"
 step "the journal"
 journalctl -q --no-pager -o cat -u reconciler | grep -q 'everything was looked at once' || fail "the agent says nothing in the journal"
 ! journalctl -q --no-pager -p warning -u reconciler.scope | grep -q . || fail "systemd complains about the scope"
+journalctl -q --no-pager -o json CONTAINER_NAME=says RECONCILER_STREAM=stderr -n 1
+journalctl -q --no-pager -o json CONTAINER_NAME=says RECONCILER_STREAM=stderr -n 1 | grep -q '"PRIORITY":"3"' || fail "no line of stderr in the journal"
+journalctl -q --no-pager -t says -p info -n 1 | grep -q 'say' || fail "no identifier"
+journalctl -q --no-pager -o cat RECONCILER_CONTAINER=ends RECONCILER_REASON=Exited | grep -q ends || fail "the agent's log has no fields: $(journalctl -q --no-pager -o json _SYSTEMD_UNIT=reconciler.service RECONCILER_CONTAINER=ends -n 1)"
+[ "$(reconciler logs says --stream stdout | wc -l)" -gt 50 ] || fail "the journal has $(reconciler logs says --stream stdout | wc -l) lines"
+reconciler logs says --stream stdout | awk '$0 != "say " ++n {print "line", n, "is", $0; exit 1}' || fail "a line is not in the journal, or twice"
+reconciler logs says lines --since 10s --timestamps | sort -k 3,3 -s -c || fail "two containers are not in the order of their times"
 journalctl -q --no-pager -u reconciler -n 3
 journalctl -q --no-pager _SYSTEMD_UNIT=init.scope UNIT=reconciler-keeper.service -n 3
 

@@ -65,7 +65,7 @@ tested() {
 	for package in attribute capability cgroup/... feature landlock log mount namespace network/... proc process/... rootfs seccomp; do echo "./pkg/linux/$package"; done
 	echo './pkg/machine:TestBackend/^[^i]' # all laws but those of images
 	echo './cmd/reconciler/ocicmd:TestLife|TestSystemdScope|TestScopeIsStopped|TestRun|TestOccupiedCgroup'
-	echo './internal/e2e:TestLifecycle|TestKeeperKilled'
+	echo './internal/e2e:TestLifecycle|TestKeeperKilled|TestJournal'
 }
 # A shell that is just about to fork blocks its signals for a moment, which here is long enough to count as heeding them.
 skip=${SKIP-TestBackend/a_signal_without_a_handler}

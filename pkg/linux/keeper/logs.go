@@ -17,15 +17,19 @@ import (
 type logs struct {
 	mu    sync.Mutex
 	byDir map[string]*sharedLog
+	gone  int64 // bytes that could not be written, of those that are in use no more
+
+	dropped atomic.Int64 // and of all, when last counted
 }
 
 // sharedLog is a log and how many use it. While its directory cannot be used it has no writer: output is then dropped and
-// counted, because a container must never wait for its log.
+// counted, because a container must never wait for its log. So it is, uncounted, where its newest user wants none.
 type sharedLog struct {
 	dir     string
 	users   int
 	writer  atomic.Pointer[log.Writer] // so that counting drops waits for nobody
 	dropped atomic.Int64               // bytes, while there was no writer
+	none    atomic.Bool                // there is none by intent
 
 	mu     sync.Mutex
 	limits log.Limits
@@ -44,7 +48,7 @@ func (l *logs) open(c Log, make bool) (*sharedLog, error) {
 		l.byDir[c.Dir] = s
 	}
 	s.users++
-	return s, s.limit(log.Limits{MaxSize: c.MaxSize, MaxFiles: c.MaxFiles}, make)
+	return s, s.limit(c, make)
 }
 
 // close ends one use.
@@ -57,16 +61,35 @@ func (l *logs) close(s *sharedLog) {
 	if w := s.writer.Load(); w != nil {
 		w.Close()
 	}
+	l.gone += s.Dropped()
 	delete(l.byDir, s.dir)
 }
 
-// limit sets the limits and opens the writer if there is none.
-func (s *sharedLog) limit(limits log.Limits, make bool) error {
+// Dropped counts the bytes that could not be written; while a log is being opened, as they were before: a disk that does not answer holds up nobody who asks.
+func (l *logs) Dropped() int64 {
+	if l.mu.TryLock() {
+		defer l.mu.Unlock()
+		n := l.gone
+		for _, s := range l.byDir {
+			n += s.Dropped()
+		}
+		l.dropped.Store(n)
+	}
+	return l.dropped.Load()
+}
+
+// limit sets the limits and opens the writer if there is none, unless there is to be none.
+func (s *sharedLog) limit(c Log, make bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.limits, s.make = limits, s.make || make
-	if w := s.writer.Load(); w != nil {
-		w.SetLimits(limits)
+	s.limits, s.make = log.Limits{MaxSize: c.MaxSize, MaxFiles: c.MaxFiles}, s.make || make
+	s.none.Store(c.None)
+	w := s.writer.Load()
+	switch {
+	case w != nil: // another instance of the name may still use it
+		w.SetLimits(s.limits)
+		return nil
+	case c.None:
 		return nil
 	}
 	return s.tryOpen()
@@ -87,6 +110,9 @@ func (s *sharedLog) tryOpen() error {
 
 // ready gives the writer, looking for it now and then while there is none; then it is nil.
 func (s *sharedLog) ready() *log.Writer {
+	if s.none.Load() {
+		return nil
+	}
 	if w := s.writer.Load(); w != nil {
 		return w
 	}
@@ -118,7 +144,9 @@ func (s *sharedLog) Drain(run log.Run, stream log.Stream, pipe *os.File, limit i
 		return w.Drain(run, stream, pipe, limit)
 	}
 	gone, err := discard(pipe, limit)
-	s.dropped.Add(gone)
+	if !s.none.Load() {
+		s.dropped.Add(gone)
+	}
 	return gone, err
 }
 

@@ -59,6 +59,8 @@ type Log struct {
 	Dir      string `json:"dir"`
 	MaxSize  int64  `json:"maxSize"`
 	MaxFiles int    `json:"maxFiles"`
+	// None tells that it is not kept: what is said is read and gone.
+	None bool `json:"none,omitzero"`
 }
 
 // Started is the identity of a started process, kept in start.json. A recorded pid is ours only while boot and start time agree.

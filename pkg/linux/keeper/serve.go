@@ -99,7 +99,7 @@ func (k *keeper) serve(conn *net.UnixConn, req request, body []byte, files []*os
 	case req.Verb == verbUpgrade:
 		err = k.upgrade(conn, files)
 	case req.Verb == verbHello:
-		resp.Hello = Hello{Protocol: protocol, Build: k.build, Pid: os.Getpid()}
+		resp.Hello = Hello{Protocol: protocol, Build: k.build, Pid: os.Getpid(), Dropped: k.logs.Dropped()}
 	case req.current() != nil:
 		err = req.current()
 	default:

@@ -100,6 +100,8 @@ type Hello struct {
 	Protocol int    `json:"protocol"`
 	Build    string `json:"build"` // see BuildID
 	Pid      int    `json:"pid"`
+	// Dropped counts the bytes of output that it could not write since it began.
+	Dropped int64 `json:"dropped,omitzero"`
 }
 
 var errFrame = errors.New("malformed frame")

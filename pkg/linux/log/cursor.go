@@ -34,6 +34,7 @@ type cursor struct {
 type piece struct {
 	entry
 	data []byte // good until the next step
+	at   Place  // where the bytes begin
 }
 
 // openCursor opens segment n at its beginning.
@@ -81,7 +82,7 @@ func (c *cursor) step() (p piece, ok bool, err error) {
 		}
 		c.take()
 		if !e.kind.bytes() {
-			return piece{entry: e}, true, nil
+			return piece{entry: e, at: Place{c.n, e.offset}}, true, nil
 		}
 		c.now = e
 	}
@@ -96,8 +97,24 @@ func (c *cursor) read(end int64) (piece, bool, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return piece{}, false, err
 	}
+	at := Place{c.n, c.pos}
 	c.pos += int64(n)
-	return piece{c.now, c.buf[:n]}, n > 0, nil
+	return piece{c.now, c.buf[:n], at}, n > 0, nil
+}
+
+// seek goes on at an offset, past what the index says of the bytes before it.
+func (c *cursor) seek(offset int64) error {
+	c.pos = offset
+	for {
+		e, ok, err := c.peek()
+		if err != nil || !ok || e.offset > offset || e.offset == offset && !e.kind.bytes() {
+			return err
+		}
+		c.take()
+		if e.kind.bytes() {
+			c.now = e
+		}
+	}
 }
 
 // peek gives the next entry without taking it. Torn and foreign ones are passed over, and those that point backwards take

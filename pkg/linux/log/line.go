@@ -23,6 +23,8 @@ type Line struct {
 	Partial bool
 	// Dropped, if not zero, counts bytes that were lost here because the log could not be written. Text is empty.
 	Dropped int64
+	// At is where in the log it begins.
+	At Place
 }
 
 // lines joins pieces to lines and gives them to yield until that returns false.
@@ -41,7 +43,7 @@ func (l *lines) add(p piece) {
 		l.flush(func(r Run) bool { return r == p.run })
 	case kindDropped:
 		l.flush(func(r Run) bool { return r == p.run })
-		l.give(Line{Time: p.time, Stream: Stdout, Run: p.run, Dropped: int64(p.count)})
+		l.give(Line{Time: p.time, Stream: Stdout, Run: p.run, Dropped: int64(p.count), At: p.at})
 	default:
 		l.text(p)
 	}
@@ -51,12 +53,14 @@ func (l *lines) add(p piece) {
 func (l *lines) text(p piece) {
 	for data := p.data; len(data) > 0 && !l.done; {
 		text, rest, ended := bytes.Cut(data, []byte{'\n'})
-		i := l.find(p)
+		at := Place{p.at.Segment, p.at.Offset + int64(len(p.data)-len(data))}
+		i := l.find(p, at)
 		line := &l.open[i]
 		if room := maxLine - len(line.Text); len(text) > room {
 			line.Text = append(line.Text, text[:room]...)
-			l.give(Line{line.Time, line.Stream, line.Run, line.Text, true, 0})
-			line.Text, line.Time = line.Text[:0], p.time
+			line.Partial = true
+			l.give(*line)
+			line.Text, line.Time, line.At, line.Partial = line.Text[:0], p.time, Place{at.Segment, at.Offset + int64(room)}, false
 			data = data[room:]
 			continue
 		}
@@ -69,8 +73,8 @@ func (l *lines) text(p piece) {
 	}
 }
 
-// find gives the index of the line under way that a piece continues, begun if there is none.
-func (l *lines) find(p piece) int {
+// find gives the index of the line under way that a piece continues, begun there if there is none.
+func (l *lines) find(p piece, at Place) int {
 	stream := Stream(p.kind)
 	for i, line := range l.open {
 		if line.Stream == stream && line.Run == p.run {
@@ -80,7 +84,7 @@ func (l *lines) find(p piece) int {
 	if len(l.open) == maxOpen {
 		l.flushOne(0)
 	}
-	l.open = append(l.open, Line{Time: p.time, Stream: stream, Run: p.run})
+	l.open = append(l.open, Line{Time: p.time, Stream: stream, Run: p.run, At: at})
 	return len(l.open) - 1
 }
 

@@ -17,6 +17,7 @@ import (
 type Options struct {
 	Stream   Stream    // only this stream
 	Since    time.Time // only lines that began then or later
+	Until    time.Time // nothing that was read from the container after that; a follower ends then
 	Tail     int       // only the last so many of them; 0 for all
 	Previous bool      // only the run before the latest one
 	Follow   bool      // go on with what comes until the context ends; not with Previous
@@ -38,6 +39,11 @@ func Read(ctx context.Context, dir string, o Options) iter.Seq2[Line, error] {
 			r.Follow = false
 		}
 		defer r.close()
+		if r.Follow && !o.Until.IsZero() {
+			var stop context.CancelFunc
+			ctx, stop = context.WithDeadline(ctx, o.Until.Add(lastPause))
+			defer stop()
+		}
 		wanted := true
 		err := r.read(ctx, func(l Line) bool {
 			wanted = yield(l, nil)
@@ -151,8 +157,11 @@ func (r *reader) walk(ctx context.Context, from uint64, until *end, yield func(L
 	return err
 }
 
-// selects tells whether a piece is of the stream and run wanted.
+// selects tells whether a piece is of the time, stream and run wanted.
 func (r *reader) selects(p piece) bool {
+	if !r.Until.IsZero() && p.time.After(r.Until) {
+		return false
+	}
 	if r.Stream != 0 && p.kind.bytes() && Stream(p.kind) != r.Stream {
 		return false
 	}

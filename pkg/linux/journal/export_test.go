@@ -1,0 +1,4 @@
+package journal
+
+// Parse is for fuzzing.
+var Parse = parse
