@@ -24,7 +24,7 @@ TEST    := go test -exec '$(SUDO)'
 # They build what they test, and log what came of it.
 ENGINES := go test -count=1 -timeout 20m -v ./... 2>&1 | { grep -vE '^(=== |  *--- PASS)'; exit $${PIPESTATUS[0]}; }
 
-.PHONY: help run down build install deb rpm test test-seccomp test-engines test-web bench check fuzz generate soak vm-test clean
+.PHONY: help run down build install deb rpm test test-seccomp test-engines test-web bench check fuzz generate site soak vm-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,12 @@ fuzz: ## fuzz every target with FUZZ inputs each (default 20000x)
 
 generate: ## write the schema, the reference and the tables generated from comments
 	go generate ./...
+
+site: ## render docs/ as HTML below .cache/site, with Debian's mkdocs
+	@scripts/deps.sh site
+	mkdocs build --quiet --strict --site-dir $(CACHE)/site
+	@! grep -rlE '(src|href)="(https?:)?//[^"]*\.(js|css|woff2?)"' $(CACHE)/site --include '*.html' || { echo 'error: the site wants something of the internet' >&2; exit 1; }
+	@echo 'open $(CACHE)/site/index.html'
 
 soak: ## the long campaigns: TARGET=Kill|Records|Sim|... narrows them
 	@scripts/deps.sh test

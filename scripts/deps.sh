@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the given purpose needs on Debian 12 or 13 and says so; silent and offline when all is there.
-# usage: scripts/deps.sh run|test|seccomp|engines|web|bench|vm
+# usage: scripts/deps.sh run|test|seccomp|engines|web|bench|vm|site
 set -eu
 need=1.26.5
 
@@ -17,16 +17,17 @@ fi
 # command:package pairs; a path stands for a file
 case "$1" in
 run) wants="busybox:busybox-static curl:curl" ;;
-test) wants="busybox:busybox-static strace:strace runc:runc lintian:lintian" ;;
+test) wants="busybox:busybox-static strace:strace runc:runc lintian:lintian curl:curl jq:jq ssh-keygen:openssh-client" ;;
 seccomp) wants="gcc:gcc /usr/include/stdlib.h:libc6-dev /usr/include/seccomp.h:libseccomp-dev" ;;
 engines)
 	wants="busybox:busybox-static runc:runc crun:crun podman:podman conmon:conmon /usr/lib/podman/netavark:netavark"
 	wants="$wants iptables:iptables nft:nftables containerd:containerd ctr:containerd"
 	;;
 web) wants="busybox:busybox-static chromium:chromium nsenter:util-linux" ;;
+site) wants="mkdocs:mkdocs" ;;
 bench) wants="busybox:busybox-static crun:crun runc:runc" ;;
 vm) wants="busybox:busybox-static qemu-system-x86_64:qemu-system-x86 debootstrap:debootstrap mke2fs:e2fsprogs" ;;
-*) echo "usage: $0 run|test|seccomp|engines|web|bench|vm" >&2; exit 1 ;;
+*) echo "usage: $0 run|test|seccomp|engines|web|bench|vm|site" >&2; exit 1 ;;
 esac
 
 case "$1" in

@@ -104,7 +104,7 @@ func (g *get) print(list api.List) error {
 		return nil
 	}
 	if len(list.Items) == 0 && len(g.names) == 0 {
-		fmt.Fprintln(g.err, "no containers")
+		fmt.Fprintln(g.err, "no containers\nhint: `reconciler sources` says which manifests were read")
 		return nil
 	}
 	t := g.table()

@@ -178,6 +178,11 @@ func (p *page) flags(title string, flags *pflag.FlagSet) {
 		return
 	}
 	p.section(title)
+	eachFlag(flags, p.item)
+}
+
+// eachFlag visits the flags that help shows: with its names, the word for its value, and what it says with its default.
+func eachFlag(flags *pflag.FlagSet, do func(name, value, text string)) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Hidden {
 			return
@@ -190,7 +195,7 @@ func (p *page) flags(title string, flags *pflag.FlagSet) {
 		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" && f.DefValue != "[]" && !strings.Contains(text, "default") {
 			text += " (default " + f.DefValue + ")"
 		}
-		p.item(name, value, text)
+		do(name, value, text)
 	})
 }
 

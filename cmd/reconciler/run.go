@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/api"
 	"github.com/seed31d4122e/reconciler/pkg/api/audit"
 	"github.com/seed31d4122e/reconciler/pkg/linux"
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/linux/network"
 	"github.com/seed31d4122e/reconciler/pkg/machine"
 	"github.com/seed31d4122e/reconciler/pkg/meter"
@@ -151,7 +153,7 @@ func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
 		RunDir: f.runDir, StateDir: f.stateDir, LogDir: f.logDir, LogDriver: spec.LogDriver(f.logDriver.word), CgroupParent: f.cgroupParent, Subnet: f.subnet, Log: log,
 	}})
 	if err != nil {
-		return err
+		return needsRoot(err)
 	}
 	defer node.Close()
 	store, err := record.Open(filepath.Join(f.stateDir, "inventory"))
@@ -172,6 +174,15 @@ func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
 	}
 	live.agent, live.log = agent, log
 	return a.serve(ctx, f, t.grants, live, node, figures)
+}
+
+// needsRoot is the error of who lacks what all of this takes, in place of one about what was tried first.
+func needsRoot(err error) error {
+	lack := feature.Privileges.Probe()
+	if lack == nil || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("cannot run the agent: %w", lack)
 }
 
 // serve runs API and loop side by side. The first to end ends the other.

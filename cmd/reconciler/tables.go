@@ -19,7 +19,7 @@ const (
 	tableEnd   = "<!-- end -->\n"
 )
 
-// writeTables writes the table of keys into docs/configuration.md, and packaging/config.yaml.
+// writeTables writes the table of keys into docs/configuration.md, packaging/config.yaml, and docs/cli.md.
 func writeTables(root string) error {
 	page := filepath.Join(root, "docs", "configuration.md")
 	text, err := os.ReadFile(page)
@@ -34,7 +34,10 @@ func writeTables(root string) error {
 	if err := os.WriteFile(page, []byte(before+tableBegin+keyTable()+tableEnd+after), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(root, "packaging", "config.yaml"), defaultFile(), 0o644)
+	if err := os.WriteFile(filepath.Join(root, "packaging", "config.yaml"), defaultFile(), 0o644); err != nil {
+		return err
+	}
+	return writeCommandLine(root)
 }
 
 // keyTable is a row for each key.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -28,54 +29,62 @@ func pages(root string) map[string][]byte {
 func reference() []byte {
 	var b bytes.Buffer
 	b.Write(intro)
-	for _, of := range []struct {
-		title, path string
-		deep        bool
-	}{
-		{"Container", spec.KindContainer, true},
-		{"Group", spec.KindGroup, false},
-		{"Group: spec", spec.KindGroup + ".spec", false},
-		{"Job", spec.KindJob, false},
-		{"Job: spec", spec.KindJob + ".spec", false},
-		{"Job: spec.schedule", spec.KindJob + ".spec.schedule", false},
-		{"Config", spec.KindConfig, false},
-		{"Config: spec", spec.KindConfig + ".spec", false},
-		{"Config: spec.files", spec.KindConfig + ".spec.files", false},
-	} {
+	for _, of := range sections {
 		object, _ := spec.Explain(of.path)
-		section(&b, of.title, object, of.deep)
+		kind, _, _ := strings.Cut(of.path, ".")
+		section(&b, of.title, kind, object)
 	}
 	return b.Bytes()
 }
 
-// section is the table of one object and, if deep, those of the objects below it.
-func section(b *bytes.Buffer, title string, object spec.Field, deep bool) {
+// sections are the tables of the page; that of Container has one below it for each of its objects.
+var sections = []struct{ title, path string }{
+	{"Container", spec.KindContainer},
+	{"Group", spec.KindGroup},
+	{"Group: spec", spec.KindGroup + ".spec"},
+	{"Job", spec.KindJob},
+	{"Job: spec", spec.KindJob + ".spec"},
+	{"Job: spec.schedule", spec.KindJob + ".spec.schedule"},
+	{"Config", spec.KindConfig},
+	{"Config: spec", spec.KindConfig + ".spec"},
+	{"Config: spec.files", spec.KindConfig + ".spec.files"},
+}
+
+// section is the table of one object of a kind and, of a container, those of the objects below it.
+func section(b *bytes.Buffer, title, kind string, object spec.Field) {
 	fmt.Fprintf(b, "\n## %s\n\n%s\n\n", title, object.Doc)
 	b.WriteString("| key | value | default | change | meaning | kernel file |\n|---|---|---|---|---|---|\n")
 	for _, f := range object.Fields {
-		fmt.Fprintln(b, row(f))
+		fmt.Fprintln(b, row(kind, f))
 	}
 	for _, f := range object.Fields {
-		if deep && len(f.Fields) > 0 {
-			section(b, f.Path, f, true)
+		if kind == spec.KindContainer && len(f.Fields) > 0 {
+			section(b, f.Path, kind, f)
 		}
 	}
 }
 
-func row(f spec.Field) string {
+func row(kind string, f spec.Field) string {
 	meaning, file := kernelFile(f.Doc)
-	cells := []string{key(f), value(f), code(f.Default), f.Class, meaning, code(file)}
+	cells := []string{key(kind, f), value(f), code(f.Default), f.Class, meaning, code(file)}
 	for i, c := range cells {
 		cells[i] = strings.ReplaceAll(c, "|", `\|`)
 	}
 	return "| " + strings.Join(cells, " | ") + " |"
 }
 
-// key is the last part of a field's path, linked to its own table if it has one.
-func key(f spec.Field) string {
+// key is the last part of a field's path, linked to its own table, or to a container's where the words are the same.
+func key(kind string, f spec.Field) string {
 	name := f.Path[strings.LastIndexByte(f.Path, '.')+1:]
-	if len(f.Fields) > 0 {
-		return fmt.Sprintf("[`%s`](#%s)", name, strings.ToLower(strings.ReplaceAll(f.Path, ".", "")))
+	anchor := strings.ToLower(strings.ReplaceAll(f.Path, ".", ""))
+	if slices.ContainsFunc(sections, func(of struct{ title, path string }) bool { return of.path == kind+"."+f.Path }) {
+		if kind != spec.KindContainer {
+			anchor = strings.ToLower(kind) + "-" + anchor
+		}
+		return fmt.Sprintf("[`%s`](#%s)", name, anchor)
+	}
+	if of, _ := spec.Explain(spec.KindContainer + "." + f.Path); len(f.Fields) > 0 && len(of.Fields) > 0 {
+		return fmt.Sprintf("[`%s`](#%s)", name, anchor)
 	}
 	return code(name)
 }

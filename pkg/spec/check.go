@@ -197,7 +197,7 @@ func (c *checker) object(path string, f *Field, n *yamltree.Node) {
 // pairs checks the keys of a map and the values of those that visit finds a field for; false when a key is not readable.
 func (c *checker) pairs(path string, f *Field, n *yamltree.Node, visit func(key *yamltree.Node) (string, *Field)) bool {
 	if n.Kind != yamltree.MappingNode {
-		c.add(n, path, faultf("wants a %s, not %s", f.Type, what(n)))
+		c.add(n, path, fault{fmt.Sprintf("wants a %s, not %s", f.Type, what(n)), "write KEY: VALUE, or {KEY: VALUE}"})
 		return false
 	}
 	readable := true

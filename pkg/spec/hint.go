@@ -22,6 +22,9 @@ var foreignKeys = map[string]string{
 	"volumeMounts":           "file systems are listed in spec.mounts",
 	"limits":                 "limits stand in spec.resources itself: memory, cpu, pids, cpuset",
 	"requests":               "protected memory is spec.resources.memory.low, a share of processors spec.resources.cpu.weight",
+	"hostNetwork":            "it is spec.network.mode: Host",
+	"hostPID":                "it is spec.namespaces.pid: Host",
+	"hostIPC":                "it is spec.namespaces.ipc: Host",
 	"restartPolicy":          "it is spec.restart.policy",
 	"runAsUser":              "it is spec.user",
 	"privileged":             "say what is needed in spec.security.capabilities",
@@ -75,12 +78,18 @@ func keysHint(whose string, f *Field) string {
 	return whose + " keys are " + strings.Join(f.names(), ", ")
 }
 
-// requiredHint is what to write where there is no choice.
+// requiredHint is what may be written, where there are words for it.
 func requiredHint(f *Field) string {
-	if values := formats()[f.format].words; len(values) == 1 {
+	values := formats()[f.format].words
+	switch {
+	case len(values) == 0:
+		return ""
+	case len(values) == 1:
 		return "write " + f.name + ": " + values[0]
+	case len(values) > 4:
+		return "such as " + strings.Join(values[:3], ", ")
 	}
-	return ""
+	return "it is one of " + strings.Join(values, ", ")
 }
 
 // listHint shows a text as the list that was meant: its words, or the options between commas.

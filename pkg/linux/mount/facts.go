@@ -60,7 +60,7 @@ type Injected struct {
 func Look(c spec.Container, facts Facts) (Facts, error) {
 	root, err := rootfs.Open(c.Spec.Rootfs.Path)
 	if err != nil {
-		return Facts{}, err
+		return Facts{}, fmt.Errorf("%w\nhint: rootfs.path is a directory of this node: make it, or correct the path", err)
 	}
 	defer root.Close()
 	if facts.Owner, err = owner(root); err != nil {

@@ -100,7 +100,9 @@ func (d *Dir) Scan(_ context.Context, all bool) reconcile.Snapshot {
 
 func (d *Dir) scan(s *reconcile.Snapshot, all bool) error {
 	dir, err := os.OpenFile(d.path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot read manifests in %s: %w\nhint: make it, or mount what it is on", d.path, errors.Unwrap(err))
+	} else if err != nil {
 		return fmt.Errorf("cannot read manifests in %s: %w", d.path, errors.Unwrap(err))
 	}
 	defer dir.Close()
