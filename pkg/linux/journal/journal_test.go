@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -420,8 +421,7 @@ func TestRead(t *testing.T) {
 		{log.Options{}, `["o:one" "o:two\nwith a newline and \x1b" "o:three" "e:of another log"]`, "RECONCILER_LOG=/log/web _UID="},
 		{log.Options{Since: at.Add(time.Second)}, `["o:two\nwith a newline and \x1b" "o:three" "e:of another log"]`, "--since=@1767323046"},
 		{log.Options{Until: at.Add(time.Second)}, `["o:one" "o:two\nwith a newline and \x1b"]`, ""},
-		{log.Options{Until: at.Add(time.Second), Tail: 1}, `["o:two\nwith a newline and \x1b"]`, ""},
-		{log.Options{Tail: 5, Stream: log.Stderr}, `["o:one" "o:two\nwith a newline and \x1b" "o:three" "e:of another log"]`, "--lines=5 RECONCILER_LOG=/log/web _UID=" + fmt.Sprint(os.Geteuid()) + " RECONCILER_STREAM=stderr"},
+		{log.Options{Stream: log.Stderr}, `["o:one" "o:two\nwith a newline and \x1b" "o:three" "e:of another log"]`, "RECONCILER_LOG=/log/web _UID=" + fmt.Sprint(os.Geteuid()) + " RECONCILER_STREAM=stderr"},
 		{log.Options{Follow: true}, `["o:one" "o:two\nwith a newline and \x1b" "o:three" "e:of another log"]`, "--no-tail --follow"},
 	} {
 		got, err := lines(t, r, c.o)
@@ -431,6 +431,132 @@ func TestRead(t *testing.T) {
 		if !strings.Contains(asked(), c.asks) {
 			t.Errorf("%+v: asked %s, want %s", c.o, asked(), c.asks)
 		}
+	}
+}
+
+// kept is a journal that journalctl reads forwards and backwards, from a cursor and to follow; an entry is sent a second after the one before it.
+func kept(t *testing.T, from time.Time, entries ...[]journal.Field) journal.Reader {
+	t.Helper()
+	dir := t.TempDir()
+	for i, e := range entries {
+		sent := from.Add(time.Duration(i) * time.Second)
+		e = append([]journal.Field{{Name: "__CURSOR", Value: fmt.Sprint(i)}, {Name: "__REALTIME_TIMESTAMP", Value: fmt.Sprint(sent.UnixMicro())}}, e[1:]...)
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), export(e), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script := fmt.Sprintf(`cd %s; from=; list="seq \$from 1 %d"; follow=
+for a; do case $a in
+--reverse) list="seq \$from -1 0"; from=${from:-%[2]d};;
+--cursor=*) from=${a#*=};;
+--since=*) since=${a#*@};;
+--follow) follow=1;;
+esac; done
+if [ "$since" ]; then [ -z "$from" ] || exit 1; from=$((since-%[3]d)); [ $from -ge 0 ] || from=0; fi
+for i in $(eval ${list}); do echo $i >>read; cat $i; done
+[ -z "$follow" ] || exec sleep 1000`, dir, len(entries)-1, from.Unix())
+	script = strings.Replace(script, "from=; list", "from=; since=; list", 1)
+	script = strings.Replace(script, "for i in", "from=${from:-0}; for i in", 1)
+	return journal.Reader{Command: []string{"/bin/sh", "-c", script, "journalctl"}, Dir: filepath.Join(dir, "read")} // which has a line for each entry that was read
+}
+
+// The last lines are the last ones of those that are asked for, though entries were sent twice, and a follower has them before what comes.
+func TestReadTail(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	at := func(i int) time.Time { return now.Add(time.Duration(i-10) * time.Second) }
+	say := func(i int) []journal.Field { return line(at(i), fmt.Sprintf("1:%d", 4*i), fmt.Sprint(i)) }
+	r := kept(t, at(0), say(0), say(1), say(2), say(1), say(2), say(3))
+	for _, c := range []struct {
+		o    log.Options
+		want []string
+	}{
+		{log.Options{Tail: 1}, []string{"o:3"}},
+		{log.Options{Tail: 2}, []string{"o:2", "o:3"}},
+		{log.Options{Tail: 3}, []string{"o:1", "o:2", "o:3"}},
+		{log.Options{Tail: 4}, []string{"o:0", "o:1", "o:2", "o:3"}},
+		{log.Options{Tail: 2000000000}, []string{"o:0", "o:1", "o:2", "o:3"}},
+		{log.Options{Tail: 2, Since: at(0)}, []string{"o:2", "o:3"}},
+		{log.Options{Tail: 3, Since: at(2)}, []string{"o:2", "o:3"}},
+		{log.Options{Tail: 2, Until: at(2)}, []string{"o:1", "o:2"}},
+		{log.Options{Tail: 2, Since: at(1), Until: at(1)}, []string{"o:1"}},
+		{log.Options{Tail: 2, Until: at(-1)}, nil},
+		{log.Options{Tail: 2, Until: now.Add(time.Second), Follow: true}, []string{"o:2", "o:3"}},
+	} {
+		if got, err := lines(t, r, c.o); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %q, %v, want %q", c.o, got, err, c.want)
+		}
+	}
+	// Who follows has them at once.
+	for l, err := range r.Read(t.Context(), log.Options{Tail: 1, Until: now.Add(time.Hour), Follow: true}) {
+		if err != nil || string(l.Text) != "3" {
+			t.Errorf("the last line before what comes: %q, %v", l.Text, err)
+		}
+		break
+	}
+}
+
+// A line that was given up where the agent was killed comes again as far as it then goes: it is read once, and whole.
+func TestReadWhole(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	partial := journal.Field{Name: "CONTAINER_PARTIAL_MESSAGE", Value: "true"}
+	start := func(n string) journal.Field { return journal.Field{Name: "RECONCILER_START", Value: n} }
+	for what, c := range map[string]struct {
+		sent [][]journal.Field
+		want []string
+	}{
+		"it went on": {[][]journal.Field{
+			line(now, "1:0", "begun", partial), line(now, "1:0", "begun, ended"), line(now, "1:20", "next"),
+		}, []string{"begun|", ", ended\n", "next\n"}},
+		"its rest was sent": {[][]journal.Field{
+			line(now, "1:0", "begun", partial), line(now, "1:13", ", ended"), line(now, "1:0", "begun, ended"), line(now, "1:20", "next"),
+		}, []string{"begun|", ", ended\n", "next\n"}},
+		"nothing more was sent": {[][]journal.Field{
+			line(now, "1:0", "begun", partial), line(now, "1:0", "begun", partial), line(now, "1:5", " and gone", partial),
+		}, []string{"begun|", " and gone|"}},
+		"another start has later places": {[][]journal.Field{
+			line(now, "1:20", "new", start("2")), line(now, "1:0", "old", partial, start("1")), line(now, "1:20", "new", start("2")), line(now, "1:0", "old", partial, start("1")),
+		}, []string{"new\n", "old|"}},
+	} {
+		r := kept(t, now, c.sent...)
+		for _, o := range []log.Options{{}, {Tail: 100}} {
+			var got []string
+			for l, err := range r.Read(t.Context(), o) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, string(l.Text)+map[bool]string{true: "|", false: "\n"}[l.Partial])
+			}
+			if !slices.Equal(got, c.want) && !(o.Tail > 0 && strings.Join(got, "") == strings.ReplaceAll(strings.Join(c.want, ""), "|,", ",")) {
+				t.Errorf("%s, tail %d: %q, want %q", what, o.Tail, got, c.want)
+			}
+		}
+	}
+}
+
+// An end that was long ago is not looked for in all that came since.
+func TestReadUntil(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	var sent [][]journal.Field
+	for i := range 40 {
+		sent = append(sent, line(now.Add(time.Duration(i)*time.Second), fmt.Sprintf("1:%d", i*64<<10), fmt.Sprint(i), journal.Field{Name: "PADDING", Value: strings.Repeat("x", 128<<10)})) // fills the pipe
+	}
+	// One began before the end, and another's 256 KiB came before the rest of it.
+	sent[8] = line(now, fmt.Sprintf("1:%d", 3<<16), "late", journal.Field{Name: "RECONCILER_STREAM", Value: "stderr"})
+	r := kept(t, now, sent...)
+	for tail, most := range map[int]int{0: 14 + 2, 2: 3 * (11 + 2)} {
+		got, err := lines(t, r, log.Options{Until: now.Add(3 * time.Second), Tail: tail})
+		want := []string{"o:0", "o:1", "o:2", "o:3", "e:late"}
+		if tail > 0 {
+			want = want[len(want)-tail:]
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("tail %d: %q, %v, want %q", tail, got, err, want)
+		}
+		text, err := os.ReadFile(r.Dir)
+		if n := bytes.Count(text, []byte{10}); err != nil || n > most {
+			t.Errorf("tail %d: %d entries were read, want %d: %v", tail, n, most, err)
+		}
+		os.Remove(r.Dir)
 	}
 }
 
@@ -478,14 +604,14 @@ func FuzzExport(f *testing.F) {
 	f.Add([]byte("MESSAGE\n\xff\xff\xff\xff\xff\xff\xff\xff"))
 	f.Add([]byte("RECONCILER_OFFSET=:::\nRECONCILER_INSTANCE=-1\nRECONCILER_START=99999999999\n\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, _ = journal.Parse(bytes.NewReader(data), func(l log.Line) bool {
+		_, _ = journal.Parse(bytes.NewReader(data), func(l journal.Entry) bool {
 			if l.Stream != log.Stdout && l.Stream != log.Stderr || len(l.Text) > len(data) {
 				t.Errorf("%+v", l)
 			}
 			return true
 		})
 		var got []string
-		_, err := journal.Parse(bytes.NewReader(export([]journal.Field{{Name: "MESSAGE", Value: string(data)}})), func(l log.Line) bool {
+		_, err := journal.Parse(bytes.NewReader(export([]journal.Field{{Name: "MESSAGE", Value: string(data)}})), func(l journal.Entry) bool {
 			got = append(got, string(l.Text))
 			return true
 		})
