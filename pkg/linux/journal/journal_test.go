@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -354,6 +355,182 @@ func TestForwardEnds(t *testing.T) {
 	if got[1]["MESSAGE"] != "last words" || got[1]["CONTAINER_PARTIAL_MESSAGE"] != "true" {
 		t.Errorf("the last entry is %q", got[1])
 	}
+}
+
+// place is what journal.json says; false while there is none.
+func (o *output) place() (at log.Place, ok bool) {
+	data, err := os.ReadFile(filepath.Join(o.dir, "journal.json"))
+	return at, err == nil && json.Unmarshal(data, &at) == nil
+}
+
+// An agent that is killed at any moment leaves the segment where its successor goes on, so nothing that was sent is told as lost.
+func TestForwardKilled(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{MaxSize: 4 << 10, MaxFiles: 1000})
+	s.listen()
+	_, end := o.forward(s, journal.Target{Remove: true})
+	defer end()
+	stop := make(chan struct{})
+	watched := make(chan int)
+	go func() {
+		gone := 0
+		defer func() { watched <- gone }()
+		for {
+			at, ok := o.place()
+			_, err := os.Stat(filepath.Join(o.dir, fmt.Sprintf("%08d.log", at.Segment)))
+			if again, _ := o.place(); ok && err != nil && at.Segment > 0 && at == again {
+				gone++
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	for i := range 3000 {
+		o.say(log.Stdout, fmt.Sprintf("line %d\n", i))
+	}
+	s.wait(3000)
+	close(stop)
+	if gone := <-watched; gone > 0 {
+		t.Errorf("%d times the place of a successor was not there", gone)
+	}
+}
+
+// A line that is under way keeps the segment that it begins in, whatever comes on the other stream and through a restart.
+func TestForwardUnfinished(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{MaxSize: 4 << 10, MaxFiles: 100})
+	s.listen()
+	_, end := o.forward(s, journal.Target{Remove: true})
+	o.say(log.Stderr, "begun")
+	for i := range 1500 {
+		o.say(log.Stdout, fmt.Sprintf("line %d\n", i))
+	}
+	s.wait(1500)
+	end()
+	_, end = o.forward(s, journal.Target{Remove: true})
+	o.say(log.Stderr, ", ended\n")
+	for i := 0; !slices.Contains(s.messages(), "begun, ended"); i++ {
+		if time.Sleep(time.Millisecond); i == 10000 {
+			t.Fatalf("the line does not come whole: %q", s.messages()[1500:])
+		}
+	}
+	end()
+}
+
+// What was lost stands in front of what came after it, and is told though the journal is away when that is found.
+func TestForwardLostInPlace(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{MaxSize: 4 << 10, MaxFiles: 2})
+	s.listen()
+	_, end := o.forward(s, journal.Target{})
+	o.say(log.Stdout, "first\n")
+	s.wait(1)
+	end()
+	for i := range 2000 {
+		o.say(log.Stdout, fmt.Sprintf("line %d\n", i))
+	}
+	_, end = o.forward(s, journal.Target{})
+	defer end()
+	note := s.wait(3)[1]
+	if !strings.Contains(note["MESSAGE"], "are lost") || note["RECONCILER_INSTANCE"] != "3" || note["RECONCILER_STREAM"] != "" {
+		t.Errorf("behind the first line: %q", note)
+	}
+}
+
+// A segment of the place that is gone is told, however little is in the one after it.
+func TestForwardLosesLittle(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{MaxSize: 4 << 10, MaxFiles: 1})
+	s.listen()
+	_, end := o.forward(s, journal.Target{})
+	o.say(log.Stdout, strings.Repeat("x", 3000)+"\n")
+	s.wait(1)
+	end()
+	o.say(log.Stdout, strings.Repeat("y", 900)+"\n")
+	o.say(log.Stdout, strings.Repeat("z", 200)+"\n")
+	f, end := o.forward(s, journal.Target{})
+	defer end()
+	if note := s.wait(3)[1]["MESSAGE"]; f.Dropped() == 0 || !strings.Contains(note, "are lost") {
+		t.Errorf("dropped %d, %.100q", f.Dropped(), note)
+	}
+}
+
+// What cannot be moved when no more is wanted is counted, and whoever wants it again gets it.
+func TestForwardEndsAway(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{})
+	f, end := o.forward(s, journal.Target{})
+	o.say(log.Stdout, "one\ntwo\n")
+	f.Set(t.Context(), "web", journal.Target{})
+	f.Wait()
+	end()
+	if n := f.Dropped(); n < 6 || n > 8 {
+		t.Errorf("dropped %d bytes", n)
+	}
+	s.listen()
+	_, end = o.forward(s, journal.Target{})
+	s.wait(2)
+	end()
+}
+
+// Two jobs of a name come one after the other: the second finds what the first leaves.
+func TestForwardFlaps(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{})
+	s.listen()
+	for n := 1; n <= 30; n++ {
+		f := journal.NewForwarder(journal.Dial(s.path), logr.Discard())
+		ctx, stop := context.WithCancel(t.Context())
+		f.Set(ctx, "web", journal.Target{Dir: o.dir})
+		o.say(log.Stdout, "x\n")
+		s.wait(n)
+		f.Set(ctx, "web", journal.Target{})
+		f.Set(ctx, "web", journal.Target{Dir: o.dir})
+		time.Sleep(time.Millisecond)
+		stop()
+		f.Wait()
+		if at, ok := o.place(); !ok || at.Offset != int64(2*n) {
+			t.Fatalf("after %d: %v, %t", n, at, ok)
+		}
+	}
+	if n := len(s.messages()); n != 30 {
+		t.Errorf("%d lines, want 30", n)
+	}
+}
+
+// A directory that somebody removes is found again when the writer has made it again.
+func TestForwardDirectoryRemoved(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{})
+	s.listen()
+	_, end := o.forward(s, journal.Target{Remove: true})
+	defer end()
+	o.say(log.Stdout, "before\n")
+	s.wait(1)
+	if err := os.RemoveAll(o.dir); err != nil {
+		t.Fatal(err)
+	}
+	o.say(log.Stdout, "after\n")
+	if got := s.wait(2)[1]["MESSAGE"]; got != "after" {
+		t.Errorf("after it: %q", got)
+	}
+}
+
+// The first lines of a log that begins after the wish for the journal get there, whenever a successor comes.
+func TestForwardFirstLines(t *testing.T) {
+	s, dir := newSink(t), filepath.Join(t.TempDir(), "web")
+	s.listen()
+	f := journal.NewForwarder(journal.Dial(s.path), logr.Discard())
+	ctx, stop := context.WithCancel(t.Context())
+	f.Set(ctx, "web", journal.Target{Dir: dir})
+	o := &output{dir: dir}
+	for i := 0; ; i++ {
+		if at, ok := o.place(); ok && at == (log.Place{}) {
+			break
+		}
+		if time.Sleep(time.Millisecond); i == 10000 {
+			t.Error("nothing says that it is followed from its beginning")
+			break
+		}
+	}
+	stop()
+	f.Wait()
 }
 
 // export is journalctl's output of some entries.
