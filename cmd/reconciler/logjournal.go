@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,22 +31,27 @@ func (s *screen) isJournal() bool {
 	return err == nil && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 }
 
-// journalPatience is how long a line waits for the journal. One that the journal does not take goes to standard error.
-const journalPatience = 100 * time.Millisecond
+// journalPatience is how long a line waits for the journal. One that the journal does not take goes to standard error, and so do those of the next
+// journalPause, which do not wait: the loop says a line for each thing that it does.
+const (
+	journalPatience = 100 * time.Millisecond
+	journalPause    = time.Second
+)
 
 // journalHandler writes entries with fields: the sentence for people as MESSAGE, each attribute as RECONCILER_KEY.
 type journalHandler struct {
 	*peopleHandler
 	conn *journal.Conn
+	busy *atomic.Int64 // until when the journal is left alone, in nanoseconds since 1970; of all that come from one handler
 }
 
 func newJournalHandler(people *peopleHandler) *journalHandler {
-	return &journalHandler{people, journal.Dial(journal.Socket)}
+	return &journalHandler{people, journal.Dial(journal.Socket), new(atomic.Int64)}
 }
 
 // WithAttrs adds attributes to every entry.
 func (h *journalHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &journalHandler{h.peopleHandler.WithAttrs(attrs).(*peopleHandler), h.conn}
+	return &journalHandler{h.peopleHandler.WithAttrs(attrs).(*peopleHandler), h.conn, h.busy}
 }
 
 // WithGroup leaves groups out: keys are unique.
@@ -58,13 +65,25 @@ func (h *journalHandler) Handle(ctx context.Context, r slog.Record) error {
 	if !h.peopleHandler.Enabled(ctx, r.Level) && r.Message != reconcile.EventMessage {
 		return nil
 	}
-	if h.conn.Send(h.entry(r), journalPatience) == nil {
+	if h.send(h.entry(r)) {
 		return nil
 	}
 	if !h.peopleHandler.Enabled(ctx, r.Level) {
 		return nil
 	}
 	return h.peopleHandler.Handle(ctx, r)
+}
+
+// send tells whether the journal has an entry.
+func (h *journalHandler) send(entry []byte) bool {
+	if time.Now().UnixNano() < h.busy.Load() {
+		return false
+	}
+	err := h.conn.Send(entry, journalPatience)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		h.busy.Store(time.Now().Add(journalPause).UnixNano())
+	}
+	return err == nil
 }
 
 // entry is a record as the journal takes it.
@@ -79,7 +98,9 @@ func (h *journalHandler) entry(r slog.Record) []byte {
 		}
 	}
 	entry := journal.Append(nil, "MESSAGE", []byte(text))
-	entry = journal.AppendFields(entry, journal.Field{Name: "PRIORITY", Value: level}, journal.Field{Name: "SYSLOG_IDENTIFIER", Value: "reconciler"})
+	entry = journal.AppendFields(entry,
+		journal.Field{Name: "PRIORITY", Value: level}, journal.Field{Name: "SYSLOG_IDENTIFIER", Value: "reconciler"},
+		journal.Field{Name: "RECONCILER_COMPONENT", Value: "agent"}) // a container may be called reconciler, and then its identifier is that
 	if r.PC != 0 {
 		frame, _ := runtime.CallersFrames([]uintptr{r.PC}).Next()
 		entry = journal.AppendFields(entry, journal.Field{Name: "CODE_FILE", Value: frame.File}, journal.Field{Name: "CODE_LINE", Value: strconv.Itoa(frame.Line)}, journal.Field{Name: "CODE_FUNC", Value: frame.Function})

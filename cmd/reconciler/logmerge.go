@@ -37,18 +37,27 @@ func (l *logs) merge(ctx context.Context, names []string) error {
 	width := 0
 	options := l.options
 	options.Timestamps = true
-	m := newMerger(len(names), l.options.Follow)
-	for i, name := range names {
-		width = max(width, len(name))
+	var (
+		errs   []error
+		bodies []io.Reader
+		open   []string
+	)
+	for _, name := range names { // those of which nothing can be read keep nothing of the others back
 		body, err := l.client().Logs(ctx, name, options)
 		if err != nil {
-			return err
+			errs = append(errs, fmt.Errorf("cannot read the logs of %q: %w", name, err))
+			continue
 		}
 		defer body.Close()
+		width = max(width, len(name))
+		bodies, open = append(bodies, body), append(open, name)
+	}
+	names = open
+	m := newMerger(len(names), l.options.Follow)
+	for i, body := range bodies {
 		go m.read(ctx, i, body)
 	}
 	out := l.out.logWriter()
-	var errs []error
 	for line := range m.lines(ctx) {
 		if line.err != nil {
 			if !errors.Is(line.err, io.EOF) {

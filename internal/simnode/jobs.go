@@ -23,13 +23,16 @@ func (o *Oracle) ticking(c trial) bool {
 
 // jobs says why a run of a job may not begin.
 func (o *Oracle) jobs(verb string, c trial) string {
-	if verb != "Start" && verb != "Create" || c.handled {
+	if verb != "Start" && verb != "Create" {
 		return ""
 	}
 	f, r := o.far[c.name], o.ledger.records[c.name]
-	if len(c.others) > 0 { // what it runs has changed
+	if len(c.others) > 0 || c.handled { // what it runs has changed, or somebody wants it to run again: it may be interrupted
 		f.done = nil
 		o.far[c.name] = f
+	}
+	if c.handled {
+		return ""
 	}
 	done := f.done
 	if done != nil && r.Job.Completed != "" && c.surely(func(v spec.Container) bool {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -152,6 +153,7 @@ func (o *Oracle) Writes(name string, r *record.Record) {
 	o.ledger.write(name, r)
 	o.round()
 	if r == nil {
+		maps.DeleteFunc(o.rows, func(key string, _ row) bool { return strings.HasPrefix(key, name+"/") }) // nobody knows what was before
 		return
 	}
 	if why := o.returns(before, *r); why != "" {

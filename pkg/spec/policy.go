@@ -48,6 +48,8 @@ type PolicySpec struct {
 	UnconfinedAppArmor Permission `json:"unconfinedAppArmor,omitzero"`
 	// Hooks denies the hooks that run on the node, or see its files: all but startContainer.
 	Hooks Permission `json:"hooks,omitzero"`
+	// Logs is about where output goes.
+	Logs LogsPolicy `json:"logs,omitzero"`
 	// Resources is about limits.
 	Resources ResourcesPolicy `json:"resources,omitzero"`
 }
@@ -90,6 +92,12 @@ type SysctlsPolicy struct {
 type SeccompPolicy struct {
 	// Allowed are modes: Default, Profile, Unconfined.
 	Allowed *[]SeccompMode `json:"allowed,omitempty"`
+}
+
+// LogsPolicy is about where output goes.
+type LogsPolicy struct {
+	// AllowedDrivers are the drivers that a manifest may ask for: File, Journald, Both, None. The node's own choice is always allowed.
+	AllowedDrivers *[]LogDriver `json:"allowedDrivers,omitempty"`
 }
 
 // ResourcesPolicy is about limits. A limit that has a ceiling must be said.

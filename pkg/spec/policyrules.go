@@ -79,6 +79,10 @@ var policyRules = []policyRule{
 			when(len(h.Poststart) > 0, "runs on the node", "hooks", "poststart"),
 			when(len(h.Poststop) > 0, "runs on the node", "hooks", "poststop"))
 	}},
+	{"logs.allowedDrivers", func(p *PolicySpec) bool { return p.Logs.AllowedDrivers != nil }, func(p *PolicySpec, c *ContainerSpec) []breach {
+		d := c.Logs.Driver
+		return when(d != "" && !slices.Contains(*p.Logs.AllowedDrivers, d), string(d)+" is not allowed", "logs", "driver")
+	}},
 	{"resources.memory.max", func(p *PolicySpec) bool { return !p.Resources.Memory.Max.IsZero() }, func(p *PolicySpec, c *ContainerSpec) []breach {
 		return above(c.Resources.Memory.Max, p.Resources.Memory.Max, sizeText, c.Resources.Unified, "memory")
 	}},
