@@ -191,10 +191,11 @@ func (j *job) run(ctx context.Context) {
 func (j *job) end(err error) {
 	left := j.follower.Left()
 	for _, line := range j.unsent {
-		left += int64(len(line.Text)) + line.Dropped
+		left += int64(len(line.Text)) + 1
 	}
 	if left == 0 && !j.f.wants(j.name) {
-		_ = os.Remove(filepath.Join(j.target.Load().Dir, stateFile)) // unless its container is gone with all
+		dir := j.target.Load().Dir
+		_, _ = os.Remove(filepath.Join(dir, stateFile)), os.Remove(dir) // unless its container is gone with all; the directory if it has nothing else
 		return
 	}
 	if j.save(); left == 0 {

@@ -429,6 +429,16 @@ func TestForwardLostInPlace(t *testing.T) {
 	for i := range 2000 {
 		o.say(log.Stdout, fmt.Sprintf("line %d\n", i))
 	}
+	s.conn.Close()
+	os.Remove(s.path)
+	f, end := o.forward(s, journal.Target{})
+	for i := 0; f.Dropped() == 0; i++ {
+		if time.Sleep(time.Millisecond); i == 10000 {
+			t.Fatal("nothing is counted")
+		}
+	}
+	end() // before the journal has the note
+	s.listen()
 	_, end = o.forward(s, journal.Target{})
 	defer end()
 	note := s.wait(3)[1]

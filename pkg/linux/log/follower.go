@@ -93,7 +93,7 @@ func (f *Follower) Read(last bool, yield func(Line) bool) error {
 			return err
 		}
 		if f.r.at.n > before+1 {
-			f.tell(int64(f.r.at.n-before-1) * size)
+			f.tell(Place{before, size}, int64(f.r.at.n-before-1)*size)
 		}
 		if f.Passed != nil {
 			f.Passed()
@@ -122,7 +122,7 @@ func (f *Follower) next() (uint64, error) {
 // Gone tells whether the directory was removed: what is there by its name is another log.
 func (f *Follower) Gone() bool {
 	var st unix.Stat_t
-	return f.r.fd != nil && unix.Fstat(int(f.r.fd.Fd()), &st) == nil && st.Nlink == 0
+	return f.anew || f.r.fd != nil && unix.Fstat(int(f.r.fd.Fd()), &st) == nil && st.Nlink == 0
 }
 
 // open goes to segment n or the first one after it, if there is one.
@@ -145,10 +145,10 @@ func (f *Follower) open(n uint64) (more bool, err error) {
 	return true, err
 }
 
-// tell gives a note that so many bytes are missing in front of the cursor, and what has not ended before them.
-func (f *Follower) tell(lost int64) {
+// tell gives a note that so many bytes are missing from a place to the cursor, and what has not ended before them. Who goes on at the note finds it again.
+func (f *Follower) tell(from Place, lost int64) {
 	f.lines.flush(func(Run) bool { return true })
-	note := Line{Stream: Stdout, Dropped: lost, Removed: true, At: Place{f.r.at.n, 0}}
+	note := Line{Stream: Stdout, Dropped: lost, Removed: true, At: from}
 	if e, ok, err := f.r.at.peek(); ok && err == nil {
 		note.Time, note.Run = e.time, e.run
 	}
@@ -203,7 +203,7 @@ func (f *Follower) begin() (err error) {
 			size = max(size, e.offset)
 		}
 	}
-	f.tell(max(int64(f.r.at.n-f.from.Segment)*size-f.from.Offset, 1))
+	f.tell(f.from, max(int64(f.r.at.n-f.from.Segment)*size-f.from.Offset, 1))
 	return nil
 }
 
