@@ -387,10 +387,10 @@ func TestForwardKilled(t *testing.T) {
 			}
 		}
 	}()
-	for i := range 3000 {
+	for i := range 10000 {
 		o.say(log.Stdout, fmt.Sprintf("line %d\n", i))
 	}
-	s.wait(3000)
+	s.wait(10000)
 	close(stop)
 	if gone := <-watched; gone > 0 {
 		t.Errorf("%d times the place of a successor was not there", gone)
