@@ -28,7 +28,7 @@ func TestPage(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		test func(*testing.T, *node, *page)
-	}{{"list", testList}, {"container", testContainer}, {"paused", testPaused}, {"drift", testDrift}, {"hostile", testHostile}, {"node", testNode}, {"phone", testPhone}, {"loud", testLoud}, {"two", testTwo}, {"background", testBackground}, {"hidden", testHidden}, {"many", testMany}, {"token", testToken}, {"restart", testRestart}} {
+	}{{"list", testList}, {"container", testContainer}, {"paused", testPaused}, {"drift", testDrift}, {"hostile", testHostile}, {"node", testNode}, {"phone", testPhone}, {"loud", testLoud}, {"two", testTwo}, {"background", testBackground}, {"starved", testStarved}, {"hidden", testHidden}, {"many", testMany}, {"token", testToken}, {"restart", testRestart}} {
 		t.Run(test.name, func(t *testing.T) {
 			width, scheme := 1280, "light"
 			if test.name == "phone" {
@@ -348,6 +348,23 @@ func testBackground(t *testing.T, n *node, p *page) {
 	}
 	hidden[0].do("Page.bringToFront", nil)
 	hidden[0].shows("tbody th a", "shop-web")
+}
+
+// testStarved takes all connections that the browser has for the agent: the page says that it has no answers, and goes on when there are some again.
+func testStarved(_ *testing.T, _ *node, p *page) {
+	p.shows("tbody th a", "shop-web")
+	_, err := p.value(`{
+		window.taken = new AbortController();
+		window.held = [];
+		const headers = { Authorization: "Bearer " + sessionStorage.getItem("reconciler-token") };
+		for (let i = 0; i < 6; i++) fetch("/v1/stats?watch=1&interval=" + (i + 1) + "s", { cache: "no-store", credentials: "omit", headers, signal: taken.signal }).then((r) => held.push(r), () => {});
+		null; // nothing to wait for
+	}`)
+	must(p, err)
+	p.shows("#link", "reconnecting")
+	_, err = p.value("taken.abort()")
+	must(p, err)
+	p.shows("#link", "live")
 }
 
 // testMany has a thousand containers on the page, as if the agent told of them, and looks how long they take to be drawn anew: a frame or a few.
