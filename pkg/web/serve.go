@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+
+	"github.com/seed31d4122e/reconciler/pkg/api"
 )
 
 // What all browsers together may cost. A browser has at most six connections to one host.
@@ -79,7 +80,7 @@ func (o *one) Close() error {
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log logr.Logger) error {
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: writeTimeout, IdleTimeout: 5 * time.Second, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(log), slog.LevelError),
+		ErrorLog: api.ErrorLog(log),
 	}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	if err := server.Serve(listener); ctx.Err() == nil {
