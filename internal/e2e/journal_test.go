@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -30,6 +31,10 @@ func TestJournal(t *testing.T) {
 	n.said("both", "in both\n")
 	n.want("logs of a stream", "oops\n", "logs", "web", "--stream", "stderr")
 	n.want("the last line", "no\x1bend here\n", "logs", "web", "--tail", "1")
+	n.want("the last lines of an hour", "oops\nno\x1bend here\n", "logs", "web", "--tail", "2", "--since", "1h")
+	n.want("the last lines up to now", "oops\nno\x1bend here\n", "logs", "web", "--tail", "2", "--until", "0s")
+	n.want("no lines of long ago", "", "logs", "web", "--tail", "2", "--until", "1h")
+	n.want("the last line and what comes", "no\x1bend here\n", "logs", "web", "--tail", "1", "--since", "1h", "-f", "--until", time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano))
 	if out, err := n.cli("logs", "none"); err == nil || !strings.Contains(out, "not kept") {
 		t.Errorf("logs of a container that has none: %v, %q", err, out)
 	}

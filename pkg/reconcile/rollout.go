@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/probe"
@@ -73,7 +74,12 @@ func (w *world) prove(r *record.Record) (next time.Time) {
 
 // proves tells whether the manifest can prove itself now: nothing else keeps it from running.
 func (w *world) proves() bool {
-	return w.asked() == spec.StateRunning && w.Down.IsZero() && w.Order.Waits == "" && w.Desired.Hold == "" && !w.suspended() && !w.lacks()
+	return w.asked() == spec.StateRunning && w.Down.IsZero() && w.Order.Waits == "" && w.Desired.Hold == "" && !w.suspended() && !w.lacks() && !w.makesRoom()
+}
+
+// makesRoom tells whether what ran before has still to end, which takes the time that its own manifest says.
+func (w *world) makesRoom() bool {
+	return slices.ContainsFunc(w.Observed, func(in spec.Instance) bool { return live(in) && !in.Stopping.IsZero() && !w.matches(in) })
 }
 
 // proven tells whether the manifest's container has been ready for long enough, or has completed; it notes since when it is ready.

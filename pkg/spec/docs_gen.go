@@ -313,7 +313,7 @@ var docs = map[string]string{
 	"Handler.HTTP":                    "HTTP is a GET from inside the container's network; it succeeds with a status from 200 to 399.",
 	"Handler.Sleep":                   "Sleep waits.",
 	"Handler.Timeout":                 "Timeout is how long exec and http may take before they have failed. Default 30s.",
-	"Update.HealthyWithin":            "HealthyWithin is how long a changed manifest may take until its container has been ready for healthyFor. Default 5m. Time in which nothing can run - it is to be stopped or paused, or waits for others - does not count.",
+	"Update.HealthyWithin":            "HealthyWithin is how long a changed manifest may take until its container has been ready for healthyFor. Default 5m. Time in which nothing can run - it is to be stopped or paused, waits for others, or for the end of what ran before - does not count.",
 	"Update.HealthyFor":               "HealthyFor is how long the container has to be ready without a break: its process runs, and its startup and readiness probes, if there are any, succeed. One that has completed needs no time. Default 10s.",
 	"Update.OnFailure":                "OnFailure is Rollback (return to the last manifest that has proven itself, until the manifest changes again) or Keep. Default: Rollback if healthyWithin is said or there is a startup or readiness probe, else Keep.",
 	"Update.History":                  "History is how many earlier manifests are remembered, for rollout history and undo. Default 10.",

@@ -4,7 +4,7 @@ import "time"
 
 // Update says when a changed manifest has proven itself, and what happens when it does not.
 type Update struct {
-	// HealthyWithin is how long a changed manifest may take until its container has been ready for healthyFor. Default 5m. Time in which nothing can run - it is to be stopped or paused, or waits for others - does not count.
+	// HealthyWithin is how long a changed manifest may take until its container has been ready for healthyFor. Default 5m. Time in which nothing can run - it is to be stopped or paused, waits for others, or for the end of what ran before - does not count.
 	HealthyWithin Duration `json:"healthyWithin,omitzero" class:"live" min:"1ms"`
 	// HealthyFor is how long the container has to be ready without a break: its process runs, and its startup and readiness probes, if there are any, succeed. One that has completed needs no time. Default 10s.
 	HealthyFor Duration `json:"healthyFor,omitzero" class:"live" min:"1ms"`

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/log"
 )
@@ -67,11 +69,12 @@ type Forwarder struct {
 
 	mu   sync.Mutex
 	jobs map[string]*job
+	past map[string]chan struct{} // closed when the last job of a name that is over has ended
 }
 
 // NewForwarder makes one that writes to a journal and says to log when that is away and when it is back.
 func NewForwarder(conn *Conn, log logr.Logger) *Forwarder {
-	return &Forwarder{conn: conn, log: log, jobs: map[string]*job{}}
+	return &Forwarder{conn: conn, log: log, jobs: map[string]*job{}, past: map[string]chan struct{}{}}
 }
 
 // Dropped is about how many bytes of output did not reach the journal.
@@ -87,14 +90,43 @@ func (f *Forwarder) Set(ctx context.Context, name string, t Target) {
 	case j != nil && t.Dir != "":
 		j.target.Store(&t)
 	case j != nil:
-		delete(f.jobs, name)
-		close(j.over)
+		f.end(j)
 	case t.Dir != "":
-		j = &job{f: f, name: name, over: make(chan struct{})}
+		j = &job{f: f, name: name, over: make(chan struct{}), done: make(chan struct{})}
 		j.target.Store(&t)
 		f.jobs[name] = j
-		f.work.Go(func() { j.run(ctx) })
+		before := f.past[name]
+		f.work.Go(func() {
+			defer f.ended(j)
+			if before != nil { // two would move the same lines
+				<-before
+			}
+			j.run(ctx)
+		})
 	}
+}
+
+// end has a job move what is there and no more.
+func (f *Forwarder) end(j *job) {
+	delete(f.jobs, j.name)
+	f.past[j.name] = j.done
+	close(j.over)
+}
+
+func (f *Forwarder) ended(j *job) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(j.done)
+	if f.past[j.name] == j.done {
+		delete(f.past, j.name)
+	}
+}
+
+// wants tells whether a job of a name is under way or waits for the one before it.
+func (f *Forwarder) wants(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.jobs[name] != nil
 }
 
 // Retain is Set with the zero Target for all names but those.
@@ -103,8 +135,7 @@ func (f *Forwarder) Retain(names map[string]bool) {
 	defer f.mu.Unlock()
 	for name, j := range f.jobs {
 		if !names[name] {
-			delete(f.jobs, name)
-			close(j.over)
+			f.end(j)
 		}
 	}
 }
@@ -118,9 +149,11 @@ type job struct {
 	name   string
 	target atomic.Pointer[Target]
 	over   chan struct{} // closed when no more is wanted
+	done   chan struct{} // closed when it has ended
 
 	follower *log.Follower
 	unsent   []log.Line // what the journal did not take, in order
+	rotated  bool       // a segment was left behind
 	saved    log.Place
 	savedAt  time.Time
 	entry    []byte
@@ -130,17 +163,18 @@ type job struct {
 func (j *job) run(ctx context.Context) {
 	dir := j.target.Load().Dir
 	j.saved = log.Place{Offset: -1} // nothing
-	j.follow(begin(dir))
+	j.follow(begin(dir, !j.isOver()))
 	defer func() { j.follower.Close() }()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		last := j.isOver()
-		if moved, err := j.move(ctx, last); err != nil {
+		moved, err := j.move(ctx, last)
+		if err != nil {
 			pause = retryPause
 		} else if moved {
 			pause = firstPause
 		}
 		if last {
-			_ = os.Remove(filepath.Join(dir, stateFile)) // unless its container is gone with all
+			j.end(err)
 			return
 		}
 		select {
@@ -151,6 +185,27 @@ func (j *job) run(ctx context.Context) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// end counts what does not reach the journal any more, and says so; if it is wanted again, it goes on there.
+func (j *job) end(err error) {
+	left := j.follower.Left()
+	for _, line := range j.unsent {
+		left += int64(len(line.Text)) + 1
+	}
+	if left == 0 && !j.f.wants(j.name) {
+		dir := j.target.Load().Dir
+		_, _ = os.Remove(filepath.Join(dir, stateFile)), os.Remove(dir) // unless its container is gone with all; the directory if it has nothing else
+		return
+	}
+	if j.save(); left == 0 {
+		return
+	}
+	j.f.dropped.Add(left)
+	if err == nil {
+		err = os.ErrDeadlineExceeded
+	}
+	j.f.log.Error(err, "output of a container does not reach the journal any more", "container", j.name, "bytes", left)
 }
 
 func (j *job) isOver() bool {
@@ -169,6 +224,10 @@ func (j *job) follow(from log.Place) {
 	}
 	j.unsent = nil
 	j.follower = log.NewFollower(j.target.Load().Dir, from)
+	j.follower.Passed = func() {
+		j.rotated = true
+		j.save()
+	}
 }
 
 // move moves what is there, for a while: who writes faster than the journal takes would never have done. After an error it goes on where that was.
@@ -178,7 +237,6 @@ func (j *job) move(ctx context.Context, last bool) (moved bool, err error) {
 		return false, nil
 	}
 	t := j.target.Load()
-	j.follower.Remove = t.Remove
 	stop := time.Now().Add(turn)
 	if last { // there is no other
 		stop = stop.Add(10 * turn)
@@ -189,7 +247,10 @@ func (j *job) move(ctx context.Context, last bool) (moved bool, err error) {
 		}
 		moved, j.unsent = true, j.unsent[1:]
 	}
-	lost, failed := j.follower.Read(last, func(line log.Line) bool {
+	failed := j.follower.Read(last, func(line log.Line) bool {
+		if line.Removed {
+			j.f.dropped.Add(line.Dropped)
+		}
 		if err == nil {
 			err = j.try(t, line)
 		}
@@ -200,9 +261,6 @@ func (j *job) move(ctx context.Context, last bool) (moved bool, err error) {
 		moved = moved || err == nil
 		return err == nil && ctx.Err() == nil && time.Now().Before(stop)
 	})
-	if lost > 0 {
-		j.tellLost(t, lost)
-	}
 	if failed != nil {
 		j.follow(j.place())
 	}
@@ -238,7 +296,12 @@ func (j *job) send(t *Target, line log.Line) error {
 	}
 	switch {
 	case line.Dropped > 0:
-		message, priority = Missing(line.Dropped, "could not be written"), PriorityWarning
+		why := "could not be written"
+		if line.Removed {
+			why = "came faster than the journal takes them"
+			own[0].Value = "" // of both
+		}
+		message, priority = Missing(line.Dropped, why), PriorityWarning
 		own = append(own, Field{fieldDropped, strconv.FormatInt(line.Dropped, 10)})
 	case line.Partial:
 		own = append(own, Field{fieldPartial, "true"})
@@ -253,12 +316,6 @@ func (j *job) send(t *Target, line log.Line) error {
 // Missing is what stands in place of output that is lost.
 func Missing(bytes int64, why string) []byte {
 	return fmt.Appendf(nil, "[%d bytes of output %s and are lost]", bytes, why)
-}
-
-// tellLost says that output was removed before the journal had taken it.
-func (j *job) tellLost(t *Target, lost int64) {
-	j.f.dropped.Add(lost)
-	_ = j.write(t, Missing(lost, "came faster than the journal takes them"), PriorityWarning, time.Now(), []Field{{fieldDropped, strconv.FormatInt(lost, 10)}}) // they are counted
 }
 
 // write writes an entry.
@@ -290,16 +347,31 @@ func (j *job) saveNow() {
 	}
 }
 
-// save writes down how far the journal has the log. It is not synced: after a power failure lines may come twice, and readers know such by their place.
+// save writes down how far the journal has the log, and then removes the segments before it that the journal is to have alone: what is removed counts as sent
+// for a successor. It is not synced: after a power failure lines may come twice, and readers know such by their place.
 func (j *job) save() {
-	j.savedAt = time.Now()
-	at := j.place()
-	if at == j.saved {
-		return
+	at, t := j.place(), j.target.Load()
+	remove := func() {
+		if j.rotated && t.Remove {
+			j.follower.Remove(at.Segment)
+		}
 	}
-	if err := save(j.target.Load().Dir, at); err == nil {
+	if at != j.saved {
+		if j.follower.Gone() {
+			return // it is another log than that of the place
+		}
+		err := save(t.Dir, at)
+		if errors.Is(err, unix.ENOSPC) { // better too much is told as lost
+			remove()
+			err = save(t.Dir, at)
+		}
+		if err != nil {
+			return // there is no log yet
+		}
 		j.saved = at
+		remove()
 	}
+	j.savedAt = time.Now()
 }
 
 func save(dir string, at log.Place) error {
@@ -314,10 +386,14 @@ func save(dir string, at log.Place) error {
 	return os.Rename(path+".new", path)
 }
 
-// begin is where a log is to be followed from: where it was, else from now on, or a little before.
-func begin(dir string) (at log.Place) {
+// begin is where a log is to be followed from: where it was, else from now on, or a little before. Of one that begins after this, a successor gets all.
+func begin(dir string, wanted bool) (at log.Place) {
 	data, err := os.ReadFile(filepath.Join(dir, stateFile))
 	if err == nil && json.Unmarshal(data, &at) == nil {
+		return at
+	}
+	if wanted && errors.Is(err, fs.ErrNotExist) && os.Mkdir(dir, 0o750) == nil {
+		_ = save(dir, at) // else with the first lines
 		return at
 	}
 	at, _ = log.Since(dir, time.Now().Add(-grace)) // one that cannot be read is read from its beginning, when it can

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -355,6 +357,192 @@ func TestForwardEnds(t *testing.T) {
 	}
 }
 
+// place is what journal.json says; false while there is none.
+func (o *output) place() (at log.Place, ok bool) {
+	data, err := os.ReadFile(filepath.Join(o.dir, "journal.json"))
+	return at, err == nil && json.Unmarshal(data, &at) == nil
+}
+
+// An agent that is killed at any moment leaves the segment where its successor goes on, so nothing that was sent is told as lost.
+func TestForwardKilled(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{MaxSize: 4 << 10, MaxFiles: 1000})
+	s.listen()
+	_, end := o.forward(s, journal.Target{Remove: true})
+	defer end()
+	stop := make(chan struct{})
+	watched := make(chan int)
+	go func() {
+		gone := 0
+		defer func() { watched <- gone }()
+		for {
+			at, ok := o.place()
+			_, err := os.Stat(filepath.Join(o.dir, fmt.Sprintf("%08d.log", at.Segment)))
+			if again, _ := o.place(); ok && err != nil && at.Segment > 0 && at == again {
+				gone++
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	for i := range 10000 {
+		o.say(log.Stdout, fmt.Sprintf("line %d\n", i))
+	}
+	s.wait(10000)
+	close(stop)
+	if gone := <-watched; gone > 0 {
+		t.Errorf("%d times the place of a successor was not there", gone)
+	}
+}
+
+// A line that is under way keeps the segment that it begins in, whatever comes on the other stream and through a restart.
+func TestForwardUnfinished(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{MaxSize: 4 << 10, MaxFiles: 100})
+	s.listen()
+	_, end := o.forward(s, journal.Target{Remove: true})
+	o.say(log.Stderr, "begun")
+	for i := range 1500 {
+		o.say(log.Stdout, fmt.Sprintf("line %d\n", i))
+	}
+	s.wait(1500)
+	end()
+	_, end = o.forward(s, journal.Target{Remove: true})
+	o.say(log.Stderr, ", ended\n")
+	for i := 0; !slices.Contains(s.messages(), "begun, ended"); i++ {
+		if time.Sleep(time.Millisecond); i == 10000 {
+			t.Fatalf("the line does not come whole: %q", s.messages()[1500:])
+		}
+	}
+	end()
+}
+
+// What was lost stands in front of what came after it, and is told though the journal is away when that is found.
+func TestForwardLostInPlace(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{MaxSize: 4 << 10, MaxFiles: 2})
+	s.listen()
+	_, end := o.forward(s, journal.Target{})
+	o.say(log.Stdout, "first\n")
+	s.wait(1)
+	end()
+	for i := range 2000 {
+		o.say(log.Stdout, fmt.Sprintf("line %d\n", i))
+	}
+	s.conn.Close()
+	os.Remove(s.path)
+	f, end := o.forward(s, journal.Target{})
+	for i := 0; f.Dropped() == 0; i++ {
+		if time.Sleep(time.Millisecond); i == 10000 {
+			t.Fatal("nothing is counted")
+		}
+	}
+	end() // before the journal has the note
+	s.listen()
+	_, end = o.forward(s, journal.Target{})
+	defer end()
+	note := s.wait(3)[1]
+	if !strings.Contains(note["MESSAGE"], "are lost") || note["RECONCILER_INSTANCE"] != "3" || note["RECONCILER_STREAM"] != "" {
+		t.Errorf("behind the first line: %q", note)
+	}
+}
+
+// A segment of the place that is gone is told, however little is in the one after it.
+func TestForwardLosesLittle(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{MaxSize: 4 << 10, MaxFiles: 1})
+	s.listen()
+	_, end := o.forward(s, journal.Target{})
+	o.say(log.Stdout, strings.Repeat("x", 3000)+"\n")
+	s.wait(1)
+	end()
+	o.say(log.Stdout, strings.Repeat("y", 900)+"\n")
+	o.say(log.Stdout, strings.Repeat("z", 200)+"\n")
+	f, end := o.forward(s, journal.Target{})
+	defer end()
+	if note := s.wait(3)[1]["MESSAGE"]; f.Dropped() == 0 || !strings.Contains(note, "are lost") {
+		t.Errorf("dropped %d, %.100q", f.Dropped(), note)
+	}
+}
+
+// What cannot be moved when no more is wanted is counted, and whoever wants it again gets it.
+func TestForwardEndsAway(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{})
+	f, end := o.forward(s, journal.Target{})
+	o.say(log.Stdout, "one\ntwo\n")
+	f.Set(t.Context(), "web", journal.Target{})
+	f.Wait()
+	end()
+	if n := f.Dropped(); n < 6 || n > 8 {
+		t.Errorf("dropped %d bytes", n)
+	}
+	s.listen()
+	_, end = o.forward(s, journal.Target{})
+	s.wait(2)
+	end()
+}
+
+// Two jobs of a name come one after the other: the second finds what the first leaves.
+func TestForwardFlaps(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{})
+	s.listen()
+	for n := 1; n <= 30; n++ {
+		f := journal.NewForwarder(journal.Dial(s.path), logr.Discard())
+		ctx, stop := context.WithCancel(t.Context())
+		f.Set(ctx, "web", journal.Target{Dir: o.dir})
+		o.say(log.Stdout, "x\n")
+		s.wait(n)
+		f.Set(ctx, "web", journal.Target{})
+		f.Set(ctx, "web", journal.Target{Dir: o.dir})
+		time.Sleep(time.Millisecond)
+		stop()
+		f.Wait()
+		if at, ok := o.place(); !ok || at.Offset != int64(2*n) {
+			t.Fatalf("after %d: %v, %t", n, at, ok)
+		}
+	}
+	if n := len(s.messages()); n != 30 {
+		t.Errorf("%d lines, want 30", n)
+	}
+}
+
+// A directory that somebody removes is found again when the writer has made it again.
+func TestForwardDirectoryRemoved(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{})
+	s.listen()
+	_, end := o.forward(s, journal.Target{Remove: true})
+	defer end()
+	o.say(log.Stdout, "before\n")
+	s.wait(1)
+	if err := os.RemoveAll(o.dir); err != nil {
+		t.Fatal(err)
+	}
+	o.say(log.Stdout, "after\n")
+	if got := s.wait(2)[1]["MESSAGE"]; got != "after" {
+		t.Errorf("after it: %q", got)
+	}
+}
+
+// The first lines of a log that begins after the wish for the journal get there, whenever a successor comes.
+func TestForwardFirstLines(t *testing.T) {
+	s, dir := newSink(t), filepath.Join(t.TempDir(), "web")
+	s.listen()
+	f := journal.NewForwarder(journal.Dial(s.path), logr.Discard())
+	ctx, stop := context.WithCancel(t.Context())
+	f.Set(ctx, "web", journal.Target{Dir: dir})
+	o := &output{dir: dir}
+	for i := 0; ; i++ {
+		if at, ok := o.place(); ok && at == (log.Place{}) {
+			break
+		}
+		if time.Sleep(time.Millisecond); i == 10000 {
+			t.Error("nothing says that it is followed from its beginning")
+			break
+		}
+	}
+	stop()
+	f.Wait()
+}
+
 // export is journalctl's output of some entries.
 func export(entries ...[]journal.Field) []byte {
 	var b []byte
@@ -420,8 +608,7 @@ func TestRead(t *testing.T) {
 		{log.Options{}, `["o:one" "o:two\nwith a newline and \x1b" "o:three" "e:of another log"]`, "RECONCILER_LOG=/log/web _UID="},
 		{log.Options{Since: at.Add(time.Second)}, `["o:two\nwith a newline and \x1b" "o:three" "e:of another log"]`, "--since=@1767323046"},
 		{log.Options{Until: at.Add(time.Second)}, `["o:one" "o:two\nwith a newline and \x1b"]`, ""},
-		{log.Options{Until: at.Add(time.Second), Tail: 1}, `["o:two\nwith a newline and \x1b"]`, ""},
-		{log.Options{Tail: 5, Stream: log.Stderr}, `["o:one" "o:two\nwith a newline and \x1b" "o:three" "e:of another log"]`, "--lines=5 RECONCILER_LOG=/log/web _UID=" + fmt.Sprint(os.Geteuid()) + " RECONCILER_STREAM=stderr"},
+		{log.Options{Stream: log.Stderr}, `["o:one" "o:two\nwith a newline and \x1b" "o:three" "e:of another log"]`, "RECONCILER_LOG=/log/web _UID=" + fmt.Sprint(os.Geteuid()) + " RECONCILER_STREAM=stderr"},
 		{log.Options{Follow: true}, `["o:one" "o:two\nwith a newline and \x1b" "o:three" "e:of another log"]`, "--no-tail --follow"},
 	} {
 		got, err := lines(t, r, c.o)
@@ -431,6 +618,132 @@ func TestRead(t *testing.T) {
 		if !strings.Contains(asked(), c.asks) {
 			t.Errorf("%+v: asked %s, want %s", c.o, asked(), c.asks)
 		}
+	}
+}
+
+// kept is a journal that journalctl reads forwards and backwards, from a cursor and to follow; an entry is sent a second after the one before it.
+func kept(t *testing.T, from time.Time, entries ...[]journal.Field) journal.Reader {
+	t.Helper()
+	dir := t.TempDir()
+	for i, e := range entries {
+		sent := from.Add(time.Duration(i) * time.Second)
+		e = append([]journal.Field{{Name: "__CURSOR", Value: fmt.Sprint(i)}, {Name: "__REALTIME_TIMESTAMP", Value: fmt.Sprint(sent.UnixMicro())}}, e[1:]...)
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), export(e), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script := fmt.Sprintf(`cd %s; from=; list="seq \$from 1 %d"; follow=
+for a; do case $a in
+--reverse) list="seq \$from -1 0"; from=${from:-%[2]d};;
+--cursor=*) from=${a#*=};;
+--since=*) since=${a#*@};;
+--follow) follow=1;;
+esac; done
+if [ "$since" ]; then [ -z "$from" ] || exit 1; from=$((since-%[3]d)); [ $from -ge 0 ] || from=0; fi
+for i in $(eval ${list}); do echo $i >>read; cat $i; done
+[ -z "$follow" ] || exec sleep 1000`, dir, len(entries)-1, from.Unix())
+	script = strings.Replace(script, "from=; list", "from=; since=; list", 1)
+	script = strings.Replace(script, "for i in", "from=${from:-0}; for i in", 1)
+	return journal.Reader{Command: []string{"/bin/sh", "-c", script, "journalctl"}, Dir: filepath.Join(dir, "read")} // which has a line for each entry that was read
+}
+
+// The last lines are the last ones of those that are asked for, though entries were sent twice, and a follower has them before what comes.
+func TestReadTail(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	at := func(i int) time.Time { return now.Add(time.Duration(i-10) * time.Second) }
+	say := func(i int) []journal.Field { return line(at(i), fmt.Sprintf("1:%d", 4*i), fmt.Sprint(i)) }
+	r := kept(t, at(0), say(0), say(1), say(2), say(1), say(2), say(3))
+	for _, c := range []struct {
+		o    log.Options
+		want []string
+	}{
+		{log.Options{Tail: 1}, []string{"o:3"}},
+		{log.Options{Tail: 2}, []string{"o:2", "o:3"}},
+		{log.Options{Tail: 3}, []string{"o:1", "o:2", "o:3"}},
+		{log.Options{Tail: 4}, []string{"o:0", "o:1", "o:2", "o:3"}},
+		{log.Options{Tail: 2000000000}, []string{"o:0", "o:1", "o:2", "o:3"}},
+		{log.Options{Tail: 2, Since: at(0)}, []string{"o:2", "o:3"}},
+		{log.Options{Tail: 3, Since: at(2)}, []string{"o:2", "o:3"}},
+		{log.Options{Tail: 2, Until: at(2)}, []string{"o:1", "o:2"}},
+		{log.Options{Tail: 2, Since: at(1), Until: at(1)}, []string{"o:1"}},
+		{log.Options{Tail: 2, Until: at(-1)}, nil},
+		{log.Options{Tail: 2, Until: now.Add(time.Second), Follow: true}, []string{"o:2", "o:3"}},
+	} {
+		if got, err := lines(t, r, c.o); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %q, %v, want %q", c.o, got, err, c.want)
+		}
+	}
+	// Who follows has them at once.
+	for l, err := range r.Read(t.Context(), log.Options{Tail: 1, Until: now.Add(time.Hour), Follow: true}) {
+		if err != nil || string(l.Text) != "3" {
+			t.Errorf("the last line before what comes: %q, %v", l.Text, err)
+		}
+		break
+	}
+}
+
+// A line that was given up where the agent was killed comes again as far as it then goes: it is read once, and whole.
+func TestReadWhole(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	partial := journal.Field{Name: "CONTAINER_PARTIAL_MESSAGE", Value: "true"}
+	start := func(n string) journal.Field { return journal.Field{Name: "RECONCILER_START", Value: n} }
+	for what, c := range map[string]struct {
+		sent [][]journal.Field
+		want []string
+	}{
+		"it went on": {[][]journal.Field{
+			line(now, "1:0", "begun", partial), line(now, "1:0", "begun, ended"), line(now, "1:20", "next"),
+		}, []string{"begun|", ", ended\n", "next\n"}},
+		"its rest was sent": {[][]journal.Field{
+			line(now, "1:0", "begun", partial), line(now, "1:13", ", ended"), line(now, "1:0", "begun, ended"), line(now, "1:20", "next"),
+		}, []string{"begun|", ", ended\n", "next\n"}},
+		"nothing more was sent": {[][]journal.Field{
+			line(now, "1:0", "begun", partial), line(now, "1:0", "begun", partial), line(now, "1:5", " and gone", partial),
+		}, []string{"begun|", " and gone|"}},
+		"another start has later places": {[][]journal.Field{
+			line(now, "1:20", "new", start("2")), line(now, "1:0", "old", partial, start("1")), line(now, "1:20", "new", start("2")), line(now, "1:0", "old", partial, start("1")),
+		}, []string{"new\n", "old|"}},
+	} {
+		r := kept(t, now, c.sent...)
+		for _, o := range []log.Options{{}, {Tail: 100}} {
+			var got []string
+			for l, err := range r.Read(t.Context(), o) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, string(l.Text)+map[bool]string{true: "|", false: "\n"}[l.Partial])
+			}
+			if !slices.Equal(got, c.want) && !(o.Tail > 0 && strings.Join(got, "") == strings.ReplaceAll(strings.Join(c.want, ""), "|,", ",")) {
+				t.Errorf("%s, tail %d: %q, want %q", what, o.Tail, got, c.want)
+			}
+		}
+	}
+}
+
+// An end that was long ago is not looked for in all that came since.
+func TestReadUntil(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	var sent [][]journal.Field
+	for i := range 40 {
+		sent = append(sent, line(now.Add(time.Duration(i)*time.Second), fmt.Sprintf("1:%d", i*64<<10), fmt.Sprint(i), journal.Field{Name: "PADDING", Value: strings.Repeat("x", 128<<10)})) // fills the pipe
+	}
+	// One began before the end, and another's 256 KiB came before the rest of it.
+	sent[8] = line(now, fmt.Sprintf("1:%d", 3<<16), "late", journal.Field{Name: "RECONCILER_STREAM", Value: "stderr"})
+	r := kept(t, now, sent...)
+	for tail, most := range map[int]int{0: 14 + 2, 2: 3 * (11 + 2)} {
+		got, err := lines(t, r, log.Options{Until: now.Add(3 * time.Second), Tail: tail})
+		want := []string{"o:0", "o:1", "o:2", "o:3", "e:late"}
+		if tail > 0 {
+			want = want[len(want)-tail:]
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("tail %d: %q, %v, want %q", tail, got, err, want)
+		}
+		text, err := os.ReadFile(r.Dir)
+		if n := bytes.Count(text, []byte{10}); err != nil || n > most {
+			t.Errorf("tail %d: %d entries were read, want %d: %v", tail, n, most, err)
+		}
+		os.Remove(r.Dir)
 	}
 }
 
@@ -478,14 +791,14 @@ func FuzzExport(f *testing.F) {
 	f.Add([]byte("MESSAGE\n\xff\xff\xff\xff\xff\xff\xff\xff"))
 	f.Add([]byte("RECONCILER_OFFSET=:::\nRECONCILER_INSTANCE=-1\nRECONCILER_START=99999999999\n\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, _ = journal.Parse(bytes.NewReader(data), func(l log.Line) bool {
+		_, _ = journal.Parse(bytes.NewReader(data), func(l journal.Entry) bool {
 			if l.Stream != log.Stdout && l.Stream != log.Stderr || len(l.Text) > len(data) {
 				t.Errorf("%+v", l)
 			}
 			return true
 		})
 		var got []string
-		_, err := journal.Parse(bytes.NewReader(export([]journal.Field{{Name: "MESSAGE", Value: string(data)}})), func(l log.Line) bool {
+		_, err := journal.Parse(bytes.NewReader(export([]journal.Field{{Name: "MESSAGE", Value: string(data)}})), func(l journal.Entry) bool {
 			got = append(got, string(l.Text))
 			return true
 		})

@@ -75,22 +75,25 @@ func (r Reader) Read(ctx context.Context, o log.Options) iter.Seq2[log.Line, err
 	}
 }
 
+// position is where in the journal to read, by its cursors; zero: from its beginning, or from Since.
+type position struct {
+	from string // this entry is the first
+	to   string // and this the last; "" for the end, where who follows goes on
+}
+
 // arguments ask for the lines of options, or some more.
-func (r Reader) arguments(o log.Options, run *log.Run) []string {
+func (r Reader) arguments(o log.Options, run *log.Run, at position) []string {
 	args := []string{"--quiet", "--no-pager", "--all", "--output=export", "--output-fields=" + strings.Join([]string{
 		"MESSAGE", fieldTime, fieldStream, fieldInstance, fieldStart, fieldAt, fieldPartial, fieldDropped,
 	}, ",")}
-	if !o.Since.IsZero() { // an entry is never older than its line
+	switch {
+	case at.from != "":
+		args = append(args, "--cursor="+at.from)
+	case !o.Since.IsZero(): // an entry is never older than its line
 		args = append(args, "--since=@"+strconv.FormatInt(o.Since.Unix(), 10))
 	}
-	switch {
-	case o.Tail > 0 && o.Until.IsZero():
-		args = append(args, "--lines="+strconv.Itoa(o.Tail))
-	case o.Follow:
-		args = append(args, "--no-tail")
-	}
-	if o.Follow && !o.Previous {
-		args = append(args, "--follow")
+	if o.Follow {
+		args = append(args, "--no-tail", "--follow")
 	}
 	args = append(args, fieldLog+"="+r.Dir, "_UID="+strconv.Itoa(os.Geteuid()))
 	if o.Stream != 0 {
@@ -102,61 +105,132 @@ func (r Reader) arguments(o log.Options, run *log.Run) []string {
 	return args
 }
 
+// backwards are the arguments that ask for the same lines, the last one first. journalctl takes no --since beside a cursor.
+func (r Reader) backwards(o log.Options, run *log.Run, at position) []string {
+	o.Since, o.Follow = time.Time{}, false
+	return append(r.arguments(o, run, at), "--reverse")
+}
+
 // read gives the lines of a run, or of all.
 func (r Reader) read(ctx context.Context, o log.Options, run *log.Run, yield func(log.Line, error) bool) {
+	o.Follow = o.Follow && !o.Previous && (o.Until.IsZero() || o.Until.After(time.Now()))
 	if o.Follow && !o.Until.IsZero() {
 		var stop context.CancelFunc
 		ctx, stop = context.WithDeadline(ctx, o.Until.Add(lastPause))
 		defer stop()
 	}
-	var seen [3]log.Line // the latest of each stream
-	var kept []log.Line  // the last ones, when what comes after them is not wanted
 	wanted := true
-	err := r.entries(ctx, r.arguments(o, run), func(l log.Line) bool {
-		before := &seen[l.Stream]
-		if !before.At.Before(l.At) && !l.Time.After(before.Time) && l.At != (log.Place{}) {
-			return true // it was sent twice
-		}
-		before.At, before.Time = l.At, l.Time
-		switch {
-		case l.Time.Before(o.Since):
-			return true
-		case !o.Until.IsZero() && l.Time.After(o.Until):
-			return true
-		case o.Tail > 0 && !o.Until.IsZero():
-			l.Text = bytes.Clone(l.Text)
-			kept = append(kept, l)
-			kept = kept[max(0, len(kept)-o.Tail):]
-			return true
-		}
+	err := r.lines(ctx, o, run, func(l log.Line) bool {
 		wanted = yield(l, nil)
 		return wanted
 	})
-	for _, l := range kept {
-		if wanted = wanted && yield(l, nil); !wanted {
-			return
-		}
-	}
 	if err != nil && wanted && ctx.Err() == nil {
 		yield(log.Line{}, fmt.Errorf("cannot read the journal: %w", err))
 	}
 }
 
-// previous is the run before the current one; none if the journal knows of none.
-func (r Reader) previous(ctx context.Context) (run log.Run, err error) {
-	args := append(r.arguments(log.Options{}, nil), "--reverse")
-	err = r.entries(ctx, args, func(l log.Line) bool {
-		if l.Run == r.Current || l.Run == (log.Run{}) {
+// lines gives the lines of options once each, in order, until visit returns false.
+func (r Reader) lines(ctx context.Context, o log.Options, run *log.Run, visit func(log.Line) bool) error {
+	var at position
+	if o.Tail > 0 {
+		var err error
+		if at, err = r.tail(ctx, o, run); err != nil || at.from == "" && !o.Follow {
+			return err
+		}
+	}
+	var s said
+	end := limit{until: o.Until}
+	return r.entries(ctx, r.arguments(o, run, at), func(e entry) bool {
+		if !s.again(&e.Line) && !e.Time.Before(o.Since) && !end.after(e.Line) && !visit(e.Line) {
+			return false
+		}
+		return !end.reached && (e.cursor != at.to || at.to == "")
+	})
+}
+
+// tail finds where the last lines of options begin, and where they end unless one follows: nothing of them is kept in memory, however many they are.
+func (r Reader) tail(ctx context.Context, o log.Options, run *log.Run) (at position, err error) {
+	last := position{}
+	if !o.Until.IsZero() && !o.Follow {
+		if last.from, err = r.behind(ctx, o, run); err != nil {
+			return at, err
+		}
+	}
+	s, left := said{backwards: true}, o.Tail
+	err = r.entries(ctx, r.backwards(o, run, last), func(e entry) bool {
+		if at.to == "" && !o.Follow {
+			at.to = e.cursor
+		}
+		switch {
+		case e.sent.Before(o.Since):
+			return false
+		case s.again(&e.Line), e.Time.Before(o.Since), !o.Until.IsZero() && e.Time.After(o.Until):
 			return true
 		}
-		run = l.Run
+		at.from = e.cursor
+		left--
+		return left > 0
+	})
+	return at, err
+}
+
+// behind finds an entry behind which no line is as old as Until; none if the journal ends before.
+func (r Reader) behind(ctx context.Context, o log.Options, run *log.Run) (cursor string, err error) {
+	end := limit{until: o.Until}
+	o.Since = o.Until
+	err = r.entries(ctx, r.arguments(o, run, position{}), func(e entry) bool {
+		end.after(e.Line)
+		if end.reached {
+			cursor = e.cursor
+		}
+		return !end.reached
+	})
+	return cursor, err
+}
+
+// farBehind is how many bytes behind a line there can be no other that began before it: see log.Follower.
+const farBehind = 512 << 10
+
+// limit knows when nothing comes any more that is as old as Until.
+type limit struct {
+	until   time.Time
+	first   log.Place // that is newer
+	reached bool
+}
+
+// after tells whether a line is newer than the limit, and with those that are so far behind reaches it.
+func (b *limit) after(l log.Line) bool {
+	if b.until.IsZero() || !l.Time.After(b.until) {
+		return false
+	}
+	if b.first == (log.Place{}) || l.At.Before(b.first) {
+		b.first = l.At
+	}
+	b.reached = l.At.Segment > b.first.Segment+1 || l.At.Segment == b.first.Segment && l.At.Offset-b.first.Offset > farBehind
+	return true
+}
+
+// previous is the run before the current one; none if the journal knows of none.
+func (r Reader) previous(ctx context.Context) (run log.Run, err error) {
+	err = r.entries(ctx, r.backwards(log.Options{}, nil, position{}), func(e entry) bool {
+		if e.Run == r.Current || e.Run == (log.Run{}) {
+			return true
+		}
+		run = e.Run
 		return false
 	})
 	return run, err
 }
 
-// entries gives the lines that journalctl prints until visit returns false.
-func (r Reader) entries(ctx context.Context, args []string, visit func(log.Line) bool) error {
+// entry is an entry of the journal.
+type entry struct {
+	log.Line
+	cursor string
+	sent   time.Time // to the journal
+}
+
+// entries gives what journalctl prints until visit returns false.
+func (r Reader) entries(ctx context.Context, args []string, visit func(entry) bool) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	command := r.command()
@@ -173,6 +247,7 @@ func (r Reader) entries(ctx context.Context, args []string, visit func(log.Line)
 	enough, err := parse(out, visit)
 	if err != nil || enough {
 		stop()
+		out.Close() // and what it started does not wait for us
 	}
 	if failed := cmd.Wait(); err == nil && !enough && failed != nil {
 		err = fmt.Errorf("%w: %s", failed, bytes.TrimSpace(complaint.Bytes()))
@@ -181,9 +256,9 @@ func (r Reader) entries(ctx context.Context, args []string, visit func(log.Line)
 }
 
 // parse reads entries in the export format until visit wants no more: https://systemd.io/JOURNAL_EXPORT_FORMATS/
-func parse(r io.Reader, visit func(log.Line) bool) (enough bool, err error) {
+func parse(r io.Reader, visit func(entry) bool) (enough bool, err error) {
 	in := bufio.NewReaderSize(r, 64<<10)
-	var l log.Line
+	var e entry
 	there := false
 	for {
 		name, value, err := field(in)
@@ -193,17 +268,17 @@ func parse(r io.Reader, visit func(log.Line) bool) (enough bool, err error) {
 		case err != nil:
 			return false, err
 		case name != "":
-			take(&l, name, value)
+			take(&e, name, value)
 			there = true
 			continue
 		case there:
-			if l.Stream == 0 {
-				l.Stream = log.Stdout
+			if e.Stream == 0 {
+				e.Stream = log.Stdout
 			}
-			if !visit(l) {
+			if !visit(e) {
 				return true, nil
 			}
-			l, there = log.Line{}, false
+			e, there = entry{}, false
 		}
 	}
 }
@@ -238,30 +313,35 @@ func field(in *bufio.Reader) (name string, value []byte, err error) {
 	return string(key), value[:n], nil
 }
 
-// take puts a field into a line.
-func take(l *log.Line, name string, value []byte) {
+// take puts a field into an entry.
+func take(e *entry, name string, value []byte) {
 	switch text := string(value); name {
+	case "__CURSOR":
+		e.cursor = text
+	case "__REALTIME_TIMESTAMP":
+		n, _ := strconv.ParseInt(text, 10, 64)
+		e.sent = time.UnixMicro(n)
 	case "MESSAGE":
-		l.Text = value
+		e.Text = value
 	case fieldTime:
-		l.Time, _ = time.Parse(time.RFC3339Nano, text)
+		e.Time, _ = time.Parse(time.RFC3339Nano, text)
 	case fieldStream:
-		l.Stream = log.Stdout
+		e.Stream = log.Stdout
 		if text == log.Stderr.String() {
-			l.Stream = log.Stderr
+			e.Stream = log.Stderr
 		}
 	case fieldInstance:
-		l.Run.Instance, _ = strconv.ParseUint(text, 10, 64)
+		e.Run.Instance, _ = strconv.ParseUint(text, 10, 64)
 	case fieldStart:
 		n, _ := strconv.ParseUint(text, 10, 32)
-		l.Run.Start = uint32(n)
+		e.Run.Start = uint32(n)
 	case fieldAt:
 		segment, offset, _ := strings.Cut(text, ":")
-		l.At.Segment, _ = strconv.ParseUint(segment, 10, 64)
-		l.At.Offset, _ = strconv.ParseInt(offset, 10, 64)
+		e.At.Segment, _ = strconv.ParseUint(segment, 10, 64)
+		e.At.Offset, _ = strconv.ParseInt(offset, 10, 64)
 	case fieldPartial:
-		l.Partial = true
+		e.Partial = true
 	case fieldDropped:
-		l.Dropped, _ = strconv.ParseInt(text, 10, 64)
+		e.Dropped, _ = strconv.ParseInt(text, 10, 64)
 	}
 }

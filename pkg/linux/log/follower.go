@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,8 +26,12 @@ type Follower struct {
 	r     reader
 	lines lines
 	from  Place
-	// Remove has it remove the segments that it has passed.
-	Remove bool
+	// Passed, if there is one, is called between the last line of a segment and the first one of the next.
+	Passed func()
+
+	anew   bool             // the directory was made again: no segment of it was read
+	oldest uint64           // segment that is there
+	starts map[uint64]int64 // where segments begin, from that of the oldest line under way on: bytes since the first one read
 }
 
 // NewFollower follows the log in dir, which need not exist yet.
@@ -51,26 +56,26 @@ func (f *Follower) Grown() bool {
 }
 
 // maxBehind is how far behind what was read the beginning of a line may be that has not ended; then it is given as it is, as a successor
-// would read again what came since.
+// would read again what came since. So is one whose beginning is not there any more.
 const maxBehind = 256 << 10
 
 // Read gives the lines that are there now and have not been given. After yield has returned false only those come that were read in one piece, 32 KiB at
-// most; the next Read goes on behind it. Lost is about how many bytes were removed before they could be read. Once last is true, what has not ended as a line is given as it is.
-func (f *Follower) Read(last bool, yield func(Line) bool) (lost int64, err error) {
+// most; the next Read goes on behind it. Where bytes were removed before they could be read, a line says so. Once last is true, what has not ended as a line is given as it is.
+func (f *Follower) Read(last bool, yield func(Line) bool) error {
 	enough := false
 	f.lines.yield = func(l Line) bool {
 		enough = !yield(l) || enough
 		return true
 	}
 	if f.r.at == nil {
-		if lost, err = f.begin(); f.r.at == nil || err != nil {
-			return 0, err
+		if err := f.begin(); f.r.at == nil || err != nil {
+			return err
 		}
 	}
 	for {
-		next, err := f.r.next(f.r.at.n + 1)
+		next, err := f.next()
 		if err != nil {
-			return lost, err
+			return err
 		}
 		_, wanted, err := f.r.exhaust(func(p piece) bool {
 			f.lines.add(p)
@@ -81,35 +86,94 @@ func (f *Follower) Read(last bool, yield func(Line) bool) (lost int64, err error
 			if wanted && last {
 				f.lines.flush(func(Run) bool { return true })
 			}
-			return lost, err
+			return err
 		}
-		size := f.r.at.pos
-		before := f.r.at.n
-		if more, err := f.r.advance(next, nil); !more || err != nil {
-			return lost, err
+		size, before := f.r.at.pos, f.r.at.n
+		if more, err := f.open(next); !more || err != nil {
+			return err
 		}
-		lost += int64(f.r.at.n-before-1) * size
-		if f.Remove {
-			f.remove(f.r.at.n)
+		if f.r.at.n > before+1 {
+			f.tell(Place{before, size}, int64(f.r.at.n-before-1)*size)
+		}
+		if f.Passed != nil {
+			f.Passed()
 		}
 	}
+}
+
+// next gives the segment behind that of the cursor, 0 if there is none. A directory that was removed and made again is another one.
+func (f *Follower) next() (uint64, error) {
+	if f.Gone() {
+		d, err := openDir(f.r.dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return 0, nil
+		} else if err != nil {
+			return 0, err
+		}
+		f.r.fd.Close()
+		f.r.fd, f.anew = d, true
+	}
+	if f.anew {
+		return f.r.next(0)
+	}
+	return f.r.next(f.r.at.n + 1)
+}
+
+// Gone tells whether the directory was removed: what is there by its name is another log.
+func (f *Follower) Gone() bool {
+	var st unix.Stat_t
+	return f.anew || f.r.fd != nil && unix.Fstat(int(f.r.fd.Fd()), &st) == nil && st.Nlink == 0
+}
+
+// open goes to segment n or the first one after it, if there is one.
+func (f *Follower) open(n uint64) (more bool, err error) {
+	start := int64(0)
+	if f.r.at != nil {
+		start = f.starts[f.r.at.n] + f.r.at.pos
+	}
+	if more, err = f.r.advance(n, nil); !more || err != nil {
+		return false, err
+	}
+	if f.anew || f.starts == nil {
+		f.lines.flush(func(Run) bool { return true })
+		f.anew, f.starts = false, map[uint64]int64{}
+	}
+	f.starts[f.r.at.n] = start
+	first := f.Place().Segment
+	maps.DeleteFunc(f.starts, func(n uint64, _ int64) bool { return n < first })
+	f.oldest, err = f.r.next(0)
+	return true, err
+}
+
+// tell gives a note that so many bytes are missing from a place to the cursor, and what has not ended before them. Who goes on at the note finds it again.
+func (f *Follower) tell(from Place, lost int64) {
+	f.lines.flush(func(Run) bool { return true })
+	note := Line{Stream: Stdout, Dropped: lost, Removed: true, At: from}
+	if e, ok, err := f.r.at.peek(); ok && err == nil {
+		note.Time, note.Run = e.time, e.run
+	}
+	f.lines.give(note)
 }
 
 // giveUp gives the lines under way that are too far behind.
 func (f *Follower) giveUp() {
-	at := Place{f.r.at.n, f.r.at.pos - maxBehind}
-	for len(f.lines.open) > 0 && f.lines.open[0].At.Before(at) {
-		f.lines.flushOne(0)
+	now := f.starts[f.r.at.n] + f.r.at.pos
+	for i := 0; i < len(f.lines.open); {
+		if at := f.lines.open[i].At; at.Segment < f.oldest || now-f.starts[at.Segment]-at.Offset > maxBehind {
+			f.lines.flushOne(i)
+		} else {
+			i++
+		}
 	}
 }
 
-// begin opens the segment of the place, or the first one behind it, if there is one; see Read for lost.
-func (f *Follower) begin() (lost int64, err error) {
+// begin opens the segment of the place, or the first one behind it, if there is one.
+func (f *Follower) begin() (err error) {
 	if f.r.fd == nil {
 		if f.r.fd, err = openDir(f.r.dir); errors.Is(err, fs.ErrNotExist) {
-			return 0, nil
+			return nil
 		} else if err != nil {
-			return 0, err
+			return err
 		}
 	}
 	n, err := f.r.next(f.from.Segment)
@@ -118,35 +182,65 @@ func (f *Follower) begin() (lost int64, err error) {
 		f.from = Place{}
 	}
 	if n == 0 || err != nil {
-		return 0, err
+		return err
 	}
-	if more, err := f.r.advance(n, nil); !more || err != nil {
-		return 0, err
+	if more, err := f.open(n); !more || err != nil {
+		return err
 	}
 	if f.r.at.n == f.from.Segment {
-		return 0, f.r.at.seek(f.from.Offset)
+		return f.r.at.seek(f.from.Offset)
 	}
 	if f.from.Segment == 0 {
-		return 0, nil
+		return nil
 	}
-	info, err := f.r.at.raw.Stat()
+	ns, err := segments(f.r.dir)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return max(int64(f.r.at.n-f.from.Segment)*info.Size()-f.from.Offset, 0), nil
+	size := f.from.Offset // of a segment that is gone, as far as anybody knows
+	for _, n := range ns {
+		if e, err := f.r.size(n); err == nil {
+			size = max(size, e.offset)
+		}
+	}
+	f.tell(f.from, max(int64(f.r.at.n-f.from.Segment)*size-f.from.Offset, 1))
+	return nil
 }
 
-// remove removes the segments before n. The writer does not mind; see Writer.prune.
-func (f *Follower) remove(n uint64) {
+// Remove removes the segments before one. The writer does not mind; see Writer.prune.
+func (f *Follower) Remove(before uint64) {
 	ns, _ := segments(f.r.dir)
 	for _, old := range ns {
-		if old >= n {
+		if old >= before || f.r.fd == nil {
 			return
 		}
 		for _, suffix := range []string{rawSuffix, indexSuffix} {
 			_ = unix.Unlinkat(int(f.r.fd.Fd()), fileName(old, suffix), 0) // the writer's bounds will
 		}
 	}
+}
+
+// Left is how many bytes are there that were not given.
+func (f *Follower) Left() (bytes int64) {
+	if f.r.fd == nil {
+		return 0
+	}
+	at := f.Place()
+	var raw unix.Stat_t
+	if c := f.r.at; c != nil && unix.Fstat(int(c.raw.Fd()), &raw) == nil { // it may have no name any more
+		bytes = raw.Size - c.pos
+		at = Place{c.n + 1, 0}
+	}
+	for _, line := range f.lines.open {
+		bytes += int64(len(line.Text))
+	}
+	ns, _ := segments(f.r.dir)
+	for _, n := range ns {
+		if e, err := f.r.size(n); err == nil && n >= at.Segment {
+			bytes += e.offset
+		}
+	}
+	return bytes
 }
 
 // Place is where a successor goes on: no line that was not given whole is before it, and some after it may have been given.

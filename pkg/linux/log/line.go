@@ -23,6 +23,8 @@ type Line struct {
 	Partial bool
 	// Dropped, if not zero, counts bytes that were lost here because the log could not be written. Text is empty.
 	Dropped int64
+	// Removed tells of Dropped that so much, or about, was removed before a Follower came to it.
+	Removed bool
 	// At is where in the log it begins.
 	At Place
 }
