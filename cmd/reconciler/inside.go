@@ -98,15 +98,11 @@ func (i *inside) trace(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b.Bytes())
 }
 
-// serveMetrics answers GET /metrics, and nothing else, to whoever reaches an address, until ctx ends. No address: it only waits.
+// serveMetrics answers GET /metrics, and nothing else, to whoever reaches an address, until ctx ends.
 func (i *inside) serveMetrics(ctx context.Context, listener net.Listener, log logr.Logger) error {
-	if listener == nil {
-		<-ctx.Done()
-		return nil
-	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", i.Handler)
-	server := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
+	server := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: answerTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	log.Info("metrics are served", "url", "http://"+listener.Addr().String()+"/metrics")
 	if err := server.Serve(listener); ctx.Err() == nil {
@@ -115,11 +111,21 @@ func (i *inside) serveMetrics(ctx context.Context, listener net.Listener, log lo
 	return nil
 }
 
-// listenMetrics listens at --metrics-listen; nil for nowhere.
-func (f agentFlags) listenMetrics() (net.Listener, error) {
-	if f.metricsListen == "" {
-		return nil, nil
+// metricsDoor is the door of --metrics-listen.
+func (f agentFlags) metricsDoor(i *inside, log logr.Logger) (d door) {
+	if f.metricsListen != "" {
+		d.open = func() (serve, error) {
+			listener, err := f.listenMetrics()
+			if err != nil {
+				return nil, err
+			}
+			return func(ctx context.Context) error { return i.serveMetrics(ctx, listener, log) }, nil
+		}
 	}
+	return d
+}
+
+func (f agentFlags) listenMetrics() (net.Listener, error) {
 	listener, err := net.Listen("tcp", f.metricsListen)
 	if err != nil {
 		err = fmt.Errorf("cannot serve metrics at %s: %w", f.metricsListen, err)
@@ -130,17 +136,16 @@ func (f agentFlags) listenMetrics() (net.Listener, error) {
 	return listener, err
 }
 
-// inside makes what an agent shows of itself, and the listener for others than those on the socket.
-func (f agentFlags) inside(agent *reconcile.Agent, node meter.Node, figures *meter.Meter, journal meter.Journal) (*inside, net.Listener, error) {
+// inside makes what an agent shows of itself.
+func (f agentFlags) inside(agent *reconcile.Agent, node meter.Node, figures *meter.Meter, journal meter.Journal) (*inside, error) {
 	build := buildInfo()
 	i := &inside{agent: agent, began: time.Now(), Handler: meter.NewHandler(meter.Config{
 		Meter: figures, Agent: agent, Node: node, Journal: journal, Containers: f.metricsOwn, Version: build.Version, Revision: build.Revision,
 	})}
 	if f.flight {
 		if err := i.recorder.Keep(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	listener, err := f.listenMetrics()
-	return i, listener, err
+	return i, nil
 }

@@ -28,7 +28,6 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/record"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
-	"github.com/seed31d4122e/reconciler/pkg/web"
 )
 
 // agentFlags are the flags of run.
@@ -197,7 +196,7 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 		log.Error(err, "a grant is without effect")
 	}
 	forwarding := newForwarding(node.Node, log)
-	inside, scraped, err := f.inside(agent, node, figures, forwarding)
+	inside, err := f.inside(agent, node, figures, forwarding)
 	if err != nil {
 		return err
 	}
@@ -210,9 +209,15 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 		defer config.Audit.Close()
 	}
 	server := api.New(config)
-	page, guarded, err := f.listenWeb(server.Handler(), log)
-	if err != nil {
-		return err
+	doors := []door{f.metricsDoor(inside, log), f.webDoor(server.Handler(), log)}
+	for i := range doors {
+		doors[i].tell = func(err error) {
+			log.Error(err, "the agent goes on without an address, and tries again")
+			agent.Tell(reconcile.Event{Warning: true, Reason: "AddressUnavailable", Message: err.Error()})
+		}
+		if err := doors[i].begin(); err != nil {
+			return err
+		}
 	}
 	live.share = func(grants api.Grants) {
 		server.SetGrants(grants)
@@ -225,9 +230,9 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 	parts := []func() error{
 		func() error { return agent.Run(ctx) },
 		func() error { return server.Serve(ctx, listener) },
-		func() error { return inside.serveMetrics(ctx, scraped, log) },
 		func() error { return forwarding.run(ctx, agent) },
-		func() error { return web.Serve(ctx, page, guarded) },
+		func() error { return doors[0].keep(ctx) },
+		func() error { return doors[1].keep(ctx) },
 	}
 	errs := make(chan error, len(parts))
 	for _, part := range parts {

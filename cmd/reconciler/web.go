@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -27,11 +27,14 @@ what they use, events, plan, drift and output, and changes nothing.`,
   ssh -L 8080:/run/reconciler/reconciler.sock NODE              # without --web-listen: http://localhost:8080/ui/`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := a.client().Version(cmd.Context()); err != nil {
+				return err // while no agent is there, anybody could have its address
+			}
 			dir := filepath.Dir(a.socketPath())
 			url, err := web.ReadKey(dir)
 			if errors.Is(err, os.ErrNotExist) {
 				return withHint(errors.New("the agent serves no web page at a loopback address"),
-					"have it run with --web-listen 127.0.0.1:9465, or forward its socket: ssh -L 8080:"+filepath.Join(dir, "reconciler.sock")+" NODE, then open http://localhost:8080/ui/")
+					"have it run with --web-listen 127.0.0.1:9465, or with another port where events say AddressUnavailable; or forward its socket: ssh -L 8080:"+filepath.Join(dir, "reconciler.sock")+" NODE, then open http://localhost:8080/ui/")
 			}
 			if err != nil {
 				return err
@@ -47,23 +50,28 @@ func pageMounts() []api.Mount {
 	return []api.Mount{{Pattern: "GET " + web.Prefix, Role: api.Read, Handler: web.Page()}, {Pattern: "GET /{$}", Role: api.Read, Handler: web.Page()}}
 }
 
-// listenWeb listens at --web-listen, and guards what is served there; nil for nowhere. An address that an earlier agent has left goes.
-func (f agentFlags) listenWeb(next http.Handler, log logr.Logger) (net.Listener, http.Handler, error) {
-	if f.webListen == "" {
-		if err := os.Remove(filepath.Join(f.runDir, web.KeyFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			log.Error(err, "the address of a web page is left")
-		}
-		return nil, nil, nil
-	}
+// openWeb listens at --web-listen, and guards what is served there. While another has the address, nobody is led there, and what pages that are open
+// have told the other is no token any more.
+func (f agentFlags) openWeb(next http.Handler, log logr.Logger) (serve, error) {
 	listener, err := web.Listen(f.webListen)
 	if err != nil {
-		return nil, nil, err
+		return nil, errors.Join(err, web.Forget(f.runDir))
 	}
 	token, err := web.Key(f.runDir, listener.Addr())
 	if err != nil {
 		listener.Close()
-		return nil, nil, err
+		return nil, err
 	}
 	log.Info("the web page is served", "url", "http://"+listener.Addr().String()+web.Prefix, "token", filepath.Join(f.runDir, web.KeyFile))
-	return listener, web.Guard(next, token), nil
+	return func(ctx context.Context) error { return web.Serve(ctx, listener, web.Guard(next, token), log) }, nil
+}
+
+// webDoor is the door of --web-listen. Without it, an address that an earlier agent has left goes.
+func (f agentFlags) webDoor(next http.Handler, log logr.Logger) (d door) {
+	if f.webListen != "" {
+		d.open = func() (serve, error) { return f.openWeb(next, log) }
+	} else if err := web.Forget(f.runDir); err != nil {
+		log.Error(err, "the address of a web page is left")
+	}
+	return d
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/seed31d4122e/reconciler/internal/exposition"
 	"github.com/seed31d4122e/reconciler/internal/kerneltest"
+	"github.com/seed31d4122e/reconciler/pkg/web"
 )
 
 // metrics scrapes the node over its socket.
@@ -33,6 +35,56 @@ func (n *node) metrics() (text string, families map[string]exposition.Family) {
 		n.t.Fatal(err)
 	}
 	return string(body), families
+}
+
+// Addresses that another has keep no container from running. The agent serves there as soon as it can, and with another token than the other may know.
+func TestTakenAddresses(t *testing.T) {
+	n := newNode(t)
+	var taken []net.Listener
+	for range 2 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		taken = append(taken, listener)
+	}
+	metrics, page := taken[0].Addr().String(), taken[1].Addr().String()
+	n.extra = []string{"--metrics-listen", metrics, "--web-listen", page}
+	key := n.path("run/" + web.KeyFile)
+	const known = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	if err := errors.Join(os.MkdirAll(n.path("run"), 0o755), os.WriteFile(key, []byte("http://"+page+"/ui/#token="+known+"\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	n.put("web.yaml", manifest("web", "exec sleep 600", "  stop: {timeout: 1s}\n"))
+	n.start()
+	n.phase("web", "Running")
+	if _, err := os.Lstat(key); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("somebody is led to another's address: %v", err)
+	}
+	out, err := n.cli("events")
+	if err != nil || strings.Count(out, "AddressUnavailable") != 2 {
+		t.Errorf("two addresses are not to be had: %v\n%s", err, out)
+	}
+	for _, listener := range taken {
+		listener.Close()
+	}
+	for _, url := range []string{"http://" + metrics + "/metrics", "http://" + page + "/ui/"} {
+		n.eventually(url+" is served", func() error {
+			response, err := http.Get(url)
+			if err != nil {
+				return err
+			}
+			response.Body.Close()
+			if response.StatusCode != http.StatusOK {
+				return errors.New(response.Status)
+			}
+			return nil
+		})
+	}
+	if out, err := n.cli("web"); err != nil || !strings.HasPrefix(out, "http://"+page+"/ui/#token=") || strings.Contains(out, known) {
+		t.Errorf("the token stays that another may know: %v %s", err, out)
+	}
 }
 
 // What containers use on a real kernel is in the metrics, in the units of Prometheus, over the socket and over TCP, where there is nothing else.

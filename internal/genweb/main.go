@@ -63,7 +63,10 @@ func write(file string, text []byte) error {
 		return err
 	}
 	_, err = w.Write(text)
-	return errors.Join(err, w.Close(), os.WriteFile(file, b.Bytes(), 0o644))
+	if err = errors.Join(err, w.Close()); err != nil {
+		return err
+	}
+	return os.WriteFile(file, b.Bytes(), 0o644)
 }
 
 // sweep removes what is packed of files that are gone.

@@ -22,8 +22,8 @@ func refusedBrowser(r *http.Request, needed Role) *Error {
 		return nil
 	case needed > Read || r.Method != http.MethodGet && r.Method != http.MethodHead:
 		e.Message, e.Text = "a browser can look, and change nothing", "use the command line"
-	case r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document":
-		return nil // somebody opened it
+	case r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document" && opened(r.URL.Path):
+		return nil // somebody followed a link to the page
 	case site != "" && site != "same-origin" && site != "none", origin != "" && !sameOrigin(origin, host):
 		e.Message, e.Text = "the request comes from a page of another site", "open /ui/"
 	default:
@@ -31,6 +31,9 @@ func refusedBrowser(r *http.Request, needed Role) *Error {
 	}
 	return e
 }
+
+// opened tells whether a path is one that a link of another site may lead to: the page, and the way to it.
+func opened(path string) bool { return path == "/" || strings.HasPrefix(path+"/", "/ui/") }
 
 func sameOrigin(origin, host string) bool {
 	u, err := url.Parse(origin)

@@ -13,9 +13,9 @@ import (
 // programs notice nothing.
 func TestBrowsersOnlyLook(t *testing.T) {
 	handler := New(Config{Agent: nobody{}, Logs: nobody{}, Node: nobody{}, Log: logr.Discard(), Mounts: []Mount{
-		{"GET /page/", Read, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})},
+		{"GET /ui/", Read, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})},
 	}}).Handler()
-	const stop, list, export, page = "/v1/containers/web/stop", "/v1/version", "/v1/images/web/20260101-000000001/export", "/page/"
+	const stop, list, export, page = "/v1/containers/web/stop", "/v1/version", "/v1/images/web/20260101-000000001/export", "/ui/"
 	type header map[string]string
 	for _, test := range []struct {
 		what, method, path, host string
@@ -36,6 +36,8 @@ func TestBrowsersOnlyLook(t *testing.T) {
 		{"another site's page", get, list, "localhost:8080", header{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"}, true},
 		{"another site's frame", get, page, "localhost:8080", header{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, true},
 		{"a link on another site", get, page, "localhost:8080", header{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, false},
+		{"a link on another site past the page", get, list, "localhost:8080", header{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, true},
+		{"an address typed in", get, list, "localhost:8080", header{"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, false},
 		{"a name that was made to mean this node", get, list, "evil.example:8080", nil, true},
 		{"a name without a port that was", get, list, "evil.example", nil, true},
 		{"a short name that was", get, list, "evil:8080", nil, true},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -114,6 +115,7 @@ func writeError(w http.ResponseWriter, err error) {
 	if o, ok := w.(*outcome); ok {
 		o.record.Reason, o.record.Message = string(e.Reason), e.Message
 	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	writeJSON(w, reasons[e.Reason].status, Failure{e})
 }
 

@@ -131,7 +131,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		ReadTimeout:       requestTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          log.New(logWriter{s.Log}, "", 0),
+		ErrorLog:          ErrorLog(s.Log),
 	}
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -162,6 +162,9 @@ func (s *Server) drain() {
 		s.streams.all <- struct{}{}
 	}
 }
+
+// ErrorLog is where a http.Server logs for an API.
+func ErrorLog(l logr.Logger) *log.Logger { return log.New(logWriter{l}, "", 0) }
 
 // logWriter takes what net/http logs: panics of handlers, which are ours to mend.
 type logWriter struct{ logr.Logger }

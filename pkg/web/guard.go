@@ -17,7 +17,7 @@ var nobody = api.Peer{UID: 65534, GID: 65534, Role: api.Read, Address: "the web 
 func Guard(next http.Handler, token string) http.Handler {
 	want := sha256.Sum256([]byte("Bearer " + token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		page := strings.HasPrefix(r.URL.Path, Prefix) || r.URL.Path == "/"
+		page := strings.HasPrefix(r.URL.Path+"/", Prefix) || r.URL.Path == "/"
 		got := sha256.Sum256([]byte(r.Header.Get("Authorization"))) // of one length: how long a comparison takes tells nothing
 		switch {
 		case !api.LoopbackHost(r.Host):

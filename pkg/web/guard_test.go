@@ -16,7 +16,9 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
 
+	"github.com/seed31d4122e/reconciler/internal/kerneltest"
 	"github.com/seed31d4122e/reconciler/pkg/api"
 	"github.com/seed31d4122e/reconciler/pkg/api/apitest"
 	"github.com/seed31d4122e/reconciler/pkg/web"
@@ -43,6 +45,8 @@ func TestGuard(t *testing.T) {
 		want                     int
 	}{
 		{what: "the page", path: "/ui/", want: 200},
+		{what: "the page, without its slash", path: "/ui", want: 307},
+		{what: "a path that looks like it", path: "/uix", want: 401},
 		{what: "the way to it", path: "/", want: 302},
 		{what: "the page, by name", path: "/ui/", host: "LocalHost:9465", want: 200},
 		{what: "the page, IPv6", path: "/ui/", host: "[::1]:9465", want: 200},
@@ -61,6 +65,7 @@ func TestGuard(t *testing.T) {
 		{what: "the token, of another origin", path: "/v1/containers", header: map[string]string{"Authorization": bearer, "Origin": "http://127.0.0.1:1"}, want: 403},
 		{what: "the token, of no origin", path: "/v1/containers", header: map[string]string{"Authorization": bearer, "Origin": "null"}, want: 403},
 		{what: "a link on another site", path: "/ui/", header: map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, want: 200},
+		{what: "a link on another site, past the page", path: "/v1/containers", header: map[string]string{"Authorization": bearer, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, want: 403},
 		{what: "a frame on another site", path: "/ui/", header: map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, want: 403},
 		{what: "the name of another site", path: "/v1/containers", host: "evil.example:9465", header: map[string]string{"Authorization": bearer}, want: 421},
 		{what: "the page by the name of another site", path: "/ui/", host: "evil.example", want: 421},
@@ -195,6 +200,40 @@ func TestKey(t *testing.T) {
 	}
 }
 
+// A file that cannot be written anew stays as it is.
+func TestKeyWithoutRoom(t *testing.T) {
+	kerneltest.Root(t)
+	dir := t.TempDir()
+	if err := unix.Mount("none", dir, "tmpfs", 0, "size=16k"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Unmount(dir, 0) }()
+	at := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9465}
+	before, err := web.Key(dir, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := filepath.Join(dir, "full")
+	if err := os.WriteFile(full, make([]byte, 1<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	if _, err := web.Key(dir, at); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("without room: %v", err)
+	}
+	if err := os.Remove(full); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := web.Key(dir, at); after != before || err != nil {
+		t.Errorf("the token has gone: %q, %q, %v", before, after, err)
+	}
+	if err := web.Forget(dir); err != nil {
+		t.Error(err)
+	}
+	if after, err := web.Key(dir, at); after == before || err != nil {
+		t.Errorf("a token that is forgotten is still there: %v", err)
+	}
+}
+
 // Who asks for streams and does not read them holds up nobody else.
 func TestSlowReaders(t *testing.T) {
 	listener, err := web.Listen("127.0.0.1:0")
@@ -203,7 +242,7 @@ func TestSlowReaders(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- web.Serve(ctx, listener, guarded(t)) }()
+	go func() { done <- web.Serve(ctx, listener, guarded(t), logr.Discard()) }()
 	request := func(path string) string {
 		return "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + token + "\r\n\r\n"
 	}
@@ -258,7 +297,7 @@ func TestServe(t *testing.T) {
 				<-r.Context().Done()
 				gone <- struct{}{}
 			}
-		}))
+		}), logr.Discard())
 	}()
 	for range 100 { // more than there is room for at one time
 		asking, leave := context.WithCancel(t.Context())

@@ -34,10 +34,28 @@ func Key(dir string, address net.Addr) (token string, err error) {
 	}
 	line := "http://" + address.String() + Prefix + tokenMark + token + "\n"
 	next := file + ".new"
-	if err := errors.Join(removeIfThere(next), os.WriteFile(next, []byte(line), 0o600), os.Rename(next, file)); err != nil {
+	if err := replace(file, next, line); err != nil {
 		return "", fmt.Errorf("cannot write the address of the web page: %w", err)
 	}
 	return token, nil
+}
+
+// Forget removes the KeyFile of a directory: nobody is led to its address any more, and the next Key is another.
+func Forget(dir string) error { return removeIfThere(filepath.Join(dir, KeyFile)) }
+
+// replace puts a text in the place of a file, by way of a next one. If it cannot, the file stays as it is.
+func replace(file, next, text string) error {
+	if err := removeIfThere(next); err != nil {
+		return err
+	}
+	err := os.WriteFile(next, []byte(text), 0o600)
+	if err == nil {
+		err = os.Rename(next, file)
+	}
+	if err != nil {
+		return errors.Join(err, removeIfThere(next))
+	}
+	return nil
 }
 
 func removeIfThere(file string) error {

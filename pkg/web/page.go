@@ -36,7 +36,7 @@ var headers = map[string]string{
 	"X-Frame-Options":              "DENY",
 }
 
-// writeTimeout is how long a reader may take for a file.
+// writeTimeout is how long a reader may take for a file, and for a refusal.
 const writeTimeout = 30 * time.Second
 
 // Page answers GET below Prefix, and leads there from elsewhere. The files are always compressed: curl needs --compressed.

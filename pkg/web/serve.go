@@ -8,6 +8,10 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/seed31d4122e/reconciler/pkg/api"
 )
 
 // What all browsers together may cost. A browser has at most six connections to one host.
@@ -37,6 +41,10 @@ func Listen(address string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve the web page: %w", err)
+	}
+	if at, ok := listener.Addr().(*net.TCPAddr); !ok || !at.IP.IsLoopback() { // what localhost is, a file says
+		listener.Close()
+		return nil, fmt.Errorf("cannot serve the web page at %q: that is %v, no loopback address\nhint: say 127.0.0.1:9465", address, listener.Addr())
 	}
 	return &few{listener, make(chan struct{}, maxConnections)}, nil
 }
@@ -68,14 +76,11 @@ func (o *one) Close() error {
 	return o.Conn.Close()
 }
 
-// Serve answers with a handler until ctx ends. No listener: it only waits.
-func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	if listener == nil {
-		<-ctx.Done()
-		return nil
-	}
+// Serve answers with a handler until ctx ends. A handler may take its time, and has what it says taken within a deadline of its own.
+func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log logr.Logger) error {
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 5 * time.Second, MaxHeaderBytes: maxHeader,
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: writeTimeout, IdleTimeout: 5 * time.Second, MaxHeaderBytes: maxHeader,
+		ErrorLog: api.ErrorLog(log),
 	}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	if err := server.Serve(listener); ctx.Err() == nil {

@@ -28,7 +28,7 @@ func TestPage(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		test func(*testing.T, *node, *page)
-	}{{"list", testList}, {"container", testContainer}, {"paused", testPaused}, {"drift", testDrift}, {"hostile", testHostile}, {"node", testNode}, {"phone", testPhone}, {"two", testTwo}, {"hidden", testHidden}, {"many", testMany}, {"token", testToken}, {"restart", testRestart}} {
+	}{{"list", testList}, {"container", testContainer}, {"paused", testPaused}, {"drift", testDrift}, {"hostile", testHostile}, {"node", testNode}, {"phone", testPhone}, {"loud", testLoud}, {"two", testTwo}, {"background", testBackground}, {"starved", testStarved}, {"hidden", testHidden}, {"many", testMany}, {"token", testToken}, {"restart", testRestart}} {
 		t.Run(test.name, func(t *testing.T) {
 			width, scheme := 1280, "light"
 			if test.name == "phone" {
@@ -303,6 +303,70 @@ func testHidden(_ *testing.T, n *node, p *page) {
 	p.shows(".lines", "GET /cart/")
 }
 
+// testLoud shows a container that writes faster than anybody reads: the page answers, and has what is written now.
+func testLoud(t *testing.T, n *node, p *page) {
+	n.put("testdata/loud/loud.yaml")
+	p.view("containers/loud")
+	p.shows(".line span", "loud and clear")
+	p.sees("a full list of lines", `document.querySelectorAll(".line").length === 1000`)
+	p.sees("a chart", fmt.Sprintf(points+" > 3", "CPU"))
+	p.sees("that output was left out", `document.querySelector(".lines").textContent.includes("left out")`)
+	for range 10 {
+		latest := `[...document.querySelectorAll(".line time")].at(-1).dateTime`
+		before, err := p.value(latest)
+		must(t, err)
+		p.sees("output that goes on", fmt.Sprintf("%s > %q", latest, before))
+	}
+	p.view("")
+	p.shows("h1", "Containers")
+	must(t, os.Remove(n.path("manifests/loud.yaml")))
+	p.sees("that a container goes", `!document.querySelector("tr[data-name=loud]")`)
+}
+
+// testBackground opens tabs that nobody has seen yet: they ask for nothing until they are seen, and the one that is seen has all connections.
+func testBackground(t *testing.T, n *node, p *page) {
+	address, _ := n.address()
+	var hidden []*page
+	for range 4 {
+		other := p.open(1280, 860, "light")
+		defer other.close()
+		p.do("Page.bringToFront", nil)
+		other.sees("that nobody sees it", "document.hidden")
+		other.goTo(address)
+		other.sees("that it was loaded", `document.hidden && document.readyState === "complete" && !location.href.includes("token")`)
+		hidden = append(hidden, other)
+	}
+	p.view("containers/shop-web")
+	p.sees("a chart", fmt.Sprintf(points+" > 3", "CPU"))
+	p.shows(".lines", "GET /cart/")
+	for _, other := range hidden {
+		got, err := other.value(`performance.getEntriesByType("resource").filter((e) => e.name.includes("/v1/")).length`)
+		must(t, err)
+		if fmt.Sprint(got) != "0" {
+			t.Errorf("a tab that nobody sees has asked %v times", got)
+		}
+	}
+	hidden[0].do("Page.bringToFront", nil)
+	hidden[0].shows("tbody th a", "shop-web")
+}
+
+// testStarved takes all connections that the browser has for the agent: the page says that it has no answers, and goes on when there are some again.
+func testStarved(_ *testing.T, _ *node, p *page) {
+	p.shows("tbody th a", "shop-web")
+	_, err := p.value(`{
+		window.taken = new AbortController();
+		window.held = [];
+		const headers = { Authorization: "Bearer " + sessionStorage.getItem("reconciler-token") };
+		for (let i = 0; i < 6; i++) fetch("/v1/stats?watch=1&interval=" + (i + 1) + "s", { cache: "no-store", credentials: "omit", headers, signal: taken.signal }).then((r) => held.push(r), () => {});
+		null; // nothing to wait for
+	}`)
+	must(p, err)
+	p.shows("#link", "reconnecting")
+	_, err = p.value("taken.abort()")
+	must(p, err)
+	p.shows("#link", "live")
+}
+
 // testMany has a thousand containers on the page, as if the agent told of them, and looks how long they take to be drawn anew: a frame or a few.
 func testMany(t *testing.T, _ *node, p *page) {
 	p.shows("tbody th a", "shop-web")
@@ -337,6 +401,12 @@ func testToken(_ *testing.T, n *node, p *page) {
 	p.sees("nothing of the node", `!document.body.textContent.includes("shop-web")`)
 	p.goTo(address)
 	p.shows("tbody th a", "shop-web")
+	other := p.open(1280, 860, "light") // as by a link that is opened in a tab of its own
+	defer other.close()
+	other.goTo(origin + "/ui/#/containers/shop-web")
+	other.shows("h1", "shop-web")
+	other.shows("#link", "live")
+	other.shows(".state.now", "Running")
 }
 
 // noneConnected waits until nobody is connected to the page's address: who has closed a tab has ended its streams.

@@ -12,6 +12,28 @@ export function takeToken() {
   return true;
 }
 
+// Tabs of this origin, which is the agent's: one that has no token, or one that is no good any more, asks the others for theirs.
+const tabs = new BroadcastChannel(tokenKey);
+
+const tried = new Set(); // tokens that this tab was refused with
+
+// borrowToken asks the other tabs, and calls got when one has a token that this tab has not tried.
+export function borrowToken(got) {
+  tried.add(sessionStorage.getItem(tokenKey));
+  tabs.onmessage = ({ data: { token } }) => {
+    if (!token || link.state !== "token" || tried.has(token)) return;
+    sessionStorage.setItem(tokenKey, token);
+    linked("connecting");
+    got();
+  };
+  tabs.postMessage({ wanted: true });
+}
+
+tabs.addEventListener("message", ({ data: { wanted } }) => {
+  const token = sessionStorage.getItem(tokenKey);
+  if (wanted && token && link.state === "live") tabs.postMessage({ token });
+});
+
 // The link to the agent: connecting, live, lost, or token for one that wants a token that we do not have.
 export const link = { state: "connecting", why: "", changed: () => {} };
 
@@ -29,20 +51,30 @@ export class Failure extends Error {
   }
 }
 
-// open asks for a path and returns the response, or throws a Failure.
-async function open(path, signal) {
-  const token = sessionStorage.getItem(tokenKey);
-  let response;
+// Lost is an error of the connection.
+class Lost extends Error {}
+
+// over is what comes over the connection, or a Lost, which the link tells unless the signal has ended it.
+async function over(coming, signal, why) {
   try {
-    response = await fetch(path, { signal, cache: "no-store", credentials: "omit", headers: token ? { Authorization: `Bearer ${token}` } : {} });
+    return await coming;
   } catch (error) {
-    if (!signal.aborted) linked("lost", "the agent does not answer");
-    throw error;
+    if (!signal.aborted) linked("lost", why);
+    throw new Lost(error.message);
   }
+}
+
+const brokeOff = "the agent's answer broke off";
+
+// open asks for a path and returns the response, or throws a Failure. An answer that does not come until the limit, a signal, is lost.
+async function open(path, signal, limit) {
+  const token = sessionStorage.getItem(tokenKey);
+  const asked = fetch(path, { signal: limit ? AbortSignal.any([signal, limit]) : signal, cache: "no-store", credentials: "omit", headers: token ? { Authorization: `Bearer ${token}` } : {} });
+  const response = await over(asked, signal, "the agent does not answer");
   if (response.status === 401) linked("token");
   else linked("live");
   if (response.ok) return response;
-  const text = await response.text();
+  const text = await over(response.text(), signal, brokeOff);
   let told;
   try {
     told = JSON.parse(text).error;
@@ -52,19 +84,22 @@ async function open(path, signal) {
   throw new Failure(response.status, told);
 }
 
-// ask is one answer.
-export async function ask(path, signal) {
-  return (await open(path, signal)).json();
+// ask is one answer, which has to be here within so many seconds.
+export async function ask(path, signal, seconds = 10) {
+  const response = await open(path, signal, AbortSignal.timeout(seconds * 1000));
+  return JSON.parse(await over(response.text(), signal, brokeOff));
 }
 
-// pieces calls take with each piece of text of a stream, until it ends.
+// pieces calls take with each piece of text of a stream, until it ends or take has had enough, which it says by true. A stream that is faster than
+// the page waits in between, so that the page has time for its reader.
 export async function pieces(path, signal, take) {
   const response = await open(path, signal);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await over(reader.read(), signal, brokeOff);
     if (done) return;
-    take(value);
+    if (take(value)) return reader.cancel();
+    await pause(0.05, signal);
   }
 }
 
@@ -86,11 +121,16 @@ export async function lines(path, signal, take) {
 // pause waits, or until the signal.
 export const pause = (seconds, signal) =>
   new Promise((done) => {
-    const timer = setTimeout(done, seconds * 1000);
-    signal.addEventListener("abort", () => (clearTimeout(timer), done()), { once: true });
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      done();
+    };
+    const timer = setTimeout(end, seconds * 1000);
+    signal.addEventListener("abort", end);
   });
 
-// repeat does something again and again until the signal, so many seconds apart, and ever later while it fails. A Failure is told, and tried again as well.
+// repeat does something again and again until the signal, so many seconds apart, and ever later while it fails. A Failure is told, and tried again as well; what is neither that nor Lost is a mistake of the page.
 export async function repeat(signal, seconds, work, failed = () => {}) {
   for (let failures = 0; !signal.aborted; ) {
     let wait = typeof seconds === "function" ? seconds() : seconds;
@@ -99,7 +139,7 @@ export async function repeat(signal, seconds, work, failed = () => {}) {
       failures = 0;
     } catch (error) {
       if (signal.aborted) return;
-      if (!(error instanceof Failure) && link.state === "live") linked("lost", "the agent's answer broke off");
+      if (!(error instanceof Failure || error instanceof Lost)) console.error(error);
       failed(error);
       wait = Math.max(wait, Math.min(10, 2 ** failures++ / 2));
     }

@@ -43,7 +43,7 @@ export function containerView(into, signal, name) {
   async function compare() {
     button.disabled = true;
     try {
-      const list = await ask(`/v1/containers/${encodeURIComponent(name)}/drift`, signal);
+      const list = await ask(`/v1/containers/${encodeURIComponent(name)}/drift`, signal, 30);
       drifts.say(`Nothing differs from what the kernel shows (${clock(now())}).`);
       drifts.update(list.map((d) => ({ cells: [h("span", { class: "short" }, plain(d.field)), h("code", {}, plain(d.found || "nothing")), h("code", {}, plain(d.wanted || "nothing")), d.repairable ? "is put back" : "stays"] })));
     } catch (error) {
@@ -81,7 +81,7 @@ export function containerView(into, signal, name) {
     const drifted = condition(object, "Drifted");
     drifts.say(drifted?.status === "True" ? plain(drifted.message || drifted.reason) : "No drift is known. The agent compares by itself every so often.");
     happened.update(events);
-    put(manifest, JSON.stringify(spec ?? {}, null, 2));
+    put(manifest, plain(JSON.stringify(spec ?? {}, null, 2)));
     draw();
   }
 
@@ -103,6 +103,8 @@ export function containerView(into, signal, name) {
     events = list;
     update();
   });
+  const timer = setInterval(() => getSelection().isCollapsed && update(), 5000); // ages
+  signal.addEventListener("abort", () => clearInterval(timer));
   update();
   return { update, title: name };
 }

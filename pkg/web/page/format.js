@@ -36,8 +36,10 @@ export function span(seconds) {
 // age is how long ago a time of the API was; "" for none.
 export const age = (time) => (time ? span((now() - Date.parse(time)) / 1000) : "");
 
+const timeOfDay = new Intl.DateTimeFormat([], { hour: "numeric", minute: "numeric", second: "numeric", hour12: false }); // made once: each line of output has one
+
 // clock is a time of day here.
-export const clock = (time) => (time ? new Date(time).toLocaleTimeString([], { hour12: false }) : "");
+export const clock = (time) => (time ? timeOfDay.format(new Date(time)) : "");
 
 // moment is date and time here.
 export const moment = (time) => (time ? new Date(time).toLocaleString([], { hour12: false, dateStyle: "medium", timeStyle: "medium" }) : "");

@@ -1,7 +1,7 @@
 // The page: which view is shown, and that nothing is asked for while nobody looks.
 
 import { fill, h, put, say, set } from "./dom.js";
-import { ask, link, takeToken } from "./api.js";
+import { ask, borrowToken, link, takeToken } from "./api.js";
 import { store, watch } from "./store.js";
 import { listView } from "./list.js";
 import { containerView } from "./container.js";
@@ -64,7 +64,7 @@ link.changed = () => {
 async function name() {
   named = "asked";
   try {
-    put(document.getElementById("where"), (await ask("/v1/version", AbortSignal.timeout(10_000))).node ?? "");
+    put(document.getElementById("where"), (await ask("/v1/version", new AbortController().signal)).node ?? "");
   } catch {
     named = "";
   }
@@ -72,6 +72,7 @@ async function name() {
 
 function askForToken() {
   stop();
+  borrowToken(() => show(false));
   fill(main, h("div", { class: "card welcome" }, h("h1", { tabindex: -1 }, "This page needs its token"),
     h("p", {}, "It goes with the address that the agent's node knows. On the node, as root:"), h("pre", {}, "reconciler web"),
     h("p", {}, "Open what it prints. The token stays in this tab, until the tab is closed.")));
@@ -102,4 +103,4 @@ addEventListener("keydown", (event) => {
 });
 
 takeToken();
-show(false);
+if (!document.hidden) show(false); // else once it is seen

@@ -90,9 +90,11 @@ export async function measure(query, signal) {
 }
 
 function take(stats) {
+  if (!store.containers.has(stats.name)) return; // gone since it was asked
   const list = store.samples.get(stats.name) ?? [];
-  const sample = rated(list.at(-1), stats);
-  list.push(sample);
+  const before = list.at(-1);
+  list.push(rated(before, stats));
+  if (before) delete before.raw; // only the next rate needs it
   store.samples.set(stats.name, list.slice(-kept));
 }
 
