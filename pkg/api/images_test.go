@@ -3,6 +3,7 @@ package api_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/api"
 	"github.com/seed31d4122e/reconciler/pkg/api/apitest"
@@ -73,6 +75,9 @@ func TestImportIsBounded(t *testing.T) {
 	for size, want := range map[int]int{4 << 20: http.StatusOK, 9 << 20: http.StatusRequestEntityTooLarge} {
 		head := fmt.Sprintf(`{"image":{"container":"web","id":"20260101-%09d","createdAt":"2026-01-01T00:00:00Z"},"bytes":%d}`+"\n", size, size)
 		response, err := httpClient(path).Post("http://agent/v1/images", "", io.MultiReader(strings.NewReader(head), strings.NewReader(strings.Repeat("x", size))))
+		if want != http.StatusOK && errors.Is(err, unix.EPIPE) { // the refusal came while it was still being sent: net/http may see the pipe first
+			continue
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
