@@ -108,8 +108,12 @@ func (o *Oracle) so(name string, m spec.Milestone) bool {
 
 // oldJob tells whether what may be asked for is a job that has completed, whatever ran since.
 func (o *Oracle) oldJob(name string) bool {
-	done := o.ledger.records[name].Job.Completed
-	return done != "" && slices.ContainsFunc(o.versions(name), func(v Version) bool {
+	r := o.ledger.records[name]
+	done, all := r.Job.Completed, o.versions(name)
+	if back := returned(r); back != nil {
+		all = append(all, Version{Container: back})
+	}
+	return done != "" && slices.ContainsFunc(all, func(v Version) bool {
 		return v.Container != nil && v.Container.Spec.Job.History > 0 && !scheduled(*v.Container) && spec.Identity(*v.Container, spec.DefaultsVersion) == done
 	})
 }
