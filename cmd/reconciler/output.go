@@ -57,16 +57,16 @@ func (n nodeLogs) Logs(ctx context.Context, name string, o api.LogOptions) (iter
 // errNotKept is why there is nothing to read of a container with driver None.
 var errNotKept = &api.Error{Reason: api.ReasonInvalid, Message: "its output is not kept", Text: "say logs.driver: File, Journald or Both"}
 
-// read reads the log, or the journal where that alone has all.
+// read reads the log, or the journal where that alone has all. Without a journal, all that it would have is still in the log.
 func (n nodeLogs) read(ctx context.Context, name string, o log.Options) (iter.Seq2[log.Line, error], error) {
 	object, err := n.agent.Object(name)
 	if err != nil {
 		return nil, err
 	}
-	switch n.node.LogDriver(object.Spec.Logs) {
-	case spec.LogNone:
+	switch driver := n.node.LogDriver(object.Spec.Logs); {
+	case driver == spec.LogNone:
 		return nil, errNotKept
-	case spec.LogJournald:
+	case driver == spec.LogJournald && journal.Listens():
 		r := journal.Reader{Dir: n.node.LogDir(name)}
 		if o.Previous {
 			r.Current = n.latest(ctx, name)

@@ -18,6 +18,12 @@ import (
 // Socket is where journald listens, see systemd-journald.service(8).
 const Socket = "/run/systemd/journal/socket"
 
+// Listens tells whether the node has a journal.
+func Listens() bool {
+	_, err := os.Stat(Socket)
+	return err == nil
+}
+
 // sendBuffer is what the kernel may hold of ours until journald takes it, as sd_journal_send(3) has it.
 const sendBuffer = 8 << 20
 
