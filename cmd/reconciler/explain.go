@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,10 +18,13 @@ func newExplain(a *app) *cobra.Command {
 		Short: "Explain the fields of a manifest",
 		Long: `Explain a field of a manifest and the fields below it: type, default, and what a change does.
 A live change is applied in place; a replace change gives a new instance. A path may leave "spec." out.
-Without PATH: all fields, one a line.`,
+Without PATH: all fields, one a line. A path that begins with a kind is of that: Group, Job, Config, NodePolicy,
+AgentConfig.`,
 		Example: `  reconciler explain
   reconciler explain spec.resources.memory
-  reconciler explain restart --recursive`,
+  reconciler explain restart --recursive
+  reconciler explain NodePolicy.logs
+  reconciler explain AgentConfig.prune`,
 		Args: atMostOneName,
 		ValidArgsFunction: func(_ *cobra.Command, _ []string, start string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return completePath(start), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
@@ -51,11 +55,29 @@ func findField(path string) (spec.Field, error) {
 	if field, ok := spec.Explain(path); ok {
 		return field, nil
 	}
+	if field, ok := configKeys().Explain(path); ok {
+		return appliedOrNot(field), nil
+	}
 	err := fmt.Errorf("a manifest has no field %q", path)
 	if near := spec.Suggest(path); near != "" {
 		return spec.Field{}, withHint(err, "did you mean "+near+"?")
 	}
 	return spec.Field{}, withHint(err, "`reconciler explain` lists the fields")
+}
+
+// appliedOrNot is a field of the agent's configuration with what a change of it takes.
+func appliedOrNot(f spec.Field) spec.Field {
+	parent, key, _ := cutLast(f.Path)
+	if f.Fields = slices.Clone(f.Fields); parent == "spec" {
+		f.Class = "after a restart"
+		if slices.Contains(appliedKeys, key) {
+			f.Class = spec.ClassLive
+		}
+	}
+	for i := range f.Fields {
+		f.Fields[i] = appliedOrNot(f.Fields[i])
+	}
+	return f
 }
 
 // completePath completes one more word of a path.

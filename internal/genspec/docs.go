@@ -10,8 +10,8 @@ import (
 	"github.com/seed31d4122e/reconciler/internal/comments"
 )
 
-// rootTypes are where the walk over the types of a manifest begins.
-var rootTypes = []string{"Container", "Group", "Job", "Config"}
+// rootTypes are where the walk over the types of manifests, and of what judges them, begins.
+var rootTypes = []string{"Container", "Group", "Job", "Config", "NodePolicy"}
 
 // docTable is a Go file with the comments of a manifest and of all its fields, in the order of the walk.
 func docTable(dir string) ([]byte, error) {
@@ -48,6 +48,9 @@ func write(b *bytes.Buffer, types comments.Package, name string, seen map[string
 		return nil
 	}
 	for _, f := range body.Fields.List {
+		if len(f.Names) == 1 && !f.Names[0].IsExported() {
+			continue
+		}
 		if f.Doc == nil || len(f.Names) != 1 {
 			return fmt.Errorf("a field of %s has no comment of its own", name)
 		}

@@ -3,19 +3,43 @@ package spec
 import "strings"
 
 // Explain finds a field of a container by its path, such as spec.resources.memory.max; "" is the manifest as a whole. A path may also
-// begin with a kind, "container.", "group.", "job." or "config.", or below spec, as in resources.memory; false when there is no such field (see Suggest).
+// begin with a kind, "container.", "group.", "job.", "config." or "nodepolicy.", or below spec, as in resources.memory; false when there is no such field
+// (see Suggest).
 func Explain(path string) (Field, bool) {
-	path = strings.TrimSuffix(path, ".")
 	tree := fieldTree()
-	for _, kind := range []string{KindContainer, KindGroup, KindJob, KindConfig} {
-		if first, rest, _ := strings.Cut(path, "."); strings.EqualFold(first, kind) {
-			tree, path = trees()[kind], rest
-			break
+	if kind, rest := cutKind(path); strings.EqualFold(kind, KindPolicy) {
+		tree, path = policyTree(), rest
+	} else {
+		for _, name := range []string{KindContainer, KindGroup, KindJob, KindConfig} {
+			if strings.EqualFold(kind, name) {
+				tree, path = trees()[name], rest
+			}
 		}
 	}
+	return tree.explain(path)
+}
+
+// Explain is Explain of the agent's configuration: AgentConfig, then a path.
+func (s Settings) Explain(path string) (Field, bool) {
+	kind, rest := cutKind(path)
+	if !strings.EqualFold(kind, KindAgentConfig) {
+		return Field{}, false
+	}
+	return s.tree.explain(rest)
+}
+
+// cutKind takes the first word of a path off, which may be a kind.
+func cutKind(path string) (first, rest string) {
+	first, rest, _ = strings.Cut(strings.TrimSuffix(path, "."), ".")
+	return first, rest
+}
+
+// explain is the field at a path, which may leave spec. out.
+func (f *Field) explain(path string) (Field, bool) {
+	path = strings.TrimSuffix(path, ".")
 	for _, start := range []string{"", "spec."} {
-		if f := tree.at(start + path); f != nil {
-			return *f, true
+		if below := f.at(start + path); below != nil {
+			return *below, true
 		}
 	}
 	return Field{}, false
