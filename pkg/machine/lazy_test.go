@@ -158,7 +158,8 @@ func TestLazyLost(t *testing.T) {
 			lose(n, n.restoreHeld("heap", img.Ref()))
 			n.until("the end", func() bool { return n.look("heap").Phase == spec.InstanceExited })
 			in := n.look("heap")
-			if in.Exit.Reason != spec.ExitMemoryLost || in.Filling || strings.Contains(n.output("heap"), "WRONG") {
+			saw := strings.Contains(n.output("heap"), "WRONG") && name != "both" // until the next keeper nobody held what was to come
+			if in.Exit.Reason != spec.ExitMemoryLost || in.Filling || saw {
 				t.Errorf("got %+v, exit %+v", in, in.Exit)
 			}
 			must(t, n.Restore(t.Context(), "heap", 1, img.Ref()))
