@@ -300,7 +300,7 @@ func (m *Machine) pause(name string, id uint64) error {
 	case err != nil:
 		return err
 	case !live(in):
-		return fmt.Errorf("instance %d of %q is %s: %w", id, name, in.Phase, fs.ErrInvalid)
+		return fmt.Errorf("instance %d of %q is %s: %w: %w", id, name, in.Phase, spec.ErrNotRunning, fs.ErrInvalid)
 	}
 	m.judge("Pause", name, id)
 	if in.ends != nil {

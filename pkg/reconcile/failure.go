@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // Failure is an action that failed.
@@ -41,10 +43,11 @@ func (f Failure) after(verb string, err error, now time.Time) Failure {
 	if f.Verb == verb {
 		count = f.Count + 1
 	}
+	invalid := errors.Is(err, fs.ErrInvalid) && !errors.Is(err, spec.ErrNotRunning) // what has just ended may run again
 	return Failure{
 		Verb: verb, Err: err, Count: count,
 		Retry: now.Add(doubled(firstRetry, count-1, cmp.Or(lastRetries[verb], lastRetry))),
-		Final: (errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrInvalid)) && slices.Contains(additions, verb),
+		Final: (errors.Is(err, errors.ErrUnsupported) || invalid) && slices.Contains(additions, verb),
 	}.final()
 }
 
