@@ -178,8 +178,9 @@ func (f *Follower) begin() (err error) {
 	}
 	n, err := f.r.next(f.from.Segment)
 	if n == 0 && err == nil { // it is another log than that of the place
-		n, err = f.r.next(0)
-		f.from = Place{}
+		if n, err = f.r.next(0); n != 0 {
+			f.from = Place{}
+		}
 	}
 	if n == 0 || err != nil {
 		return err
