@@ -393,7 +393,7 @@ func begin(dir string, wanted bool) (at log.Place) {
 		return at
 	}
 	if wanted && errors.Is(err, fs.ErrNotExist) && os.Mkdir(dir, 0o750) == nil {
-		at.Segment = 1 // what is gone of a log that was not there before was never sent
+		at.Segment = 1    // what is gone of a log that was not there before was never sent
 		_ = save(dir, at) // else with the first lines
 		return at
 	}
