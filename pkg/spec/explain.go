@@ -6,17 +6,13 @@ import "strings"
 // begin with a kind, "container.", "group.", "job.", "config." or "nodepolicy.", or below spec, as in resources.memory; false when there is no such field
 // (see Suggest).
 func Explain(path string) (Field, bool) {
-	tree := fieldTree()
-	if kind, rest := cutKind(path); strings.EqualFold(kind, KindPolicy) {
-		tree, path = policyTree(), rest
-	} else {
-		for _, name := range []string{KindContainer, KindGroup, KindJob, KindConfig} {
-			if strings.EqualFold(kind, name) {
-				tree, path = trees()[name], rest
-			}
+	kind, rest := cutKind(path)
+	for name, tree := range trees() {
+		if strings.EqualFold(kind, name) {
+			return tree.explain(rest)
 		}
 	}
-	return tree.explain(path)
+	return fieldTree().explain(path)
 }
 
 // Explain is Explain of the agent's configuration: AgentConfig, then a path.

@@ -111,7 +111,7 @@ func TestPolicy(t *testing.T) {
 
 // Each field of a policy has a rule, and a form that its texts are checked for.
 func TestPolicyRulesComplete(t *testing.T) {
-	for _, f := range policyTree().find("spec").all() {
+	for _, f := range trees()[KindPolicy].find("spec").all() {
 		path := strings.TrimPrefix(f.Path, "spec.")
 		if f.kind != kindObject && !slices.ContainsFunc(policyRules, func(r policyRule) bool { return r.name == path }) {
 			t.Errorf("%s has no rule", f.Path)
@@ -121,7 +121,7 @@ func TestPolicyRulesComplete(t *testing.T) {
 		}
 	}
 	for _, rule := range policyRules {
-		if policyTree().at("spec."+rule.name) == nil {
+		if trees()[KindPolicy].at("spec."+rule.name) == nil {
 			t.Errorf("rule %s is of no field", rule.name)
 		}
 	}

@@ -3,11 +3,9 @@ package spec
 import (
 	"cmp"
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	yamltree "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
@@ -18,9 +16,6 @@ const (
 	ReasonPolicyDenied     = "PolicyDenied"     // the node's policy does not allow it
 	ReasonSignatureInvalid = "SignatureInvalid" // nobody who may has signed it as it is
 )
-
-// policyTree are the fields of a policy.
-var policyTree = sync.OnceValue(func() *Field { return treeOf(KindPolicy, reflect.TypeFor[NodePolicy](), reflect.Value{}) })
 
 // DecodePolicy reads a file with one policy and reports every problem in it, in file order, as strictly as Decode.
 func DecodePolicy(file string, data []byte) (*NodePolicy, Problems) {
@@ -44,7 +39,7 @@ func decodePolicy(data []byte) (*NodePolicy, Problems) {
 		return nil, Problems{{Line: 1, Column: 1, Message: fmt.Sprintf("%d documents, want one policy", len(sections))}}
 	}
 	s := sections[0]
-	if _, problems := checkOne(s, policyTree()); len(problems) > 0 {
+	if _, problems := checkOne(s, trees()[KindPolicy]); len(problems) > 0 {
 		return nil, problems
 	}
 	p := &NodePolicy{}

@@ -11,7 +11,7 @@ import (
 // defaultName stands in the tree for the container's name where that is a default.
 const defaultName = "metadata.name"
 
-// trees are the manifests of each kind as a whole: fields without a name whose Fields are apiVersion, kind, metadata and spec.
+// trees are the documents of each kind as a whole: fields without a name whose Fields are apiVersion, kind, metadata and spec.
 var trees = sync.OnceValue(func() map[string]*Field {
 	sample := Defaulted(Container{Metadata: Metadata{Name: defaultName}}, DefaultsVersion)
 	return map[string]*Field{
@@ -19,6 +19,7 @@ var trees = sync.OnceValue(func() map[string]*Field {
 		KindGroup:     treeOf(KindGroup, reflect.TypeFor[Group](), reflect.Value{}),
 		KindJob:       treeOf(KindJob, reflect.TypeFor[Job](), reflect.Value{}),
 		KindConfig:    treeOf(KindConfig, reflect.TypeFor[Config](), reflect.Value{}),
+		KindPolicy:    treeOf(KindPolicy, reflect.TypeFor[NodePolicy](), reflect.Value{}),
 	}
 })
 
