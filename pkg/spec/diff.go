@@ -95,10 +95,15 @@ func emptyList(v reflect.Value) string {
 
 func (d *differ) fields(path string, t reflect.Type, a, b reflect.Value) {
 	for i, m := range members()[t] {
-		if m.class != classIdentity {
-			d.compare(joinField(path, m.name), m.role, field(a, i), field(b, i))
+		if x, y := field(a, i), field(b, i); m.class != classIdentity && !unsaid(x, y) {
+			d.compare(joinField(path, m.name), m.role, x, y)
 		}
 	}
+}
+
+// unsaid tells that two values are zero, which is what most fields are; objects are looked into.
+func unsaid(a, b reflect.Value) bool {
+	return a.IsValid() && b.IsValid() && a.Kind() != reflect.Struct && a.IsZero() && b.IsZero()
 }
 
 // classIdentity marks the name, which says what is compared rather than being compared.

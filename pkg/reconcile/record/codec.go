@@ -1,7 +1,6 @@
 package record
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -30,9 +29,17 @@ type envelope struct {
 // Sum tells records apart that are not kept the same.
 type Sum [sha256.Size]byte
 
-// Sum is the hash of what Encode writes of a record: who remembers what was kept need not remember all of it.
+// Sum is a hash of a record: who remembers what was kept need not remember all of it. Manifests are most of it, and their generations stand for them.
 func (r Record) Sum() Sum {
-	body, _ := json.Marshal(r) // Encode says why it cannot be
+	generations := make([]int64, len(r.History))
+	for i, revision := range r.History {
+		generations[i] = revision.Generation
+	}
+	body, _ := json.Marshal(struct { // Encode says why it cannot be
+		Record
+		Container struct{} `json:"container"`
+		History   []int64  `json:"history"`
+	}{Record: r, History: generations})
 	return sha256.Sum256(body)
 }
 
@@ -64,8 +71,7 @@ func Decode(name string, data []byte) (Record, error) {
 		return Record{}, errors.New("its checksum does not match")
 	}
 	var r Record
-	d := json.NewDecoder(bytes.NewReader(e.Record))
-	if err := d.Decode(&r); err != nil {
+	if err := json.Unmarshal(e.Record, &r); err != nil {
 		return Record{}, fmt.Errorf("not a record: %v", err)
 	}
 	return r, check(name, r)
