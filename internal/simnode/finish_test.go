@@ -81,7 +81,7 @@ func (s *simulation) finish() error {
 	s.late = append(s.late, s.oracle.Converged(s.machine)...)
 	for _, name := range s.oracle.Returned() {
 		// What failed and is not started again proves nothing; nor does a manifest whose first run came from an image of a process that was about to end.
-		if slices.ContainsFunc(s.machine.Instances()[name], runs) && !s.machine.Poisoned(name) && !s.machine.Poisoned(s.puts[name].Spec.Checkpoint.From) {
+		if slices.ContainsFunc(s.machine.Instances()[name], runs) && !s.oracle.EndedBefore(name) && !s.machine.Poisoned(name) && !s.machine.Poisoned(s.puts[name].Spec.Checkpoint.From) {
 			s.late = append(s.late, name+": an earlier manifest is in force")
 		}
 	}

@@ -91,3 +91,12 @@ func (o *Oracle) Returned() (names []string) {
 	}
 	return names
 }
+
+// EndedBefore tells whether a name's latest run had ended when its newest manifest came, which does not start again what has ended so: it cannot prove
+// itself.
+func (o *Oracle) EndedBefore(name string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r := o.ledger.records[name]
+	return r.LastExit != nil && !r.LastExit.FinishedAt.After(r.Rollout.Accepted) && !r.Container.Spec.Restart.After(*r.LastExit)
+}
