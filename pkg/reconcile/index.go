@@ -111,11 +111,16 @@ func (a *Agent) dependents(n *entry) []string {
 	return slices.DeleteFunc(a.index.dependents.of(n.id, n.group), func(id string) bool { return id == n.id })
 }
 
-// left are those that depend on the group of a name, if that is to leave it: nobody else tells them that the group is so far without it. The caller
-// holds mu.
-func (a *Agent) left(n *entry, group string) []string {
-	if n.group == "" || n.group == group {
-		return nil
+// left are those to whom a name mattered by the manifest before, and does not by its new one: who depends on the group that it leaves, and what it
+// depends on no more. Nobody else tells them that they need not wait for it. The caller holds mu.
+func (a *Agent) left(n *entry, c spec.Container) (names []string) {
+	if n.group != "" && n.group != c.Spec.Group {
+		names = a.index.dependents.of(n.group)
 	}
-	return a.index.dependents.of(n.group)
+	for _, other := range n.others {
+		if !slices.ContainsFunc(c.Spec.DependsOn, func(d spec.Dependency) bool { return d.Name == other }) {
+			names = append(names, a.called(other)...)
+		}
+	}
+	return names
 }

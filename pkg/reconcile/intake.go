@@ -110,7 +110,7 @@ func (a *Agent) admit() (unsettled bool) {
 			n := a.entry(id)
 			n.desired, n.removed = d, false
 			changed = append(changed, id)
-			changed = append(changed, a.left(n, d.Container.Spec.Group)...)
+			changed = append(changed, a.left(n, d.Container)...)
 			a.file(n, d.Container)
 		}
 	}
