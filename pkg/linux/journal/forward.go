@@ -70,6 +70,7 @@ type Forwarder struct {
 	mu   sync.Mutex
 	jobs map[string]*job
 	past map[string]chan struct{} // closed when the last job of a name that is over has ended
+	next chan time.Time           // closed when it is time for a look at all logs that do not grow
 }
 
 // NewForwarder makes one that writes to a journal and says to log when that is away and when it is back.
@@ -140,6 +141,23 @@ func (f *Forwarder) Retain(names map[string]bool) {
 	}
 }
 
+// tick is closed when it is time for a look at a log that does not grow. All such logs have it together: a node with many that say nothing wakes up for all
+// of them at once.
+func (f *Forwarder) tick() <-chan time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.next == nil {
+		f.next = make(chan time.Time)
+		time.AfterFunc(lastPause, func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			close(f.next)
+			f.next = nil
+		})
+	}
+	return f.next
+}
+
 // Wait waits until all have ended, by Set or by their ctx.
 func (f *Forwarder) Wait() { f.work.Wait() }
 
@@ -177,12 +195,16 @@ func (j *job) run(ctx context.Context) {
 			j.end(err)
 			return
 		}
+		wait := j.f.tick
+		if pause != lastPause {
+			wait = func() <-chan time.Time { return time.After(pause) }
+		}
 		select {
 		case <-ctx.Done():
 			j.save()
 			return
 		case <-j.over:
-		case <-time.After(pause):
+		case <-wait():
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -287,6 +288,27 @@ func TestForward(t *testing.T) {
 }
 
 // A forwarder goes on where its predecessor stopped, and what is written while the journal is away waits.
+// Logs that do not grow are looked at together: an idle node wakes up for all of them at once.
+func TestForwardIdlesTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := journal.NewForwarder(nil, logr.Discard())
+		began := time.Now()
+		first := f.Tick()
+		time.Sleep(time.Millisecond)
+		if f.Tick() != first {
+			t.Error("the second has a timer of its own")
+		}
+		<-first
+		if f.Tick() == first {
+			t.Error("a tick that is over is waited for")
+		}
+		if took := time.Since(began); took != 500*time.Millisecond {
+			t.Errorf("it came after %v", took)
+		}
+		<-f.Tick()
+	})
+}
+
 func TestForwardGoesOn(t *testing.T) {
 	s, o := newSink(t), newOutput(t, log.Limits{MaxSize: 4 << 10, MaxFiles: 100})
 	var want []string
