@@ -35,7 +35,7 @@ func (o *Oracle) jobs(verb string, c trial) string {
 		return ""
 	}
 	done := f.done
-	if done != nil && r.Job.Completed != "" && c.surely(func(v spec.Container) bool {
+	if done != nil && r.Job.Completed == spec.Identity(*done, spec.DefaultsVersion) && c.surely(func(v spec.Container) bool {
 		return v.Spec.Job.History > 0 && !scheduled(v) && sameFrozen(v, *done) && v.Spec.Group == done.Spec.Group
 	}) {
 		return "this job has completed"
