@@ -20,6 +20,9 @@ func (a *Agent) ask(n *entry, desired *Desired, observed []spec.Instance) {
 	in, t := a.target(n, desired, observed)
 	if in.ID == 0 {
 		a.prober.Remove(n.id)
+		if desired != nil && wantedOf(desired, n.record).Spec.Probes == (spec.Probes{}) { // another manifest's have said it
+			n.record.Health = record.Health{}
+		}
 		return
 	}
 	a.prober.Set(n.id, t)
