@@ -13,6 +13,7 @@ const seen = 45 * time.Second
 // far is how far the container of a name has come, as the machine knows it.
 type far struct {
 	up, runs, completed span      // it has a process, one that is not frozen, or has exited with 0
+	ended               span      // some instance has exited with 0, whether there is a newer one or not
 	asked, there        bool      // to end; there is an instance
 	since               time.Time // when the run began that it has
 	sick                span      // whoever asks it is not told that it is healthy
@@ -44,6 +45,7 @@ func (o *Oracle) Watches(name string, instances []spec.Instance) {
 	f.up = f.up.to(slices.ContainsFunc(instances, hasProcess))
 	before := f.runs
 	f.runs = f.runs.to(slices.ContainsFunc(instances, func(in spec.Instance) bool { return in.Phase == spec.InstanceRunning }))
+	f.ended = f.ended.to(slices.ContainsFunc(instances, done))
 	f.there = len(instances) > 0
 	f.asked = slices.ContainsFunc(instances, func(in spec.Instance) bool { return !in.Stopping.IsZero() })
 	switch {
@@ -52,9 +54,8 @@ func (o *Oracle) Watches(name string, instances []spec.Instance) {
 		if f.runs.on && !before.on && last.StartedAt.Equal(f.since) && time.Since(before.till) < seen { // so short a freeze need not be seen
 			f.runs.since = before.since
 		}
-		done := last.Phase == spec.InstanceExited && last.Exit.Code == 0 && byItself(last.Exit.Reason)
-		f.completed, f.since = f.completed.to(done), last.StartedAt
-		if done && last.Spec.Metadata.Name != "" {
+		f.completed, f.since = f.completed.to(done(last)), last.StartedAt
+		if done(last) && last.Spec.Metadata.Name != "" {
 			f.done = &last.Spec
 		}
 	default:
@@ -62,6 +63,11 @@ func (o *Oracle) Watches(name string, instances []spec.Instance) {
 		f.completed = f.completed.to(f.completed.on && f.done != nil && f.done.Spec.Job.History > 0) // a job has completed for good
 	}
 	o.far[name] = f
+}
+
+// done tells whether an instance did what it was there for.
+func done(in spec.Instance) bool {
+	return in.Phase == spec.InstanceExited && in.Exit.Code == 0 && byItself(in.Exit.Reason)
 }
 
 // Answers tells what whoever asks a container is told from now on.

@@ -36,7 +36,7 @@ func (o *Oracle) returns(before, now record.Record) string {
 		switch {
 		case returned(before) != nil && returned(now) != nil:
 			return fmt.Sprintf("generation %d has proven itself, but %d is in force", now.Generation, now.Rollback.To)
-		case !done && !f.completed.lasted(seen) && !now.Container.Spec.Job.Scheduled() && !(f.runs.lasted(seen) && max(time.Since(f.runs.since), f.runs.last) >= enough): // what a full disk did not take is written down in the next run
+		case !done && !f.completed.lasted(seen) && !f.ended.lasted(seen) && !now.Container.Spec.Job.Scheduled() && !(f.runs.lasted(seen) && max(time.Since(f.runs.since), f.runs.last) >= enough): // what a full disk did not take is written down in the next run
 			return fmt.Sprintf("generation %d has proven itself, but did not run for %v", now.Generation, enough)
 		}
 	}
