@@ -60,7 +60,7 @@ func (o *Oracle) Watches(name string, instances []spec.Instance) {
 		}
 	default:
 		delete(o.ticks, name)
-		f.completed = f.completed.to(f.completed.on && f.done != nil && f.done.Spec.Job.History > 0) // a job has completed for good
+		f.completed = f.completed.to(f.completed.on && f.done != nil && f.done.Spec.Job.History > 0 && !scheduled(*f.done)) // a job without a schedule has completed for good
 	}
 	o.far[name] = f
 }
