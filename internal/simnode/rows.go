@@ -35,7 +35,7 @@ func (o *Oracle) given(verb string, c trial) string {
 	if w.began.IsZero() && !fresh && c.lasted() > seen {
 		w.began = c.in.StartedAt
 	}
-	if len(all) > 0 {
+	if len(c.versions) == 1 { // else the agent may take the newest for new later
 		w.from = all[len(all)-1].From
 	}
 	o.rows[key] = w
