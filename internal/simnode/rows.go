@@ -32,7 +32,7 @@ func (o *Oracle) given(verb string, c trial) string {
 	default:
 		w.restarts = 0
 	}
-	if w.began.IsZero() && !fresh && c.lasted() > seen {
+	if w.began.IsZero() && !fresh && c.lasted() > seen && c.in.Exit.StartedAt.After(w.from) {
 		w.began = c.in.StartedAt
 	}
 	if len(c.versions) == 1 { // else the agent may take the newest for new later
