@@ -18,6 +18,7 @@ type far struct {
 	since               time.Time // when the run began that it has
 	sick                span      // whoever asks it is not told that it is healthy
 	done                *spec.Container
+	group               string // of the newest instance
 }
 
 // lasted tells whether a span was on at some moment of the last time.
@@ -55,6 +56,7 @@ func (o *Oracle) Watches(name string, instances []spec.Instance) {
 			f.runs.since = before.since
 		}
 		f.completed, f.since = f.completed.to(done(last)), last.StartedAt
+		f.group = last.Spec.Spec.Group
 		if done(last) && last.Spec.Metadata.Name != "" {
 			f.done = &last.Spec
 		}
@@ -134,13 +136,18 @@ func (o *Oracle) met(d spec.Dependency) bool {
 		may, must := false, true
 		for _, v := range o.versions(name) {
 			in := v.Container != nil && v.Container.Spec.Group == d.Name
-			left := v.Container == nil && o.far[name].there && o.last(name).Spec.Group == d.Name // which nobody claims
+			left := v.Container == nil && o.leftOf(name, d.Name)
 			may, must = may || in || left, must && in && !o.circled[name].may()                  // or it is not in force
 		}
 		member = member || may
 		all = all && (!must || o.so(name, d.Condition))
 	}
 	return member && all
+}
+
+// leftOf tells whether something that nobody claims may be one of a group: its manifest may have left that before an agent saw it.
+func (o *Oracle) leftOf(name, group string) bool {
+	return o.far[name].there && (o.last(name).Spec.Group == group || o.far[name].group == group)
 }
 
 // waits says which dependency a run that begins has not waited for.
@@ -174,7 +181,7 @@ func (o *Oracle) sure(d spec.Dependency) bool {
 	for name, all := range o.history {
 		last := all[len(all)-1].Container
 		switch {
-		case last == nil && o.last(name).Spec.Group == d.Name && o.far[name].there: // which nobody claims
+		case last == nil && o.leftOf(name, d.Name):
 			return false
 		case last == nil || last.Spec.Group != d.Name:
 			continue
