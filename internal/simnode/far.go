@@ -137,7 +137,7 @@ func (o *Oracle) met(d spec.Dependency) bool {
 		for _, v := range o.versions(name) {
 			in := v.Container != nil && v.Container.Spec.Group == d.Name
 			left := v.Container == nil && o.leftOf(name, d.Name)
-			may, must = may || in || left, must && in && !o.circled[name].may()                  // or it is not in force
+			may, must = may || in || left, must && in && !o.circled[name].may() // or it is not in force
 		}
 		member = member || may
 		all = all && (!must || o.so(name, d.Condition))
