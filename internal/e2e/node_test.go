@@ -368,7 +368,7 @@ func (n *node) leftovers() string {
 			left = append(left, err.Error())
 		}
 		for _, entry := range entries {
-			audit := dir == "log" && strings.HasPrefix(entry.Name(), "audit.log") // outlives what it tells of
+			audit := dir == "log" && strings.HasPrefix(entry.Name(), "audit.") // outlives what it tells of
 			if entry.IsDir() || dir != "run/state" && !audit {
 				left = append(left, filepath.Join(dir, entry.Name()))
 			}

@@ -31,11 +31,10 @@ func (s *Server) routes() http.Handler {
 // handle lets those with a role through, and has written down what changes something or is admins' alone, refused or not.
 func (s *Server) handle(mux *http.ServeMux, m Mount) {
 	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if peer := callerOf(r); peer.Role < m.Role {
-			writeError(w, peer.refused(m.Role, r.Method+" "+r.URL.Path))
-			return
-		}
-		if e := refusedBrowser(r, m.Role); e != nil {
+		if e := refused(r, m.Role); e != nil {
+			if record := recordOf(r.Context()); record != nil {
+				record.Refused = true
+			}
 			writeError(w, e)
 			return
 		}
@@ -45,6 +44,14 @@ func (s *Server) handle(mux *http.ServeMux, m Mount) {
 		h = s.audited(h)
 	}
 	mux.Handle(m.Pattern, h)
+}
+
+// refused is why a caller may not ask for what needs a role; nil: it may.
+func refused(r *http.Request, needed Role) *Error {
+	if peer := callerOf(r); peer.Role < needed {
+		return peer.refused(needed, r.Method+" "+r.URL.Path)
+	}
+	return refusedBrowser(r, needed)
 }
 
 // answer computes the one JSON value of a response.

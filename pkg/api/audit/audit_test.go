@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lines are those of a file, each of which has to be JSON.
-func lines(t *testing.T, path string) (list []map[string]any) {
+// read are the lines of a file, each of which has to be JSON.
+func read(t *testing.T, path string) (list []map[string]any) {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -45,7 +45,7 @@ func TestLog(t *testing.T) {
 		l.Add(Record{ID: "late"})
 	}
 	path := filepath.Join(dir, FileName)
-	got := lines(t, path)
+	got := read(t, path)
 	if len(got) != 4 || got[2]["id"] != "1" || got[0]["uid"] != 7.0 || got[0]["body"].(map[string]any)["for"] != "1h" || got[1]["body"] != "4098 bytes" {
 		t.Errorf("got %v", got)
 	}
@@ -60,21 +60,21 @@ func TestLog(t *testing.T) {
 // The files stay within their bounds, and are complete up to what was dropped as the oldest.
 func TestRotation(t *testing.T) {
 	dir := t.TempDir()
-	f := file{dir: dir}
+	f := file{dir: dir, name: FileName, max: 1 << 20, old: 3}
 	line := []byte(`{"x":"` + strings.Repeat("x", 64<<10) + `"}` + "\n")
-	for range 6 * maxFile / len(line) {
+	for range 6 * int(f.max) / len(line) {
 		if err := f.write(line); err != nil {
 			t.Fatal(err)
 		}
 	}
 	f.close()
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 1+oldFiles {
+	if err != nil || len(entries) != 1+f.old {
 		t.Fatalf("got %v, %v", entries, err)
 	}
 	for _, e := range entries {
 		info, err := e.Info()
-		if err != nil || info.Size() > maxFile || info.Mode() != 0o600 || info.Size()%int64(len(line)) != 0 {
+		if err != nil || info.Size() > f.max || info.Mode() != 0o600 || info.Size()%int64(len(line)) != 0 {
 			t.Errorf("%s: %d bytes, %v, %v", e.Name(), info.Size(), info.Mode(), err)
 		}
 	}
@@ -89,7 +89,7 @@ func TestRotationFails(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, FileName+".2", "x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	f := file{dir: dir, size: maxFile}
+	f := file{dir: dir, name: FileName, max: 1 << 20, old: 3, size: 1 << 20}
 	if err := f.write([]byte("{}\n")); err == nil {
 		t.Error("it is written on")
 	}
@@ -126,7 +126,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	// Every record is on the disk, or counted there, or still counted here: a line that says how many there were is shorter than a record, and may find room before.
 	written, missed := 0, 0
-	for ; written+missed+int(l.missed.Load()) < n; time.Sleep(time.Millisecond) {
+	for ; written+missed+int(l.accepted.missed.Load()) < n; time.Sleep(time.Millisecond) {
 		written, missed = tally(path)
 	}
 	if err := os.Remove(ballast); err != nil {
@@ -134,7 +134,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	l.Add(Record{ID: "after"})
 	l.Close()
-	got := lines(t, path)
+	got := read(t, path)
 	written, missed = tally(path)
 	if last := got[len(got)-1]; written == 0 || missed == 0 || written+missed != n+1 || last["id"] != "after" {
 		t.Errorf("%d written, %d missed; last %v", written, missed, last)
@@ -162,14 +162,43 @@ func tally(path string) (written, missed int) {
 
 // While the disk does not answer, records are counted and nobody waits.
 func TestStuckDisk(t *testing.T) {
-	l := &Log{log: logr.Discard(), file: file{dir: t.TempDir()}, queue: make(chan []byte, maxQueue), done: make(chan struct{})}
+	dir := t.TempDir()
+	of := func(name string) *lines { return newLines(logr.Discard(), file{dir: dir, name: name, max: 1 << 20}) }
+	l := &Log{of(FileName), of(RefusedName)}
 	for range maxQueue + 7 {
-		l.Add(Record{})
+		l.Add(Record{Refused: true})
 	}
-	go l.run()
+	l.Add(Record{ID: "done"}) // has its place, however many are refused
+	go l.accepted.run()
+	go l.refused.run()
 	l.Close()
-	got := lines(t, filepath.Join(l.file.dir, FileName))
-	if len(got) != maxQueue+1 || got[0]["missed"] != 7.0 {
+	if got := read(t, filepath.Join(dir, RefusedName)); len(got) != maxQueue+1 || got[0]["missed"] != 7.0 {
 		t.Errorf("%d lines, the first %v", len(got), got[0])
+	}
+	if got := read(t, filepath.Join(dir, FileName)); len(got) != 1 || got[0]["id"] != "done" {
+		t.Errorf("got %v", got)
+	}
+}
+
+// Who is refused takes no room from what was done, however often and with whatever text.
+func TestManyRefusals(t *testing.T) {
+	dir := t.TempDir()
+	l := Open(dir, logr.Discard())
+	l.Add(Record{ID: "done", Path: "/v1/containers/web/stop"})
+	long := strings.Repeat("x", 8<<10)
+	for range maxQueue {
+		l.Add(Record{Refused: true, Path: long, Query: long, Message: long})
+	}
+	l.Close()
+	if got := read(t, filepath.Join(dir, FileName)); len(got) != 1 || got[0]["id"] != "done" {
+		t.Errorf("got %v", got)
+	}
+	for i, r := range read(t, filepath.Join(dir, RefusedName)) {
+		if text, want := r["path"], long[:maxText]+"... (8192 bytes)"; text != want || r["query"] != want || r["message"] != want {
+			t.Fatalf("%d: got %v", i, r)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, RefusedName+".2")); err == nil {
+		t.Error("refusals have three files")
 	}
 }

@@ -12,16 +12,18 @@ import (
 
 // file is the newest file of a log, mode 0600, and those before it. It is opened when it is needed, and again after a failure.
 type file struct {
-	dir  string
-	f    *os.File
-	size int64
+	dir, name string
+	max       int64 // bytes of one file
+	old       int   // files beside it: NAME.1 is the newest of them
+	f         *os.File
+	size      int64
 }
 
-func (a *file) path() string { return filepath.Join(a.dir, FileName) }
+func (a *file) path() string { return filepath.Join(a.dir, a.name) }
 
 // write appends lines that are read together or not at all.
 func (a *file) write(lines []byte) error {
-	if a.size+int64(len(lines)) > maxFile {
+	if a.size+int64(len(lines)) > a.max {
 		if err := a.rotate(); err != nil {
 			return err
 		}
@@ -61,7 +63,7 @@ func (a *file) open() error {
 
 // rotate puts the file aside, and drops the oldest. A file that cannot be put aside is not written to any more, so that the size is bounded.
 func (a *file) rotate() error {
-	for i := oldFiles; i > 0; i-- {
+	for i := a.old; i > 0; i-- {
 		from := a.path()
 		if i > 1 {
 			from = fmt.Sprintf("%s.%d", a.path(), i-1)
