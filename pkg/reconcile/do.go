@@ -32,6 +32,7 @@ func (a *Agent) do(ctx context.Context, action Action) (taken spec.Image, err er
 func (a *Agent) doWhile(ctx context.Context, action Action) (taken spec.Image, err error) {
 	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(deadlines[action.Verb]+action.Handler.Lasts()), action.Until))
 	defer cancel()
+	defer a.begins(action)()
 	defer a.quiet(action)()
 	defer trace.StartRegion(ctx, action.Verb).End()
 	began := time.Now()

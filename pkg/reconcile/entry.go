@@ -29,6 +29,7 @@ type entry struct {
 	moved    time.Duration   // by which the clock was set since the latest pass
 	deepDue  time.Time       // when its next deep look is due; zero for never
 	hurried  bool            // something hints at a hand: it is not put off for a round
+	deed     deed            // the verb that is under way
 
 	turn    chan struct{}
 	record  record.Record
@@ -62,16 +63,14 @@ func (a *Agent) entry(id string) *entry {
 	return n
 }
 
-// enter waits for the turn of a name; leave ends it.
+// enter waits for the turn of a name, if it is not free; leave ends it.
 func (a *Agent) enter(ctx context.Context, id string) (*entry, error) {
 	for {
 		a.mu.Lock()
 		n := a.entry(id)
 		a.mu.Unlock()
-		select {
-		case n.turn <- struct{}{}:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := n.await(ctx); err != nil {
+			return nil, err
 		}
 		a.mu.Lock()
 		current, rules := a.names[id] == n, a.rules
@@ -84,6 +83,21 @@ func (a *Agent) enter(ctx context.Context, id string) (*entry, error) {
 			return n, nil
 		}
 		n.leave() // it was forgotten meanwhile
+	}
+}
+
+// await takes the turn; one that is free is had by whose ctx has ended, too.
+func (n *entry) await(ctx context.Context) error {
+	select {
+	case n.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case n.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

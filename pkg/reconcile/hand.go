@@ -30,28 +30,6 @@ func (a *Agent) WatchEvents(ctx context.Context, name string, since uint64) <-ch
 	return a.events.Watch(ctx, name, since)
 }
 
-// Plan is what the agent would do now, from what it saw last: nothing is asked of the node.
-func (a *Agent) Plan(ctx context.Context) (Actions, error) {
-	list, _ := a.objects.List()
-	var actions Actions
-	for _, object := range list {
-		n, err := a.enter(ctx, object.Metadata.Name)
-		if err != nil {
-			return Actions{}, err
-		}
-		desired, removed := a.wants(n)
-		a.mu.Lock()
-		observed := n.observed
-		a.mu.Unlock()
-		s := a.subject(n, desired, observed)
-		s.Record.Removed = removed
-		d := Plan(s, now())
-		n.leave()
-		actions.Actions = append(actions.Actions, d.Actions...)
-	}
-	return actions, nil
-}
-
 // Override sets a state over the manifest's, until the manifest's changes, or has nothing done about the container, in both cases until o.Until at the latest;
 // the zero value clears what was set, and a return to an earlier manifest. A pause of one container of a
 // group, and the end of it, is one of all its containers that are not stopped: they are frozen together. So it is with Checkpointed. fs.ErrNotExist for an unknown

@@ -68,6 +68,39 @@ func withSessions(t *testing.T, play func(t *testing.T, agent *reconcile.Agent, 
 	})
 }
 
+// The plan of a node waits for no name that is busy: of one with a verb under way it is that, since when, and of one whose turn others have what its status says.
+func TestPlanWhileBusy(t *testing.T) {
+	withSessions(t, func(t *testing.T, agent *reconcile.Agent, machine *simnode.Machine, node *talkative) {
+		if err := agent.Override(t.Context(), "c", spec.Override{State: spec.StateStopped}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		machine.Slow(time.Hour)
+		began := time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _, _ = agent.Checkpoint(ctx, "a", spec.CheckpointOptions{}) }()
+		over := make(chan struct{})
+		node.exec = func(context.Context, string, uint64, spec.Exec) (spec.Session, error) {
+			<-over
+			return nil, syscall.EIO
+		}
+		go func() { _, _ = agent.Exec(ctx, "b", ls) }()
+		synctest.Wait()
+		asked := time.Now()
+		plan, err := agent.Plan(t.Context())
+		if err != nil || len(plan.Actions) != 1 || plan.Actions[0].Name != "a" || plan.Actions[0].Verb != reconcile.VerbCheckpoint ||
+			!strings.HasSuffix(plan.Actions[0].Cause, "; under way since "+began.Format(time.DateTime)) {
+			t.Errorf("got %+v, %v", plan.Actions, err)
+		}
+		if took := time.Since(asked); took > 2*time.Second { // of the clock in the bubble
+			t.Errorf("it took %v", took)
+		}
+		cancel()
+		close(over)
+		synctest.Wait()
+	})
+}
+
 var ls = spec.Exec{Command: []string{"/bin/ls", "--password=secret"}}
 
 // An exec goes to the instance that runs, and its event tells the program and no argument.
