@@ -42,8 +42,10 @@ type Agent interface {
 	Exec(ctx context.Context, name string, e spec.Exec) (spec.Session, error)
 	// Attach joins the input and output of a container's own process. The caller closes the session.
 	Attach(ctx context.Context, name string) (spec.Session, error)
-	// Drift compares what runs of a container with all that the kernel lets one read back, and has put back what can be; none when nothing differs, or runs.
+	// Drift compares what runs of a container with all that the kernel lets one read back; none when nothing differs, or runs.
 	Drift(ctx context.Context, name string) ([]spec.Drift, error)
+	// RepairDrift is Drift, and has put back what can be.
+	RepairDrift(ctx context.Context, name string) ([]spec.Drift, error)
 	// ConfirmPrune lets blocked removals of a source go on, if its contents still have that hash.
 	ConfirmPrune(ctx context.Context, source, hash string) error
 

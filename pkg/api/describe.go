@@ -123,9 +123,15 @@ func descriptions() map[string]Description {
 			Errors: []Reason{ReasonNotFound, ReasonConflict},
 		},
 		"getDrift": {
-			Text:   "Look at once, as the agent does every so often, for what the kernel shows otherwise than the manifest. What can be put back is.",
+			Text:   "Look at once, as the agent does every so often, for what the kernel shows otherwise than the manifest. Nothing is done about it.",
 			Answer: []spec.Drift{},
 			Errors: []Reason{ReasonNotFound, ReasonConflict, ReasonNotRunning},
+		},
+		"repairDrift": {
+			Text:   "Look at once for what the kernel shows otherwise than the manifest, and have put back what can be. The answer is what was found.",
+			Body:   struct{}{},
+			Answer: []spec.Drift{},
+			Errors: []Reason{ReasonNotFound, ReasonConflict, ReasonNotRunning, ReasonTooLarge},
 		},
 		"listRevisions": {
 			Text:   "The manifests of one container that are remembered, the newest last.",

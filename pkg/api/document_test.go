@@ -242,6 +242,8 @@ func TestDocument(t *testing.T) {
 		{"GET", "/v1/containers/off/stats", "", 409, 0},
 		{"GET", "/v1/containers/web/processes", "", 200, 0},
 		{"GET", "/v1/containers/web/drift", "", 200, 0},
+		{"POST", "/v1/containers/web/drift", "{}", 200, 0},
+		{"POST", "/v1/containers/web/drift", `{"fast":true}`, 400, 0},
 		{"GET", "/v1/containers/web/revisions", "", 200, 0},
 		{"GET", "/v1/containers/nobody/revisions", "", 404, 0},
 		{"GET", "/v1/containers/web/logs?tail=1&timestamps=1", "", 200, 0},

@@ -17,6 +17,7 @@ func (nobody) Objects() ([]spec.Object, uint64)                    { return nil,
 func (nobody) Object(string) (spec.Object, error)                  { return spec.Object{}, fs.ErrNotExist }
 func (nobody) Events(string, uint64) []Event                       { return nil }
 func (nobody) Sources() []Source                                   { return nil }
+func (nobody) RepairDrift(context.Context, string) ([]spec.Drift, error) { return nil, fs.ErrNotExist }
 func (nobody) Drift(context.Context, string) ([]spec.Drift, error) { return nil, fs.ErrNotExist }
 func (nobody) Plan(context.Context) (Plan, error)                  { return Plan{}, nil }
 func (nobody) Features(context.Context) map[string]error           { return nil }

@@ -34,6 +34,7 @@ func routes() []route {
 		{get, pathContainer + "/stats", "getStats", Read, onceBy((*Server).stats), false},
 		{get, pathContainer + "/processes", "listProcesses", Read, onceBy((*Server).processes), false},
 		{get, pathContainer + "/drift", "getDrift", Read, onceBy((*Server).drift), false},
+		{post, pathContainer + "/drift", "repairDrift", Operate, onceBy((*Server).repairDrift), false},
 		{get, pathContainer + "/revisions", "listRevisions", Read, onceBy((*Server).revisions), false},
 		{get, pathContainer + "/logs", "getLogs", Read, streamBy((*Server).logs), false},
 		{post, pathContainer + "/exec", "exec", Admin, sessionBy((*Server).exec), false},

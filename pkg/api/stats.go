@@ -31,12 +31,21 @@ func (s *Server) processes(r *http.Request) (any, error) {
 	return append([]spec.Process{}, processes...), s.vanished(name, err)
 }
 
-func (s *Server) drift(r *http.Request) (any, error) {
+func (s *Server) drift(r *http.Request) (any, error) { return s.compare(r, s.Agent.Drift) }
+
+func (s *Server) repairDrift(r *http.Request) (any, error) {
+	if err := readBody(r, &struct{}{}); err != nil {
+		return nil, err
+	}
+	return s.compare(r, s.Agent.RepairDrift)
+}
+
+func (s *Server) compare(r *http.Request, look func(context.Context, string) ([]spec.Drift, error)) (any, error) {
 	object, err := s.object(r.PathValue("name"))
 	if err != nil {
 		return nil, err
 	}
-	drifts, err := s.Agent.Drift(r.Context(), object.Metadata.Name)
+	drifts, err := look(r.Context(), object.Metadata.Name)
 	return append([]spec.Drift{}, drifts...), err
 }
 

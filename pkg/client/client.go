@@ -109,6 +109,11 @@ func (c *Client) Drift(ctx context.Context, name string) (d []spec.Drift, err er
 	return d, c.get(ctx, "/containers/"+url.PathEscape(name)+"/drift", nil, &d)
 }
 
+// RepairDrift is Drift, and has the agent put back what can be.
+func (c *Client) RepairDrift(ctx context.Context, name string) (d []spec.Drift, err error) {
+	return d, c.post(ctx, "/containers/"+url.PathEscape(name)+"/drift", nil, &d)
+}
+
 // AllStats is what containers use and have used: all of them, or those that are named.
 func (c *Client) AllStats(ctx context.Context, names ...string) (l api.StatsList, err error) {
 	return l, c.get(ctx, "/stats", url.Values{"name": names}, &l)

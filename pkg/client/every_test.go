@@ -69,6 +69,7 @@ func TestEveryRoute(t *testing.T) {
 		"Stats":         func() error { _, err := c.Stats(ctx, "web"); return err },
 		"Processes":     func() error { _, err := c.Processes(ctx, "web"); return err },
 		"Drift":         func() error { _, err := c.Drift(ctx, "web"); return err },
+		"RepairDrift":   func() error { _, err := c.RepairDrift(ctx, "web"); return err },
 		"Revisions":     func() error { _, err := c.Revisions(ctx, "web"); return err },
 		"AllStats":      func() error { _, err := c.AllStats(ctx); return err },
 		"Events":        func() error { _, err := c.Events(ctx, "", 0); return err },

@@ -132,6 +132,35 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// Who looks for drift changes nothing, whoever it is: what puts it back is asked for, or the loop's own look.
+func TestDriftLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := running(t, "a")
+		defer s.stop()
+		s.agent.SetRules(reconcile.Rules{DeepLook: -1, Allows: s.allows()}) // no looks by itself
+		s.machine.Stray("a", spec.Drift{Field: "hostname", Found: "db", Wanted: "a", Repairable: true})
+		for range 3 {
+			drifts, err := s.agent.Drift(t.Context(), "a")
+			if err != nil || len(drifts) != 1 || drifts[0].Found != "db" {
+				t.Fatalf("got %v, %v", drifts, err)
+			}
+			time.Sleep(time.Hour)
+		}
+		for _, e := range s.agent.Events("a", 0) {
+			if strings.HasPrefix(e.Reason, "Drift") {
+				t.Errorf("a look had %s", e.Reason)
+			}
+		}
+		if _, err := s.agent.RepairDrift(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if drifts, err := s.agent.Drift(t.Context(), "a"); err != nil || len(drifts) != 0 {
+			t.Errorf("not put back: %v, %v", drifts, err)
+		}
+	})
+}
+
 // What a person asks for of names that are not there, or in words that are none, is refused and changes nothing.
 func TestRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -155,8 +155,23 @@ func (a *Agent) deep(ctx context.Context, id string) {
 	a.noteDeep(n, in, drifts)
 }
 
-// Drift looks deep into what runs of a name now, whatever is due, and has done about it what is to be done. None runs: none. fs.ErrNotExist for an unknown name.
+// Drift looks deep into what runs of a name now, whatever is due, and does nothing about it. None runs: none. fs.ErrNotExist for an unknown name.
 func (a *Agent) Drift(ctx context.Context, name string) ([]spec.Drift, error) {
+	return a.drift(ctx, name, func(*entry, spec.Instance, []spec.Drift) {})
+}
+
+// RepairDrift is Drift, and has done about what it finds what is to be done.
+func (a *Agent) RepairDrift(ctx context.Context, name string) ([]spec.Drift, error) {
+	return a.drift(ctx, name, func(n *entry, in spec.Instance, drifts []spec.Drift) {
+		a.noteDeep(n, in, drifts)
+		if len(limitDrifts(in)) > 0 {
+			a.queue.Add(name)
+		}
+	})
+}
+
+// drift gives what differs of a name, and before, to note, what a deep look found of an instance.
+func (a *Agent) drift(ctx context.Context, name string, note func(*entry, spec.Instance, []spec.Drift)) ([]spec.Drift, error) {
 	if _, err := a.Object(name); err != nil {
 		return nil, err
 	}
@@ -173,12 +188,8 @@ func (a *Agent) Drift(ctx context.Context, name string) ([]spec.Drift, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.noteDeep(n, in, drifts)
-	if limits := limitDrifts(in); len(limits) > 0 {
-		a.queue.Add(name)
-		drifts = append(limits, drifts...)
-	}
-	return drifts, nil
+	note(n, in, drifts)
+	return append(limitDrifts(in), drifts...), nil
 }
 
 // deepOf is the run of a name to look at: none where nothing would be done about what is found.

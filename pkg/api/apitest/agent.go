@@ -131,6 +131,12 @@ func (a *Agent) SetDrift(name string, drifts ...spec.Drift) {
 	a.drifts[name] = drifts
 }
 
+// RepairDrift is what was set, and notes the call.
+func (a *Agent) RepairDrift(ctx context.Context, name string) ([]spec.Drift, error) {
+	_ = a.ask("repair", name)
+	return a.Drift(ctx, name)
+}
+
 // Drift is what was set.
 func (a *Agent) Drift(_ context.Context, name string) ([]spec.Drift, error) {
 	a.mu.Lock()
