@@ -74,7 +74,7 @@ type Agent interface {
 type Images interface {
 	// VerifyImage reads an image as a restore would before it starts anything; an error names the first thing that is wrong.
 	VerifyImage(ctx context.Context, ref string) error
-	// ShowImage is what is in an image.
+	// ShowImage is what is in an image, as was written down when it was taken: its memory is not read.
 	ShowImage(ctx context.Context, ref string) (spec.ImageDetails, error)
 	// KeepImage puts an image aside, so that retention leaves it alone, or gives it back.
 	KeepImage(ctx context.Context, ref string, keep bool) error

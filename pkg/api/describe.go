@@ -250,7 +250,7 @@ func descriptions() map[string]Description {
 			Errors: imageErrors,
 		},
 		"getImage": {
-			Text:   "What is in an image, all of which is read.",
+			Text:   "What is in an image, as was written down when it was taken: verify reads all of it.",
 			Answer: spec.ImageDetails{},
 			Errors: imageErrors,
 		},

@@ -53,7 +53,7 @@ func routes() []route {
 		{post, "/v1/undrain", "undrain", Admin, onceBy((*Server).undrain), false},
 		{get, "/v1/images", "listImages", Read, onceBy((*Server).images), false},
 		{post, "/v1/images", "importImage", Admin, moving(longBy((*Server).importImage)), true},
-		{get, pathImage, "getImage", Read, longBy((*Server).showImage), false},
+		{get, pathImage, "getImage", Read, onceBy((*Server).showImage), false},
 		{http.MethodDelete, pathImage, "removeImage", Admin, onceBy((*Server).removeImage), false},
 		{post, pathImage + "/keep", "keepImage", Operate, onceBy((*Server).keepImage), false},
 		{post, pathImage + "/verify", "verifyImage", Operate, longBy((*Server).verifyImage), false},

@@ -36,7 +36,7 @@ func (c *Client) Images(ctx context.Context, name string) (l api.ImageList, err 
 	return l, c.get(ctx, "/images", query, &l)
 }
 
-// Image is what is in an image, NAME/ID. One that is not there is fs.ErrNotExist, of this method and those below.
+// Image is what is in an image, NAME/ID, as was written down when it was taken: VerifyImage reads all of it. One that is not there is fs.ErrNotExist, of this method and those below.
 func (c *Client) Image(ctx context.Context, ref string) (d spec.ImageDetails, err error) {
 	return d, c.onImage(ctx, http.MethodGet, ref, "", nil, &d)
 }

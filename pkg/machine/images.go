@@ -11,7 +11,7 @@ import (
 // VerifyImage reads an image as a restore would; see api.Images.
 func (n *Node) VerifyImage(ctx context.Context, ref string) error { return n.images.Verify(ctx, ref) }
 
-// ShowImage reads an image and tells what is in it.
+// ShowImage tells what is in an image, without its memory.
 func (n *Node) ShowImage(ctx context.Context, ref string) (spec.ImageDetails, error) {
 	return n.images.Details(ctx, ref)
 }

@@ -38,6 +38,34 @@ func TestDumped(t *testing.T) {
 	}
 }
 
+// Who looks at an image has it read no memory and no files: that they are damaged is told by Verify.
+func TestDetailsReadNoMemory(t *testing.T) {
+	dir := memoryDir(t)
+	s := open(t, dir)
+	i, err := commit(t, s, saved(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"checkpoint/pages-1.img", "rootfs-diff.tar"} {
+		path := filepath.Join(dir, i.Ref(), name)
+		text, err := os.ReadFile(path)
+		if err != nil || len(text) == 0 {
+			t.Fatalf("%s: %d bytes, %v", name, len(text), err)
+		}
+		text[0] ^= 1
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := s.Details(t.Context(), i.Ref())
+	if err != nil || len(d.Processes) == 0 || len(d.Mounts) == 0 || len(d.Files) < 3 || d.Ref() != i.Ref() {
+		t.Errorf("got %+v, %v", d, err)
+	}
+	if err := s.Verify(t.Context(), i.Ref()); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("verified: %v", err)
+	}
+}
+
 // kindsOf are the names of images without their numbers.
 func kindsOf(images map[string][]byte) (kinds []string) {
 	for name := range images {
