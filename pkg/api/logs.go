@@ -32,30 +32,16 @@ func (s *Server) logs(ctx context.Context, out *output, r *http.Request) error {
 }
 
 func (o *output) lines(lines func(func(LogLine, error) bool), options LogOptions) (err error) {
+	g := &gathering{o: o}
+	defer g.end()
 	lines(func(line LogLine, lineErr error) bool {
 		if err = lineErr; err != nil {
 			return false
 		}
-		err = o.line(line, options)
+		err = g.line(line, options.Timestamps)
 		return err == nil
 	})
 	return err
-}
-
-func (o *output) line(line LogLine, options LogOptions) error {
-	o.deadline()
-	if options.Timestamps && !line.Continues {
-		if _, err := fmt.Fprintf(o.w, "%s ", line.Time.UTC().Format(TimeFormat)); err != nil {
-			return err
-		}
-	}
-	if _, err := o.w.Write(line.Bytes); err != nil {
-		return err
-	}
-	if options.Follow {
-		return o.control.Flush()
-	}
-	return nil
 }
 
 // Query is the options as a query string; ParseLogOptions reads it back.
