@@ -8,12 +8,13 @@ import (
 )
 
 // limitListener accepts no more than maxConnections at a time: further callers wait in the socket's backlog. So that root always gets
-// through, a part is kept from those who are not admins, and strangers get a few; who is one too many of them is told so.
+// through, a part is kept from those who are not admins, each user of them has a quarter at most, and strangers get a few; who is one too many of them is told
+// so.
 func limitListener(l net.Listener, role func(Peer) Role) net.Listener {
 	others := make(chan struct{}, maxConnections*3/4)
 	return &limited{Listener: l, role: role, all: make(chan struct{}, maxConnections), few: map[Role]chan struct{}{
 		None: make(chan struct{}, maxStrangers), Read: others, Operate: others,
-	}}
+	}, users: newUsers(maxConnections / 4)}
 }
 
 type limited struct {
@@ -21,6 +22,8 @@ type limited struct {
 	role func(Peer) Role
 	all  chan struct{}
 	few  map[Role]chan struct{} // of a role that may not have all
+	// users have so many of those.
+	users *users
 }
 
 func (l *limited) Accept() (net.Conn, error) {
@@ -44,21 +47,33 @@ func (l *limited) admit(conn net.Conn) net.Conn {
 	if err == nil {
 		peer.Role = l.role(peer)
 	}
-	few := l.few[peer.Role]
-	select {
-	case few <- struct{}{}:
-	default:
-		if few != nil {
-			turnAway(conn)
-			return nil
-		}
+	release, ok := l.take(peer)
+	if !ok {
+		turnAway(conn)
+		return nil
 	}
 	return &limitedConn{Conn: conn, peer: peer, release: sync.OnceFunc(func() {
-		if few != nil {
-			<-few
-		}
+		release()
 		<-l.all
 	})}
+}
+
+// take takes a place among the few of a role, which release gives back.
+func (l *limited) take(peer Peer) (release func(), ok bool) {
+	few := l.few[peer.Role]
+	if few == nil {
+		return func() {}, true
+	}
+	if !l.users.take(peer.UID) {
+		return nil, false
+	}
+	select {
+	case few <- struct{}{}:
+		return func() { <-few; l.users.give(peer.UID) }, true
+	default:
+		l.users.give(peer.UID)
+		return nil, false
+	}
 }
 
 // turnAway tells somebody that there are too many; what it says fits into any socket's buffer.

@@ -285,29 +285,29 @@ func dialFrom(path string, uid, gid int) (conn net.Conn, err error) {
 	return conn, err
 }
 
-// Whoever is no admin leaves a part of the slots alone.
+// Whoever is no admin leaves a part of the slots alone, for admins and for other users.
 func TestSlotsAreKeptForAdmins(t *testing.T) {
 	s := newSlots(8)
 	var releases []func()
-	take := func(role Role) bool {
-		release, ok := s.take(role)
+	take := func(role Role, uid uint32) bool {
+		release, ok := s.take(Peer{Role: role, UID: uid})
 		if ok {
 			releases = append(releases, release)
 		}
 		return ok
 	}
 	var got []bool
-	for range 7 {
-		got = append(got, take(Read))
+	for uid := range uint32(4) {
+		got = append(got, take(Read, uid), take(Operate, uid), take(Read, uid)) // each has two of the eight
 	}
-	got = append(got, take(Admin), take(Admin), take(Admin))
-	if !slices.Equal(got, []bool{true, true, true, true, true, true, false, true, true, false}) {
+	got = append(got, take(Admin, 0), take(Admin, 0), take(Admin, 0))
+	if !slices.Equal(got, []bool{true, true, false, true, true, false, true, true, false, false, false, false, true, true, false}) {
 		t.Errorf("got %v", got)
 	}
 	for _, release := range releases {
 		release()
 	}
-	if len(s.all)+len(s.others) != 0 {
+	if len(s.all)+len(s.others)+len(s.users.has) != 0 {
 		t.Error("slots are lost")
 	}
 }
@@ -339,6 +339,34 @@ func TestStrangersAreFew(t *testing.T) {
 	defer admin.Close()
 	if got := request(t, admin, "GET /v1/version HTTP/1.1\r\nHost: agent\r\n\r\n"); got != 200 {
 		t.Errorf("an admin got %d", got)
+	}
+}
+
+// A user who is no admin has a quarter of the connections at most, and others get through.
+func TestConnectionsOfOneUser(t *testing.T) {
+	path, listener := reachable(t)
+	if err := os.Chmod(path, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	const greedy, other = 70001, 70002
+	serving(t, listener, Grants{{Read, false, greedy}, {Read, false, other}})
+	const ask = "GET /v1/version HTTP/1.1\r\nHost: agent\r\n\r\n"
+	for i := range maxConnections/4 + 2 {
+		uid, want := greedy, http.StatusOK
+		switch i {
+		case maxConnections / 4:
+			want = http.StatusServiceUnavailable
+		case maxConnections/4 + 1:
+			uid = other
+		}
+		conn, err := dialFrom(path, uid, uid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if got := request(t, conn, ask); got != want {
+			t.Errorf("connection %d, of user %d, got %d", i, uid, got)
+		}
 	}
 }
 

@@ -47,47 +47,6 @@ func verbosity(err error) int {
 	return 1
 }
 
-// slots bound how many requests of a kind are served at one time. A quarter is kept from those who are not admins, so that root gets through.
-type slots struct{ all, others chan struct{} }
-
-func newSlots(n int) slots { return slots{make(chan struct{}, n), make(chan struct{}, n*3/4)} }
-
-// take takes a slot, which release gives back. It does not wait for one.
-func (s slots) take(role Role) (release func(), ok bool) {
-	takes := []chan struct{}{s.all}
-	if role < Admin {
-		takes = append(takes, s.others)
-	}
-	for i, c := range takes {
-		select {
-		case c <- struct{}{}:
-		default:
-			give(takes[:i])
-			return nil, false
-		}
-	}
-	return func() { give(takes) }, true
-}
-
-func give(taken []chan struct{}) {
-	for _, c := range taken {
-		<-c
-	}
-}
-
-// within lets only as many requests be served at one time as there are slots; the others are told that it is full.
-func (s slots) within(full *Error, serve http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		release, ok := s.take(callerOf(r).Role)
-		if !ok {
-			writeError(w, full)
-			return
-		}
-		defer release()
-		serve(w, r)
-	})
-}
-
 // output is the response of a stream: each piece is sent at once, and must be taken within writeTimeout.
 type output struct {
 	w       http.ResponseWriter
