@@ -98,10 +98,10 @@ func descriptions() map[string]Description {
 			Answer: Version{},
 		},
 		"listContainers": {
-			Text: "All containers by name; with watch=1 every change after resourceVersion, or without it first all containers as Added. A Bookmark follows what was there already, and comes every 30 s.",
+			Text: "All containers by name; with watch=1 every change after resourceVersion, or without it first all containers as Added. A Bookmark follows what was there already, and comes every 30 s; it has the agent that goes with its version.",
 			Query: []Parameter{
 				watchParameter, agentParameter,
-				{Name: "resourceVersion", Format: "number", Text: "Go on after this change. One that is forgotten is answered with 410: list again."},
+				{Name: "resourceVersion", Format: "number", Text: "Go on after this change. One that is forgotten is answered with 410: list again. Say agent as well: without it the number is taken for one of the agent that answers, whoever that is by now."},
 			},
 			Answer: List{},
 			Line:   Change{},

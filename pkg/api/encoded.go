@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"sync"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
@@ -54,6 +55,9 @@ func (e *encoded) change(c Change) ([]byte, error) {
 	line = append(line, c.Type...)
 	line = append(line, `","object":`...)
 	line = append(line, object...)
+	if c.Agent != "" {
+		line = fmt.Appendf(line, `,"agent":%q`, c.Agent)
+	}
 	return append(line, "}\n"...), nil
 }
 

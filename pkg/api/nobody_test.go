@@ -17,13 +17,16 @@ func (nobody) Objects() ([]spec.Object, uint64)   { return nil, 0 }
 func (nobody) Object(string) (spec.Object, error) { return spec.Object{}, fs.ErrNotExist }
 func (nobody) Events(string, uint64) []Event      { return nil }
 func (nobody) Sources() []Source                  { return nil }
-func (nobody) RepairDrift(context.Context, string) ([]spec.Drift, error) { return nil, fs.ErrNotExist }
 
 func (nobody) Drift(context.Context, string) ([]spec.Drift, error) { return nil, fs.ErrNotExist }
 func (nobody) Plan(context.Context) (Plan, error)                  { return Plan{}, nil }
 func (nobody) Features(context.Context) map[string]error           { return nil }
 func (nobody) Restart(context.Context, string) error               { return fs.ErrNotExist }
 func (nobody) Kill(context.Context, string, string) error          { return fs.ErrNotExist }
+
+func (nobody) RepairDrift(context.Context, string) ([]spec.Drift, error) {
+	return nil, fs.ErrNotExist
+}
 
 func (nobody) Watch(context.Context, uint64) (<-chan Change, error) { return nil, ErrExpired }
 

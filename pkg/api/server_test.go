@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -99,6 +100,36 @@ func problem(response *http.Response) *api.Error {
 	defer response.Body.Close()
 	body, _ := io.ReadAll(response.Body)
 	return api.DecodeError(response.StatusCode, body)
+}
+
+// A watch alone tells all that is needed to go on where it broke, or to be told that it cannot: a bookmark names the agent that its version is of.
+func TestBookmarkNamesAgent(t *testing.T) {
+	agent := apitest.New()
+	agent.Put(object("web"))
+	follow := func(path, query string) (int, *json.Decoder) {
+		t.Helper()
+		response, err := httpClient(path).Get("http://agent/v1/containers?watch=1" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { response.Body.Close() })
+		return response.StatusCode, json.NewDecoder(response.Body)
+	}
+	path := serve(t, agent)
+	_, lines := follow(path, "")
+	var change api.Change
+	for change.Type != api.Bookmark {
+		if err := lines.Decode(&change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	goOn := fmt.Sprintf("&agent=%s&resourceVersion=%d", change.Agent, change.Object.Metadata.ResourceVersion)
+	if status, _ := follow(path, goOn); change.Agent == "" || status != http.StatusOK {
+		t.Errorf("%s: got %d", goOn, status)
+	}
+	if status, _ := follow(serve(t, agent), goOn); status != http.StatusGone {
+		t.Errorf("another agent: %s: got %d", goOn, status)
+	}
 }
 
 func TestErrors(t *testing.T) {

@@ -59,7 +59,7 @@ func (s *Server) putChange(out *output, c Change) error {
 func (s *Server) sendChanges(ctx context.Context, out *output, changes <-chan Change, version uint64) error {
 	ticker := time.NewTicker(bookmarkEvery)
 	defer ticker.Stop()
-	change := bookmark(version)
+	change := s.bookmark(version)
 	for {
 		if err := s.putChange(out, change); err != nil {
 			return err
@@ -72,7 +72,7 @@ func (s *Server) sendChanges(ctx context.Context, out *output, changes <-chan Ch
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ticker.C:
-			change = bookmark(version)
+			change = s.bookmark(version)
 		case change, open = <-changes:
 			if !open {
 				return errTooFar
@@ -82,8 +82,8 @@ func (s *Server) sendChanges(ctx context.Context, out *output, changes <-chan Ch
 	}
 }
 
-func bookmark(version uint64) Change {
-	return Change{Type: Bookmark, Object: spec.Object{Metadata: spec.ObjectMetadata{ResourceVersion: version}}}
+func (s *Server) bookmark(version uint64) Change {
+	return Change{Type: Bookmark, Agent: s.id, Object: spec.Object{Metadata: spec.ObjectMetadata{ResourceVersion: version}}}
 }
 
 func (s *Server) events(r *http.Request) (any, error) {

@@ -52,7 +52,7 @@ type (
 	Plan = reconcile.Actions
 )
 
-// The types of change. A Bookmark carries only a resource version: nothing changed up to it.
+// The types of change. A Bookmark carries only a resource version and an agent: nothing changed up to it.
 const (
 	Added    = reconcile.Added
 	Modified = reconcile.Modified

@@ -123,5 +123,5 @@ func (o *objects) Watch(ctx context.Context, since uint64) (<-chan Change, error
 	if _, _, err := o.changes.After(since); err != nil {
 		return nil, err
 	}
-	return follow(ctx, o.changes, since, func(c change) (Change, bool) { return Change{c.kind, c.shown.object()}, true }), nil
+	return follow(ctx, o.changes, since, func(c change) (Change, bool) { return Change{Type: c.kind, Object: c.shown.object()}, true }), nil
 }

@@ -14,12 +14,14 @@ var ErrExpired = errors.New("too old: list and watch anew")
 type Change struct {
 	Type   ChangeType  `json:"type"`
 	Object spec.Object `json:"object"`
+	// Agent is, of a Bookmark, the life of the agent that its version is of: who goes on from there says both.
+	Agent string `json:"agent,omitzero"`
 }
 
 // ChangeType says what happened to the object of a Change.
 type ChangeType string
 
-// The types of change. A Bookmark carries only a resource version: nothing changed up to it.
+// The types of change. A Bookmark carries only a resource version and an agent: nothing changed up to it.
 const (
 	Added    ChangeType = "Added"
 	Modified ChangeType = "Modified"
