@@ -38,11 +38,11 @@ type conversation struct {
 	close   func() // ends the session, and lets nobody wait for input
 }
 
-// run passes frames on until the process ends, the client leaves or life ends. There is no deadline: a session may be idle, and a client may be slow.
+// run passes frames on until the process ends, the client leaves or life ends, whose cause the client is told. There is no deadline: a session may be idle, and a client may be slow.
 func (c *conversation) run(life context.Context, begin Begin) {
 	c.close = sync.OnceFunc(c.closeSession)
 	ctx, end := context.WithCancelCause(context.Background())
-	defer context.AfterFunc(life, func() { end(errAgentEnds) })()
+	defer context.AfterFunc(life, func() { end(context.Cause(life)) })()
 	// An end from outside lets all reads and writes return, so that the goroutines end.
 	defer context.AfterFunc(ctx, func() {
 		_ = c.conn.SetWriteDeadline(time.Now().Add(lastWords))

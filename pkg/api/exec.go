@@ -33,13 +33,13 @@ func (s *Server) session(open opening) http.Handler {
 				record.Status = http.StatusSwitchingProtocols
 				s.conclude(record)
 			}
-			s.converse(w, session, begin)
+			s.converse(r.Context(), w, session, begin)
 		}
 	})
 }
 
-// converse takes the connection over and serves the session until its end, which is the connection's too.
-func (s *Server) converse(w http.ResponseWriter, session spec.Session, begin Begin) {
+// converse takes the connection over and serves the session until its end, which is the connection's too. It ends with the server, and with ctx.
+func (s *Server) converse(ctx context.Context, w http.ResponseWriter, session spec.Session, begin Begin) {
 	defer session.Close()
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -53,7 +53,11 @@ func (s *Server) converse(w http.ResponseWriter, session spec.Session, begin Beg
 	c := &conversation{
 		session: session, conn: conn, log: s.Log, in: NewFrameReader(buffered.Reader), out: NewFrameWriter(conn), inlet: newInlet(),
 	}
-	c.run(s.life, begin)
+	life, end := context.WithCancelCause(context.Background())
+	defer context.AfterFunc(s.life, func() { end(errAgentEnds) })()
+	defer context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })()
+	c.run(life, begin)
+	end(nil)
 }
 
 func switchProtocols(conn net.Conn, id string) error {

@@ -10,18 +10,18 @@ import (
 // limitListener accepts no more than maxConnections at a time: further callers wait in the socket's backlog. So that root always gets
 // through, a part is kept from those who are not admins, each user of them has a quarter at most, and strangers get a few; who is one too many of them is told
 // so.
-func limitListener(l net.Listener, role func(Peer) Role) net.Listener {
+func limitListener(l net.Listener, judge func(Peer) Peer) net.Listener {
 	others := make(chan struct{}, maxConnections*3/4)
-	return &limited{Listener: l, role: role, all: make(chan struct{}, maxConnections), few: map[Role]chan struct{}{
+	return &limited{Listener: l, judge: judge, all: make(chan struct{}, maxConnections), few: map[Role]chan struct{}{
 		None: make(chan struct{}, maxStrangers), Read: others, Operate: others,
 	}, users: newUsers(maxConnections / 4)}
 }
 
 type limited struct {
 	net.Listener
-	role func(Peer) Role
-	all  chan struct{}
-	few  map[Role]chan struct{} // of a role that may not have all
+	judge func(Peer) Peer // gives it its role
+	all   chan struct{}
+	few   map[Role]chan struct{} // of a role that may not have all
 	// users have so many of those.
 	users *users
 }
@@ -45,7 +45,7 @@ func (l *limited) Accept() (net.Conn, error) {
 func (l *limited) admit(conn net.Conn) net.Conn {
 	peer, err := peerOf(conn)
 	if err == nil {
-		peer.Role = l.role(peer)
+		peer = l.judge(peer)
 	}
 	release, ok := l.take(peer)
 	if !ok {

@@ -21,6 +21,8 @@ func (s *Server) long(a answer) http.Handler {
 			writeJSON(w, http.StatusOK, v)
 		case s.life.Err() != nil:
 			writeError(w, errGivenUp)
+		case context.Cause(ctx) == errRevoked:
+			writeError(w, errRevoked)
 		default:
 			writeError(w, err)
 		}

@@ -18,7 +18,8 @@ type Peer struct {
 	Pid      int32
 	UID, GID uint32
 	Groups   []uint32 // supplementary groups, SO_PEERGROUPS
-	Role     Role     // decided once per connection
+	Role     Role
+	decided  *Grants // by which the role was; nil: by who serves Handler elsewhere
 	// Address is where others than those on the socket call, of whom the kernel says nothing: what they lack is told of it, and not of a user.
 	Address string
 }

@@ -160,7 +160,7 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// Other grants count from the next connection on, for the kernel as well; who is connected keeps its role.
+// Other grants count from the next connection on, for the kernel as well, and from the next request on for who is connected.
 func TestSetGrants(t *testing.T) {
 	path, listener := reachable(t)
 	const reader, other = 70001, 70002
@@ -184,13 +184,13 @@ func TestSetGrants(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	share(Grants{{Read, false, reader}})
-	before, err := dialFrom(path, reader, reader)
-	if err != nil || asks(before) != http.StatusOK {
-		t.Fatal("who may read does not: ", err)
-	}
-	defer before.Close()
 	for _, grants := range []Grants{{{Read, false, other}}, {{Read, false, reader}}, {}} {
+		share(Grants{{Read, false, reader}})
+		before, err := dialFrom(path, reader, reader)
+		if err != nil || asks(before) != http.StatusOK {
+			t.Fatal("who may read does not: ", err)
+		}
+		defer before.Close()
 		share(grants)
 		for _, uid := range []int{reader, other} {
 			may := len(grants) > 0 && grants[0].ID == uint32(uid)
@@ -205,8 +205,12 @@ func TestSetGrants(t *testing.T) {
 				conn.Close()
 			}
 		}
-		if got := asks(before); got != http.StatusOK {
-			t.Errorf("who was connected is told %d", got)
+		want := http.StatusForbidden
+		if len(grants) > 0 && grants[0].ID == reader {
+			want = http.StatusOK
+		}
+		if got := asks(before); got != want {
+			t.Errorf("%v: who was connected is told %d", grants, got)
 		}
 	}
 	// By a socket that everybody reaches, the role alone decides.

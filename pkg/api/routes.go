@@ -38,6 +38,8 @@ func (s *Server) handle(mux *http.ServeMux, m Mount) {
 			writeError(w, e)
 			return
 		}
+		r, over := s.untilRevoked(r, m.Role)
+		defer over()
 		m.Handler.ServeHTTP(w, r)
 	})
 	if s.Audit != nil && (m.Role > Read || !strings.HasPrefix(m.Pattern, http.MethodGet+" ")) {

@@ -81,6 +81,7 @@ type Server struct {
 	count   atomic.Uint64 // of requests
 	encoded encoded
 	grants  atomic.Pointer[Grants]
+	asked   asked           // what may have to end with other grants
 	streams slots           // one per stream, session or long answer
 	moving  slots           // one per archive on its way
 	life    context.Context // ends with the server, so that streams leave
@@ -99,6 +100,7 @@ func New(config Config) *Server {
 		id:      rand.Text(),
 		started: time.Now(),
 		encoded: encoded{byVersion: map[uint64]json.RawMessage{}},
+		asked:   asked{of: map[*underWay]bool{}},
 		streams: newSlots(maxStreams),
 		moving:  newSlots(maxTransfers),
 		life:    life,
@@ -108,17 +110,12 @@ func New(config Config) *Server {
 	return s
 }
 
-// SetGrants has others say who may do what, from the next connection on: who is connected keeps the role that was there.
-func (s *Server) SetGrants(grants Grants) { s.grants.Store(&grants) }
-
-func (s *Server) role(p Peer) Role { return s.grants.Load().role(p) }
-
 // Handler answers requests whose context says who calls, see WithPeer. Streams and sessions end with Serve.
 func (s *Server) Handler() http.Handler {
 	next := s.counted(checkPeer(s.routes()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(requestID, s.id[:8]+"-"+strconv.FormatUint(s.count.Add(1), 10))
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, s.judgedAnew(r))
 	})
 }
 
@@ -143,7 +140,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			server.Close()
 		}
 	})
-	err := server.Serve(limitListener(listener, s.role))
+	err := server.Serve(limitListener(listener, s.judge))
 	defer s.drain()
 	if stop() {
 		return fmt.Errorf("cannot serve the API: %w", err)

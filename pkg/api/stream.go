@@ -22,6 +22,8 @@ func (s *Server) stream(handle streaming) http.Handler {
 		out := &output{w: w, control: http.NewResponseController(w)}
 		_ = out.control.SetReadDeadline(time.Time{}) // the request has been read; now the caller only listens
 		switch err := handle(s, ctx, out, r); {
+		case context.Cause(ctx) == errRevoked:
+			out.revoked()
 		case err == nil || ctx.Err() != nil:
 		case !out.begun:
 			writeError(w, err)
@@ -77,6 +79,15 @@ func (o *output) why(err error) {
 	if o.values && !errors.Is(err, os.ErrDeadlineExceeded) {
 		_ = o.send(Failure{asError(err)})
 	}
+}
+
+// revoked tells a caller that may not ask any more.
+func (o *output) revoked() {
+	if !o.begun {
+		writeError(o.w, errRevoked)
+		return
+	}
+	o.why(errRevoked)
 }
 
 func (o *output) deadline() { _ = o.control.SetWriteDeadline(time.Now().Add(writeTimeout)) }
