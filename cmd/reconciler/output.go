@@ -67,7 +67,7 @@ func (n nodeLogs) read(ctx context.Context, name string, o log.Options) (iter.Se
 	case driver == spec.LogNone:
 		return nil, errNotKept
 	case driver == spec.LogJournald && journal.Listens():
-		r := journal.Reader{Dir: n.node.LogDir(name)}
+		r := journal.Reader{Dir: n.node.LogDir(name), Senders: journal.SendersBeside(n.node.CgroupParent())}
 		if o.Previous {
 			r.Current = n.latest(ctx, name)
 		}

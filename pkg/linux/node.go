@@ -138,6 +138,9 @@ func (n *Node) Boot() string { return n.boot }
 // LogDir is where the output of a container is kept, for package log to read.
 func (n *Node) LogDir(name string) string { return n.logDir(name) }
 
+// CgroupParent is the cgroup above all containers, a path below the mount point of every hierarchy.
+func (n *Node) CgroupParent() string { return n.groups().Name() }
+
 // LogDriver is where output goes: what is said, or the node's own.
 func (n *Node) LogDriver(l spec.Logs) spec.LogDriver {
 	return cmp.Or(l.Driver, n.cfg.LogDriver, spec.LogFile)

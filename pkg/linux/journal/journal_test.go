@@ -646,6 +646,38 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// What a container writes to the journal's socket itself, as the same user, is no line of another one, whatever it says of itself.
+func TestReadForged(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	from := func(i int, cgroup, text string) []journal.Field {
+		var more []journal.Field
+		if cgroup != "" {
+			more = append(more, journal.Field{Name: "_SYSTEMD_CGROUP", Value: cgroup})
+		}
+		return line(at.Add(time.Duration(i)*time.Second), fmt.Sprintf("1:%d", 10*i), text, more...)
+	}
+	out := export(
+		from(0, "/system.slice/reconciler.service", "own"),
+		from(1, "/system.slice/reconciler.scope/containers/evil/1", "forged"),
+		from(2, "/system.slice/reconciler.scope/containers", "forged"),
+		from(3, "", "nobody knows"),
+		from(4, "/system.slice/reconciler.scope/containers2", "beside"),
+	)
+	r, asked := reader(t, out, "")
+	for _, c := range []struct {
+		named bool
+		want  []string
+	}{{true, []string{"o:own", "o:beside"}}, {false, []string{"o:own", "o:nobody knows", "o:beside"}}} {
+		r.Senders = journal.Senders{Containers: "/system.slice/reconciler.scope/containers", Named: c.named}
+		if got, err := lines(t, r, log.Options{}); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%+v: got %q, %v", c, got, err)
+		}
+	}
+	if !strings.Contains(asked(), ",_SYSTEMD_CGROUP,") {
+		t.Errorf("asked %s", asked())
+	}
+}
+
 // kept is a journal that journalctl reads forwards and backwards, from a cursor and to follow; an entry is sent a second after the one before it.
 func kept(t *testing.T, from time.Time, entries ...[]journal.Field) journal.Reader {
 	t.Helper()

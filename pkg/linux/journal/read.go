@@ -39,6 +39,7 @@ type Reader struct {
 	Command []string // journalctl, with arguments in front of ours
 	Dir     string   // of the container's log
 	Current log.Run  // the latest start, for Previous
+	Senders Senders  // who is believed
 }
 
 func (r Reader) command() []string {
@@ -84,7 +85,7 @@ type position struct {
 // arguments ask for the lines of options, or some more.
 func (r Reader) arguments(o log.Options, run *log.Run, at position) []string {
 	args := []string{"--quiet", "--no-pager", "--all", "--output=export", "--output-fields=" + strings.Join([]string{
-		"MESSAGE", fieldTime, fieldStream, fieldInstance, fieldStart, fieldAt, fieldPartial, fieldDropped,
+		"MESSAGE", fieldCgroup, fieldTime, fieldStream, fieldInstance, fieldStart, fieldAt, fieldPartial, fieldDropped,
 	}, ",")}
 	switch {
 	case at.from != "":
@@ -227,6 +228,7 @@ type entry struct {
 	log.Line
 	cursor string
 	sent   time.Time // to the journal
+	cgroup string    // of the sender, "" if the journal does not say
 }
 
 // entries gives what journalctl prints until visit returns false.
@@ -244,7 +246,7 @@ func (r Reader) entries(ctx context.Context, args []string, visit func(entry) bo
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	enough, err := parse(out, visit)
+	enough, err := parse(out, func(e entry) bool { return !r.Senders.believes(e.cgroup) || visit(e) })
 	if err != nil || enough {
 		stop()
 		out.Close() // and what it started does not wait for us
@@ -321,6 +323,8 @@ func take(e *entry, name string, value []byte) {
 	case "__REALTIME_TIMESTAMP":
 		n, _ := strconv.ParseInt(text, 10, 64)
 		e.sent = time.UnixMicro(n)
+	case fieldCgroup:
+		e.cgroup = text
 	case "MESSAGE":
 		e.Text = value
 	case fieldTime:
