@@ -27,7 +27,7 @@ var rules = []rule{
 	{"pkg/metric", nil, "figures and how they are written know nothing of what is measured"},
 	{"pkg/meter", []string{"pkg/spec", "pkg/reconcile", "pkg/metric", "pkg/linux/proc"}, "what an agent measures is told by the loop and asked of the node by small interfaces: it needs no backend but /proc, and nobody waits for it"},
 	{"pkg/flight", []string{"pkg/spec"}, "a trace of this program knows nothing of what it does"},
-	{"pkg/web", []string{"pkg/api"}, "a page and who may see it know nothing of what it shows: that comes over the API"},
+	{"pkg/web", []string{"pkg/api", "pkg/linux/statefile"}, "a page and who may see it know nothing of what it shows: that comes over the API"},
 	{"pkg/machine", []string{"pkg/spec", "pkg/linux", "pkg/checkpoint"}, "it joins the backend and the images, which do not know each other, and decides nothing"},
 	{"pkg/api", []string{"pkg/spec", "pkg/reconcile"}, "what goes over the socket are the words of manifests and of the loop: a client in another program needs no backend"},
 	{"pkg/client", []string{"pkg/spec", "pkg/api"}, "a client runs where no agent is built in"},

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed31d4122e/reconciler/pkg/linux/statefile"
 )
 
 // KeyFile is the name of the file below the run directory that holds the address of the page with its token, one line, mode 0600: who can read
@@ -33,33 +35,15 @@ func Key(dir string, address net.Addr) (token string, err error) {
 		token = rand.Text()
 	}
 	line := "http://" + address.String() + Prefix + tokenMark + token + "\n"
-	next := file + ".new"
-	if err := replace(file, next, line); err != nil {
+	if err := statefile.Replace(file, []byte(line), 0o600, false); err != nil {
 		return "", fmt.Errorf("cannot write the address of the web page: %w", err)
 	}
 	return token, nil
 }
 
 // Forget removes the KeyFile of a directory: nobody is led to its address any more, and the next Key is another.
-func Forget(dir string) error { return removeIfThere(filepath.Join(dir, KeyFile)) }
-
-// replace puts a text in the place of a file, by way of a next one. If it cannot, the file stays as it is.
-func replace(file, next, text string) error {
-	if err := removeIfThere(next); err != nil {
-		return err
-	}
-	err := os.WriteFile(next, []byte(text), 0o600)
-	if err == nil {
-		err = os.Rename(next, file)
-	}
-	if err != nil {
-		return errors.Join(err, removeIfThere(next))
-	}
-	return nil
-}
-
-func removeIfThere(file string) error {
-	if err := os.Remove(file); !errors.Is(err, os.ErrNotExist) {
+func Forget(dir string) error {
+	if err := os.Remove(filepath.Join(dir, KeyFile)); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil

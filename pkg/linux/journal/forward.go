@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed31d4122e/reconciler/pkg/linux/log"
+	"github.com/seed31d4122e/reconciler/pkg/linux/statefile"
 )
 
 // The fields of a container's line beside MESSAGE, PRIORITY, SYSLOG_IDENTIFIER and SYSLOG_TIMESTAMP. The first three are podman's and docker's.
@@ -33,8 +34,11 @@ const (
 	fieldDropped  = "RECONCILER_DROPPED_BYTES"
 )
 
-// stateFile keeps in a log's directory how far the journal has it.
-const stateFile = "journal.json"
+// stateFile keeps in a log's directory how far the journal has it. Others may be able to write there, so a link in its place is not followed.
+const (
+	stateFile = "journal.json"
+	maxState  = 4 << 10
+)
 
 // Pauses between looks at a log that does not grow, between writes of how far the journal has it, and after a journal that takes nothing. Patience is how long
 // one line waits, and turn how long one goes on before it looks around again.
@@ -401,16 +405,12 @@ func save(dir string, at log.Place) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, stateFile)
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return statefile.Replace(filepath.Join(dir, stateFile), data, 0o600, false)
 }
 
 // begin is where a log is to be followed from: where it was, else from now on, or a little before. Of one that begins after this, a successor gets all.
 func begin(dir string, wanted bool) (at log.Place) {
-	data, err := os.ReadFile(filepath.Join(dir, stateFile))
+	data, err := statefile.Read(filepath.Join(dir, stateFile), maxState)
 	if err == nil && json.Unmarshal(data, &at) == nil {
 		return at
 	}

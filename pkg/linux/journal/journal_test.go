@@ -382,6 +382,34 @@ func TestForwardEnds(t *testing.T) {
 	}
 }
 
+// Who may write in the directory of logs has the agent neither overwrite a file of the node nor read one, by links in the place of what it keeps there.
+func TestForwardFollowsNoLink(t *testing.T) {
+	s, o := newSink(t), newOutput(t, log.Limits{})
+	s.listen()
+	victim := filepath.Join(t.TempDir(), "shadow")
+	const text = `{"segment":9,"offset":9}`
+	if err := os.WriteFile(victim, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"journal.json", "journal.json.new"} {
+		if err := os.Symlink(victim, filepath.Join(o.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, end := o.forward(s, journal.Target{})
+	o.say(log.Stdout, "hello\n")
+	if got := s.wait(1); got[0]["MESSAGE"] != "hello" {
+		t.Errorf("got %q", got)
+	}
+	end()
+	if got, err := os.ReadFile(victim); err != nil || string(got) != text {
+		t.Errorf("the file behind the links is %q, %v", got, err)
+	}
+	if info, err := os.Lstat(filepath.Join(o.dir, "journal.json")); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("what is kept is %v, %v", info, err)
+	}
+}
+
 // place is what journal.json says; false while there is none.
 func (o *output) place() (at log.Place, ok bool) {
 	data, err := os.ReadFile(filepath.Join(o.dir, "journal.json"))
