@@ -1,20 +1,20 @@
 // The view of one container.
 
-import { h, fill, put, set } from "./dom.js";
+import { h, fill, put } from "./dom.js";
 import { age, bytes, clock, now, percent, plain } from "./format.js";
 import { ask, repeat } from "./api.js";
 import { condition, measure, store } from "./store.js";
 import { chart } from "./chart.js";
 import { frozen, machine } from "./machine.js";
 import { logs } from "./logs.js";
-import { card, eventList, facts, hinted, table } from "./parts.js";
+import { card, eventList, facts, hinted, pill, table } from "./parts.js";
 
 const pressures = [["cpu", "Pressure: cpu"], ["memory", "Pressure: memory"], ["io", "Pressure: io"]];
 
 // containerView shows a container in an element until the signal.
 export function containerView(into, signal, name) {
   let events = [];
-  const phase = h("span");
+  const phase = pill("big");
   const message = h("p", { class: "lead" });
   const about = h("div");
   const states = machine();
@@ -30,7 +30,7 @@ export function containerView(into, signal, name) {
   const manifest = h("pre", { class: "manifest", tabindex: 0 });
   const button = h("button", { type: "button", class: "plain", onclick: compare }, "Compare now");
   fill(into, h("nav", { class: "crumbs", "aria-label": "Where" }, h("a", { href: "#/" }, "Containers"), " / ", h("span", { "aria-current": "page" }, name)),
-    h("div", { class: "bar" }, h("h1", { tabindex: -1 }, name), phase), message, about,
+    h("div", { class: "bar" }, h("h1", { tabindex: -1 }, name), phase.element), message, about,
     card("State machine", { class: "wide" }, states.element),
     h("div", { class: "charts" }, charts.map((c) => c.element)),
     h("div", { class: "pair" },
@@ -56,17 +56,15 @@ export function containerView(into, signal, name) {
   function update() {
     const object = store.containers.get(name);
     if (!object) {
-      put(phase, "Gone");
-      set(phase, "class", "pill big");
-      phase.hidden = !store.listed;
+      phase.update("Gone");
+      phase.element.hidden = !store.listed;
       put(message, store.listed ? "There is no such container now." : "Waiting for the agent.");
       return;
     }
     const { status, spec } = object;
     const c = status.container ?? {};
-    phase.hidden = false;
-    put(phase, status.phase);
-    set(phase, "class", `pill big p-${status.phase}`);
+    phase.element.hidden = false;
+    phase.update(status.phase);
     put(message, plain(status.message ?? ""));
     const exit = c.lastExit;
     fill(about, facts([

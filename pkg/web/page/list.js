@@ -5,7 +5,7 @@ import { age, bytes, percent, plain } from "./format.js";
 import { repeat } from "./api.js";
 import { attention, measure, sorted, store } from "./store.js";
 import { spark } from "./chart.js";
-import { link } from "./parts.js";
+import { link, pill } from "./parts.js";
 
 const kinds = [
   ["all", "All", () => true],
@@ -67,12 +67,12 @@ function row(object) {
   const { name } = object.metadata;
   const labels = h("span", { class: "labels" });
   const why = h("span", { class: "why" });
-  const phase = h("span");
+  const phase = pill();
   const cells = Object.fromEntries(["ready", "restarts", "cpu", "memory", "up"].map((x) => [x, h("span", { class: "figure" })]));
   const line = spark();
   const meter = h("span", { class: "meter" }, h("i"));
   const element = h("tr", { "data-name": name, onclick: (event) => { if (!event.target.closest("a") && !getSelection().toString()) location.hash = `/containers/${name}`; } },
-    h("th", { scope: "row" }, link(name), labels, why), h("td", { "data-head": "State" }, phase), h("td", { "data-head": "Ready" }, cells.ready), h("td", { "data-head": "Restarts" }, cells.restarts),
+    h("th", { scope: "row" }, link(name), labels, why), h("td", { "data-head": "State" }, phase.element), h("td", { "data-head": "Ready" }, cells.ready), h("td", { "data-head": "Restarts" }, cells.restarts),
     h("td", { "data-head": "CPU", class: "measure" }, line.element, cells.cpu), h("td", { "data-head": "Memory", class: "measure" }, meter, cells.memory), h("td", { "data-head": "Up" }, cells.up));
   element.update = ({ metadata, spec, status }) => {
     const samples = store.samples.get(name) ?? [];
@@ -80,8 +80,7 @@ function row(object) {
     const c = status.container ?? {};
     put(labels, [spec?.group && `group ${spec.group}`, ...Object.entries(metadata.labels ?? {}).map(([k, v]) => `${k}=${v}`)].filter(Boolean).join("  "));
     put(why, plain(attention({ metadata, status }) || (status.phase === "Running" ? "" : status.message ?? "")));
-    put(phase, status.phase);
-    set(phase, "class", `pill p-${status.phase}`);
+    phase.update(status.phase);
     put(cells.ready, c.ready ? "yes" : c.pid ? "no" : "–");
     set(cells.ready, "class", `figure ${c.ready ? "good" : c.pid && status.phase !== "Paused" ? "bad" : ""}`);
     put(cells.restarts, c.restartCount ?? 0);

@@ -1,10 +1,17 @@
 // Pieces that several views have.
 
-import { h, put, keyed } from "./dom.js";
+import { h, put, set, keyed } from "./dom.js";
 import { clock, moment, plain } from "./format.js";
 
-// pill is a state in its colour.
-export const pill = (phase) => h("span", { class: `pill p-${phase}` }, phase);
+// pill is a state in its colour; update takes the state.
+export function pill(size = "") {
+  const element = h("span");
+  const update = (phase) => {
+    put(element, phase);
+    set(element, "class", `pill ${size} p-${phase}`);
+  };
+  return { element, update };
+}
 
 // card is a section with a heading.
 export const card = (title, properties, ...children) => h("section", { class: `card ${properties?.class ?? ""}`, "aria-label": title }, h("div", { class: "head" }, h("h2", {}, title), properties?.head), children);
