@@ -28,7 +28,7 @@ func TestPage(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		test func(*testing.T, *node, *page)
-	}{{"list", testList}, {"container", testContainer}, {"paused", testPaused}, {"drift", testDrift}, {"hostile", testHostile}, {"node", testNode}, {"phone", testPhone}, {"loud", testLoud}, {"two", testTwo}, {"background", testBackground}, {"starved", testStarved}, {"hidden", testHidden}, {"many", testMany}, {"token", testToken}, {"restart", testRestart}} {
+	}{{"list", testList}, {"container", testContainer}, {"paused", testPaused}, {"drift", testDrift}, {"hostile", testHostile}, {"node", testNode}, {"phone", testPhone}, {"loud", testLoud}, {"two", testTwo}, {"background", testBackground}, {"starved", testStarved}, {"slow", testSlow}, {"hidden", testHidden}, {"many", testMany}, {"token", testToken}, {"restart", testRestart}} {
 		t.Run(test.name, func(t *testing.T) {
 			width, scheme := 1280, "light"
 			if test.name == "phone" {
@@ -188,7 +188,9 @@ func testDrift(t *testing.T, n *node, p *page) {
 	for _, text := range []string{"hostname", "elsewhere", "shop-db"} {
 		p.shows("td", text)
 	}
-	p.shows(".events .reason", "Drift")
+	_, err = n.RepairDrift(context.Background(), "shop-db")
+	must(t, err)
+	p.shows(".events .reason", "DriftCorrected")
 	p.shows(".lines", "ready to accept connections")
 	p.screenshot("drift", true)
 }
@@ -365,6 +367,25 @@ func testStarved(_ *testing.T, _ *node, p *page) {
 	_, err = p.value("taken.abort()")
 	must(p, err)
 	p.shows("#link", "live")
+}
+
+// testSlow has the agent take too long for one thing alone: its card says so, and the link to the agent is as live as it was. Waiting is shorter here.
+func testSlow(_ *testing.T, _ *node, p *page) {
+	p.shows("tbody th a", "shop-web")
+	_, err := p.value(`{
+		const { fetch, AbortSignal: { timeout } } = window;
+		AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms / 10);
+		window.fetch = (path, options) => path !== "/v1/plan" ? fetch(path, options) : new Promise((_, no) => options.signal.addEventListener("abort", () => no(options.signal.reason)));
+		window.links = [];
+		new MutationObserver(() => links.push(document.getElementById("link").textContent)).observe(document.getElementById("link"), { childList: true, characterData: true, subtree: true });
+		null; // nothing to wait for
+	}`)
+	must(p, err)
+	p.view("node")
+	p.shows(".none", "takes longer for this than the page waits")
+	p.shows("#link", "live")
+	p.sees("a link that was always live", "links.every((state) => state === 'live')")
+	p.shows(".problems", "maxx")
 }
 
 // testMany has a thousand containers on the page, as if the agent told of them, and looks how long they take to be drawn anew: a frame or a few.

@@ -54,11 +54,13 @@ export class Failure extends Error {
 // Lost is an error of the connection.
 class Lost extends Error {}
 
-// over is what comes over the connection, or a Lost, which the link tells unless the signal has ended it.
-async function over(coming, signal, why) {
+// over is what comes over the connection, or a Lost, which the link tells unless the signal has ended it. What has not come until the limit, a signal, is a
+// Failure of who asked for it, if the agent answers otherwise.
+async function over(coming, signal, why, limit) {
   try {
     return await coming;
   } catch (error) {
+    if (limit?.aborted && !signal.aborted && (await answers(signal))) throw new Failure(504, { reason: "Timeout", message: "the agent takes longer for this than the page waits" });
     if (!signal.aborted) linked("lost", why);
     throw new Lost(error.message);
   }
@@ -66,15 +68,29 @@ async function over(coming, signal, why) {
 
 const brokeOff = "the agent's answer broke off";
 
-// open asks for a path and returns the response, or throws a Failure. An answer that does not come until the limit, a signal, is lost.
-async function open(path, signal, limit) {
+function request(path, signal) {
   const token = sessionStorage.getItem(tokenKey);
-  const asked = fetch(path, { signal: limit ? AbortSignal.any([signal, limit]) : signal, cache: "no-store", credentials: "omit", headers: token ? { Authorization: `Bearer ${token}` } : {} });
-  const response = await over(asked, signal, "the agent does not answer");
+  return fetch(path, { signal, cache: "no-store", credentials: "omit", headers: token ? { Authorization: `Bearer ${token}` } : {} });
+}
+
+// answers tells whether the agent says at least who it is.
+async function answers(signal) {
+  try {
+    await (await request("/v1/version", AbortSignal.any([signal, AbortSignal.timeout(5000)]))).text();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+// open asks for a path and returns the response, or throws a Failure: also when nothing comes until the limit, a signal.
+async function open(path, signal, limit) {
+  const asked = request(path, limit ? AbortSignal.any([signal, limit]) : signal);
+  const response = await over(asked, signal, "the agent does not answer", limit);
   if (response.status === 401) linked("token");
   else linked("live");
   if (response.ok) return response;
-  const text = await over(response.text(), signal, brokeOff);
+  const text = await over(response.text(), signal, brokeOff, limit);
   let told;
   try {
     told = JSON.parse(text).error;
@@ -86,8 +102,9 @@ async function open(path, signal, limit) {
 
 // ask is one answer, which has to be here within so many seconds.
 export async function ask(path, signal, seconds = 10) {
-  const response = await open(path, signal, AbortSignal.timeout(seconds * 1000));
-  return JSON.parse(await over(response.text(), signal, brokeOff));
+  const limit = AbortSignal.timeout(seconds * 1000);
+  const response = await open(path, signal, limit);
+  return JSON.parse(await over(response.text(), signal, brokeOff, limit));
 }
 
 // pieces calls take with each piece of text of a stream, until it ends or take has had enough, which it says by true. A stream that is faster than

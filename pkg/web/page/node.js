@@ -2,7 +2,7 @@
 
 import { h, fill } from "./dom.js";
 import { age, moment, plain } from "./format.js";
-import { ask, repeat } from "./api.js";
+import { ask, repeat, Failure } from "./api.js";
 import { card, eventList, facts, hinted, link, table } from "./parts.js";
 import { follow } from "./container.js";
 
@@ -12,7 +12,7 @@ export function nodeView(into, signal) {
   const sources = table(["Manifests", "Revision", "Containers", "Read", ""], "No directory of manifests was read yet.");
   const refused = h("ul", { class: "problems" });
   const refusedCard = card("Refused manifests", { class: "alarm" }, refused);
-  const plan = table(["Container", "Next", "Because"], "Nothing to do: the node is as its manifests say.");
+  const plan = table(["Container", "Next", "Because"], "");
   const lacks = table(["Feature", "Why"], "Nothing is lacking.");
   const happened = eventList(true);
   refusedCard.hidden = true;
@@ -34,7 +34,12 @@ export function nodeView(into, signal) {
   });
   repeat(signal, 3, async () => {
     const { actions } = await ask("/v1/plan", signal);
+    plan.say("Nothing to do: the node is as its manifests say.");
     plan.update(actions.map((a) => ({ cells: [link(a.name), h("b", {}, a.verb), plain(a.cause)] })));
+  }, (error) => {
+    if (!(error instanceof Failure)) return;
+    plan.say(error.message);
+    plan.update([]);
   });
   repeat(signal, 300, async () => {
     const list = await ask("/v1/features", signal);
