@@ -142,12 +142,22 @@ func (o *Oracle) met(d spec.Dependency) bool {
 		member = member || may
 		all = all && (!must || o.so(name, d.Condition))
 	}
-	return member && all
+	return (member || o.forgottenOf(d.Name)) && all
 }
 
 // leftOf tells whether something that nobody claims may be one of a group: its manifest may have left that before an agent saw it.
 func (o *Oracle) leftOf(name, group string) bool {
 	return o.far[name].there && (o.last(name).Spec.Group == group || o.far[name].group == group)
+}
+
+// forgottenOf tells whether something of a group may be there of which the oracle knows no manifest any more.
+func (o *Oracle) forgottenOf(group string) bool {
+	for name := range o.far {
+		if o.history[name] == nil && o.leftOf(name, group) {
+			return true
+		}
+	}
+	return false
 }
 
 // waits says which dependency a run that begins has not waited for.
@@ -190,7 +200,7 @@ func (o *Oracle) sure(d spec.Dependency) bool {
 		}
 		members++
 	}
-	return members > 0
+	return members > 0 && !o.forgottenOf(d.Name)
 }
 
 func (o *Oracle) surely(name string, m spec.Milestone) bool {
