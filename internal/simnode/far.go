@@ -210,8 +210,8 @@ func (o *Oracle) surely(name string, m spec.Milestone) bool {
 		return false
 	}
 	completed := f.completed.on && time.Since(f.completed.since) > seen && !scheduled(*c) && !restartsAfter(*c, spec.Exit{Reason: spec.ExitCompleted})
-	if !f.there && completed { // a job of which nothing is left: another manifest has not completed
-		completed = spec.Identity(*c, spec.DefaultsVersion) == spec.Identity(*f.done, spec.DefaultsVersion)
+	if !f.there && completed { // a job of which nothing is left: another has not completed, nor has it where that was forgotten
+		completed = spec.Identity(*c, spec.DefaultsVersion) == r.Job.Completed
 	}
 	switch m {
 	case spec.MilestoneCompleted:
