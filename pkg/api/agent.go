@@ -24,7 +24,7 @@ type Agent interface {
 	WatchEvents(ctx context.Context, name string, since uint64) <-chan Event
 	// Sources are the directories of manifests.
 	Sources() []Source
-	// Plan is what the agent would do now.
+	// Plan is what the agent would do now. It waits for no container that is busy: of such a one it is the verb that is under way.
 	Plan(ctx context.Context) (Plan, error)
 
 	// Override sets a state over the manifest's, or has nothing done about a container; the zero value clears it, and a return to an earlier manifest.

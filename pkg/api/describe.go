@@ -208,7 +208,7 @@ func descriptions() map[string]Description {
 			Answer: Configuration{},
 		},
 		"getPlan": {
-			Text:   "What the agent would do now.",
+			Text:   "What the agent would do now. Of a container that it is at work on, that is the verb which is under way, and since when.",
 			Answer: Plan{},
 		},
 		"listFeatures": {
