@@ -12,7 +12,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 SELDOM  := runtime/trace crypto/... encoding/asn1 encoding/pem container/... flag os/exec os/signal os/user path/... net/... regexp/... math/big text/... mime/... archive/... log/... go.yaml.in/... sigs.k8s.io/... \
            $(addprefix github.com/,spf13/... godbus/... coreos/... fsnotify/... robfig/... checkpoint-restore/... aperturerobotics/... \
            $(addprefix seed31d4122e/reconciler/,cmd/... pkg/api/... pkg/client/... pkg/web pkg/meter pkg/metric pkg/flight pkg/machine pkg/linux pkg/checkpoint/criu \
-           pkg/reconcile/signature $(addprefix pkg/linux/,oci survey journal log feature hook landlock rootfs seccomp mount network/...)))
+           pkg/reconcile/signature $(addprefix pkg/linux/,start namespace attribute capability oci survey journal log feature hook landlock rootfs seccomp mount network/...)))
 PREFIX  ?= /usr/local
 DESTDIR ?=
 OUT     ?= bin
