@@ -142,10 +142,24 @@ if [ "$boot" = second ]; then
 	[ "$(reconciler logs counter | wc -l)" -gt "$(cat counted)" ] || fail "it does not go on after $(cat counted)"
 	echo "   it went on after $(cat counted)"
 
-	step "removes the package"
+	step "is ordered before the unit that brings containers down"
+	for unit in reconciler.scope reconciler-keeper.service; do
+		systemctl show -P Before $unit | grep -qw reconciler-shutdown.service || fail "$unit is before $(systemctl show -P Before $unit)"
+	done
+
+	step "a removal that is given up"
 	kept=$(pid lines)
+	/var/lib/dpkg/info/reconciler.prerm remove
+	[ "$(systemctl is-active reconciler)" = inactive ] || fail "the agent runs while it is removed"
+	/var/lib/dpkg/info/reconciler.postinst abort-remove
+	ready
+	[ "$(systemctl is-enabled reconciler)" = enabled ] && systemctl --quiet is-active reconciler.socket reconciler-shutdown || fail "not all runs again"
+	[ "$(pid lines)" = "$kept" ] || fail "a removal that is given up touches a container"
+
+	step "removes the package"
 	dpkg -r reconciler 2>removed
 	cat removed
+	[ -z "$(find /etc/systemd/system -name 'reconciler*')" ] || fail "it stays enabled: $(find /etc/systemd/system -name 'reconciler*')"
 	grep -q 'systemctl stop reconciler.scope' removed || fail "it does not say how to end what runs"
 	[ -d "/proc/$kept" ] && [ "$(systemctl is-active reconciler)" = inactive ] || fail "a removal ends containers, or leaves the agent"
 	dpkg -P reconciler 2>purged

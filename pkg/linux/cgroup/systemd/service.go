@@ -77,6 +77,7 @@ func serviceOf(description, path string, argv []string) []dbus.Property {
 		property("OOMPolicy", "continue"),
 		property("IgnoreOnIsolate", true),
 		property("CollectMode", "inactive-or-failed"),
+		beforeShutdown(),
 	}
 }
 

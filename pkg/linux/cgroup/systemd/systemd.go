@@ -28,6 +28,12 @@ const (
 	containers = "containers"
 )
 
+// shutdownUnit is stopped before what is ordered before it, and ends containers well when the node goes down, see packaging/systemd.
+const shutdownUnit = "reconciler-shutdown.service"
+
+// beforeShutdown has a unit live until shutdownUnit is stopped. The unit itself cannot say so: scope and keeper are named after the cgroup parent.
+func beforeShutdown() dbus.Property { return property("Before", []string{shutdownUnit}) }
+
 var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,200}$`) })
 
 // Delegate puts the keeper with the given pid into the transient scope NAME.scope, which systemd makes and from then
@@ -137,6 +143,7 @@ func scopeOf(pid int) []dbus.Property {
 		property("Delegate", true),
 		property("TasksMax", uint64(math.MaxUint64)),
 		property("CollectMode", "inactive-or-failed"),
+		beforeShutdown(),
 	}
 }
 
