@@ -215,9 +215,7 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 			log.Error(err, "the agent goes on without an address, and tries again")
 			agent.Tell(reconcile.Event{Warning: true, Reason: "AddressUnavailable", Message: err.Error()})
 		}
-		if err := doors[i].begin(); err != nil {
-			return err
-		}
+		doors[i].try()
 	}
 	live.share = func(grants api.Grants) {
 		server.SetGrants(grants)
