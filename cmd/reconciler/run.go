@@ -140,7 +140,7 @@ func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
 	live := &live{line: line, started: s, newest: s}
 	live.verbose(f.verbose)
 	log := newLogger(a.err, f.logFormat.word, &live.level)
-	t, err := f.take()
+	t, err := s.take(source.ReadTrusted)
 	if err != nil {
 		return err
 	}
@@ -167,11 +167,12 @@ func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
 	if err != nil {
 		return err
 	}
+	live.agent, live.log = agent, log
+	live.lost(t.lost)
 	if f.once {
 		// What has nothing to keep leaves no keeper.
 		return errors.Join(agent.RunOnce(ctx), node.Shutdown(context.WithoutCancel(ctx)))
 	}
-	live.agent, live.log = agent, log
 	return a.serve(ctx, f, t.grants, live, node, figures)
 }
 
@@ -256,7 +257,7 @@ func (f agentFlags) listen(a *app) (net.Listener, error) {
 	if listener, err := activated(); listener != nil || err != nil {
 		return listener, err
 	}
-	path := filepath.Join(f.runDir, "reconciler.sock")
+	path := filepath.Join(f.runDir, socketName)
 	if a.socket != "" {
 		path = a.socket
 	}

@@ -34,7 +34,7 @@ what they use, events, plan, drift and output, and changes nothing.`,
 			url, err := web.ReadKey(dir)
 			if errors.Is(err, os.ErrNotExist) {
 				return withHint(errors.New("the agent serves no web page at a loopback address"),
-					"have it run with --web-listen 127.0.0.1:9465, or with another port where events say AddressUnavailable; or forward its socket: ssh -L 8080:"+filepath.Join(dir, "reconciler.sock")+" NODE, then open http://localhost:8080/ui/")
+					"have it run with --web-listen 127.0.0.1:9465, or with another port where events say AddressUnavailable; or forward its socket: ssh -L 8080:"+filepath.Join(dir, socketName)+" NODE, then open http://localhost:8080/ui/")
 			}
 			if err != nil {
 				return err

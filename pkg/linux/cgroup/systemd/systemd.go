@@ -36,6 +36,14 @@ func beforeShutdown() dbus.Property { return property("Before", []string{shutdow
 
 var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,200}$`) })
 
+// CheckName says why a scope or a service cannot have a name: it wants at most 201 of a to z, 0 to 9 and -, which is not first. The error is fs.ErrInvalid.
+func CheckName(name string) error {
+	if !names().MatchString(name) {
+		return fmt.Errorf("%q is no name for a unit, which has at most 201 of a-z, 0-9 and -: %w", name, fs.ErrInvalid)
+	}
+	return nil
+}
+
 // Delegate puts the keeper with the given pid into the transient scope NAME.scope, which systemd makes and from then
 // on leaves alone (Delegate=yes), and returns the cgroup parent for containers, system.slice/NAME.scope/containers.
 // A keeper that is there already stays; a new one joins the scope that its predecessor's containers keep alive.
@@ -46,8 +54,8 @@ func Delegate(ctx context.Context, tree cgroup.Tree, name string, pid int) (pare
 			err = fmt.Errorf("cannot get a delegated scope from systemd for pid %d: %w", pid, err)
 		}
 	}()
-	if !names().MatchString(name) {
-		return "", fmt.Errorf("%q is no name for a unit: %w", name, fs.ErrInvalid)
+	if err := CheckName(name); err != nil {
+		return "", err
 	}
 	unit := name + ".scope"
 	own, err := cgroupOf(pid)
