@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ var appliedKeys = []string{"manifestOwner", "policy", "requireSignatures", "prun
 // live is what an agent runs with, and what of it can be changed.
 type live struct {
 	line  *pflag.FlagSet
+	asked <-chan os.Signal // SIGHUP
 	level slog.LevelVar
 	dirs  []*source.Dir
 	agent *reconcile.Agent

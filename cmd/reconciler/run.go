@@ -79,11 +79,18 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
+			var live live
+			if !f.once {
+				asked, stop := hangups()
+				defer stop()
+				live.asked = asked
+			}
 			s, err := loadSettings(cmd.Flags())
 			if err != nil {
 				return err
 			}
-			return a.run(ctx, cmd.Flags(), s)
+			live.line, live.started, live.newest = cmd.Flags(), s, s
+			return a.run(ctx, s, &live)
 		},
 	}
 	f.add(cmd.Flags())
@@ -131,13 +138,12 @@ func (f *agentFlags) add(flags *pflag.FlagSet) {
 const gcPercent = 40
 
 // run opens the node, then serves the API and the loop until ctx ends or one of them fails.
-func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
+func (a *app) run(ctx context.Context, s *settings, live *live) error {
 	syscall.Umask(0o022) // whatever the caller has: containers see files that are made here, in the modes that are said
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	f := s.agentFlags
-	live := &live{line: line, started: s, newest: s}
 	live.verbose(f.verbose)
 	log := newLogger(a.err, f.logFormat.word, &live.level)
 	t, err := s.take(source.ReadTrusted)
@@ -240,8 +246,9 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 			stop()
 		}()
 	}
-	go supervise(ctx, agent, log)
-	go reloads(ctx, log, live.reload)
+	ready := make(chan struct{})
+	go supervise(ctx, agent, ready, log)
+	go reloads(ctx, live.asked, ready, live.reload, log)
 	log.Info("agent started", "manifests", fmt.Sprint(f.manifests), "socket", listener.Addr().String(), "pid", os.Getpid())
 	<-ctx.Done()
 	notify(log, "STOPPING=1")
