@@ -212,6 +212,12 @@ for who in "$keeper" "$(pid bare)"; do
 done
 [ "$(readlink "/proc/$keeper/ns/mnt")" = "$(readlink /proc/1/ns/mnt)" ] || fail "the keeper has mounts of its own"
 [ "$(cat "/proc/$(pid bare)/oom_score_adj")" = 0 ] && [ "$(status "$(pid bare)" Umask)" = 0022 ] || fail "score or mask of the agent"
+plain=$(systemd-run --quiet --wait --pipe grep 'open files' /proc/self/limits)
+[ "$(grep 'open files' "/proc/$(pid bare)/limits")" = "$plain" ] || fail "a container may open $(grep 'open files' "/proc/$(pid bare)/limits"), a service $plain"
+reconciler exec bare -- /bin/sh -c ': </dev/null && : >/dev/null' || fail "a container cannot open /dev/null"
+: </dev/kmsg # which the node can open, so that the next one sees something
+forbidden=$(reconciler exec bare -- /bin/sh -c '/bin/busybox mknod /dev/forbidden c 1 11 && : </dev/forbidden' 2>&1) && fail "a container opens a device that is not its own"
+grep -q 'Operation not permitted' <<<"$forbidden" || fail "a device that is not the container's: $forbidden"
 grep -q "system.slice/reconciler.scope/keeper$" "/proc/$keeper/cgroup" || fail "the keeper is in $(cat "/proc/$keeper/cgroup")"
 before=$(pids)
 
