@@ -32,6 +32,8 @@ type live struct {
 	share func(api.Grants)
 	log   logr.Logger
 
+	reading sync.Mutex // held by reconfigure
+
 	mu       sync.Mutex
 	started  *settings // as the agent was started: what waits for a restart is as it says
 	newest   *settings // as read last without a problem: the other keys are as it says
@@ -58,13 +60,22 @@ func (l *live) verbose(all bool) {
 	}
 }
 
-// reload is what SIGHUP asks for: to read the configuration anew, and then to look at everything, trusting nothing that was read before. A configuration with a
-// problem changes nothing, but everything is looked at all the same.
+// reload is what SIGHUP and `reconciler reload` ask for: to read the configuration anew, and then to look at everything, trusting nothing that was read before. A
+// configuration with a problem changes nothing, but everything is looked at all the same; shown has the problem. The error is why not everything could be looked at.
 func (l *live) reload(ctx context.Context) error {
-	return errors.Join(l.reconfigure(), l.agent.Reread(ctx))
+	refused, err := l.reconfigure(), l.agent.Reread(ctx)
+	if problem := errors.Join(refused, err); problem != nil {
+		l.log.Error(problem, "not all was reloaded")
+	} else {
+		l.log.Info("reloaded")
+	}
+	return err
 }
 
+// reconfigure reads the configuration anew, once at a time: what was read last counts.
 func (l *live) reconfigure() error {
+	l.reading.Lock()
+	defer l.reading.Unlock()
 	next, err := loadSettings(l.line)
 	var t taken
 	if err == nil {

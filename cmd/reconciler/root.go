@@ -84,7 +84,7 @@ func verbs(a *app) []*cobra.Command {
 		id   string
 		cmds []*cobra.Command
 	}{
-		{groupAgent, []*cobra.Command{newRun(a), newConfig(a)}},
+		{groupAgent, []*cobra.Command{newRun(a), newConfig(a), newReload(a)}},
 		{groupManifests, []*cobra.Command{newValidate(a), newPlan(a), newDiff(a), newExplain(a), newSchema(a)}},
 		{groupContainers, []*cobra.Command{
 			newGet(a), newDescribe(a), newTop(a), newPs(a), newDrift(a), newEvents(a), newLogs(a), newExec(a), newAttach(a), newWait(a),

@@ -67,7 +67,7 @@ func newRun(a *app) *cobra.Command {
 The containers stay when it ends, and the next agent takes them over as they are.
 
 Every flag has a key in ` + defaultConfig + ` and in the files of ` + defaultConfig + `.d, of which the later counts, and the flag
-most; see config. SIGHUP has the agent read its configuration and all manifests anew. What cannot change while it runs it names.
+most; see config. SIGHUP, or reload, has the agent read its configuration and all manifests anew. What cannot change while it runs it names.
 
 A manifest acts as root, so directories and files must belong to root or --manifest-owner and be
 writable by nobody else. One agent serves one run directory and one cgroup parent; a second one refuses.`,
@@ -208,7 +208,7 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 		return err
 	}
 	config := api.Config{
-		Agent: agent, Logs: nodeLogs{node.Node, agent}, Node: node, Images: node, Version: buildInfo().Version, Grants: grants, Configuration: live.shown, Log: log,
+		Agent: agent, Logs: nodeLogs{node.Node, agent}, Node: node, Images: node, Version: buildInfo().Version, Grants: grants, Configuration: live.shown, Reload: live.reload, Log: log,
 		Answered: figures.Answered, Mounts: append(inside.mounts(), pageMounts()...),
 	}
 	if f.audit {

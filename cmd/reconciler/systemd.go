@@ -75,7 +75,7 @@ func hangups() (asked <-chan os.Signal, stop func()) {
 	return c, func() { signal.Stop(c) }
 }
 
-// reloads does what is asked for by SIGHUP, and tells the service manager when it begins and ends: `systemctl reload`. Before it is told of a reload it has to be told that the agent
+// reloads does what is asked for by SIGHUP, and tells the service manager when it begins and ends. Before it is told of a reload it has to be told that the agent
 // is ready.
 func reloads(ctx context.Context, asked <-chan os.Signal, ready <-chan struct{}, reload func(context.Context) error, log logr.Logger) {
 	select {
@@ -90,11 +90,7 @@ func reloads(ctx context.Context, asked <-chan os.Signal, ready <-chan struct{},
 		case <-asked:
 		}
 		notify(log, daemon.SdNotifyReloading+"\n"+monotonic())
-		if err := reload(ctx); err != nil {
-			log.Error(err, "not all was reloaded")
-		} else {
-			log.Info("reloaded")
-		}
+		_ = reload(ctx) // logged
 		notify(log, daemon.SdNotifyReady)
 	}
 }

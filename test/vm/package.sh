@@ -233,6 +233,13 @@ step "systemctl reload"
 systemctl reload reconciler
 until_ok "it says so" sh -c 'journalctl -q -u reconciler | grep -q "reloaded"'
 until_ok "it is active again" systemctl --quiet is-active reconciler
+mkdir /etc/reconciler/config.yaml.d
+printf 'apiVersion: reconciler/v1alpha1\nkind: AgentConfig\nspec: {prune: alwys}\n' >/etc/reconciler/config.yaml.d/wrong.yaml
+! systemctl reload reconciler || fail "a reload succeeds though the configuration is refused"
+journalctl -q --no-pager -u reconciler | grep -q 'wrong.yaml:3:' || fail "the journal does not say why"
+rm -r /etc/reconciler/config.yaml.d
+systemctl reload reconciler
+systemctl --quiet is-active reconciler || fail "a reload that failed ends the agent"
 step "kill -9 of the agent"
 agent=$(agent)
 kill -9 "$agent"
