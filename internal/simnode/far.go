@@ -133,7 +133,8 @@ func (o *Oracle) met(d spec.Dependency) bool {
 	}
 	member, all := false, true
 	for name := range o.history {
-		may, must := false, true
+		_, known := o.ledger.records[name]
+		may, must := false, known || !o.blinded(name) // of what nobody ever saw the agent knows nothing
 		for _, v := range o.versions(name) {
 			in := v.Container != nil && v.Container.Spec.Group == d.Name
 			left := v.Container == nil && o.leftOf(name, d.Name)
@@ -142,12 +143,22 @@ func (o *Oracle) met(d spec.Dependency) bool {
 		member = member || may
 		all = all && (!must || o.so(name, d.Condition))
 	}
-	return member && all
+	return (member || o.forgottenOf(d.Name)) && all
 }
 
 // leftOf tells whether something that nobody claims may be one of a group: its manifest may have left that before an agent saw it.
 func (o *Oracle) leftOf(name, group string) bool {
 	return o.far[name].there && (o.last(name).Spec.Group == group || o.far[name].group == group)
+}
+
+// forgottenOf tells whether something of a group may be there of which the oracle knows no manifest any more.
+func (o *Oracle) forgottenOf(group string) bool {
+	for name := range o.far {
+		if o.history[name] == nil && o.leftOf(name, group) {
+			return true
+		}
+	}
+	return false
 }
 
 // waits says which dependency a run that begins has not waited for.
@@ -190,7 +201,7 @@ func (o *Oracle) sure(d spec.Dependency) bool {
 		}
 		members++
 	}
-	return members > 0
+	return members > 0 && !o.forgottenOf(d.Name)
 }
 
 func (o *Oracle) surely(name string, m spec.Milestone) bool {
@@ -200,8 +211,8 @@ func (o *Oracle) surely(name string, m spec.Milestone) bool {
 		return false
 	}
 	completed := f.completed.on && time.Since(f.completed.since) > seen && !scheduled(*c) && !restartsAfter(*c, spec.Exit{Reason: spec.ExitCompleted})
-	if !f.there && completed { // a job of which nothing is left: another manifest has not completed
-		completed = spec.Identity(*c, spec.DefaultsVersion) == spec.Identity(*f.done, spec.DefaultsVersion)
+	if !f.there && completed { // a job of which nothing is left: another has not completed, nor has it where that was forgotten
+		completed = spec.Identity(*c, spec.DefaultsVersion) == r.Job.Completed
 	}
 	switch m {
 	case spec.MilestoneCompleted:

@@ -16,6 +16,7 @@ func (m *Machine) breakNewest(name string) {
 		in.halt()
 		in.Pid = 0
 		in.Phase, in.Problem, in.Spec, in.Hash = spec.InstanceBroken, "half-made", spec.Container{}, ""
+		m.changed(name)
 	}
 }
 

@@ -177,7 +177,7 @@ func (a *Agent) chooseGood(ctx context.Context, w *world, ref string, in spec.In
 		if err == nil || strings.Contains(ref, "/") || !errors.Is(err, fs.ErrInvalid) && !errors.Is(err, fs.ErrNotExist) {
 			return chosen, err
 		}
-		w.Record.Images.Bad = append(w.Record.Images.Bad, record.BadImage{Image: chosen.Ref(), Problem: err.Error()})
+		w.Record.Images.Bad = slices.Insert(slices.Clone(w.Record.Images.Bad), 0, record.BadImage{Image: chosen.Ref(), Problem: err.Error()}) // before its past
 	}
 }
 
