@@ -153,7 +153,7 @@ if [ "$boot" = second ]; then
 	[ "$(systemctl is-active reconciler)" = inactive ] || fail "the agent runs while it is removed"
 	/var/lib/dpkg/info/reconciler.postinst abort-remove
 	ready
-	[ "$(systemctl is-enabled reconciler)" = enabled ] && systemctl --quiet is-active reconciler.socket reconciler-shutdown || fail "not all runs again"
+	[ "$(systemctl is-enabled reconciler)" = enabled ] && systemctl --quiet is-active reconciler.socket && systemctl --quiet is-active reconciler-shutdown || fail "not all runs again"
 	[ "$(pid lines)" = "$kept" ] || fail "a removal that is given up touches a container"
 
 	step "removes the package"
