@@ -66,7 +66,7 @@ func (m machine) there(name string) bool {
 	return err == nil
 }
 
-// Whether containers run the keeper's lock says, whatever their scope is called: systemctl, which knows of no such unit here, is not asked.
+// Whether containers run the keeper's lock says, whatever their scope is called; systemctl knows of no reconciler.scope here. Where the lock is elsewhere, the scope's name says it.
 func TestScriptsAskTheKeeper(t *testing.T) {
 	if _, err := exec.LookPath("flock"); err != nil {
 		t.Skip("needs flock")
@@ -84,6 +84,11 @@ func TestScriptsAskTheKeeper(t *testing.T) {
 		t.Errorf("a purge takes what a container is in the middle of, and says %q", said)
 	}
 	m.must(lock.Close())
+	m.write("bin/systemctl", "#!/bin/sh\n[ \"$*\" = '--quiet is-active reconciler.scope' ]\n", 0o755)
+	if said, _ := m.script("postrm", "purge"); !strings.Contains(said, "containers run") || !m.there("var/lib/reconciler") {
+		t.Errorf("a purge takes what a container with another runDir is in the middle of, and says %q", said)
+	}
+	m.write("bin/systemctl", "#!/bin/sh\nexit 3\n", 0o755)
 	if said, _ := m.script("prerm", "remove"); said != "" {
 		t.Errorf("a removal without containers says %q", said)
 	}
