@@ -83,7 +83,7 @@ names and code, and nothing of what containers write. It needs the role admin.`,
 		},
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "reconciler.trace", "the `FILE` to write, - for stdout")
-	cmd.Flags().DurationVar(&lasts, "for", 0, "record for so long, up to "+flight.Longest.String()+", before it is written")
+	cmd.Flags().DurationVar(&lasts, "for", 0, "record for so long, up to "+flight.Longest.String()+", before it is written (default 5s, or the latest seconds of --flight-recorder)")
 	return cmd
 }
 

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
 // reasonConstant is a constant whose value is a reason of a condition, an event or an exit.
@@ -51,14 +53,7 @@ func TestReasons(t *testing.T) {
 	}
 	text, err := os.ReadFile("../../docs/troubleshooting.md")
 	must(t, err)
-	said := map[string]bool{}
-	for line := range strings.Lines(string(text)) {
-		if cell, _, ok := strings.Cut(strings.TrimPrefix(line, "| "), " |"); ok && strings.HasPrefix(line, "| `") {
-			for _, word := range regexp.MustCompile("`([A-Za-z]+)`").FindAllStringSubmatch(cell, -1) {
-				said[word[1]] = true
-			}
-		}
-	}
+	said := reasonRows(string(text))
 	for _, reason := range slices.Sorted(maps.Keys(r.found)) {
 		if !said[reason] {
 			t.Errorf("docs/troubleshooting.md says nothing of the reason %s", reason)
@@ -69,6 +64,77 @@ func TestReasons(t *testing.T) {
 			t.Errorf("docs/troubleshooting.md has the reason %s, which nothing gives", reason)
 		}
 	}
+}
+
+// conditionReasons are the functions of pkg/reconcile that give a condition its reason, and the expressions among what they give that are no constant, with what those can be.
+var conditionReasons = map[spec.ConditionType]struct {
+	functions []string
+	computed  []string
+}{
+	spec.ConditionReady: {
+		[]string{"ready", "waitReason", "unreadyReason"},
+		[]string{"Pending", "Starting", "Running", "Paused", "Stopped", "Checkpointed", "Completed", "BackOff", "Failed", "Terminating"}, // a phase
+	},
+	spec.ConditionReconciling: {[]string{"reconciling", "waitReason", "unreadyReason"}, nil},
+	spec.ConditionStalled:     {[]string{"stalled", "over"}, nil},
+	spec.ConditionAccepted: {
+		[]string{"keep", "refused", "claim", "release", "prune", "refuseCircle", "wants"},
+		[]string{"PolicyDenied", "SignatureInvalid"}, // a problem's
+	},
+}
+
+// TestReasonsOfConditions holds the sections of docs/troubleshooting.md about conditions to what the functions give that compute these, both ways.
+func TestReasonsOfConditions(t *testing.T) {
+	r := reasons{t: t, constants: map[string]string{}, found: map[string]bool{}}
+	var files []*ast.File
+	for _, dir := range []string{"pkg/spec", "pkg/reconcile"} {
+		files = append(files, r.parse(dir)...)
+	}
+	for _, f := range files {
+		ast.Inspect(f, r.constant)
+	}
+	text, err := os.ReadFile("../../docs/troubleshooting.md")
+	must(t, err)
+	for condition, by := range conditionReasons {
+		_, section, _ := strings.Cut(string(text), "\n### "+string(condition)+"\n")
+		section, _, _ = strings.Cut(section, "\n###")
+		given := append(r.named(files, by.functions), by.computed...)
+		slices.Sort(given)
+		said := slices.Sorted(maps.Keys(reasonRows(section)))
+		if given = slices.Compact(given); !slices.Equal(said, given) {
+			t.Errorf("docs/troubleshooting.md has as reasons of %s\n%q, and it can have\n%q", condition, said, given)
+		}
+	}
+}
+
+// named are the values of the constants of reasons in functions and methods of these names.
+func (r *reasons) named(files []*ast.File, functions []string) (values []string) {
+	for _, f := range files {
+		for _, d := range f.Decls {
+			if d, ok := d.(*ast.FuncDecl); ok && slices.Contains(functions, d.Name.Name) {
+				ast.Inspect(d.Body, func(n ast.Node) bool {
+					if id, ok := n.(*ast.Ident); ok && strings.HasPrefix(id.Name, "Reason") && r.constants[id.Name] != "" {
+						values = append(values, r.constants[id.Name])
+					}
+					return true
+				})
+			}
+		}
+	}
+	return values
+}
+
+// reasonRows are the words in the first cells of tables whose rows begin with one.
+func reasonRows(text string) map[string]bool {
+	said := map[string]bool{}
+	for line := range strings.Lines(text) {
+		if cell, _, ok := strings.Cut(strings.TrimPrefix(line, "| "), " |"); ok && strings.HasPrefix(line, "| `") {
+			for _, word := range regexp.MustCompile("`([A-Za-z]+)`").FindAllStringSubmatch(cell, -1) {
+				said[word[1]] = true
+			}
+		}
+	}
+	return said
 }
 
 func (r *reasons) parse(dir string) (files []*ast.File) {

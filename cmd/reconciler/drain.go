@@ -23,7 +23,7 @@ func newShutdown(a *app) *cobra.Command {
 checkpoint.onShutdown into an image, the others, and those whose image cannot be had in time, by their own stop signal.
 The agent starts nothing any more after that; the next one does, after the boot.
 
-It is meant for a unit that systemd stops before the agent when the system goes down; docs/checkpoint.md has one.`,
+It is meant for a unit that systemd stops before the agent when the system goes down; the packages and ` + "`make install`" + ` have one: reconciler-shutdown.service.`,
 		Example:     "  reconciler shutdown --timeout 80s",
 		Annotations: exits("0    all are down", "1    error, usage included", "124  not all are down within --timeout"),
 		Args:        noArguments,

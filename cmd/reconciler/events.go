@@ -23,9 +23,10 @@ func newEvents(a *app) *cobra.Command {
 		Use:   "events [NAME]",
 		Short: "Show what happened lately",
 		Long: `Show what happened lately, oldest first: on the whole node, or to one container.
-The agent keeps the newest events in memory. With -o json each event is one line of JSON.`,
+The agent keeps the newest 64 of each container in memory, since it began; earlier ones are in its log:
+journalctl RECONCILER_COMPONENT=agent RECONCILER_CONTAINER=NAME. With -o json each event is one line of JSON.`,
 		Example:           "  reconciler events\n  reconciler events web --watch",
-		Annotations:       exits("0  shown", "1  error, usage included"),
+		Annotations:       exits("0  shown", "1  error, or a NAME that does not exist and has no events"),
 		ValidArgsFunction: a.completeOneName,
 		Args:              atMostOneName,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,6 +45,11 @@ func (e *events) run(ctx context.Context) error {
 	all, err := e.client().Events(ctx, e.name, 0)
 	if err != nil {
 		return err
+	}
+	if len(all) == 0 && e.name != "" && !e.watch {
+		if _, err := e.members(ctx, []string{e.name}); err != nil {
+			return err
+		}
 	}
 	t := newTable("TIME", "NAME", "REASON", "MESSAGE")
 	var last uint64

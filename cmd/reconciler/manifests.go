@@ -36,6 +36,7 @@ type manifests struct {
 	problems  spec.Problems
 	files     int
 	dirs      []string // the directories among the paths: what is not in them is not wanted
+	empty     []string // those of them in which no file has the name of a manifest
 	policy    *spec.NodePolicy
 }
 
@@ -74,11 +75,12 @@ func (m *manifests) addDir(path string) error {
 	if err != nil {
 		return fmt.Errorf("cannot read directory %s: %w", path, errors.Unwrap(err))
 	}
+	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !source.IsManifest(e.Name()) })
+	if len(entries) == 0 {
+		m.empty = append(m.empty, path)
+	}
 	for _, entry := range entries {
 		file := filepath.Join(path, entry.Name())
-		if !source.IsManifest(entry.Name()) {
-			continue
-		}
 		if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
 			m.problems = append(m.problems, spec.Problem{File: file, Line: 1, Column: 1, Message: "not a regular file"})
 			continue

@@ -192,7 +192,7 @@ func eachFlag(flags *pflag.FlagSet, do func(name, value, text string)) {
 		if f.Shorthand != "" {
 			name = "-" + f.Shorthand + ", " + name
 		}
-		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" && f.DefValue != "[]" && !strings.Contains(text, "default") {
+		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" && f.DefValue != "0s" && f.DefValue != "[]" && !strings.Contains(text, "default") {
 			text += " (default " + f.DefValue + ")"
 		}
 		do(name, value, text)

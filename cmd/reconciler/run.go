@@ -69,6 +69,9 @@ The containers stay when it ends, and the next agent takes them over as they are
 Every flag has a key in ` + defaultConfig + ` and in the files of ` + defaultConfig + `.d, of which the later counts, and the flag
 most; see config. SIGHUP, or reload, has the agent read its configuration and all manifests anew. What cannot change while it runs it names.
 
+Manifests are the files *.yaml, *.yml and *.json in a directory, in lower case, but those whose names begin with . or #. Folders in
+it are not read: name each with --manifests.
+
 A manifest acts as root, so directories and files must belong to root or --manifest-owner and be
 writable by nobody else. One agent serves one run directory and one cgroup parent; a second one refuses.`,
 		Example: `  reconciler run --manifests /etc/reconciler/manifests.d

@@ -55,7 +55,7 @@ line each interval.`,
 	}
 	t.format = outputFlag(cmd, "table", "json")
 	flags := cmd.Flags()
-	flags.Var(t.order, "sort", "by one of cpu, memory, pids, net, io, name")
+	flags.Var(t.order, "sort", "by this `KEY`: one of cpu, memory, pids, net, io, name")
 	_ = cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(orderWords, cobra.ShellCompDirectiveNoFileComp))
 	flags.DurationVarP(&t.interval, "interval", "i", api.DefaultInterval, "time between two looks")
 	flags.IntVarP(&t.frames, "iterations", "n", 0, "end after `N` tables; 0 for never")

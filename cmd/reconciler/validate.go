@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -26,11 +27,11 @@ func newValidate(a *app) *cobra.Command {
 		Short: "Check manifests",
 		Long: `Check manifests: files, directories, or - for stdin. Every problem of every file is reported
 with file:line:column and, where one helps, a hint. With --policy also what a node's policy does not allow. Needs
-neither root nor an agent.`,
+neither root nor an agent. Of a directory it reads what the agent would: *.yaml, *.yml and *.json, and no folders in it.`,
 		Example: `  reconciler validate manifests/
   cat web.yaml | reconciler validate -
   reconciler validate manifests/ -o json | jq '.problems[].message'`,
-		Annotations: exits("0  all valid", "1  problems, or files that cannot be read"),
+		Annotations: exits("0  all valid", "1  problems, files that cannot be read, or no file at all"),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage(cmd, fmt.Errorf("validate needs files, directories, or - for stdin"))
@@ -65,8 +66,11 @@ func (a *app) validate(m *manifests, word string) error {
 	for _, c := range m.configs {
 		v.Configs = append(v.Configs, c.name)
 	}
-	for _, note := range m.strangers() {
+	for _, note := range append(m.strangers(), m.nothingIn()...) {
 		a.note(note)
+	}
+	if v.Files == 0 && v.Valid {
+		return errors.New("there is nothing to validate")
 	}
 	if word != "text" {
 		if err := a.encode(word, v); err != nil {
@@ -85,6 +89,14 @@ func (a *app) validate(m *manifests, word string) error {
 		return &exit{code: exitError}
 	}
 	return nil
+}
+
+// nothingIn are notes about directories without a manifest.
+func (m *manifests) nothingIn() (notes []string) {
+	for _, dir := range m.empty {
+		notes = append(notes, fmt.Sprintf("no *.yaml, *.yml or *.json in %s; folders in it are not read", dir))
+	}
+	return notes
 }
 
 // printProblems writes problems for people and editors, and how many there are.

@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/user"
 	"strconv"
 	"syscall"
 	"time"
@@ -261,10 +262,18 @@ func (c *Client) unreachable(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return &unreachable{
 			error: fmt.Errorf("cannot open %s: %w", c.socket, fs.ErrPermission),
-			hint:  fmt.Sprintf("use root, join the group %s, or have the agent run with --grant read=uid:%d", api.Group, os.Getuid()),
+			hint:  "use root, " + joining() + fmt.Sprintf("or have the agent run with --grant read=uid:%d", os.Getuid()),
 		}
 	}
 	return fmt.Errorf("cannot reach the agent on %s: %w", c.socket, err)
+}
+
+// joining is the way by the group whose members may open the socket; "" where there is no such group, as without a package.
+func joining() string {
+	if _, err := user.LookupGroup(api.Group); err != nil {
+		return ""
+	}
+	return "join the group " + api.Group + ", "
 }
 
 type unreachable struct {

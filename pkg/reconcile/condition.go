@@ -17,7 +17,7 @@ const (
 	ReasonDrained      = "Drained"       // Ready: the node is drained
 	ReasonSuspended    = "Suspended"     // Ready: it is not what its manifest says, and nothing is done about it; Suspended: the manifest says so
 	ReasonByHand       = "ByHand"        // Suspended: somebody said so
-	ReasonHeld         = "Held"          // Ready: nothing may be done about the name
+	ReasonHeld         = "Held"          // Ready, Accepted: nothing may be done about the name
 	ReasonActing       = "Acting"        // Reconciling: actions are pending
 	ReasonStopping     = "Stopping"      // Reconciling: a stop under way has to end
 	ReasonBackOff      = "BackOff"       // Reconciling: a restart or another try is due later
@@ -27,14 +27,14 @@ const (
 	ReasonDifferent    = "Different"     // Drifted: something differs and is not put back yet, or cannot be
 	ReasonOlderDefault = "OlderDefaults" // Outdated
 
-	ReasonRolledBack = "RolledBack" // Ready, RolledBack: an earlier manifest is in force
+	ReasonRolledBack = "RolledBack" // Ready, Stalled, RolledBack: an earlier manifest is in force
 	ReasonNotReady   = "NotReady"   // Ready, Reconciling: its readiness probe fails
 	ReasonNotStarted = "NotStarted" // Ready, Reconciling: its startup probe has not succeeded yet
 
 	ReasonWaitingForDependency = "WaitingForDependency" // Ready, Reconciling: it is not started before others are so far
 	ReasonMissingReference     = "MissingReference"     // Ready, Reconciling: it is not started before a config is there that it uses
-	ReasonDeadlineExceeded     = "DeadlineExceeded"     // Ready, Stalled: it did not complete in time
-	ReasonRestartLimitReached  = "RestartLimitReached"  // Ready, Stalled: it was restarted as often in a row as it may be
+	ReasonDeadlineExceeded     = "DeadlineExceeded"     // Stalled: it did not complete in time
+	ReasonRestartLimitReached  = "RestartLimitReached"  // Stalled: it was restarted as often in a row as it may be
 
 	ReasonTaken            = "Taken"            // Checkpointed: the newest image that was due is there
 	ReasonCheckpointFailed = "CheckpointFailed" // Checkpointed: it could not be taken, and is tried again; what ran runs on

@@ -97,7 +97,11 @@ func (c *checker) ours(root *yamltree.Node) bool {
 		}
 	}
 	if missing == 2 {
-		c.add(root, "", fault{"not a manifest: it has neither apiVersion nor kind", "begin with apiVersion: " + APIVersion + " and kind: " + KindContainer})
+		hint := "begin with apiVersion: " + APIVersion + " and kind: " + KindContainer
+		if at(root, "services") != nil {
+			hint = "it looks like a compose file: docs/moving/compose.md says what each of its keys is here"
+		}
+		c.add(root, "", fault{"not a manifest: it has neither apiVersion nor kind", hint})
 	}
 	return len(c.problems) == 0
 }
@@ -169,7 +173,7 @@ func (c *checker) mapping(path string, f *Field, n *yamltree.Node) {
 // objectValue checks an object that is somebody's value.
 func (c *checker) objectValue(path string, f *Field, n *yamltree.Node) {
 	if n.Kind != yamltree.MappingNode {
-		c.add(n, path, fault{"wants an object, not " + what(n), keysHint("its", f)})
+		c.add(n, path, fault{"wants an object, not " + what(n), foreignForm(f, n, keysHint("its", f))})
 		return
 	}
 	c.object(path, f, n)
@@ -197,7 +201,7 @@ func (c *checker) object(path string, f *Field, n *yamltree.Node) {
 // pairs checks the keys of a map and the values of those that visit finds a field for; false when a key is not readable.
 func (c *checker) pairs(path string, f *Field, n *yamltree.Node, visit func(key *yamltree.Node) (string, *Field)) bool {
 	if n.Kind != yamltree.MappingNode {
-		c.add(n, path, fault{fmt.Sprintf("wants a %s, not %s", f.Type, what(n)), "write KEY: VALUE, or {KEY: VALUE}"})
+		c.add(n, path, fault{fmt.Sprintf("wants a %s, not %s", f.Type, what(n)), foreignForm(f, n, "write KEY: VALUE, or {KEY: VALUE}")})
 		return false
 	}
 	readable := true

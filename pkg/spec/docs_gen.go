@@ -59,7 +59,7 @@ var docs = map[string]string{
 	"ContainerSpec.Logs":              "Logs says where the container's output goes, and bounds the files that keep it.",
 	"JobRuns.History":                 "History is how many runs are remembered.",
 	"JobRuns.Schedule":                "Schedule says when it runs; nothing for once.",
-	"Schedule.Cron":                   "Cron is the time in the five fields of crontab(5) - minute, hour, day of the month, month, day of the week - or @hourly, @daily, @weekly, @monthly, @yearly, or @every with a duration.",
+	"Schedule.Cron":                   "Cron is the time in the five fields of crontab(5) - minute, hour, day of the month, month, day of the week, where Sunday is 0 or 7 - or @hourly, @daily, @weekly, @monthly, @yearly, or @every with a duration.",
 	"Schedule.TimeZone":               "TimeZone is the zone of cron by its name in the tz database, such as Europe/Berlin; needs the node's /usr/share/zoneinfo. Default: the node's.",
 	"Schedule.Concurrency":            "Concurrency says what happens when a run is due while one goes on: Forbid (it is left out; default) or Replace (the one that goes on is stopped).",
 	"Schedule.StartingDeadline":       "StartingDeadline is how late a run may begin; one that is later is left out. Default: no end.",

@@ -137,7 +137,7 @@ func kindHint(s string) string {
 	case KindPolicy:
 		return "it is no manifest: reconciler validate --policy FILE MANIFESTS"
 	}
-	return ""
+	return foreignKinds[s]
 }
 
 func checkDestination(s string) error {

@@ -8,44 +8,6 @@ import (
 	yamltree "go.yaml.in/yaml/v3"
 )
 
-// foreignKeys are keys of other programs' manifests, and what they are here.
-var foreignKeys = map[string]string{
-	"image":                  "a container's files come from spec.rootfs.path, a directory on the node",
-	"args":                   "arguments follow the program in spec.command",
-	"entrypoint":             "the program and its arguments are spec.command",
-	"cmd":                    "the program and its arguments are spec.command",
-	"environment":            "the environment is spec.env, a map of texts",
-	"cwd":                    "the directory to start in is spec.workingDir",
-	"workdir":                "the directory to start in is spec.workingDir",
-	"working_dir":            "the directory to start in is spec.workingDir",
-	"volumes":                "file systems are listed in spec.mounts",
-	"volumeMounts":           "file systems are listed in spec.mounts",
-	"limits":                 "limits stand in spec.resources itself: memory, cpu, pids, cpuset",
-	"requests":               "protected memory is spec.resources.memory.low, a share of processors spec.resources.cpu.weight",
-	"hostNetwork":            "it is spec.network.mode: Host",
-	"hostPID":                "it is spec.namespaces.pid: Host",
-	"hostIPC":                "it is spec.namespaces.ipc: Host",
-	"restartPolicy":          "it is spec.restart.policy",
-	"runAsUser":              "it is spec.user",
-	"privileged":             "say what is needed in spec.security.capabilities",
-	"readOnlyRootFilesystem": "it is spec.rootfs.readOnly",
-	"gracePeriod":            "it is spec.stop.timeout",
-	"stopSignal":             "it is spec.stop.signal",
-	"ulimits":                "they are spec.rlimits",
-	"livenessProbe":          "it is spec.probes.liveness",
-	"readinessProbe":         "it is spec.probes.readiness",
-	"startupProbe":           "it is spec.probes.startup",
-	"healthcheck":            "it is spec.probes.liveness, and spec.probes.readiness",
-	"httpGet":                "it is http, with port, path, scheme, host and headers",
-	"tcpSocket":              "it is tcp, with a port",
-	"periodSeconds":          "it is period, such as 10s",
-	"timeoutSeconds":         "it is timeout, such as 1s",
-	"initialDelaySeconds":    "it is initialDelay, such as 5s",
-	"containers":             "several containers stand below spec.containers of a document of kind Group",
-	"shareProcessNamespace":  sharedPID,
-	"namespace":              "a node has no namespaces: names are unique on the node",
-}
-
 // Hints for what is found in more than one way.
 const (
 	aliasHint = "write the value out"
@@ -54,13 +16,16 @@ const (
 
 // unknownHint says what an unknown key of an object may have meant.
 func unknownHint(f *Field, key string) string {
-	if near := didYouMean(key, f.names()); near != "" {
-		return near
-	}
 	tree := fieldTree()
 	if f.apart {
 		tree = f
-	} else if hint, ok := foreignKeys[key]; ok {
+	} else if hint, ok := foreignKeys[f.name+"."+key]; ok {
+		return hint
+	}
+	if near := didYouMean(key, f.names()); near != "" {
+		return near
+	}
+	if hint, ok := foreignKeys[key]; ok && !f.apart {
 		return hint
 	}
 	here := f.Path + "." + key // in another kind of document

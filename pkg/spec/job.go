@@ -1,8 +1,12 @@
 package spec
 
 import (
+	"cmp"
 	"errors"
+	"regexp"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -40,7 +44,7 @@ type JobSpec struct {
 
 // Schedule says when a job runs. What came due while the agent or the node was down, or while the job could not run, is done once, as soon as it can.
 type Schedule struct {
-	// Cron is the time in the five fields of crontab(5) - minute, hour, day of the month, month, day of the week - or @hourly, @daily, @weekly, @monthly, @yearly, or @every with a duration.
+	// Cron is the time in the five fields of crontab(5) - minute, hour, day of the month, month, day of the week, where Sunday is 0 or 7 - or @hourly, @daily, @weekly, @monthly, @yearly, or @every with a duration.
 	Cron string `json:"cron" class:"live" format:"cron"`
 	// TimeZone is the zone of cron by its name in the tz database, such as Europe/Berlin; needs the node's /usr/share/zoneinfo. Default: the node's.
 	TimeZone string `json:"timeZone,omitzero" class:"live" format:"timeZone"`
@@ -75,7 +79,7 @@ func (j JobRuns) Scheduled() bool { return j.Schedule.Cron != "" }
 
 // Times are the times of a schedule. A zone that the node does not know is an error.
 func (s Schedule) Times() (cron.Schedule, error) {
-	text := s.Cron
+	text := sundays(s.Cron)
 	if s.TimeZone != "" {
 		if _, err := time.LoadLocation(s.TimeZone); err != nil {
 			return nil, err
@@ -85,16 +89,60 @@ func (s Schedule) Times() (cron.Schedule, error) {
 	return cron.ParseStandard(text)
 }
 
+// cronHint shows what a time can be.
+const cronHint = `minute, hour, day of the month, month, day of the week, such as "30 2 * * 1-5"; or @daily, @every 10m`
+
 // checkCron reads the times of a schedule.
 func checkCron(text string) error {
-	if strings.Contains(text, "TZ=") {
+	switch {
+	case strings.Contains(text, "TZ="):
 		return errors.New("say timeZone instead")
+	case text == "@reboot":
+		return fault{"a job does not run at each boot", "say kind: " + KindContainer + ", with restart.policy OnFailure or Never"}
 	}
-	times, err := cron.ParseStandard(text)
-	if err == nil && times.Next(time.Unix(1<<30, 0)).IsZero() {
-		return errors.New("this time never comes")
+	times, err := cron.ParseStandard(sundays(text))
+	if err != nil {
+		return fault{quote(text) + " is no time: " + err.Error(), cronHint}
 	}
-	return err
+	if times.Next(time.Unix(1<<30, 0)).IsZero() {
+		return fault{message: "this time never comes"}
+	}
+	return nil
+}
+
+// toSunday is a range of days that ends with Sunday as 7, and its step.
+var toSunday = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([0-7])-7(?:/([1-7]))?$`) })
+
+// sundays is a schedule with 0 for a Sunday that is written as 7, which crontab(5) has and the parser has not.
+func sundays(text string) string {
+	fields := strings.Fields(text)
+	if len(fields) != 5 {
+		return text
+	}
+	days := strings.Split(fields[4], ",")
+	for i, day := range days {
+		days[i] = sunday(day)
+	}
+	fields[4] = strings.Join(days, ",")
+	return strings.Join(fields, " ")
+}
+
+// sunday is a day or a range of days without a 7.
+func sunday(day string) string {
+	if day == "7" {
+		return "0"
+	}
+	m := toSunday().FindStringSubmatch(day)
+	if m == nil {
+		return day
+	}
+	var list []string
+	first, _ := strconv.Atoi(m[1])
+	step, _ := strconv.Atoi(cmp.Or(m[2], "1"))
+	for d := first; d <= 7; d += step {
+		list = append(list, strconv.Itoa(d%7))
+	}
+	return strings.Join(list, ",")
 }
 
 // Expand gives the job's container.
