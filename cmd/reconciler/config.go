@@ -29,8 +29,9 @@ const defaultConfig = "/etc/reconciler/config.yaml"
 type settings struct {
 	agentFlags
 	flags   *pflag.FlagSet
-	sources map[string]string // by flag: FILE:LINE or --flag; default is not among them
-	files   []string          // that were read
+	sources map[string]string       // by flag: FILE:LINE or --flag; default is not among them
+	places  map[string]spec.Problem // by flag: where in a file, or the flag, without what is wrong
+	files   []string                // that were read
 	readAt  time.Time
 }
 
@@ -39,7 +40,7 @@ var callFlags = []string{"config", "once", "help"}
 
 // newSettings are the flags with their defaults.
 func newSettings() *settings {
-	s := &settings{flags: pflag.NewFlagSet("run", pflag.ContinueOnError), sources: map[string]string{}, readAt: time.Now().Round(0).UTC()}
+	s := &settings{flags: pflag.NewFlagSet("run", pflag.ContinueOnError), sources: map[string]string{}, places: map[string]spec.Problem{}, readAt: time.Now().Round(0).UTC()}
 	s.agentFlags.add(s.flags)
 	return s
 }
@@ -121,7 +122,7 @@ func loadSettings(line *pflag.FlagSet) (*settings, error) {
 		if own == nil {
 			return // of all verbs
 		}
-		s.sources[f.Name] = "--" + f.Name
+		s.sources[f.Name], s.places[f.Name] = "--"+f.Name, spec.Problem{Path: "--" + f.Name}
 		failed = cmp.Or(failed, assign(own.Value, f.Value))
 	})
 	if failed != nil {
@@ -194,6 +195,7 @@ func (s *settings) say(file string, said spec.Said) error {
 		return nil
 	}
 	s.sources[f.Name] = file + ":" + strconv.Itoa(said.Line)
+	s.places[f.Name] = spec.Problem{File: file, Line: said.Line, Column: said.Column, Path: "spec." + said.Name}
 	if list, ok := f.Value.(pflag.SliceValue); ok {
 		return list.Replace(said.Values)
 	}

@@ -47,7 +47,7 @@ A configuration is FILE, by default ` + defaultConfig + `, and the files *.yaml 
 		},
 	}
 	format = outputFlag(cmd, "yaml", "json")
-	cmd.Flags().BoolVar(&check, "check", false, "read the files, and say what is wrong with them")
+	cmd.Flags().BoolVar(&check, "check", false, "read the files, with policy and signers that they name, and say what an agent would refuse")
 	return cmd
 }
 
@@ -84,6 +84,13 @@ func (a *app) checkConfig(args []string) error {
 	s, err := readConfig(args)
 	if err != nil {
 		return err
+	}
+	t, err := s.take(readAnyone)
+	if err != nil {
+		return err
+	}
+	if t.lost != nil {
+		a.note(strings.ReplaceAll(t.lost.Error(), "\n", "; ") + ": without effect on this node")
 	}
 	fmt.Fprintf(a.out, "valid: %s in %s\n", count(len(s.sources), "key"), count(len(s.files), "file"))
 	return nil

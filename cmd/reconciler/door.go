@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"net"
-	"syscall"
 	"time"
 )
 
@@ -23,33 +20,17 @@ type door struct {
 // serve answers at an address until ctx ends.
 type serve func(ctx context.Context) error
 
-// begin opens the door for the first time. An error is one that time does not mend, such as an address without a port.
-func (d *door) begin() error {
+// try opens the door, if anybody has asked for it.
+func (d *door) try() {
 	if d.open == nil {
-		return nil
+		return
 	}
-	err := d.try()
-	if mendable(err) {
-		return nil
-	}
-	return err
-}
-
-func (d *door) try() (err error) {
-	d.serve, err = d.open()
-	if err == nil {
-		d.told = ""
-	} else if mendable(err) {
+	var err error
+	if d.serve, err = d.open(); err != nil {
 		d.trouble(err)
+	} else {
+		d.told = ""
 	}
-	return err
-}
-
-// mendable tells whether an error is the machine's, which time may mend, and no mistake in an address.
-func mendable(err error) bool {
-	_, machine := errors.AsType[syscall.Errno](err)
-	names, ok := errors.AsType[*net.DNSError](err)
-	return machine || ok && !names.IsNotFound
 }
 
 func (d *door) trouble(err error) {
@@ -71,9 +52,7 @@ func (d *door) keep(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-time.After(doorPause):
-			if d.open != nil {
-				_ = d.try() // told
-			}
+			d.try()
 		}
 	}
 	return nil

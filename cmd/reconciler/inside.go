@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -17,6 +16,7 @@ import (
 	"github.com/seed31d4122e/reconciler/pkg/flight"
 	"github.com/seed31d4122e/reconciler/pkg/meter"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
+	"github.com/seed31d4122e/reconciler/pkg/web"
 )
 
 // inside is what an agent shows of itself beside the API.
@@ -102,38 +102,22 @@ func (i *inside) trace(w http.ResponseWriter, r *http.Request) {
 func (i *inside) serveMetrics(ctx context.Context, listener net.Listener, log logr.Logger) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", i.Handler)
-	server := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: answerTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	log.Info("metrics are served", "url", "http://"+listener.Addr().String()+"/metrics")
-	if err := server.Serve(listener); ctx.Err() == nil {
-		return fmt.Errorf("cannot serve metrics: %w", err)
-	}
-	return nil
+	return web.Serve(ctx, listener, mux, log)
 }
 
 // metricsDoor is the door of --metrics-listen.
 func (f agentFlags) metricsDoor(i *inside, log logr.Logger) (d door) {
 	if f.metricsListen != "" {
 		d.open = func() (serve, error) {
-			listener, err := f.listenMetrics()
+			listener, err := net.Listen("tcp", f.metricsListen)
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("cannot serve metrics at %s: %w", f.metricsListen, err)
 			}
 			return func(ctx context.Context) error { return i.serveMetrics(ctx, listener, log) }, nil
 		}
 	}
 	return d
-}
-
-func (f agentFlags) listenMetrics() (net.Listener, error) {
-	listener, err := net.Listen("tcp", f.metricsListen)
-	if err != nil {
-		err = fmt.Errorf("cannot serve metrics at %s: %w", f.metricsListen, err)
-		if !strings.Contains(f.metricsListen, ":") {
-			err = withHint(err, "say HOST:PORT, such as 127.0.0.1:9464")
-		}
-	}
-	return listener, err
 }
 
 // inside makes what an agent shows of itself.

@@ -5,83 +5,34 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 
 	"github.com/seed31d4122e/reconciler/pkg/api"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile"
-	"github.com/seed31d4122e/reconciler/pkg/reconcile/signature"
 	"github.com/seed31d4122e/reconciler/pkg/reconcile/source"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
-	"github.com/seed31d4122e/reconciler/pkg/web"
 )
 
 // appliedKeys are those whose change counts at once when the configuration is read anew; every other waits for a restart.
 var appliedKeys = []string{"manifestOwner", "policy", "requireSignatures", "prune", "driftInterval", "grant", "verbose"}
 
-// taken is what some flags mean once the files that they name are read.
-type taken struct {
-	options source.Options
-	rules   reconcile.Rules
-	grants  api.Grants
-}
-
-// take reads what the flags name. Nothing is changed by it.
-func (f agentFlags) take() (t taken, err error) {
-	policy, err := f.policy.read(source.ReadTrusted)
-	if err != nil {
-		return taken{}, err
-	}
-	signers, err := f.allowedSigners()
-	if err != nil {
-		return taken{}, err
-	}
-	if f.webListen != "" {
-		if err := web.Loopback(f.webListen); err != nil {
-			return taken{}, err
-		}
-	}
-	grants, err := api.ParseGrants(f.grants)
-	return taken{
-		source.Options{Owners: []uint32{f.manifestOwner}, Watch: source.Watch(f.watch.word), Decode: policy.Decode, Signers: signers},
-		reconcile.Rules{Prune: reconcile.PrunePolicy(f.prune.word), DeepLook: f.deepLook(), Allows: policy.Allows},
-		grants,
-	}, err
-}
-
-// deepLook is the interval as the loop takes it, where 0 is the default.
-func (f agentFlags) deepLook() time.Duration {
-	if f.drift <= 0 {
-		return -1
-	}
-	return f.drift
-}
-
-// allowedSigners are those who may sign manifests; nil when no signatures are asked for.
-func (f agentFlags) allowedSigners() (*signature.Signers, error) {
-	if f.signers == "" {
-		return nil, nil
-	}
-	text, err := source.ReadTrusted(f.signers)
-	if err != nil {
-		return nil, fmt.Errorf("no allowed signers: %w", err)
-	}
-	return signature.ParseSigners(f.signers, text)
-}
-
 // live is what an agent runs with, and what of it can be changed.
 type live struct {
 	line  *pflag.FlagSet
+	asked <-chan os.Signal // SIGHUP
 	level slog.LevelVar
 	dirs  []*source.Dir
 	agent *reconcile.Agent
 	share func(api.Grants)
 	log   logr.Logger
+
+	reading sync.Mutex // held by reconfigure
 
 	mu       sync.Mutex
 	started  *settings // as the agent was started: what waits for a restart is as it says
@@ -109,17 +60,26 @@ func (l *live) verbose(all bool) {
 	}
 }
 
-// reload is what SIGHUP asks for: to read the configuration anew, and then to look at everything, trusting nothing that was read before. A configuration with a
-// problem changes nothing, but everything is looked at all the same.
+// reload is what SIGHUP and `reconciler reload` ask for: to read the configuration anew, and then to look at everything, trusting nothing that was read before. A
+// configuration with a problem changes nothing, but everything is looked at all the same; shown has the problem. The error is why not everything could be looked at.
 func (l *live) reload(ctx context.Context) error {
-	return errors.Join(l.reconfigure(), l.agent.Reread(ctx))
+	refused, err := l.reconfigure(), l.agent.Reread(ctx)
+	if problem := errors.Join(refused, err); problem != nil {
+		l.log.Error(problem, "not all was reloaded")
+	} else {
+		l.log.Info("reloaded")
+	}
+	return err
 }
 
+// reconfigure reads the configuration anew, once at a time: what was read last counts.
 func (l *live) reconfigure() error {
+	l.reading.Lock()
+	defer l.reading.Unlock()
 	next, err := loadSettings(l.line)
 	var t taken
 	if err == nil {
-		t, err = next.take()
+		t, err = next.take(source.ReadTrusted)
 	}
 	if err != nil {
 		l.refuse(err)
@@ -130,6 +90,7 @@ func (l *live) reconfigure() error {
 	}
 	l.agent.SetRules(t.rules)
 	l.share(t.grants)
+	l.lost(t.lost)
 	l.verbose(next.verbose)
 	l.mu.Lock()
 	before := l.newest
@@ -152,6 +113,14 @@ func (l *live) refuse(err error) {
 	l.problems = problems
 	l.mu.Unlock()
 	l.agent.Tell(reconcile.Event{Warning: true, Reason: "ConfigurationRefused", Message: strings.Join(problems, "; ")})
+}
+
+// lost tells of grants whose names are nobody's here.
+func (l *live) lost(err error) {
+	if err != nil {
+		l.log.Error(err, "a grant is without effect")
+		l.agent.Tell(reconcile.Event{Warning: true, Reason: "GrantUnknown", Message: strings.ReplaceAll(err.Error(), "\n", "; ")})
+	}
 }
 
 // tell says what is another than it was read before: what counts now, and what waits.

@@ -14,6 +14,9 @@ import (
 
 const defaultRunDir = "/run/reconciler"
 
+// socketName is the agent's socket below its run directory.
+const socketName = "reconciler.sock"
+
 // app is what every verb gets from outside.
 type app struct {
 	in       io.Reader
@@ -59,7 +62,7 @@ Start with:
 	root.SetHelpFunc(a.help)
 	root.SetUsageFunc(func(cmd *cobra.Command) error { a.help(cmd, nil); return nil })
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
-	root.PersistentFlags().StringVar(&a.socket, "socket", "", "`PATH` of the agent's socket (default $RECONCILER_SOCKET, else "+defaultRunDir+"/reconciler.sock)")
+	root.PersistentFlags().StringVar(&a.socket, "socket", "", "`PATH` of the agent's socket (default $RECONCILER_SOCKET, else "+defaultRunDir+"/"+socketName+")")
 	root.AddGroup(
 		&cobra.Group{ID: groupAgent, Title: "Agent"},
 		&cobra.Group{ID: groupManifests, Title: "Manifests (no agent, no root)"},
@@ -81,7 +84,7 @@ func verbs(a *app) []*cobra.Command {
 		id   string
 		cmds []*cobra.Command
 	}{
-		{groupAgent, []*cobra.Command{newRun(a), newConfig(a)}},
+		{groupAgent, []*cobra.Command{newRun(a), newConfig(a), newReload(a)}},
 		{groupManifests, []*cobra.Command{newValidate(a), newPlan(a), newDiff(a), newExplain(a), newSchema(a)}},
 		{groupContainers, []*cobra.Command{
 			newGet(a), newDescribe(a), newTop(a), newPs(a), newDrift(a), newEvents(a), newLogs(a), newExec(a), newAttach(a), newWait(a),
@@ -119,5 +122,5 @@ func (a *app) socketPath() string {
 	if path := os.Getenv("RECONCILER_SOCKET"); path != "" {
 		return path
 	}
-	return defaultRunDir + "/reconciler.sock"
+	return defaultRunDir + "/" + socketName
 }

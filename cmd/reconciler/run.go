@@ -67,7 +67,7 @@ func newRun(a *app) *cobra.Command {
 The containers stay when it ends, and the next agent takes them over as they are.
 
 Every flag has a key in ` + defaultConfig + ` and in the files of ` + defaultConfig + `.d, of which the later counts, and the flag
-most; see config. SIGHUP has the agent read its configuration and all manifests anew. What cannot change while it runs it names.
+most; see config. SIGHUP, or reload, has the agent read its configuration and all manifests anew. What cannot change while it runs it names.
 
 Manifests are the files *.yaml, *.yml and *.json in a directory, in lower case, but those whose names begin with . or #. Folders in
 it are not read: name each with --manifests.
@@ -82,11 +82,18 @@ writable by nobody else. One agent serves one run directory and one cgroup paren
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
+			var live live
+			if !f.once {
+				asked, stop := hangups()
+				defer stop()
+				live.asked = asked
+			}
 			s, err := loadSettings(cmd.Flags())
 			if err != nil {
 				return err
 			}
-			return a.run(ctx, cmd.Flags(), s)
+			live.line, live.started, live.newest = cmd.Flags(), s, s
+			return a.run(ctx, s, &live)
 		},
 	}
 	f.add(cmd.Flags())
@@ -134,16 +141,15 @@ func (f *agentFlags) add(flags *pflag.FlagSet) {
 const gcPercent = 40
 
 // run opens the node, then serves the API and the loop until ctx ends or one of them fails.
-func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
+func (a *app) run(ctx context.Context, s *settings, live *live) error {
 	syscall.Umask(0o022) // whatever the caller has: containers see files that are made here, in the modes that are said
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	f := s.agentFlags
-	live := &live{line: line, started: s, newest: s}
 	live.verbose(f.verbose)
 	log := newLogger(a.err, f.logFormat.word, &live.level)
-	t, err := f.take()
+	t, err := s.take(source.ReadTrusted)
 	if err != nil {
 		return err
 	}
@@ -170,11 +176,12 @@ func (a *app) run(ctx context.Context, line *pflag.FlagSet, s *settings) error {
 	if err != nil {
 		return err
 	}
+	live.agent, live.log = agent, log
+	live.lost(t.lost)
 	if f.once {
 		// What has nothing to keep leaves no keeper.
 		return errors.Join(agent.RunOnce(ctx), node.Shutdown(context.WithoutCancel(ctx)))
 	}
-	live.agent, live.log = agent, log
 	return a.serve(ctx, f, t.grants, live, node, figures)
 }
 
@@ -204,7 +211,7 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 		return err
 	}
 	config := api.Config{
-		Agent: agent, Logs: nodeLogs{node.Node, agent}, Node: node, Images: node, Version: buildInfo().Version, Grants: grants, Configuration: live.shown, Log: log,
+		Agent: agent, Logs: nodeLogs{node.Node, agent}, Node: node, Images: node, Version: buildInfo().Version, Grants: grants, Configuration: live.shown, Reload: live.reload, Log: log,
 		Answered: figures.Answered, Mounts: append(inside.mounts(), pageMounts()...),
 	}
 	if f.audit {
@@ -218,9 +225,7 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 			log.Error(err, "the agent goes on without an address, and tries again")
 			agent.Tell(reconcile.Event{Warning: true, Reason: "AddressUnavailable", Message: err.Error()})
 		}
-		if err := doors[i].begin(); err != nil {
-			return err
-		}
+		doors[i].try()
 	}
 	live.share = func(grants api.Grants) {
 		server.SetGrants(grants)
@@ -244,8 +249,9 @@ func (a *app) serve(ctx context.Context, f agentFlags, grants api.Grants, live *
 			stop()
 		}()
 	}
-	go supervise(ctx, agent, log)
-	go reloads(ctx, log, live.reload)
+	ready := make(chan struct{})
+	go supervise(ctx, agent, ready, log)
+	go reloads(ctx, live.asked, ready, live.reload, log)
 	log.Info("agent started", "manifests", fmt.Sprint(f.manifests), "socket", listener.Addr().String(), "pid", os.Getpid())
 	<-ctx.Done()
 	notify(log, "STOPPING=1")
@@ -261,7 +267,7 @@ func (f agentFlags) listen(a *app) (net.Listener, error) {
 	if listener, err := activated(); listener != nil || err != nil {
 		return listener, err
 	}
-	path := filepath.Join(f.runDir, "reconciler.sock")
+	path := filepath.Join(f.runDir, socketName)
 	if a.socket != "" {
 		path = a.socket
 	}

@@ -25,8 +25,8 @@ func notify(log logr.Logger, state string) {
 }
 
 // supervise says READY when the agent has looked at everything once, and feeds the watchdog for as long as its loop completes what it begins. Until it is ready it asks
-// for more time by the same rule: what is restored from images takes as long as there is memory to read.
-func supervise(ctx context.Context, agent *reconcile.Agent, log logr.Logger) {
+// for more time by the same rule: what is restored from images takes as long as there is memory to read. It closes said when it has said READY.
+func supervise(ctx context.Context, agent *reconcile.Agent, said chan<- struct{}, log logr.Logger) {
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || interval == 0 {
 		interval = defaultWatchdog
@@ -42,6 +42,7 @@ func supervise(ctx context.Context, agent *reconcile.Agent, log logr.Logger) {
 			notify(log, daemon.SdNotifyReady)
 			log.Info("everything was looked at once")
 			ready, beat = nil, daemon.SdNotifyWatchdog
+			close(said)
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
@@ -67,11 +68,21 @@ func feed(ctx context.Context, agent *reconcile.Agent, within time.Duration, bea
 	return err != nil
 }
 
-// reloads does what SIGHUP asks for, and tells the service manager when it begins and ends: `systemctl reload`.
-func reloads(ctx context.Context, log logr.Logger, reload func(context.Context) error) {
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGHUP)
-	defer signal.Stop(asked)
+// hangups are the SIGHUPs from now on, of which one is kept: it ends a process that has not said that it wants it, such as an agent that begins.
+func hangups() (asked <-chan os.Signal, stop func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c, func() { signal.Stop(c) }
+}
+
+// reloads does what is asked for by SIGHUP, and tells the service manager when it begins and ends. Before it is told of a reload it has to be told that the agent
+// is ready.
+func reloads(ctx context.Context, asked <-chan os.Signal, ready <-chan struct{}, reload func(context.Context) error, log logr.Logger) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-ready:
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -79,11 +90,7 @@ func reloads(ctx context.Context, log logr.Logger, reload func(context.Context) 
 		case <-asked:
 		}
 		notify(log, daemon.SdNotifyReloading+"\n"+monotonic())
-		if err := reload(ctx); err != nil {
-			log.Error(err, "not all was reloaded")
-		} else {
-			log.Info("reloaded")
-		}
+		_ = reload(ctx) // logged
 		notify(log, daemon.SdNotifyReady)
 	}
 }

@@ -39,7 +39,13 @@ func TestServiceManager(t *testing.T) {
 	agent.Stdout, agent.Stderr = &n.log, &n.log
 	must(t, agent.Start())
 
-	for _, state := range []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1"} {
+	// A reload that is asked for while it begins comes when it is ready.
+	must(t, n.eventually("it begins", func() error {
+		_, err := os.Stat(n.path("state/agent.lock"))
+		return err
+	}))
+	must(t, agent.Process.Signal(syscall.SIGHUP))
+	for _, state := range []string{"READY=1", "RELOADING=1", "READY=1", "WATCHDOG=1", "WATCHDOG=1"} {
 		must(t, expectState(manager, state))
 	}
 	if _, err := client.New(n.path("activated")).Version(context.Background()); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -101,14 +102,18 @@ func (m *manifests) nothingIn() (notes []string) {
 // printProblems writes problems for people and editors, and how many there are.
 func (a *app) printProblems(problems spec.Problems) {
 	for _, p := range problems {
-		hint := p.Hint
-		p.Hint = ""
-		fmt.Fprintln(a.err, clean(p.Error()))
-		if hint != "" {
-			fmt.Fprintf(a.err, "  %s %s\n", a.err.bold("hint:"), clean(hint))
-		}
+		a.printProblem(p.Error())
 	}
 	fmt.Fprintln(a.err, a.err.red(count(len(problems), "problem")))
+}
+
+// printProblem writes one problem with its hint.
+func (a *app) printProblem(text string) {
+	text, hint, _ := strings.Cut(text, hintMark)
+	fmt.Fprintln(a.err, clean(text))
+	if hint != "" {
+		fmt.Fprintf(a.err, "  %s %s\n", a.err.bold("hint:"), clean(hint))
+	}
 }
 
 // note writes a line that is no problem, "" for none.

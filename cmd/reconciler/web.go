@@ -20,9 +20,10 @@ func newWeb(a *app) *cobra.Command {
 		Use:   "web",
 		Short: "Print the address of the local web page",
 		Long: `Print the address of the local web page, with its token: whoever has it can look at everything that the role read shows, on this node. The
-agent serves it with run --web-listen 127.0.0.1:9465, and always at /ui/ on its socket, which ssh can forward. It shows containers, their state, charts of
+agent serves it with run --web-listen 127.0.0.1:9465, and always at /ui/ on its socket, which ssh can forward. Paste the address into a browser: what is on a
+command line, every user of the node can read. It shows containers, their state, charts of
 what they use, events, plan, drift and output, and changes nothing.`,
-		Example: `  xdg-open "$(sudo reconciler web)"
+		Example: `  sudo reconciler web
   ssh -L 9465:127.0.0.1:9465 NODE                               # then open here what web prints there
   ssh -L 8080:/run/reconciler/reconciler.sock NODE              # without --web-listen: http://localhost:8080/ui/`,
 		Args: noArguments,
@@ -34,7 +35,7 @@ what they use, events, plan, drift and output, and changes nothing.`,
 			url, err := web.ReadKey(dir)
 			if errors.Is(err, os.ErrNotExist) {
 				return withHint(errors.New("the agent serves no web page at a loopback address"),
-					"have it run with --web-listen 127.0.0.1:9465, or with another port where events say AddressUnavailable; or forward its socket: ssh -L 8080:"+filepath.Join(dir, "reconciler.sock")+" NODE, then open http://localhost:8080/ui/")
+					"have it run with --web-listen 127.0.0.1:9465, or with another port where events say AddressUnavailable; or forward its socket: ssh -L 8080:"+filepath.Join(dir, socketName)+" NODE, then open http://localhost:8080/ui/")
 			}
 			if err != nil {
 				return err

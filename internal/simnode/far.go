@@ -146,9 +146,9 @@ func (o *Oracle) met(d spec.Dependency) bool {
 	return (member || o.forgottenOf(d.Name)) && all
 }
 
-// leftOf tells whether something that nobody claims may be one of a group: its manifest may have left that before an agent saw it.
+// leftOf tells whether something that nobody claims, or that is left alone, may be one of a group: its manifest may have left that before an agent saw it.
 func (o *Oracle) leftOf(name, group string) bool {
-	return o.far[name].there && (o.last(name).Spec.Group == group || o.far[name].group == group)
+	return (o.far[name].there || o.ledger.held[name]) && (o.last(name).Spec.Group == group || o.far[name].group == group)
 }
 
 // forgottenOf tells whether something of a group may be there of which the oracle knows no manifest any more.

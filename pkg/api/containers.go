@@ -135,6 +135,16 @@ func (s *Server) configuration(*http.Request) (any, error) {
 	return s.Configuration(), nil
 }
 
+func (s *Server) reload(r *http.Request) (any, error) {
+	if s.Reload == nil {
+		return nil, fmt.Errorf("this agent cannot read its configuration anew: %w", errors.ErrUnsupported)
+	}
+	if err := s.Reload(r.Context()); err != nil {
+		return nil, err
+	}
+	return s.configuration(r)
+}
+
 func (s *Server) plan(r *http.Request) (any, error) {
 	plan, err := s.Agent.Plan(r.Context())
 	plan.Actions = append([]Action{}, plan.Actions...)

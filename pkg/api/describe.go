@@ -207,6 +207,11 @@ func descriptions() map[string]Description {
 			Text:   "What the agent runs with, where each value was said, and what waits for a restart.",
 			Answer: Configuration{},
 		},
+		"reload": {
+			Text:   "Read the configuration and all manifests anew, and answer when that is done. A configuration with problems is answered as well: it is not in force, and what was before is.",
+			Answer: Configuration{},
+			Errors: []Reason{ReasonUnsupported},
+		},
 		"getPlan": {
 			Text:   "What the agent would do now. Of a container that it is at work on, that is the verb which is under way, and since when.",
 			Answer: Plan{},

@@ -264,6 +264,7 @@ func TestDocument(t *testing.T) {
 		{"GET", "/v1/sources", "", 200, 0},
 		{"GET", "/v1/config", "", 200, 0},
 		{"GET", "/v1/plan", "", 200, 0},
+		{"POST", "/v1/reload", "", 200, 0},
 		{"GET", "/v1/features", "", 200, 0},
 		{"POST", "/v1/prune", `{"source":"m","hash":"1"}`, 200, 0},
 		{"POST", "/v1/prune", `{"source":"m","hash":"2"}`, 404, 0},

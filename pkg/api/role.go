@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -34,30 +35,51 @@ type Grant struct {
 	ID    uint32
 }
 
+// CheckGrant says why a text is no grant that ParseGrant could read. Whether its name is one of this node's it does not ask.
+func CheckGrant(text string) error {
+	_, _, err := splitGrant(text)
+	return err
+}
+
 // ParseGrant reads ROLE=group:NAME, ROLE=gid:N, ROLE=user:NAME or ROLE=uid:N. A name has to be one of this node's /etc/passwd or /etc/group.
 func ParseGrant(text string) (Grant, error) {
-	role, who, _ := strings.Cut(text, "=")
-	kind, name, _ := strings.Cut(who, ":")
-	g := Grant{Role: Role(max(0, slices.Index(roleNames[:], role))), Group: kind == "group" || kind == "gid"}
-	id, err := name, error(nil)
-	switch kind {
-	case "group":
-		id, err = groupNumber(name)
-	case "user":
-		id, err = userNumber(name)
-	case "uid", "gid":
-	default:
-		g.Role = None
+	g, find, err := splitGrant(text)
+	if err != nil || find == nil {
+		return g, err
 	}
-	if g.Role == None || name == "" {
-		return Grant{}, fmt.Errorf("grant %q: want ROLE=group:NAME, gid:N, user:NAME or uid:N, and read, operate or admin for ROLE", text)
-	}
+	id, err := find()
 	n, numErr := strconv.ParseUint(id, 10, 32)
 	if err = cmp.Or(err, numErr); err != nil {
 		return Grant{}, fmt.Errorf("grant %q: %w", text, err)
 	}
 	g.ID = uint32(n)
 	return g, nil
+}
+
+// splitGrant is a grant as its text has it, and what finds the number that belongs to its name, nil where it has one.
+func splitGrant(text string) (_ Grant, find func() (string, error), err error) {
+	role, who, _ := strings.Cut(text, "=")
+	kind, name, _ := strings.Cut(who, ":")
+	g := Grant{Role: Role(max(0, slices.Index(roleNames[:], role))), Group: kind == "group" || kind == "gid"}
+	switch kind {
+	case "group":
+		find = func() (string, error) { return groupNumber(name) }
+	case "user":
+		find = func() (string, error) { return userNumber(name) }
+	case "uid", "gid":
+		var n uint64
+		n, err = strconv.ParseUint(name, 10, 32)
+		g.ID = uint32(n)
+	default:
+		g.Role = None
+	}
+	if g.Role == None || name == "" {
+		return Grant{}, nil, fmt.Errorf("grant %q: want ROLE=group:NAME, gid:N, user:NAME or uid:N, and read, operate or admin for ROLE", text)
+	}
+	if err != nil {
+		return Grant{}, nil, fmt.Errorf("grant %q: %w", text, err)
+	}
+	return g, find, nil
 }
 
 func groupNumber(name string) (string, error) {
@@ -80,16 +102,17 @@ func userNumber(name string) (string, error) {
 // unless a grant speaks of that group.
 type Grants []Grant
 
-// ParseGrants reads grants as ParseGrant does.
+// ParseGrants reads grants as ParseGrant does. One that it cannot read, as its name is nobody's on this node any more, is left out, and part of the error.
 func ParseGrants(texts []string) (list Grants, err error) {
 	for _, text := range texts {
-		g, err := ParseGrant(text)
-		if err != nil {
-			return nil, err
+		g, failed := ParseGrant(text)
+		if failed != nil {
+			err = errors.Join(err, failed)
+			continue
 		}
 		list = append(list, g)
 	}
-	return list, nil
+	return list, err
 }
 
 // role is the highest that somebody has.

@@ -41,6 +41,25 @@ func TestParseGrant(t *testing.T) {
 	}
 }
 
+// Of whom nobody knows a grant may speak: it gives nothing, and the others count.
+func TestGrantsOfNobody(t *testing.T) {
+	texts := []string{"read=user:nobody-has-this-name", "operate=uid:7", "read=group:nobody-has-this-name"}
+	for _, text := range texts {
+		if err := CheckGrant(text); err != nil {
+			t.Error(err)
+		}
+	}
+	got, err := ParseGrants(texts)
+	if !slices.Equal(got, Grants{{Operate, false, 7}}) || err == nil || strings.Count(err.Error(), "nobody-has-this-name") != 4 {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, text := range []string{"", "read=", "read=uid:x", "read=gid:-1", "read=uid:4294967296", "none=uid:7", "read=user:", "read=all:x"} {
+		if err := CheckGrant(text); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
 // The highest role counts; nobody has one without a grant.
 func TestRoles(t *testing.T) {
 	grants := Grants{{Read, true, 100}, {Operate, false, 7}, {Admin, true, 200}}

@@ -45,6 +45,7 @@ func routes() []route {
 		{get, "/v1/stats", "listStats", Read, eitherBy((*Server).allStats, (*Server).watchStats), false},
 		{get, "/v1/sources", "listSources", Read, onceBy((*Server).sources), false},
 		{get, "/v1/config", "getConfiguration", Read, onceBy((*Server).configuration), false},
+		{post, "/v1/reload", "reload", Admin, longBy((*Server).reload), false},
 		{get, "/v1/plan", "getPlan", Read, onceBy((*Server).plan), false},
 		{get, "/v1/features", "listFeatures", Read, onceBy((*Server).features), false},
 		{post, "/v1/prune", "confirmPrune", Admin, onceBy((*Server).prune), false},

@@ -52,6 +52,8 @@ type Config struct {
 	Grants Grants
 	// Configuration is what the agent runs with; nil: nothing is said of it.
 	Configuration func() Configuration
+	// Reload reads it and all manifests anew. That it is refused is no error, but said by Configuration. nil: it cannot be read anew.
+	Reload func(context.Context) error
 	// Audit writes down what was asked for; nil: nothing.
 	Audit *audit.Log
 	// Answered is told of each request when its answer begins; nil: nobody.

@@ -26,8 +26,13 @@ import (
 // serve starts a server and returns its socket.
 func serve(t *testing.T, agent *apitest.Agent) string {
 	t.Helper()
-	return serveConfig(t, api.Config{Agent: agent, Logs: agent, Node: agent, Images: agent, Configuration: configuration, Version: "test", Log: logr.Discard()})
+	return serveConfig(t, api.Config{
+		Agent: agent, Logs: agent, Node: agent, Images: agent, Configuration: configuration, Reload: reload, Version: "test", Log: logr.Discard(),
+	})
 }
+
+// reload has nothing to read.
+func reload(context.Context) error { return nil }
 
 // configuration has something of everything that an agent may run with.
 func configuration() api.Configuration {

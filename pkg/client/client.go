@@ -130,6 +130,11 @@ func (c *Client) Configuration(ctx context.Context) (f api.Configuration, err er
 	return f, c.get(ctx, "/config", nil, &f)
 }
 
+// Reload has the agent read its configuration and all manifests anew, and is what the agent runs with then. One with problems is not in force: that is no error, but in its Problems.
+func (c *Client) Reload(ctx context.Context) (f api.Configuration, err error) {
+	return f, c.post(ctx, "/reload", nil, &f)
+}
+
 // Sources are the directories of manifests as the agent last read them.
 func (c *Client) Sources(ctx context.Context) (s []api.Source, err error) {
 	return s, c.get(ctx, "/sources", nil, &s)

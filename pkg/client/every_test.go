@@ -43,7 +43,7 @@ func TestEveryRoute(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[string]bool{}
 	mux := http.NewServeMux()
-	server := api.New(api.Config{Agent: agent, Logs: agent, Node: agent, Images: agent, Log: logr.Discard()})
+	server := api.New(api.Config{Agent: agent, Logs: agent, Node: agent, Images: agent, Log: logr.Discard(), Reload: func(context.Context) error { return nil }})
 	handler := server.Handler()
 	for _, route := range api.Routes() {
 		mux.HandleFunc(route.Method+" "+route.Path, func(w http.ResponseWriter, r *http.Request) {
@@ -75,6 +75,7 @@ func TestEveryRoute(t *testing.T) {
 		"Events":        func() error { _, err := c.Events(ctx, "", 0); return err },
 		"Sources":       func() error { _, err := c.Sources(ctx); return err },
 		"Configuration": func() error { _, err := c.Configuration(ctx); return err },
+		"Reload":        func() error { _, err := c.Reload(ctx); return err },
 		"Plan":          func() error { _, err := c.Plan(ctx); return err },
 		"Features":      func() error { _, err := c.Features(ctx); return err },
 		"ConfirmPrune":  func() error { _, err := c.ConfirmPrune(ctx, "m", "1"); return err },

@@ -4,10 +4,15 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-logr/logr"
 
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup"
+	"github.com/seed31d4122e/reconciler/pkg/linux/cgroup/systemd"
+	"github.com/seed31d4122e/reconciler/pkg/linux/feature"
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
 
@@ -54,4 +59,14 @@ func (c Config) said() (Config, error) {
 		*word.text = path
 	}
 	return c, nil
+}
+
+// CheckCgroupParent says why a Config's CgroupParent can be none on this machine: it is no path below a mount point, or, under systemd, its last part names no unit. The
+// error is fs.ErrInvalid.
+func CheckCgroupParent(parent string) error {
+	plain, _ := strings.CutPrefix(parent, "/")
+	if err := cgroup.CheckParent(plain); err != nil || feature.Systemd.Probe() != nil {
+		return err
+	}
+	return systemd.CheckName(path.Base(plain))
 }

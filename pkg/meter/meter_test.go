@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -241,4 +242,42 @@ func BenchmarkScrape(b *testing.B) {
 		size = len(l.handler.Scrape(b.Context()).Bytes)
 	}
 	b.ReportMetric(float64(size), "bytes")
+}
+
+// held is a machine whose keeper answers when it is let.
+type held struct {
+	nobody
+	asked, let chan struct{}
+}
+
+func (h held) Keeper(context.Context) (int, int64, error) {
+	h.asked <- struct{}{}
+	<-h.let
+	return 0, 0, errors.New("none")
+}
+
+// A scrape that waits for another ends with its request.
+func TestWaitingScrape(t *testing.T) {
+	node := held{asked: make(chan struct{}, 2), let: make(chan struct{})}
+	h := meter.NewHandler(meter.Config{Meter: meter.New(), Agent: nobody{}, Node: node})
+	var first, second sync.WaitGroup
+	first.Go(func() { h.Scrape(t.Context()) })
+	<-node.asked
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	w := httptest.NewRecorder()
+	second.Go(func() { h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/metrics", nil)) })
+	ended := make(chan struct{})
+	go func() { second.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		if w.Body.Len() > 0 {
+			t.Errorf("who has left is told %q", w.Body)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("who has left waits for the scrape before")
+	}
+	close(node.let)
+	first.Wait()
+	second.Wait()
 }

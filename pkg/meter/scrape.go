@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/metric"
@@ -56,7 +55,7 @@ const Others = "_other"
 // Handler answers GET with all figures. Make one with NewHandler.
 type Handler struct {
 	Config
-	one    sync.Mutex // one scrape at a time: each reads much of /sys
+	one    chan struct{} // holds one while somebody scrapes: each scrape reads much of /sys
 	boot   time.Time
 	budget budget
 	size   int // that the next text may have
@@ -64,7 +63,7 @@ type Handler struct {
 
 // NewHandler makes a handler.
 func NewHandler(c Config) *Handler {
-	return &Handler{Config: c, boot: bootTime(), budget: newBudget(c.Containers)}
+	return &Handler{Config: c, one: make(chan struct{}, 1), boot: bootTime(), budget: newBudget(c.Containers)}
 }
 
 // The time that parts of a scrape may take: a keeper that does not answer is down, a reader that does not read is cut.
@@ -76,16 +75,23 @@ const (
 // ServeHTTP answers one scrape.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	text := h.Scrape(r.Context()).Bytes
+	if r.Context().Err() != nil {
+		return // who has left does not wait for those before
+	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	w.Header().Set("Content-Type", metric.ContentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	_, _ = w.Write(text) // who has left is nobody to tell
 }
 
-// Scrape is all figures as they are now.
+// Scrape is all figures as they are now. It waits for the scrapes before it, and is empty when ctx ends meanwhile.
 func (h *Handler) Scrape(ctx context.Context) metric.Text {
-	h.one.Lock()
-	defer h.one.Unlock()
+	select {
+	case h.one <- struct{}{}:
+		defer func() { <-h.one }()
+	case <-ctx.Done():
+		return metric.Text{}
+	}
 	s := h.look(ctx)
 	s.Bytes = make([]byte, 0, h.size)
 	s.write()

@@ -154,6 +154,9 @@ func (a *Agent) remember(inventory record.Inventory) {
 func (a *Agent) Run(ctx context.Context) error {
 	_, _ = a.look(ctx, "first")
 	hints, err := a.Node.Events(ctx)
+	if ctx.Err() != nil {
+		return nil // asked to end before it has begun
+	}
 	if err != nil {
 		return fmt.Errorf("cannot watch the node: %w", err)
 	}

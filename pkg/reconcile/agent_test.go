@@ -393,3 +393,28 @@ func TestEndsUnread(t *testing.T) {
 		})
 	}
 }
+
+// unwatched is a node that gives no events once nobody waits for them, as the real one does.
+type unwatched struct{ reconcile.Node }
+
+func (u unwatched) Events(ctx context.Context) (<-chan spec.Event, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return u.Node.Events(ctx)
+}
+
+// An agent that is asked to end before it has begun ends without an error, as at any other time.
+func TestEndsBeforeItBegins(t *testing.T) {
+	machine := simnode.New()
+	node := machine.Attach(nil, func() {})
+	agent, err := reconcile.New(reconcile.Config{Node: unwatched{node}, Store: simnode.NewDisk().Store(node), Sources: []reconcile.Source{simnode.NewFolder("main")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := agent.Run(ctx); err != nil {
+		t.Error(err)
+	}
+}

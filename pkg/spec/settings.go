@@ -54,7 +54,8 @@ type Settings struct {
 // Said is one setting as a file says it.
 type Said struct {
 	Name string
-	Line int
+	// Line is that of the key, Column, in characters, that of the value if it begins there, else the key's. Both from 1.
+	Line, Column int
 	// Values are those of a list, otherwise one, as text.
 	Values []string
 }
@@ -135,7 +136,10 @@ func (s Settings) decode(data []byte) (all []Said, _ Problems) {
 // setting checks the values of a key that has no problem yet, beyond their form.
 func (c *checker) setting(key, value *yamltree.Node, checks map[string]func(string) error) Said {
 	path := joinKey("spec", key.Value)
-	said := Said{Name: key.Value, Line: c.offset + key.Line}
+	said := Said{Name: key.Value, Line: c.offset + key.Line, Column: key.Column}
+	if value.Line == key.Line {
+		said.Column = value.Column
+	}
 	for _, p := range c.problems {
 		if p.Path == path || strings.HasPrefix(p.Path, path+"[") {
 			return said

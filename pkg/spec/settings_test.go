@@ -26,15 +26,15 @@ var someSettings = NewSettings([]Setting{
 const settingsHead = "apiVersion: reconciler/v1alpha1\nkind: AgentConfig\nspec:\n"
 
 func TestSettings(t *testing.T) {
-	text := "# one\n---\n" + settingsHead + "  manifests: [/a,\n    /b]\n  policy: \"\"\n  owner: 7\n  audit: false\n  every: 90s\n  grant: []\n"
+	text := "# one\n---\n" + settingsHead + "  manifests: [/a,\n    /b]\n  policy: \"\"\n  owner: 7\n  audit: false\n  every: 90s\n  grant:\n    - good\n"
 	got, problems := someSettings.Decode("c.yaml", []byte(text))
 	want := []Said{
-		{"manifests", 6, []string{"/a", "/b"}},
-		{"policy", 8, []string{""}},
-		{"owner", 9, []string{"7"}},
-		{"audit", 10, []string{"false"}},
-		{"every", 11, []string{"90s"}},
-		{"grant", 12, nil},
+		{"manifests", 6, 14, []string{"/a", "/b"}},
+		{"policy", 8, 11, []string{""}},
+		{"owner", 9, 10, []string{"7"}},
+		{"audit", 10, 10, []string{"false"}},
+		{"every", 11, 10, []string{"90s"}},
+		{"grant", 12, 3, []string{"good"}},
 	}
 	if problems != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\ngot  %v\nwant %v", problems, got, want)

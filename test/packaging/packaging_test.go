@@ -138,7 +138,7 @@ func TestNoMountNamespace(t *testing.T) {
 		for _, word := range []string{
 			"ProtectSystem", "ProtectHome", "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups", "ProtectProc", "ProcSubset", "ProtectHostname",
 			"Private", "ReadOnly", "ReadWrite", "Inaccessible", "Exec", "NoExec", "Bind", "Temporary", "Root", "Mount", "ExtensionI", "DynamicUser", "RestrictNamespaces", "RestrictSUIDSGID", "IPAddress",
-			"RuntimeDirectory", "StateDirectory", "LogsDirectory", "User", "Group",
+			"RuntimeDirectory", "StateDirectory", "LogsDirectory", "LogNamespace", "User", "Group",
 		} {
 			if key, _, ok := strings.Cut(line, "="); ok && strings.HasPrefix(key, word) && key != "ExecStart" && key != "ExecReload" {
 				t.Errorf("%s", line)

@@ -142,10 +142,24 @@ if [ "$boot" = second ]; then
 	[ "$(reconciler logs counter | wc -l)" -gt "$(cat counted)" ] || fail "it does not go on after $(cat counted)"
 	echo "   it went on after $(cat counted)"
 
-	step "removes the package"
+	step "is ordered before the unit that brings containers down"
+	for unit in reconciler.scope reconciler-keeper.service; do
+		systemctl show -P Before $unit | grep -qw reconciler-shutdown.service || fail "$unit is before $(systemctl show -P Before $unit)"
+	done
+
+	step "a removal that is given up"
 	kept=$(pid lines)
+	/var/lib/dpkg/info/reconciler.prerm remove
+	[ "$(systemctl is-active reconciler)" = inactive ] || fail "the agent runs while it is removed"
+	/var/lib/dpkg/info/reconciler.postinst abort-remove
+	ready
+	[ "$(systemctl is-enabled reconciler)" = enabled ] && systemctl --quiet is-active reconciler.socket && systemctl --quiet is-active reconciler-shutdown || fail "not all runs again"
+	[ "$(pid lines)" = "$kept" ] || fail "a removal that is given up touches a container"
+
+	step "removes the package"
 	dpkg -r reconciler 2>removed
 	cat removed
+	[ -z "$(find /etc/systemd/system -name 'reconciler*')" ] || fail "it stays enabled: $(find /etc/systemd/system -name 'reconciler*')"
 	grep -q 'systemctl stop reconciler.scope' removed || fail "it does not say how to end what runs"
 	[ -d "/proc/$kept" ] && [ "$(systemctl is-active reconciler)" = inactive ] || fail "a removal ends containers, or leaves the agent"
 	dpkg -P reconciler 2>purged
@@ -198,6 +212,12 @@ for who in "$keeper" "$(pid bare)"; do
 done
 [ "$(readlink "/proc/$keeper/ns/mnt")" = "$(readlink /proc/1/ns/mnt)" ] || fail "the keeper has mounts of its own"
 [ "$(cat "/proc/$(pid bare)/oom_score_adj")" = 0 ] && [ "$(status "$(pid bare)" Umask)" = 0022 ] || fail "score or mask of the agent"
+plain=$(systemd-run --quiet --wait --pipe grep 'open files' /proc/self/limits)
+[ "$(grep 'open files' "/proc/$(pid bare)/limits")" = "$plain" ] || fail "a container may open $(grep 'open files' "/proc/$(pid bare)/limits"), a service $plain"
+reconciler exec bare -- /bin/sh -c ': </dev/null && : >/dev/null' || fail "a container cannot open /dev/null"
+: </dev/kmsg # which the node can open, so that the next one sees something
+forbidden=$(reconciler exec bare -- /bin/sh -c '/bin/busybox mknod /dev/forbidden c 1 11 && : </dev/forbidden' 2>&1) && fail "a container opens a device that is not its own"
+grep -q 'Operation not permitted' <<<"$forbidden" || fail "a device that is not the container's: $forbidden"
 grep -q "system.slice/reconciler.scope/keeper$" "/proc/$keeper/cgroup" || fail "the keeper is in $(cat "/proc/$keeper/cgroup")"
 before=$(pids)
 
@@ -213,6 +233,13 @@ step "systemctl reload"
 systemctl reload reconciler
 until_ok "it says so" sh -c 'journalctl -q -u reconciler | grep -q "reloaded"'
 until_ok "it is active again" systemctl --quiet is-active reconciler
+mkdir /etc/reconciler/config.yaml.d
+printf 'apiVersion: reconciler/v1alpha1\nkind: AgentConfig\nspec: {prune: alwys}\n' >/etc/reconciler/config.yaml.d/wrong.yaml
+! systemctl reload reconciler || fail "a reload succeeds though the configuration is refused"
+journalctl -q --no-pager -u reconciler | grep -q 'wrong.yaml:3:' || fail "the journal does not say why"
+rm -r /etc/reconciler/config.yaml.d
+systemctl reload reconciler
+systemctl --quiet is-active reconciler || fail "a reload that failed ends the agent"
 step "kill -9 of the agent"
 agent=$(agent)
 kill -9 "$agent"

@@ -50,8 +50,8 @@ type hierarchy struct {
 // agent, which gets a *LockedError. A controller that cannot be handed down is no error here: limits
 // that need it are refused, see Unsupported. Close releases the lock; containers stay.
 func Open(c Config) (*Parent, error) {
-	if !fs.ValidPath(c.Parent) || c.Parent == "." || strings.Contains(c.Parent, "\n") {
-		return nil, fmt.Errorf("cannot use %q as cgroup parent: want a path without . and .. below the mount point: %w", c.Parent, fs.ErrInvalid)
+	if err := CheckParent(c.Parent); err != nil {
+		return nil, err
 	}
 	p := &Parent{name: c.Parent, full: c.Parent, tree: c.Tree, lacking: c.Tree.Available()}
 	made, err := p.open()
@@ -63,6 +63,14 @@ func Open(c Config) (*Parent, error) {
 		return nil, fmt.Errorf("cannot open cgroup parent %s: %w", c.Parent, err)
 	}
 	return p, nil
+}
+
+// CheckParent says why a Config's Parent can be none. The error is fs.ErrInvalid.
+func CheckParent(parent string) error {
+	if !fs.ValidPath(parent) || parent == "." || strings.Contains(parent, "\n") {
+		return fmt.Errorf("cannot use %q as cgroup parent: want a path without . and .. below the mount point: %w", parent, fs.ErrInvalid)
+	}
+	return nil
 }
 
 // open does the work of Open and names the directories it made.

@@ -13,6 +13,14 @@ var DefaultSubnet = netip.MustParsePrefix("10.87.0.0/16")
 // bridgeBits is the length of a bridge's subnet: a bridge has at most 1024 ports (BR_MAX_PORTS of net/bridge/br_private.h).
 const bridgeBits = 22
 
+// CheckSubnet says why no bridge can have its subnet from a prefix: it has no room for its own address, a bridge, a container and a broadcast. The zero value is the default.
+func CheckSubnet(pool netip.Prefix) error {
+	if pool.IsValid() && pool.Bits() > pool.Addr().BitLen()-2 {
+		return fmt.Errorf("%s has no address for a container: %w", pool, fs.ErrInvalid)
+	}
+	return nil
+}
+
 // nextSubnet is the first subnet of a pool that overlaps none of taken, with the address of its bridge: the first.
 func nextSubnet(pool netip.Prefix, taken []netip.Prefix) (netip.Prefix, error) {
 	bits := min(max(pool.Bits(), bridgeBits), pool.Addr().BitLen()-2)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/coreos/go-systemd/v22/dbus"
@@ -27,8 +26,8 @@ func StartService(ctx context.Context, name, description, path string, argv []st
 }
 
 func startService(ctx context.Context, name, description, path string, argv []string) error {
-	if !names().MatchString(name) {
-		return fmt.Errorf("%q is no name for a unit: %w", name, fs.ErrInvalid)
+	if err := CheckName(name); err != nil {
+		return err
 	}
 	conn, err := dbus.NewWithContext(ctx)
 	if err != nil {
@@ -77,6 +76,7 @@ func serviceOf(description, path string, argv []string) []dbus.Property {
 		property("OOMPolicy", "continue"),
 		property("IgnoreOnIsolate", true),
 		property("CollectMode", "inactive-or-failed"),
+		beforeShutdown(),
 	}
 }
 

@@ -28,7 +28,21 @@ const (
 	containers = "containers"
 )
 
+// shutdownUnit is stopped before what is ordered before it, and ends containers well when the node goes down, see packaging/systemd.
+const shutdownUnit = "reconciler-shutdown.service"
+
+// beforeShutdown has a unit live until shutdownUnit is stopped. The unit itself cannot say so: scope and keeper are named after the cgroup parent.
+func beforeShutdown() dbus.Property { return property("Before", []string{shutdownUnit}) }
+
 var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,200}$`) })
+
+// CheckName says why a scope or a service cannot have a name: it wants at most 201 of a to z, 0 to 9 and -, which is not first. The error is fs.ErrInvalid.
+func CheckName(name string) error {
+	if !names().MatchString(name) {
+		return fmt.Errorf("%q is no name for a unit, which has at most 201 of a-z, 0-9 and -: %w", name, fs.ErrInvalid)
+	}
+	return nil
+}
 
 // Delegate puts the keeper with the given pid into the transient scope NAME.scope, which systemd makes and from then
 // on leaves alone (Delegate=yes), and returns the cgroup parent for containers, system.slice/NAME.scope/containers.
@@ -40,8 +54,8 @@ func Delegate(ctx context.Context, tree cgroup.Tree, name string, pid int) (pare
 			err = fmt.Errorf("cannot get a delegated scope from systemd for pid %d: %w", pid, err)
 		}
 	}()
-	if !names().MatchString(name) {
-		return "", fmt.Errorf("%q is no name for a unit: %w", name, fs.ErrInvalid)
+	if err := CheckName(name); err != nil {
+		return "", err
 	}
 	unit := name + ".scope"
 	own, err := cgroupOf(pid)
@@ -137,6 +151,7 @@ func scopeOf(pid int) []dbus.Property {
 		property("Delegate", true),
 		property("TasksMax", uint64(math.MaxUint64)),
 		property("CollectMode", "inactive-or-failed"),
+		beforeShutdown(),
 	}
 }
 

@@ -55,6 +55,20 @@ func TestDelegateRefusesOtherNames(t *testing.T) {
 	}
 }
 
+// Whatever the cgroup parent is called: at shutdown both are stopped after the unit that has containers end in images.
+func TestOrderedBeforeShutdown(t *testing.T) {
+	const want = `["reconciler-shutdown.service"]`
+	if got := values(scopeOf(1))["Before"]; got != want {
+		t.Errorf("the scope is before %q", got)
+	}
+	if got := values(serviceOf("mine", "/bin/true", nil))["Before"]; got != want {
+		t.Errorf("the keeper's service is before %q", got)
+	}
+	if _, err := os.Stat("../../../../packaging/systemd/" + shutdownUnit); err != nil {
+		t.Error(err)
+	}
+}
+
 // On a host that systemd runs: the scope, twice; containers below it with every controller; and a second keeper
 // that joins the scope which the first one's containers keep.
 func TestDelegate(t *testing.T) {
