@@ -105,7 +105,7 @@ func policy() image.Policy {
 // dump starts such a container and lets criu dump it. The result is a directory of criu's images.
 func dump(t testing.TB) (dir string) {
 	t.Helper()
-	tool := kerneltest.Criu(t).Tool
+	proof := kerneltest.Criu(t)
 	root := t.TempDir()
 	c := exec.Command("/proc/self/exe")
 	c.Env = append(os.Environ(), "IMAGE_TEST_ROOT="+root)
@@ -128,7 +128,8 @@ func dump(t testing.TB) (dir string) {
 	}
 	dir = t.TempDir()
 	argv := []string{
-		tool.Path, "dump", "-t", fmt.Sprint(c.Process.Pid), "-D", dir, "-v2", "-o", "dump.log", "--manage-cgroups=ignore", "--leave-running",
+		proof.Tool.Path, "dump", "-t", fmt.Sprint(c.Process.Pid), "-D", dir, "-v2", "-o", "dump.log", "--manage-cgroups=ignore", "--leave-running",
+		"--network-lock", string(proof.Lock),
 		"--external", fmt.Sprintf("net[%d]:extnet", net.Ino), "--external", "mnt[/dev]:m/dev", "--external", "mnt[/dev/shm]:m/dev/shm",
 	}
 	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
