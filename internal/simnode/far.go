@@ -102,7 +102,7 @@ func (o *Oracle) so(name string, m spec.Milestone) bool {
 	case m == spec.MilestoneStarted:
 		return f.up.lasted(seen)
 	}
-	asked := returned(o.ledger.records[name]) == nil
+	asked := returned(o.ledger.records[name]) == nil && !o.ledger.held[name] // nobody asks what is left alone
 	for _, v := range o.versions(name) {
 		if v.Container == nil {
 			return f.runs.lasted(seen)
