@@ -40,6 +40,9 @@ func (s *sweep) saved(dumps, restores int) {
 	}
 	for _, p := range pick(restoring, sample(restores, 100)) {
 		s.there("the way there", checkpointed, func() {})
+		if s.who == "keeper" { // one killed in the last moment of a restore undoes it: what the container wrote since comes again
+			n.undone++
+		}
 		s.back(fmt.Sprintf("%s killed at %s %d of a restore", s.who, p.call, p.n), func() { s.kill(p) })
 	}
 	n.t.Logf("%d points tried, %d kills", s.tried, s.kills)

@@ -37,7 +37,7 @@ const (
 	paused       = "  state: Paused\n"
 )
 
-// counted is how far a counter has come, by its output as the keeper wrote it; it must be every number from 1 on, once.
+// counted is how far a counter has come, by its output as the keeper wrote it; it must be every number from 1 on, once, but for restores that were undone.
 func (n *node) counted(name string) (int, error) {
 	files, _ := filepath.Glob(n.path("log/" + name + "/*.log"))
 	slices.Sort(files)
@@ -49,13 +49,18 @@ func (n *node) counted(name string) (int, error) {
 		}
 		text = append(text, data...)
 	}
-	lines := 0
+	lines, undone := 0, 0
 	for line := range strings.Lines(string(text)) {
 		if !strings.HasSuffix(line, "\n") {
 			break // being written
 		}
 		lines++
 		if want := fmt.Sprintf("line %d\n", lines); line != want {
+			at := 0
+			if _, err := fmt.Sscanf(line, "line %d\n", &at); err == nil && at < lines && undone < n.undone {
+				undone, lines = undone+1, at
+				continue
+			}
 			return lines, fmt.Errorf("%s says %q after %d lines, want %q", name, line, lines-1, want)
 		}
 	}

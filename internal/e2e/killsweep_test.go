@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/seed31d4122e/reconciler/pkg/spec"
 )
@@ -278,6 +279,7 @@ func (n *node) traceKeeper(path, trace string, inject ...string) (stop func()) {
 	})
 	return func() {
 		_ = cmd.Process.Signal(syscall.SIGINT)
+		defer time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() }).Stop() // one whose threads were all killed may wait for them for ever
 		_ = cmd.Wait()
 	}
 }

@@ -71,6 +71,7 @@ type node struct {
 	api    *http.Client
 	extra  []string // further flags of run
 	prefix []string // a command to run the agent under, strace say
+	undone int      // how many restores at most were undone, see counted
 	env    []string
 }
 
