@@ -12,7 +12,7 @@ func (o *Oracle) round() {
 	next := map[string][]string{}
 	for name, all := range o.history {
 		var depends []spec.Dependency
-		for _, v := range all[max(0, len(all)-2):] {
+		for _, v := range all[max(0, len(all)-4):] { // some of them in a row may have been refused, or never seen
 			if v.Container != nil {
 				depends = append(depends, v.Container.Spec.DependsOn...)
 			}
