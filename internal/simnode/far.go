@@ -134,7 +134,7 @@ func (o *Oracle) met(d spec.Dependency) bool {
 	member, all := false, true
 	for name := range o.history {
 		_, known := o.ledger.records[name]
-		may, must := false, known || !o.blinded(name) // of what nobody ever saw the agent knows nothing
+		may, must := false, known && !o.ledger.held[name] || !o.blinded(name) // of what nobody ever saw, or can read, the agent knows nothing
 		for _, v := range o.versions(name) {
 			in := v.Container != nil && v.Container.Spec.Group == d.Name
 			left := v.Container == nil && o.leftOf(name, d.Name)
