@@ -10,6 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export CGO_ENABLED=0 CACHE=${CACHE:-$PWD/.cache/vm} TIMEOUT=${TIMEOUT:-900}
 . test/vm/guest.sh
+debug() { debugfs -w -R "$1" "$work/disk" 2>/dev/null >&2; }
 say() { echo "vm: $*" >&2; }
 [ "$(id -u)" = 0 ] || exec sudo CACHE="$CACHE" TIMEOUT="$TIMEOUT" test/vm/reboot.sh
 
@@ -24,13 +25,14 @@ finish() {
 		rm -f "$node/manifests/"*
 		reconciler run --once --prune always "${flags[@]}" >>"$node/agent.log" 2>&1 || true
 	fi
-	if [ "$status" != 0 ]; then
+	if [ "$status" != 0 ] && [ -e "$work/console" ]; then
 		debug "dump /node/agent.log $work/agent-there.log" || true
 		tail -n 40 "$work/console" "$work/agent-there.log" "$node/agent.log" >&2 || true
 	fi
 	rm -rf "$work"
 }
 trap finish EXIT
+trap 'say "line $LINENO failed: $BASH_COMMAND"' ERR
 
 # The node's files have the same place here and there.
 payload=$work/payload node=$work/node
@@ -44,7 +46,7 @@ sed -e "s|path: .*|path: $node/rootfs|" -e 's|every: 2s, retain: 3|onShutdown: t
 echo '  rlimits: {nproc: {soft: 10000, hard: 10000}, nofile: {soft: 1024, hard: 20000}} # the highest of a node without CAP_SYS_RESOURCE' >>"$node/manifests/counter.yaml"
 echo '  security: {maskedPaths: [/proc/interrupts, /proc/keys, /proc/timer_list], readonlyPaths: [/proc/bus, /proc/irq, /proc/sys]}' >>"$node/manifests/counter.yaml"
 cp -a "$node" "$payload/node"
-sed -n '/^# .*reconciler-shutdown.service/,/^```/p' docs/checkpoint.md | grep -v '^```' >"$payload/units/reconciler-shutdown.service"
+sed 's|/usr/bin/|/usr/local/bin/|' packaging/systemd/reconciler-shutdown.service >"$payload/units/reconciler-shutdown.service"
 cat >"$payload/units/reconciler.service" <<UNIT
 [Service]
 ExecStart=/usr/local/bin/reconciler run --manifests $node/manifests --state-dir $node/state --log-dir $node/log
@@ -127,7 +129,6 @@ chmod 755 "$payload/run.sh"
 cp "$node/manifests/counter.yaml" "$payload/"
 
 disk "$payload" "$work/disk"
-debug() { debugfs -w -R "$1" "$work/disk" 2>/dev/null >&2; }
 boot() { # one step, whose output is shown; the last line of it is how the payload ended, unless the guest was shut down
 	say "the guest boots: $1"
 	echo "$1" >"$work/step"
