@@ -330,7 +330,7 @@ func TestSlotsAreKeptForAdmins(t *testing.T) {
 	for _, release := range releases {
 		release()
 	}
-	if len(s.all)+len(s.others)+len(s.users.has) != 0 {
+	if len(s.all)+len(s.others.places)+len(s.others.users.has) != 0 {
 		t.Error("slots are lost")
 	}
 }

@@ -5,43 +5,29 @@ import (
 	"sync"
 )
 
-// slots bound how many requests of a kind are served at one time. A quarter is kept from those who are not admins, so that root gets through, and each user
-// of them has a quarter at most, so that the others do.
+// slots bound how many requests of a kind are served at one time: others is for those who are not admins.
 type slots struct {
-	all, others chan struct{}
-	users       *users
+	all    chan struct{}
+	others quota
 }
 
-func newSlots(n int) slots {
-	return slots{make(chan struct{}, n), make(chan struct{}, n*3/4), newUsers(n / 4)}
-}
+func newSlots(n int) slots { return slots{make(chan struct{}, n), quotaOf(n)} }
 
 // take takes a slot, which release gives back. It does not wait for one.
 func (s slots) take(peer Peer) (release func(), ok bool) {
-	takes := []chan struct{}{s.all}
+	back := func() {}
 	if peer.Role < Admin {
-		if !s.users.take(peer.UID) {
-			return nil, false
-		}
-		takes = append(takes, s.others)
-	}
-	back := func(taken []chan struct{}) {
-		for _, c := range taken {
-			<-c
-		}
-		if peer.Role < Admin {
-			s.users.give(peer.UID)
-		}
-	}
-	for i, c := range takes {
-		select {
-		case c <- struct{}{}:
-		default:
-			back(takes[:i])
+		if back, ok = s.others.take(peer.UID); !ok {
 			return nil, false
 		}
 	}
-	return func() { back(takes) }, true
+	select {
+	case s.all <- struct{}{}:
+		return func() { <-s.all; back() }, true
+	default:
+		back()
+		return nil, false
+	}
 }
 
 // within lets only as many requests be served at one time as there are slots; the others are told that it is full.
@@ -55,6 +41,30 @@ func (s slots) within(full *Error, serve http.HandlerFunc) http.Handler {
 		defer release()
 		serve(w, r)
 	})
+}
+
+// quota is what some users may have of something: all together, and each of them.
+type quota struct {
+	places chan struct{}
+	users  *users
+}
+
+// quotaOf is what those who are not admins may have of n places: a quarter is kept from them, so that root gets through, and each user has a quarter at most,
+// so that the others do.
+func quotaOf(n int) quota { return quota{make(chan struct{}, n*3/4), newUsers(n / 4)} }
+
+// take takes a place for a user, which release gives back. It does not wait for one.
+func (q quota) take(uid uint32) (release func(), ok bool) {
+	if !q.users.take(uid) {
+		return nil, false
+	}
+	select {
+	case q.places <- struct{}{}:
+		return func() { <-q.places; q.users.give(uid) }, true
+	default:
+		q.users.give(uid)
+		return nil, false
+	}
 }
 
 // users bound how much of something each user has.

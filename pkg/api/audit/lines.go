@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,7 @@ type lines struct {
 }
 
 func newLines(log logr.Logger, f file) *lines {
-	return &lines{log: log, file: f, queue: make(chan []byte, maxQueue), done: make(chan struct{})}
+	return &lines{log: log.WithValues("file", filepath.Join(f.dir, f.name)), file: f, queue: make(chan []byte, maxQueue), done: make(chan struct{})}
 }
 
 // add writes a line soon.
