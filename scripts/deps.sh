@@ -17,7 +17,7 @@ fi
 # command:package pairs; a path stands for a file
 case "$1" in
 run) wants="busybox:busybox-static curl:curl" ;;
-test) wants="busybox:busybox-static strace:strace runc:runc iptables-restore:iptables lintian:lintian curl:curl jq:jq ssh-keygen:openssh-client" ;;
+test) wants="busybox:busybox-static strace:strace runc:runc iptables-restore:iptables lintian:lintian rpm:rpm curl:curl jq:jq ssh-keygen:openssh-client" ;;
 seccomp) wants="gcc:gcc /usr/include/stdlib.h:libc6-dev /usr/include/seccomp.h:libseccomp-dev" ;;
 engines)
 	wants="busybox:busybox-static runc:runc crun:crun podman:podman conmon:conmon /usr/lib/podman/netavark:netavark"

@@ -1,4 +1,4 @@
-// Package packaging tests the packages of `make deb` and `make rpm` without installing them; test/vm/package.sh installs one.
+// Package packaging tests the packages of `make deb` and `make rpm` without a systemd that runs; test/vm/package.sh installs one where it does.
 package packaging
 
 import (
@@ -59,6 +59,7 @@ func TestReproducible(t *testing.T) {
 	}
 	checkContents(t, first)
 	t.Run("lintian", func(t *testing.T) { lint(t, first) })
+	t.Run("rpm", func(t *testing.T) { installRPM(t, first) })
 }
 
 func sum(t *testing.T, path string) string {
@@ -156,6 +157,23 @@ func lint(t *testing.T, tree string) {
 	cmd := exec.Command("lintian", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0", makePackage(t, tree, "deb", "1.2.3"))
 	cmd.Dir = tree
 	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// installRPM installs, upgrades, downgrades and removes the rpm.
+func installRPM(t *testing.T, tree string) {
+	t.Helper()
+	for _, tool := range []string{"rpm", "unshare", "chroot"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("needs %s", tool)
+		}
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("needs root for a root of its own")
+	}
+	older, newer := makePackage(t, tree, "rpm", "v1.2.3-4-gabcdef"), makePackage(t, tree, "rpm", "1.3.0")
+	if out, err := exec.Command("unshare", "--mount", "./rpm.sh", older, newer).CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
 }
