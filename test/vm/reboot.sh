@@ -1,5 +1,5 @@
 #!/bin/bash
-# A container in a guest goes through its reboot, moves here, and is to move back: docs/checkpoint.md as its reader would do it.
+# A container in a guest goes through its reboot, moves here, and is to move back: docs/checkpoint.md as its reader would do it, with a cgroup parent of one's own.
 #
 # usage: test/vm/reboot.sh    needs root here, and criu; CACHE and TIMEOUT as in run.sh
 #
@@ -49,7 +49,7 @@ cp -a "$node" "$payload/node"
 sed 's|/usr/bin/|/usr/local/bin/|' packaging/systemd/reconciler-shutdown.service >"$payload/units/reconciler-shutdown.service"
 cat >"$payload/units/reconciler.service" <<UNIT
 [Service]
-ExecStart=/usr/local/bin/reconciler run --manifests $node/manifests --state-dir $node/state --log-dir $node/log
+ExecStart=/usr/local/bin/reconciler run --manifests $node/manifests --state-dir $node/state --log-dir $node/log --cgroup-parent mine
 KillMode=process
 StandardOutput=append:$node/agent.log
 StandardError=append:$node/agent.log
