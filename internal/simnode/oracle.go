@@ -249,7 +249,7 @@ func (o *Oracle) versions(name string) (list []Version) {
 		return nil
 	}
 	last := len(all) - 1
-	if n := last; n > 0 && all[n].Container != nil && time.Since(all[n].From) < lag {
+	for last > 0 && all[last].Container != nil && time.Since(all[last].From) < lag {
 		last-- // which may have been put back after a removal that nobody could know of
 	}
 	unsure := all[last].Container == nil && (o.Guarded || o.doubt.may())
