@@ -57,11 +57,12 @@ UNIT
 
 # What guest and host have in common: the counter's last number, and that it and its file never disagree.
 cat >"$payload/counter.sh" <<'COUNTER'
+reconciler() { timeout -s ABRT 60 "$(type -P reconciler)" "$@"; } # who waits for ever says where
 count() { reconciler logs counter | awk '/^memory says/ {if ($3 + 0 != $7) exit 1; n = $3 + 0} END {print n + 0}'; }
 beyond() { # waits until it has counted beyond a number
 	for _ in $(seq 300); do
 		local c
-		c=$(count 2>/dev/null) || c=0 # there is none yet
+		c=$(count) || c=0 # there is none yet
 		[ "$c" -le "$1" ] || return 0
 		sleep 0.5
 	done
@@ -75,6 +76,7 @@ answers() { # waits for the agent
 		sleep 0.2
 	done
 	echo "no agent answers"
+	reconciler get
 	return 1
 }
 begins() { reconciler logs counter | grep -c begins; }
@@ -95,7 +97,7 @@ printf '[Unit]\nSuccessAction=none\nFailureAction=none\n' >/run/systemd/system/p
 rm -f \$([ "\$step" != moved ] || echo $node/manifests/*)
 [ "\$step" = reboot ] || rm /run/systemd/system/payload.service.d/reboot.conf
 systemctl daemon-reload
-systemctl start reconciler.service reconciler-shutdown.service
+timeout 120 systemctl start reconciler.service reconciler-shutdown.service || { systemctl list-jobs; exit 1; }
 answers
 case \$step in
 reboot)
@@ -150,7 +152,7 @@ PATH=$payload:$PATH
 . "$payload/counter.sh"
 flags=(--manifests "$node/manifests" --state-dir "$work/state" --run-dir "$work/run" --log-dir "$work/log" --cgroup-parent "/${work##*/}")
 mv "$node/manifests/counter.yaml" "$work/"
-reconciler run "${flags[@]}" >"$node/agent.log" 2>&1 &
+"$payload/reconciler" run "${flags[@]}" >"$node/agent.log" 2>&1 &
 agent=$!
 answers
 reconciler checkpoint import "$node/there.tar"
