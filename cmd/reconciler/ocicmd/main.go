@@ -101,7 +101,11 @@ func (c *command) run(args []string) (int, error) {
 			return code, err
 		}
 	}
-	return unknownVerb, fmt.Errorf("no such command: %q\nhint: --help lists them", args[0])
+	hint := "--help lists them"
+	if Is(os.Args[0]) {
+		hint += fmt.Sprintf("; named %q this program is the OCI command line alone, all of it is there when its name begins with reconciler", filepath.Base(os.Args[0]))
+	}
+	return unknownVerb, fmt.Errorf("no such command: %q\nhint: %s", args[0], hint)
 }
 
 // parseGlobals reads the flags before the verb and opens the log.

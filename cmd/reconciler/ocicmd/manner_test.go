@@ -35,6 +35,15 @@ func TestPidfdSocket(t *testing.T) {
 	w.is("p", specs.StateStopped)
 }
 
+// Who has given the whole program another name is told why most of it is not there.
+func TestAnotherName(t *testing.T) {
+	w := newWorld(t)
+	out, err := exec.Command(w.binary, "get").CombinedOutput()
+	if want := "its name begins with reconciler"; err == nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v, and %q is not in %s", err, want, out)
+	}
+}
+
 // Without pivot_root(2) the root is the container's as well, and the node's proc is nowhere.
 func TestNoPivot(t *testing.T) {
 	w := newWorld(t)
