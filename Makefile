@@ -70,10 +70,11 @@ test-web: ## look at the web page with a real browser (needs chromium); SCREENSH
 
 bench: ## measure ratios against crun, runc and a bare clone3
 	@scripts/deps.sh bench
-	$(SUDO) go test -run '^$$' -bench . -benchtime 200x ./internal/bench
+	$(SUDO) go test -run '^$$' -bench . -skip Checkpoint -benchtime 200x ./internal/bench
+	$(SUDO) go test -run '^$$' -bench Checkpoint -benchtime 30x -timeout 1h ./internal/bench
 	$(SUDO) go test -run '^$$' -bench 'Drop|Restart' -benchtime 200x ./internal/e2e
 	$(SUDO) go test -run '^$$' -bench API -benchtime 1000x ./pkg/api
-	$(SUDO) go test -run '^$$' -bench 'Idle|Adopt|Loud|TenThousand' -benchtime 1x ./internal/e2e ./pkg/reconcile/...
+	$(SUDO) go test -run '^$$' -bench 'Idle|Adopt|Loud|Order|CrashLoops|Probed|TenThousand' -benchtime 1x -timeout 1h ./internal/e2e ./pkg/reconcile/...
 
 check: ## what CI runs besides the tests: generated files, format, vet, lint, budget
 	@LEAN='$(LEAN)' scripts/check.sh
