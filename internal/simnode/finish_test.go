@@ -74,14 +74,15 @@ func (s *simulation) finish() error {
 	time.Sleep(settling)
 	verbs := s.oracle.Verbs()
 	time.Sleep(settling)
-	if more := s.oracle.Verbs() - verbs; more > 0 {
-		s.late = append(s.late, fmt.Sprintf("%d verbs after everything had settled", more))
+	for name, now := range s.oracle.Verbs() {
+		if more := now - verbs[name]; more > 0 && !s.spoiled(name) { // whose earlier manifest, that is in force then, may be of what ends again and again
+			s.late = append(s.late, fmt.Sprintf("%d verbs about %s after everything had settled", more, name))
+		}
 	}
 	s.late = append(s.late, s.planned()...)
 	s.late = append(s.late, s.oracle.Converged(s.machine)...)
 	for _, name := range s.oracle.Returned() {
-		// What failed and is not started again proves nothing; nor does a manifest whose first run came from an image of a process that was about to end.
-		if slices.ContainsFunc(s.machine.Instances()[name], runs) && !s.oracle.EndedBefore(name) && !s.machine.Poisoned(name) && !s.machine.Poisoned(s.puts[name].Spec.Checkpoint.From) {
+		if slices.ContainsFunc(s.machine.Instances()[name], runs) && !s.oracle.EndedBefore(name) && !s.spoiled(name) { // what failed and is not started again proves nothing
 			s.late = append(s.late, name+": an earlier manifest is in force")
 		}
 	}
@@ -104,6 +105,11 @@ func (s *simulation) finish() error {
 		errs = append(errs, errors.New(v))
 	}
 	return errors.Join(errs...)
+}
+
+// spoiled tells whether a manifest may not have proven itself because its first run came from an image of a process that was about to end.
+func (s *simulation) spoiled(name string) bool {
+	return slices.Contains(s.oracle.Returned(), name) && (s.machine.Poisoned(name) || s.machine.Poisoned(s.puts[name].Spec.Checkpoint.From))
 }
 
 func runs(in spec.Instance) bool { return in.Pid != 0 }

@@ -34,7 +34,7 @@ type Oracle struct {
 	ledger     ledger
 	starts     map[string][]time.Time // after ends that nobody asked for, of each instance
 	violations []string
-	verbs      int
+	verbs      map[string]int
 	configs    map[string]*spec.Contents // as they are asked for
 }
 
@@ -52,6 +52,7 @@ func NewOracle() *Oracle {
 	return &Oracle{
 		history: map[string][]Version{}, hands: map[string]hand{}, blinds: map[string]span{}, ledger: newLedger(), starts: map[string][]time.Time{},
 		circled: map[string]span{}, far: map[string]far{}, orphans: map[string]bool{}, rows: map[string]row{}, ticks: map[string]time.Time{},
+		verbs: map[string]int{},
 	}
 }
 
@@ -175,11 +176,11 @@ func (o *Oracle) Violations() []string {
 	return slices.Clone(o.violations)
 }
 
-// Verbs is how many effective verbs there were.
-func (o *Oracle) Verbs() int {
+// Verbs is how many effective verbs there were about each name.
+func (o *Oracle) Verbs() map[string]int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.verbs
+	return maps.Clone(o.verbs)
 }
 
 // Judge is for Machine.Judge.
@@ -187,7 +188,7 @@ func (o *Oracle) Judge(verb, name string, id uint64, instances []spec.Instance) 
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if verb != "Checkpoint" && !scheduled(o.last(name)) { // which go on for ever, where they are asked for
-		o.verbs++
+		o.verbs[name]++
 	}
 	c := trial{down: o.down.may(), saves: o.saves.may(), name: name, id: id, versions: o.versions(name), handled: o.handled(name), saved: o.ledger.records[name].Suspended}
 	own := o.ledger.records[name]
