@@ -139,7 +139,7 @@ func (s *simulation) insist() {
 	time.Sleep(20 * time.Second)
 	s.end(true)
 	s.start()
-	time.Sleep(20 * time.Second)
+	time.Sleep(4 * time.Minute) // who does not heed its signal is killed after 30 s, and may wait for others that depend on it
 	for name, all := range s.machine.Instances() {
 		if slices.Contains(stopped, name) && slices.ContainsFunc(all, runs) && s.agentKnows(name) {
 			s.late = append(s.late, name+" runs, although it was stopped by hand")
