@@ -182,7 +182,8 @@ func (s *simulation) planned() (list []string) {
 		return []string{err.Error()}
 	}
 	for _, a := range actions.Actions {
-		if !a.Scheduled && a.Tick.Time.IsZero() {
+		begun := a.Verb == reconcile.VerbPostStart && s.puts[a.Name].Spec.Job.Scheduled() // the latest run has
+		if !a.Scheduled && a.Tick.Time.IsZero() && !begun {
 			list = append(list, fmt.Sprintf("%s of %s/%d is planned after everything had settled: %s", a.Verb, a.Name, a.Instance, a.Cause))
 		}
 	}
