@@ -47,13 +47,13 @@ func (o *Oracle) Circle() string {
 	defer o.mu.Unlock()
 	next, groups := map[string][]string{}, map[string][]string{}
 	for name, r := range o.ledger.records {
-		if g := r.Container.Spec.Group; g != "" && !r.Removed {
+		if g := r.Container.Spec.Group; g != "" && !r.Removed && !o.ledger.held[name] {
 			groups[g] = append(groups[g], name)
 		}
 	}
 	for name, r := range o.ledger.records {
 		for _, d := range r.Container.Spec.DependsOn {
-			if r.Removed {
+			if r.Removed || o.ledger.held[name] {
 				continue
 			}
 			next[name] = append(append(next[name], d.Name), groups[d.Name]...)

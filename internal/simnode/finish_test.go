@@ -33,6 +33,10 @@ func (s *simulation) mend() {
 	s.machine.Full(false)
 	s.hidden = false
 	s.folder.Hide(false)
+	s.rest(20 * time.Second)
+	if name := s.oracle.Circle(); name != "" { // those that are asked for are opened next
+		s.late = append(s.late, name+" depends on itself by what is in force")
+	}
 	for _, name := range names {
 		s.answers(name, simnode.Healthy, true)
 		if c := s.puts[name]; s.files[name] != "" && (s.broken[name] || !reflect.DeepEqual(c, lasting(c))) {
@@ -85,9 +89,6 @@ func (s *simulation) finish() error {
 		if slices.ContainsFunc(s.machine.Instances()[name], runs) && !s.oracle.EndedBefore(name) && !s.spoiled(name) { // what failed and is not started again proves nothing
 			s.late = append(s.late, name+": an earlier manifest is in force")
 		}
-	}
-	if name := s.oracle.Circle(); name != "" {
-		s.late = append(s.late, name+" depends on itself by what is in force")
 	}
 	s.late = append(s.late, s.machine.Strayed(s.unclaimed()...)...)
 	if len(s.machine.Instances()["foreign"]) != 1 {
