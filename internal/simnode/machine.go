@@ -35,6 +35,8 @@ type Machine struct {
 	answers          map[string]Answer // by name, what whoever connects finds
 	given            map[*instance][]spec.Projection
 	unrepaired       map[string]Mending
+	looked           time.Time // the latest time somebody did
+	looks            int       // and how often by then
 	// Judge is told of every effective verb before it takes effect, with the instances of the name as they are then.
 	Judge func(verb string, name string, id uint64, instances []spec.Instance)
 	// Watch is told after every change of a process, with the instances of the name as they are then.
@@ -132,6 +134,23 @@ func (m *Machine) tell(name string, kind spec.EventKind) {
 }
 
 func (m *Machine) observe(name string) []spec.Instance { return m.all(name) }
+
+// restless is how often an agent that ever rests does not look at one moment.
+const restless = 20_000
+
+// rests tells whether who looks leaves time to pass, as it has to. Who did not once never does again.
+func (m *Machine) rests(name string) bool {
+	if m.looks > restless {
+		return false
+	}
+	if now := time.Now(); !now.Equal(m.looked) {
+		m.looked, m.looks = now, 0
+	}
+	if m.looks++; m.looks > restless {
+		m.misfits = append(m.misfits, fmt.Sprintf("%s is looked at the last of %d times while no time passes", name, m.looks))
+	}
+	return m.looks <= restless
+}
 
 func (m *Machine) names() []string { return slices.Sorted(maps.Keys(m.instances)) }
 

@@ -134,10 +134,14 @@ func (n *Node) Observe(ctx context.Context) (all []spec.Instance, err error) {
 
 // ObserveOne shows the instances of one name.
 func (n *Node) ObserveOne(ctx context.Context, name string) (all []spec.Instance, err error) {
+	rests := true
 	err = n.do(ctx, "Observe", name, func() error {
-		all = n.machine.observe(name)
+		all, rests = n.machine.observe(name), n.machine.rests(name)
 		return nil
 	})
+	if !rests {
+		time.Sleep(time.Second) // else it would never end
+	}
 	return all, err
 }
 
