@@ -42,18 +42,23 @@ func leads(next map[string][]string, from, to string, seen []string) bool {
 }
 
 // Circle gives a name that depends on itself by what was accepted and written down, "" for none: that of such a circle which was put last is never in force.
+// What a newer agent had for a while may close one when it is given back: all of it is in force already.
 func (o *Oracle) Circle() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	next, groups := map[string][]string{}, map[string][]string{}
+	counts := func(name string) bool {
+		_, held := o.ledger.held[name]
+		return !held && !o.ledger.records[name].Removed
+	}
 	for name, r := range o.ledger.records {
-		if g := r.Container.Spec.Group; g != "" && !r.Removed && !o.ledger.held[name] {
+		if g := r.Container.Spec.Group; g != "" && counts(name) {
 			groups[g] = append(groups[g], name)
 		}
 	}
 	for name, r := range o.ledger.records {
 		for _, d := range r.Container.Spec.DependsOn {
-			if r.Removed || o.ledger.held[name] {
+			if !counts(name) {
 				continue
 			}
 			next[name] = append(append(next[name], d.Name), groups[d.Name]...)

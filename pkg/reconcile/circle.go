@@ -14,8 +14,8 @@ import (
 // ReasonDependencyCycle is a reason of Accepted: the newest manifest depends on itself by way of others, and the one before is in force.
 const ReasonDependencyCycle = "DependencyCycle"
 
-// circles refuses what closes a circle of dependencies: of the manifests in one that are new, or depend on others than before, the last in the
-// order of files. The others of the circle stay as they are.
+// circles refuses what closes a circle of dependencies: of the manifests in one that are new, depend on others than before or are in another group, the last
+// in the order of files. The others of the circle stay as they are.
 func (a *admitter) circles() {
 	graph := graphOf(a.Desired)
 	for len(graph) > 0 {
@@ -40,7 +40,7 @@ func Circles(desired map[string]*Desired) spec.Problems {
 func (a *admitter) newcomer(circle []string) (last string) {
 	for _, name := range circle {
 		before, now := a.Incumbents[name], a.Desired[name]
-		if before != nil && reflect.DeepEqual(before.Container.Spec.DependsOn, now.Container.Spec.DependsOn) {
+		if before != nil && before.Container.Spec.Group == now.Container.Spec.Group && reflect.DeepEqual(before.Container.Spec.DependsOn, now.Container.Spec.DependsOn) {
 			continue
 		}
 		if last == "" || a.Desired[last].Origin.before(now.Origin) {
