@@ -20,9 +20,13 @@ func (a *admitter) circles() {
 	graph := graphOf(a.Desired)
 	for len(graph) > 0 {
 		circle := graph.circle()
-		last := a.newcomer(circle)
-		if last == "" {
+		if circle == nil {
 			return
+		}
+		last := a.newcomer(circle)
+		if last == "" { // all of it is in force, as when what a newer agent held is given back: there is nothing to return to
+			graph.cut(circle)
+			continue
 		}
 		a.refuseCircle(last, turned(circle, last))
 		graph = graphOf(a.Desired)
@@ -105,6 +109,12 @@ func groupsOf(desired map[string]*Desired) map[string][]string {
 		}
 	}
 	return groups
+}
+
+// cut removes a dependency from a circle.
+func (g graph) cut(circle []string) {
+	first, next := circle[0], circle[1%len(circle)]
+	g[first] = slices.DeleteFunc(g[first], func(name string) bool { return name == next })
 }
 
 // circle is the first circle there is, in the order of names; nil when there is none.
