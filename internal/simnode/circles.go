@@ -57,10 +57,10 @@ func (o *Oracle) Circle() string {
 		}
 	}
 	for name, r := range o.ledger.records {
+		if !counts(name) {
+			continue
+		}
 		for _, d := range r.Container.Spec.DependsOn {
-			if !counts(name) {
-				continue
-			}
 			next[name] = append(append(next[name], d.Name), groups[d.Name]...)
 		}
 	}

@@ -135,7 +135,7 @@ func (m *Machine) tell(name string, kind spec.EventKind) {
 
 func (m *Machine) observe(name string) []spec.Instance { return m.all(name) }
 
-// restless is how often an agent that ever rests does not look at one moment.
+// restless is how often nobody looks at one moment who leaves time to pass at all.
 const restless = 20_000
 
 // rests tells whether who looks leaves time to pass, as it has to. Who did not once never does again.

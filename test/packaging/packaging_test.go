@@ -11,6 +11,16 @@ import (
 	"testing"
 )
 
+// needs skips a test where a program is missing.
+func needs(t *testing.T, tools ...string) {
+	t.Helper()
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("needs %s", tool)
+		}
+	}
+}
+
 // copyTree copies what git knows, and what it would.
 func copyTree(t *testing.T, into string) {
 	t.Helper()
@@ -36,11 +46,7 @@ func makePackage(t *testing.T, tree, kind, version string) string {
 
 // Two trees in two places give the same bytes.
 func TestReproducible(t *testing.T) {
-	for _, tool := range []string{"make", "git", "gzip", "tar"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("needs %s", tool)
-		}
-	}
+	needs(t, "make", "git", "gzip", "tar")
 	first, second := t.TempDir(), filepath.Join(t.TempDir(), "elsewhere", "deeper")
 	if err := os.MkdirAll(second, 0o700); err != nil {
 		t.Fatal(err)
@@ -119,9 +125,7 @@ func checkContents(t *testing.T, tree string) {
 
 // The unit exposes no more than it may; the program that judges it is systemd's, and needs no systemd to run.
 func TestSecurity(t *testing.T) {
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Skip("needs systemd-analyze")
-	}
+	needs(t, "systemd-analyze")
 	out, err := exec.Command("systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=65", "../../packaging/systemd/reconciler.service").CombinedOutput()
 	if err != nil {
 		t.Errorf("%v: %s", err, out)
@@ -151,9 +155,7 @@ func TestNoMountNamespace(t *testing.T) {
 // lint holds the deb to Debian's policy, as far as lintian knows it; packaging/lintian-overrides has what we do otherwise, and why.
 func lint(t *testing.T, tree string) {
 	t.Helper()
-	if _, err := exec.LookPath("lintian"); err != nil {
-		t.Skip("needs lintian")
-	}
+	needs(t, "lintian")
 	cmd := exec.Command("lintian", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0", makePackage(t, tree, "deb", "1.2.3"))
 	cmd.Dir = tree
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -164,11 +166,7 @@ func lint(t *testing.T, tree string) {
 // installRPM installs, upgrades, downgrades and removes the rpm.
 func installRPM(t *testing.T, tree string) {
 	t.Helper()
-	for _, tool := range []string{"rpm", "unshare", "chroot"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("needs %s", tool)
-		}
-	}
+	needs(t, "rpm", "unshare", "chroot")
 	if os.Geteuid() != 0 {
 		t.Skip("needs root for a root of its own")
 	}

@@ -57,7 +57,7 @@ UNIT
 
 # What guest and host have in common: the counter's last number, and that it and its file never disagree.
 cat >"$payload/counter.sh" <<'COUNTER'
-reconciler() { timeout -s ABRT 60 "$(type -P reconciler)" "$@"; } # who waits for ever says where
+reconciler() { timeout -s ABRT 120 "$(type -P reconciler)" "$@"; } # who waits for ever, and not for its own --timeout, says where
 count() { reconciler logs counter | awk '/^memory says/ {if ($3 + 0 != $7) exit 1; n = $3 + 0} END {print n + 0}'; }
 beyond() { # waits until it has counted beyond a number
 	for _ in $(seq 300); do
